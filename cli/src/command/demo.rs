@@ -1,0 +1,102 @@
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+use anyhow::Result;
+use attachectl::demo::{self, Row};
+use attachectl::stage::{Places, Stage};
+use clap::Args;
+
+use super::signal::Signals;
+use super::up::{self, Local};
+
+/// The demo's options: what to start, or where it runs already.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    local: Local,
+    /// Leave everything running afterwards, until Ctrl-C.
+    #[arg(long, conflicts_with = "proxy")]
+    keep: bool,
+    /// Start nothing: the proxy's base URL.
+    #[arg(long, requires_all = ["admin", "issuer"], value_name = "URL")]
+    proxy: Option<String>,
+    /// Start nothing: the base URL of Envoy's admin.
+    #[arg(long, requires = "proxy", value_name = "URL")]
+    admin: Option<String>,
+    /// Start nothing: the issuer's base URL.
+    #[arg(long, requires = "proxy", value_name = "URL")]
+    issuer: Option<String>,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let signals = Signals::new()?;
+        if let (Some(proxy), Some(admin), Some(issuer)) = (self.proxy, self.admin, self.issuer) {
+            let places = Places { proxy, admin, issuer };
+            demo::wait_until_up(&places, PATIENCE)?;
+            return Ok(show(&places, &signals));
+        }
+        // The stage is ours, not the walk's: a signal ends it whatever the walk is waiting for.
+        let mut stage = Stage::start(self.local.into())?;
+        up::tell_notes(&stage);
+        let places = stage.places()?;
+        let code = show(&places, &signals);
+        if self.keep {
+            up::stay(&mut stage, &places, &signals)?;
+        }
+        Ok(code)
+    }
+}
+
+/// Walks on a thread of its own and prints the table as it grows.
+fn show(places: &Places, signals: &Signals) -> ExitCode {
+    let (sender, rows) = channel();
+    let walked = places.clone();
+    std::thread::spawn(move || {
+        demo::walk(&walked, &mut |row| {
+            let _ = sender.send(row);
+        });
+    });
+    println!("     {:<STEP$}  {:<EXPECTED$}  got", "step", "expected");
+    let (mut passed, mut failed) = (0_u32, 0_u32);
+    loop {
+        match next(&rows, signals) {
+            Next::Row(row) => {
+                let mark = if row.is_ok() { "ok" } else { "FAIL" };
+                println!("{mark:<4} {:<STEP$}  {:<EXPECTED$}  {}", row.step, row.expected, row.got);
+                let count = if row.is_ok() { &mut passed } else { &mut failed };
+                *count = count.saturating_add(1);
+            }
+            Next::End => break,
+            Next::Interrupted => {
+                eprintln!("interrupted");
+                return ExitCode::from(130);
+            }
+        }
+    }
+    println!("demo: {passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+enum Next {
+    Row(Row),
+    End,
+    Interrupted,
+}
+
+fn next(rows: &Receiver<Row>, signals: &Signals) -> Next {
+    loop {
+        match rows.try_recv() {
+            Ok(row) => return Next::Row(row),
+            Err(TryRecvError::Disconnected) => return Next::End,
+            Err(TryRecvError::Empty) if signals.wait_for(GLANCE) => return Next::Interrupted,
+            Err(TryRecvError::Empty) => {}
+        }
+    }
+}
+
+const STEP: usize = 42;
+const EXPECTED: usize = 44;
+const GLANCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(120);

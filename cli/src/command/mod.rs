@@ -1,0 +1,44 @@
+//! The subcommands, one file each.
+
+mod bootstrap;
+mod demo;
+mod issuer;
+mod signal;
+mod token;
+mod up;
+mod upstream;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start an issuer, an upstream and Envoy with the filter; walk through the main job; end everything.
+    Demo(demo::Demo),
+    /// Start the same and leave it running, with commands to try.
+    Up(up::Up),
+    /// Get a token from an issuer.
+    Token(token::Token),
+    /// Run the test issuer. It mints any token for anybody: not for production.
+    Issuer(issuer::Issuer),
+    /// Run the echo upstream.
+    Upstream(upstream::Upstream),
+    /// Print an Envoy bootstrap with other addresses, as JSON.
+    Bootstrap(bootstrap::Bootstrap),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Demo(demo) => demo.run(),
+            Self::Up(up) => up.run(),
+            Self::Token(token) => token.run(),
+            Self::Issuer(issuer) => issuer.run(),
+            Self::Upstream(upstream) => upstream.run(),
+            Self::Bootstrap(bootstrap) => bootstrap.run(),
+        }
+    }
+}

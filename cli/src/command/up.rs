@@ -1,0 +1,99 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use attachectl::demo;
+use attachectl::issuer::{DEMO_CLIENT, DEMO_SECRET};
+use attachectl::stage::{Places, Stage, StageOptions};
+use clap::Args;
+
+use super::signal::Signals;
+
+/// What to start on this machine.
+#[derive(Debug, Args)]
+pub(crate) struct Local {
+    /// The Envoy program [default: what `make` installed].
+    #[arg(long, env = "ATTACHE_ENVOY", value_name = "PATH")]
+    envoy: Option<PathBuf>,
+    /// The filter [default: the file that the bootstrap names].
+    #[arg(long, value_name = "PATH")]
+    wasm: Option<PathBuf>,
+    /// The bootstrap.
+    #[arg(long, value_name = "PATH", default_value = "envoy.yaml")]
+    config: PathBuf,
+    /// How many workers Envoy runs.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    concurrency: u32,
+}
+
+/// The options of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    local: Local,
+}
+
+impl From<Local> for StageOptions {
+    fn from(local: Local) -> Self {
+        Self { envoy: local.envoy, wasm: local.wasm, config: local.config, concurrency: local.concurrency }
+    }
+}
+
+impl Up {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let signals = Signals::new()?;
+        let mut stage = Stage::start(self.local.into())?;
+        tell_notes(&stage);
+        let places = stage.places()?;
+        stay(&mut stage, &places, &signals)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+pub(super) fn tell_notes(stage: &Stage) {
+    for note in stage.notes() {
+        eprintln!("note: {note}");
+    }
+}
+
+/// Prints what can be tried, and waits for Ctrl-C.
+pub(super) fn stay(stage: &mut Stage, places: &Places, signals: &Signals) -> Result<()> {
+    let Places { proxy, admin, issuer } = places;
+    let token = demo::token(places, "orders:read")?;
+    println!(
+        "
+proxy   {proxy}
+issuer  {issuer}
+admin   {admin}
+log     {log}
+
+# a token, good for five minutes
+TOKEN={token}
+# another one
+TOKEN=$(curl -s -u {DEMO_CLIENT}:{DEMO_SECRET} -d grant_type=client_credentials -d scope=orders:read {issuer}/token | sed 's/.*\"access_token\":\"\\([^\"]*\\).*/\\1/')
+
+curl -i -H \"authorization: Bearer $TOKEN\" {proxy}/orders           # 200: see x-auth-client-id in the echo
+curl -i {proxy}/orders                                             # 401: a token is required
+curl -i -X POST -H \"authorization: Bearer $TOKEN\" {proxy}/orders   # 403: it lacks orders:write
+curl -i {proxy}/healthz                                            # 200: public
+curl -i {proxy}/nowhere                                            # 403: no such route
+
+curl -X POST {issuer}/admin/rotate                                 # a new key signs; get another token
+curl -X POST {issuer}/admin/withdraw                               # tokens of older keys are refused soon
+curl -X POST '{issuer}/admin/fault?kind=status&value=503'          # the issuer's keys fail; kind=none ends it
+curl -X POST -H 'content-type: application/json' -d '{{\"expires_in\": -60}}' {issuer}/admin/mint   # any token you like
+curl -s {admin}/stats/prometheus | grep attache
+
+Ctrl-C ends everything.",
+        log = stage.envoy().directory().join("stderr").display(),
+    );
+    while !signals.wait_for(GLANCE) {
+        if let Some(status) = stage.envoy().exited()? {
+            bail!("Envoy ended by itself with {status}; its log:\n{}", stage.envoy().logs());
+        }
+    }
+    Ok(())
+}
+
+const GLANCE: Duration = Duration::from_millis(500);

@@ -1,0 +1,15 @@
+//! Attaché's harness, native: an issuer to test with, an echo upstream, a runner for Envoy, and the demo that puts
+//! them together. `attachectl` is its command line; the end-to-end tests use it as a library.
+
+pub mod bootstrap;
+pub mod demo;
+pub mod envoy;
+pub mod http;
+pub mod issuer;
+pub mod prometheus;
+pub mod stage;
+pub mod token;
+pub mod upstream;
+pub mod wait;
+
+mod server;

@@ -1,0 +1,97 @@
+use core::time::Duration;
+
+use crate::base::Timestamp;
+use crate::jose::Algorithm;
+
+/// Why the claims (or the header) of a token are not good enough for its issuer's rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// The rules need a claim that the token lacks.
+    #[error("the claim `{claim}` is missing")]
+    Missing {
+        /// The claim's name, from the rules.
+        claim: &'static str,
+    },
+    /// A claim is of a type that RFC 7519 does not give it.
+    #[error("the claim `{claim}` is malformed")]
+    Malformed {
+        /// The claim's name, from the rules.
+        claim: &'static str,
+    },
+    /// A claim that scopes are read from is neither a string nor a list of strings.
+    #[error("a scope claim is malformed")]
+    MalformedScope,
+    /// More scopes than are looked at.
+    #[error("the token carries more than {max} scopes")]
+    TooManyScopes {
+        /// The most that are accepted.
+        max: usize,
+    },
+    /// `iss` is not the issuer whose rules are applied.
+    #[error("the token is of another issuer")]
+    WrongIssuer,
+    /// None of the configured audiences is in `aud`.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// The header's `typ` is not the configured one (RFC 9068 §4).
+    #[error("the token is not of type at+jwt")]
+    WrongType,
+    /// The header's algorithm is not on the issuer's list (RFC 8725 §3.1).
+    #[error("the algorithm {} is not allowed for this issuer", algorithm.name())]
+    AlgorithmNotAllowed {
+        /// What the token says.
+        algorithm: Algorithm,
+    },
+    /// `exp` has come, the allowed clock skew included.
+    #[error("the token expired")]
+    Expired {
+        /// When it did.
+        exp: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// `nbf` has not come, the allowed clock skew included.
+    #[error("the token is not valid yet")]
+    NotYetValid {
+        /// When it will be.
+        nbf: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// `iat` lies in the future, the allowed clock skew included.
+    #[error("the token was issued in the future")]
+    IssuedInFuture {
+        /// When it says that it was issued.
+        iat: Timestamp,
+        /// When it was looked at.
+        now: Timestamp,
+    },
+    /// `exp` − `iat` is more than the issuer's tokens may live.
+    #[error("the token lives longer than {} s", max.as_secs())]
+    LifetimeTooLong {
+        /// How long the token says that it lives.
+        lifetime: Duration,
+        /// The most that the rules allow.
+        max: Duration,
+    },
+}
+
+impl ClaimError {
+    /// A stable name for metrics and logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "claim_missing",
+            Self::Malformed { .. } => "claim_malformed",
+            Self::MalformedScope => "scope_malformed",
+            Self::TooManyScopes { .. } => "too_many_scopes",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongType => "wrong_type",
+            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::IssuedInFuture { .. } => "issued_in_future",
+            Self::LifetimeTooLong { .. } => "lifetime_too_long",
+        }
+    }
+}

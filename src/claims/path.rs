@@ -1,0 +1,36 @@
+use core::fmt;
+
+use crate::jose::{Json, Object};
+
+/// Where a claim stands: one member name, or the names from the outermost object to the innermost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPath(Vec<Box<str>>);
+
+impl ClaimPath {
+    /// A path of at least one name, each not empty, at most [`ClaimPath::MAX_NAMES`] of them; otherwise `None`.
+    pub fn new<N: AsRef<str>>(names: &[N]) -> Option<Self> {
+        let whole = !names.is_empty()
+            && names.len() <= Self::MAX_NAMES
+            && names.iter().all(|name| !name.as_ref().is_empty());
+        whole.then(|| Self(names.iter().map(|name| name.as_ref().into()).collect()))
+    }
+
+    /// The claim at this path.
+    pub fn find<'a>(&self, claims: &'a Object) -> Option<&'a Json> {
+        let (last, outer) = self.0.split_last()?;
+        let mut object = claims;
+        for name in outer {
+            object = object.get(name)?.as_object()?;
+        }
+        object.get(last)
+    }
+
+    /// Deeper than any issuer we know of nests its claims (Keycloak's `resource_access.<client>.roles` is three).
+    pub const MAX_NAMES: usize = 8;
+}
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}

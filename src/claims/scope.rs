@@ -1,0 +1,115 @@
+use crate::claims::{ClaimError, ClaimPath};
+use crate::jose::{Json, Object};
+
+/// The scopes that a token carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScopeSet(Vec<Box<str>>);
+
+impl ScopeSet {
+    /// Unites the scopes of every claim in `paths` that is present. A string is split at spaces (RFC 6749 §3.3, RFC 9068
+    /// §2.2.3); a list gives one scope an element (`scp` of some issuers).
+    ///
+    /// # Errors
+    /// [`ClaimError::MalformedScope`] when a claim is of another type, [`ClaimError::TooManyScopes`] above 1,024.
+    pub fn read(claims: &Object, paths: &[ClaimPath]) -> Result<Self, ClaimError> {
+        let mut scopes: Vec<Box<str>> = Vec::new();
+        let mut add = |scope: &str| {
+            if scopes.len() == MAX_SCOPES {
+                return Err(ClaimError::TooManyScopes { max: MAX_SCOPES });
+            }
+            scopes.push(scope.into());
+            Ok(())
+        };
+        for claim in paths.iter().filter_map(|path| path.find(claims)) {
+            match claim {
+                Json::String(text) => {
+                    text.split(' ').filter(|scope| !scope.is_empty()).try_for_each(&mut add)?
+                }
+                Json::Array(items) => {
+                    items
+                        .iter()
+                        .try_for_each(|item| add(item.as_str().ok_or(ClaimError::MalformedScope)?))?;
+                }
+                Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => {
+                    return Err(ClaimError::MalformedScope);
+                }
+            }
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        Ok(Self(scopes))
+    }
+
+    /// Whether this very scope is among them; no hierarchy and no wildcard.
+    pub fn contains(&self, scope: &str) -> bool {
+        self.0.binary_search_by(|held| held.as_ref().cmp(scope)).is_ok()
+    }
+
+    /// All of them, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// How many bytes of memory the set takes.
+    pub fn size(&self) -> usize {
+        self.0
+            .iter()
+            .fold(0, |sum, scope| sum.saturating_add(scope.len()).saturating_add(size_of::<Box<str>>()))
+    }
+}
+
+/// Whether `text` may stand as one scope in a requirement and in a challenge: RFC 6749 §3.3, `scope-token`.
+pub fn is_scope_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_SCOPE_BYTES
+        && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+/// A token of the largest size, filled with scopes of a few letters, carries about three thousand; issuers stay under a hundred.
+const MAX_SCOPES: usize = 1024;
+/// A scope goes into a challenge, which has to fit a header.
+const MAX_SCOPE_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str, paths: &[&[&str]]) -> Result<Vec<String>, ClaimError> {
+        let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path).unwrap()).collect();
+        ScopeSet::read(&Object::parse(json.as_bytes()).unwrap(), &paths)
+            .map(|scopes| scopes.iter().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn scopes_come_from_strings_lists_and_nested_claims_united() {
+        let json = r#"{"scope":"b  a","scp":["c","a"],"realm_access":{"roles":["d"]}}"#;
+        let paths: [&[&str]; 4] = [&["scope"], &["scp"], &["realm_access", "roles"], &["absent", "too"]];
+        assert_eq!(read(json, &paths).unwrap(), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_scope_claim_of_another_type_is_malformed() {
+        for json in [r#"{"scope":1}"#, r#"{"scope":["a",1]}"#, r#"{"scope":{"a":true}}"#, r#"{"scope":null}"#]
+        {
+            assert_eq!(read(json, &[&["scope"]]), Err(ClaimError::MalformedScope), "{json}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_bounded() {
+        let of = |n: usize| format!(r#"{{"scope":"{}"}}"#, "a ".repeat(n));
+        assert_eq!(read(&of(MAX_SCOPES), &[&["scope"]]).unwrap(), ["a"]);
+        assert_eq!(
+            read(&of(MAX_SCOPES + 1), &[&["scope"]]),
+            Err(ClaimError::TooManyScopes { max: MAX_SCOPES })
+        );
+    }
+
+    #[test]
+    fn a_scope_token_has_no_space_quote_or_backslash() {
+        assert!(is_scope_token("orders:read") && is_scope_token("!") && is_scope_token(&"a".repeat(256)));
+        for text in ["", "a b", "a\"", "a\\", "ä", "\n", &"a".repeat(257)] {
+            assert!(!is_scope_token(text), "{text:?}");
+        }
+    }
+}

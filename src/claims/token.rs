@@ -1,0 +1,84 @@
+use std::rc::Rc;
+
+use super::rules::Validity;
+use crate::base::Timestamp;
+use crate::claims::{ClaimError, ClaimPath, Rules, ScopeSet, header_text};
+use crate::jose::{KeyId, SignedToken};
+
+/// A token whose signature, issuer and claims have been checked. Made only by [`VerifiedToken::verify`].
+///
+/// Keeps what a decision needs and forgets the rest. What can change with time ([`VerifiedToken::check_time`]) or with the
+/// key set ([`VerifiedToken::key`]) has to be looked at again at each use.
+#[derive(Clone, Debug)]
+pub struct VerifiedToken {
+    key: KeyId,
+    scopes: ScopeSet,
+    validity: Validity,
+    client: Option<Box<str>>,
+    forwarded: Vec<Option<Rc<str>>>,
+}
+
+impl VerifiedToken {
+    /// Holds a signed token against its issuer's rules, and keeps the header texts of the claims at `forwarded`.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn verify(
+        token: &SignedToken,
+        rules: &Rules,
+        forwarded: &[ClaimPath],
+        now: Timestamp,
+    ) -> Result<Self, ClaimError> {
+        let claims = token.claims();
+        let validity = rules.validity(token.header(), claims)?;
+        validity.check(now)?;
+        let client = ["client_id", "azp", "sub"].iter().find_map(|claim| claims.get(claim)?.as_str());
+        Ok(Self {
+            key: token.key(),
+            scopes: ScopeSet::read(claims, &rules.scopes_from)?,
+            validity,
+            client: client.map(Into::into),
+            forwarded: forwarded.iter().map(|path| header_text(path.find(claims)?).map(Rc::from)).collect(),
+        })
+    }
+
+    /// Whether the token may still (or already) be used.
+    ///
+    /// # Errors
+    /// [`ClaimError::Expired`], [`ClaimError::NotYetValid`] or [`ClaimError::IssuedInFuture`].
+    pub fn check_time(&self, now: Timestamp) -> Result<(), ClaimError> {
+        self.validity.check(now)
+    }
+
+    /// The key that verified the signature.
+    pub fn key(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// The scopes that the token carries.
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// Who presents it: `client_id` (RFC 9068), else `azp`, else `sub`. For shares of memory, not for authorization.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The header texts of the forwarded claims, in the order of their paths; `None` where the claim is absent or has no text.
+    pub fn forwarded(&self) -> &[Option<Rc<str>>] {
+        &self.forwarded
+    }
+
+    /// How many bytes of memory the token takes.
+    pub fn size(&self) -> usize {
+        let texts =
+            self.forwarded.iter().flatten().fold(0, |sum: usize, text| sum.saturating_add(text.len()));
+        let lists = self.forwarded.len().saturating_mul(size_of::<Option<Rc<str>>>());
+        size_of::<Self>()
+            .saturating_add(self.scopes.size())
+            .saturating_add(self.client.as_ref().map_or(0, |client| client.len()))
+            .saturating_add(texts)
+            .saturating_add(lists)
+    }
+}

@@ -1,0 +1,244 @@
+//! The block `inbound`, but for its issuers and routes.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::reader::{Node, refuse_duplicates};
+use super::value::Value;
+use super::{Environment, issuers, routes, words};
+use crate::claims::ClaimPath;
+use crate::inbound::{
+    AfterVerification, CacheSettings, Detail, ForwardedClaim, Inbound, Issuer, Preflight, RefusalBody,
+    Refusals, Resource, TokenSource, Twins, WaitingSettings,
+};
+use crate::policy::{RouteTable, Rule};
+
+pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64) -> Option<Inbound> {
+    let fields = node.fields(&[
+        "version",
+        "issuers",
+        "token",
+        "forward_claims",
+        "resource",
+        "refusals",
+        "cors_preflight",
+        "route_metadata",
+        "waiting",
+        "token_cache",
+        "routes",
+        "default",
+    ])?;
+    let version = fields.or("version", version, |node| node.integer(1, u64::MAX));
+    let issuers = fields.required("issuers").and_then(|node| issuers::read(&node, environment));
+    let token = fields.or("token", default_token(), |node| token(&node));
+    let forwarded = fields.or("forward_claims", Vec::new(), |node| forwarded_claims(&node));
+    let refusals = fields.or("refusals", default_refusals(), |node| refusals(&node));
+    let preflight = fields.or("cors_preflight", Preflight::Deny, |node| {
+        node.word(&[("deny", Preflight::Deny), ("forward", Preflight::Forward)])
+    });
+    let reads_route_metadata =
+        fields.or("route_metadata", true, |node| node.word(&[("read", true), ("ignore", false)]));
+    let waiting = fields.or("waiting", DEFAULT_WAITING, |node| waiting(&node));
+    let cache = fields.or("token_cache", Some(DEFAULT_CACHE), |node| cache(&node));
+    let names: Option<Vec<Rc<str>>> =
+        issuers.as_ref().map(|issuers| issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect());
+    let table = routes::read(&fields, names.as_deref());
+    let resource = fields.or("resource", None, |node| {
+        resource(&node, issuers.as_deref().unwrap_or_default(), table.as_ref()).map(Some)
+    });
+
+    let (sources, after_verification) = token?;
+    let forwarded_claims = forwarded?;
+    let headers = forwarded_claims.iter().map(|forwarded| Rc::clone(&forwarded.header));
+    let token_headers = sources.iter().filter_map(token_header).cloned();
+    for (index, forwarded) in forwarded_claims.iter().enumerate() {
+        if sources.iter().filter_map(token_header).any(|name| *name == forwarded.header) {
+            let path = format!(".forward_claims[{index}].header");
+            node.below(path).problem::<()>("the token sits in this header: choose another");
+        }
+    }
+    Some(Inbound {
+        issuers: issuers?,
+        twins: Twins::new(headers.chain(token_headers)),
+        forwarded_paths: forwarded_claims.iter().map(|forwarded| forwarded.claim.clone()).collect(),
+        forwarded_claims,
+        sources,
+        after_verification,
+        resource: resource?,
+        refusals: refusals?,
+        preflight: preflight?,
+        reads_route_metadata: reads_route_metadata?,
+        waiting: waiting?,
+        cache: cache?,
+        routes: table?,
+        version: version?,
+    })
+}
+
+fn token(node: &Node<'_>) -> Option<(Vec<TokenSource>, AfterVerification)> {
+    let fields = node.fields(&["sources", "after_verification"])?;
+    let (sources, after) = default_token();
+    let sources = fields.or("sources", sources, |node| {
+        let sources: Vec<_> =
+            node.list(MAX_SOURCES)?.into_iter().map(|item| (item.clone(), source(&item))).collect();
+        refuse_duplicates(&sources, "this place", |a, b| a.is_some() && a == b);
+        sources.into_iter().map(|(_, source)| source).collect()
+    });
+    let after = fields.or("after_verification", after, |node| {
+        node.word(&[("forward", AfterVerification::Forward), ("strip", AfterVerification::Strip)])
+    });
+    Some((sources?, after?))
+}
+
+fn source(node: &Node<'_>) -> Option<TokenSource> {
+    let (kind, node) = node.variant(&["header", "query", "cookie"])?;
+    if kind == "header" {
+        let fields = node.fields(&["name", "scheme"])?;
+        let name = fields.required("name").and_then(|node| words::header_name(&node));
+        let scheme = fields.or("scheme", None, |node| {
+            let is_scheme =
+                |text: &str| text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            node.text_that("a scheme like Bearer", is_scheme).map(|text| Some(Rc::from(text)))
+        });
+        let (name, scheme) = (name?, scheme?);
+        if scheme.is_none() && &*name == "authorization" {
+            return node.problem("the header authorization needs a `scheme`, like Bearer");
+        }
+        return Some(TokenSource::Header { name, scheme });
+    }
+    let name = node.fields(&["name"])?.required("name")?;
+    let is_plain = |text: &str| {
+        text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let name: Rc<str> = name.text_that("a name of letters, digits, -, _ and ., at most 64", is_plain)?.into();
+    Some(if kind == "query" { TokenSource::Query { name } } else { TokenSource::Cookie { name } })
+}
+
+fn token_header(source: &TokenSource) -> Option<&Rc<str>> {
+    match source {
+        TokenSource::Header { name, .. } => Some(name),
+        TokenSource::Query { .. } | TokenSource::Cookie { .. } => None,
+    }
+}
+
+fn forwarded_claims(node: &Node<'_>) -> Option<Vec<ForwardedClaim>> {
+    let claims: Vec<_> =
+        node.list(MAX_FORWARDED)?.into_iter().map(|item| (item.clone(), forwarded_claim(&item))).collect();
+    refuse_duplicates(&claims, "this header", |a, b| {
+        a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| a.header == b.header)
+    });
+    claims.into_iter().map(|(_, claim)| claim).collect()
+}
+
+fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
+    let fields = node.fields(&["claim", "header"])?;
+    let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| words::claim_path(&node));
+    let header = fields.required("header").and_then(|node| {
+        let header = words::header_name(&node)?;
+        if RESERVED_HEADERS.contains(&&*header) {
+            return node.problem("this header steers the connection or the proxy: choose another");
+        }
+        Some(header)
+    });
+    Some(ForwardedClaim { claim: claim?, header: header? })
+}
+
+fn resource(node: &Node<'_>, issuers: &[Issuer], table: Option<&RouteTable>) -> Option<Resource> {
+    let fields = node.fields(&["identifier", "documentation"])?;
+    let identifier = fields.required("identifier").and_then(|node| {
+        let url = words::http_url(&node)?;
+        // RFC 9728 §1.2: no fragment, and a query is not recommended; here it would have to be part of the path.
+        if url.query().is_some() {
+            node.problem("a resource identifier here has no query")
+        } else {
+            Some((node.text()?, url))
+        }
+    });
+    let documentation = fields.or("documentation", None, |node| {
+        words::http_url(&node)?;
+        node.text().map(Some)
+    });
+    let mut scopes: Vec<Rc<str>> = Vec::new();
+    for route in table.into_iter().flat_map(|table| table.routes()) {
+        if let Rule::Require(requirement) = &route.rule {
+            scopes.extend(requirement.scopes().cloned());
+        }
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    let servers: Vec<Rc<str>> = issuers.iter().map(|issuer| Rc::clone(&issuer.rules.issuer)).collect();
+    let (text, url) = identifier?;
+    Some(Resource::new(text, &url, &servers, &scopes, documentation?))
+}
+
+fn refusals(node: &Node<'_>) -> Option<Refusals> {
+    let fields = node.fields(&["realm", "body", "detail"])?;
+    let default = default_refusals();
+    let realm = fields.or("realm", None, |node| words::quotable(&node).map(Some));
+    let body = fields.or("body", default.body, |node| {
+        node.word(&[("none", RefusalBody::None), ("problem_json", RefusalBody::ProblemJson)])
+    });
+    let detail = fields
+        .or("detail", default.detail, |node| node.word(&[("full", Detail::Full), ("terse", Detail::Terse)]));
+    let refusals = Refusals { realm: realm?, body: body?, detail: detail? };
+    if refusals.detail == Detail::Terse && (refusals.realm.is_some() || refusals.body != RefusalBody::None) {
+        return node.problem("`detail: terse` tells nothing: leave `realm` and `body` out");
+    }
+    Some(refusals)
+}
+
+fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
+    let fields = node.fields(&["requests", "deadline"])?;
+    let requests = fields.or("requests", DEFAULT_WAITING.requests, |node| {
+        node.integer(1, 10_000).and_then(|number| usize::try_from(number).ok())
+    });
+    let deadline = fields.or("deadline", DEFAULT_WAITING.deadline, |node| {
+        node.duration(Duration::from_millis(10), Duration::from_secs(60))
+    });
+    Some(WaitingSettings { requests: requests?, deadline: deadline? })
+}
+
+fn cache(node: &Node<'_>) -> Option<Option<CacheSettings>> {
+    if let Value::Text(_) = node.value() {
+        return node.word(&[("off", None)]);
+    }
+    let fields = node.fields(&["entries", "bytes"])?;
+    let number =
+        |node: Node<'_>, min, max| node.integer(min, max).and_then(|number| usize::try_from(number).ok());
+    let entries = fields.or("entries", DEFAULT_CACHE.entries, |node| number(node, 1, 1_000_000));
+    let bytes = fields.or("bytes", DEFAULT_CACHE.bytes, |node| number(node, 65_536, 134_217_728));
+    Some(Some(CacheSettings { entries: entries?, bytes: bytes? }))
+}
+
+fn default_token() -> (Vec<TokenSource>, AfterVerification) {
+    let bearer = TokenSource::Header { name: "authorization".into(), scheme: Some("Bearer".into()) };
+    (vec![bearer], AfterVerification::Forward)
+}
+
+const fn default_refusals() -> Refusals {
+    Refusals { realm: None, body: RefusalBody::None, detail: Detail::Full }
+}
+
+/// A few seconds at a few dozen requests a second: what comes in while a proxy starts.
+const DEFAULT_WAITING: WaitingSettings = WaitingSettings { requests: 256, deadline: Duration::from_secs(5) };
+/// Thousands of machine clients with tokens of one to two kilobytes.
+const DEFAULT_CACHE: CacheSettings = CacheSettings { entries: 8192, bytes: 16 * 1024 * 1024 };
+/// Each place costs a look at every request.
+const MAX_SOURCES: usize = 8;
+/// Each costs a host call on every request.
+const MAX_FORWARDED: usize = 16;
+/// Headers that are not a claim's to set.
+const RESERVED_HEADERS: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+];

@@ -1,0 +1,284 @@
+//! Reads a [`Value`] field by field and collects every problem on the way. A reader that answers `None` has reported why.
+
+use core::cell::RefCell;
+use core::fmt::Display;
+use core::time::Duration;
+
+use super::error::{ConfigErrors, Problem};
+use super::value::Value;
+
+/// The problems that have been found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(RefCell<Vec<Problem>>);
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node<'a> {
+    value: &'a Value,
+    path: String,
+    problems: &'a Problems,
+}
+
+/// The members of an object, each known and there once.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    node: Node<'a>,
+    members: &'a [(String, Value)],
+}
+
+impl Problems {
+    fn add(&self, path: &str, text: String) {
+        let mut problems = self.0.borrow_mut();
+        if problems.len() < MAX_PROBLEMS {
+            problems.push(Problem { path: path.to_owned(), text });
+        }
+    }
+
+    /// What was read, if nothing was wrong with any of it.
+    pub(super) fn into_result<T>(self, read: Option<T>) -> Result<T, ConfigErrors> {
+        let problems = self.0.into_inner();
+        match read {
+            Some(read) if problems.is_empty() => Ok(read),
+            Some(_) | None if !problems.is_empty() => Err(ConfigErrors(problems)),
+            Some(_) | None => {
+                Err(ConfigErrors::one("not understood (a fault of this filter: please report it)"))
+            }
+        }
+    }
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn root(value: &'a Value, problems: &'a Problems) -> Self {
+        Self { value, path: String::new(), problems }
+    }
+
+    pub(super) fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    /// Reports a problem here. Returns `None`, for whoever has nothing better to return.
+    pub(super) fn problem<T>(&self, text: impl Display) -> Option<T> {
+        self.problems.add(&self.path, text.to_string());
+        None
+    }
+
+    /// A value below this one that is not a member or an element.
+    pub(super) fn below(&self, suffix: impl Display) -> Self {
+        Self { value: self.value, path: format!("{}{suffix}", self.path), problems: self.problems }
+    }
+
+    /// An object that has none but these members. Unknown and repeated ones are reported; the others are still read.
+    pub(super) fn fields(&self, known: &[&str]) -> Option<Fields<'a>> {
+        let Value::Object(members) = self.value else {
+            return self.problem(format_args!("expected an object, got {}", self.value.kind()));
+        };
+        for (index, (name, _)) in members.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let name = printable(name);
+                self.problem::<()>(format_args!(
+                    "unknown field `{name}`, expected one of {}",
+                    known.join(", ")
+                ));
+            } else if members.iter().take(index).any(|(other, _)| other == name) {
+                self.problem::<()>(format_args!("the field `{name}` is there twice"));
+            }
+        }
+        Some(Fields { node: self.clone(), members })
+    }
+
+    /// The name of an object's only member, and its value: `{ header: … }`.
+    pub(super) fn variant(&self, known: &[&str]) -> Option<(&'a str, Self)> {
+        let fields = self.fields(known)?;
+        let mut present = fields.members.iter().filter(|(name, _)| known.contains(&name.as_str()));
+        match (present.next(), present.next()) {
+            (Some((name, value)), None) => Some((name, fields.member(name, value))),
+            _ => self.problem(format_args!("expected exactly one of {}", known.join(", "))),
+        }
+    }
+
+    /// A list of at least one element and at most `max`.
+    pub(super) fn list(&self, max: usize) -> Option<Vec<Self>> {
+        let Value::List(items) = self.value else {
+            return self.problem(format_args!("expected a list, got {}", self.value.kind()));
+        };
+        if items.is_empty() {
+            return self.problem("the list is empty; leave it out if that is meant");
+        }
+        if items.len() > max {
+            return self.problem(format_args!("more than {max} entries"));
+        }
+        let node =
+            |(index, value)| Self { value, path: format!("{}[{index}]", self.path), problems: self.problems };
+        Some(items.iter().enumerate().map(node).collect())
+    }
+
+    /// A list whose elements are all read, so that each one's problems are reported.
+    pub(super) fn each<T>(&self, max: usize, read: impl FnMut(Self) -> Option<T>) -> Option<Vec<T>> {
+        let read: Vec<Option<T>> = self.list(max)?.into_iter().map(read).collect();
+        read.into_iter().collect()
+    }
+
+    /// A text that is not empty.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        match self.value {
+            Value::Text(text) if text.is_empty() => self.problem("the text is empty"),
+            Value::Text(text) if text.len() > MAX_TEXT => {
+                self.problem(format_args!("longer than {MAX_TEXT} bytes"))
+            }
+            Value::Text(text) => Some(text),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Object(_) => self.problem(format_args!("expected a text, got {}", self.value.kind())),
+        }
+    }
+
+    /// A text that passes `test`; `expected` says what that is.
+    pub(super) fn text_that(&self, expected: &str, test: impl Fn(&str) -> bool) -> Option<&'a str> {
+        let text = self.text()?;
+        if test(text) { Some(text) } else { self.problem(format_args!("expected {expected}")) }
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text()?;
+        let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, meaning)) => Some(*meaning),
+            None => self.problem(format_args!("expected one of {}", known())),
+        }
+    }
+
+    /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
+    pub(super) fn integer(&self, min: u64, max: u64) -> Option<u64> {
+        let number = match self.value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::Float(number) => whole(*number),
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
+                return self.problem(format_args!("expected a number, got {}", self.value.kind()));
+            }
+        };
+        match number.filter(|number| (min..=max.min(MAX_INTEGER)).contains(number)) {
+            Some(number) => Some(number),
+            None => self.problem(format_args!("expected a whole number from {min} to {max}")),
+        }
+    }
+
+    /// A duration with a unit: `250ms`, `5s`, `10m`, `24h`.
+    pub(super) fn duration(&self, min: Duration, max: Duration) -> Option<Duration> {
+        let duration = match self.value {
+            Value::Text(text) => duration(text),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Object(_) => None,
+        };
+        match duration {
+            None => {
+                self.problem("expected a duration with a unit, like \"250ms\", \"5s\", \"10m\" or \"24h\"")
+            }
+            Some(duration) if duration < min || duration > max => {
+                self.problem(format_args!("expected a duration from {min:?} to {max:?}"))
+            }
+            Some(duration) => Some(duration),
+        }
+    }
+
+    /// Nothing but `{}`.
+    pub(super) fn empty(&self) -> Option<()> {
+        match self.value {
+            Value::Object(members) if members.is_empty() => Some(()),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Object(_) => self.problem("expected {}"),
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// A member that may be left out.
+    pub(super) fn optional(&self, name: &str) -> Option<Node<'a>> {
+        self.members.iter().find(|(member, _)| member == name).map(|(name, value)| self.member(name, value))
+    }
+
+    /// A member that must be there.
+    pub(super) fn required(&self, name: &str) -> Option<Node<'a>> {
+        self.optional(name).or_else(|| self.node.problem(format_args!("the field `{name}` is missing")))
+    }
+
+    /// Reads a member that may be left out: then it is `default`.
+    pub(super) fn or<T>(
+        &self,
+        name: &str,
+        default: T,
+        read: impl FnOnce(Node<'a>) -> Option<T>,
+    ) -> Option<T> {
+        match self.optional(name) {
+            None => Some(default),
+            Some(node) => read(node),
+        }
+    }
+
+    /// The object itself.
+    pub(super) fn node(&self) -> &Node<'a> {
+        &self.node
+    }
+
+    fn member(&self, name: &str, value: &'a Value) -> Node<'a> {
+        let dot = if self.node.path.is_empty() { "" } else { "." };
+        Node { value, path: format!("{}{dot}{name}", self.node.path), problems: self.node.problems }
+    }
+}
+
+/// Reports each element of which `same` says that it stands for the same as an earlier one.
+pub(super) fn refuse_duplicates<'a, T>(items: &[(Node<'a>, T)], what: &str, same: impl Fn(&T, &T) -> bool) {
+    for (index, (node, item)) in items.iter().enumerate() {
+        if items.iter().take(index).any(|(_, other)| same(other, item)) {
+            node.problem::<()>(format_args!("{what} is there already"));
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&number);
+    #[allow(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole and in range"
+    )]
+    is_whole.then_some(number as u64)
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// A name that the document made up, short and without control characters, for a message.
+pub(super) fn printable(name: &str) -> String {
+    name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// More would not be read.
+const MAX_PROBLEMS: usize = 100;
+/// Longer than any URL or name that makes sense here.
+const MAX_TEXT: usize = 4096;
+/// What a double, and so a `Struct`, carries without loss.
+const MAX_INTEGER: u64 = 9_007_199_254_740_991;

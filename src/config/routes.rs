@@ -1,0 +1,231 @@
+//! The list `inbound.routes` and the default.
+
+use std::rc::Rc;
+
+use super::reader::{Fields, Node, printable, refuse_duplicates};
+use super::value::Value;
+use super::words;
+use crate::policy::{
+    Authority, IssuerId, Mode, PathFeatures, PathPattern, Pattern, RequestPath, Requirement, Route,
+    RouteTable, Rule, Segment,
+};
+
+/// Reads both. `issuers` are their names in order; `None` when those could not be read.
+pub(super) fn read(inbound: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<RouteTable> {
+    let routes = inbound.or("routes", Vec::new(), |node| {
+        let routes: Vec<_> =
+            node.list(MAX_ROUTES)?.into_iter().map(|item| (item.clone(), route(&item, issuers))).collect();
+        refuse_repeated_names(&routes);
+        Some(routes)
+    });
+    let default = inbound.required("default").and_then(|node| default(&node, issuers));
+    let routes = routes?;
+    let nodes: Vec<Node<'_>> = routes.iter().map(|(node, _)| node.clone()).collect();
+    let compiled: Option<Vec<_>> = routes.into_iter().map(|(_, route)| route).collect();
+    match RouteTable::new(compiled?, default?) {
+        Ok(table) => Some(table),
+        Err(duplicates) => {
+            let place = |id: u32| usize::try_from(id).unwrap_or(usize::MAX);
+            for duplicate in duplicates {
+                if let Some(node) = nodes.get(place(duplicate.second.0)) {
+                    let first = duplicate.first.0;
+                    node.below(".match").problem::<()>(format_args!(
+                        "matches the same requests as routes[{first}]: same authority, path and method"
+                    ));
+                }
+            }
+            None
+        }
+    }
+}
+
+fn refuse_repeated_names<'a>(routes: &[(Node<'a>, Option<(Pattern, Route)>)]) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (node, route) in routes {
+        if route.as_ref().is_some_and(|(_, route)| !seen.insert(&route.name)) {
+            node.below(".name").problem::<()>("a route of this name is there already");
+        }
+    }
+}
+
+fn route(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<(Pattern, Route)> {
+    let fields = node.fields(&["name", "match", "require", "public", "deny", "mode", "allow_in_path"])?;
+    let name = fields.required("name").and_then(|node| words::name(&node));
+    let pattern = fields.required("match").and_then(|node| pattern(&node));
+    let rule = rule(&fields, issuers);
+    let mode = fields.or("mode", Mode::Enforce, |node| {
+        let mode = node.word(&[("enforce", Mode::Enforce), ("report_only", Mode::ReportOnly)])?;
+        if mode == Mode::ReportOnly && matches!(rule, Some(Rule::Public)) {
+            return node.problem("a public route has nothing to report");
+        }
+        Some(mode)
+    });
+    let allowed = fields.or("allow_in_path", PathFeatures::NONE, |node| {
+        let features = node.each(PathFeatures::NAMES.len(), |item| item.word(&PathFeatures::NAMES))?;
+        Some(features.into_iter().fold(PathFeatures::NONE, PathFeatures::with))
+    });
+    Some((pattern?, Route { name: name?, rule: rule?, mode: mode?, allowed: allowed? }))
+}
+
+fn default(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Route> {
+    let rule = if let Value::Text(_) = node.value() {
+        node.text_that("deny, { public: {} } or { require: { … } }", |text| text == "deny")
+            .map(|_| Rule::Deny)
+    } else {
+        let fields = node.fields(&["require", "public"])?;
+        rule(&fields, issuers)
+    };
+    Some(Route { name: "default".into(), rule: rule?, mode: Mode::Enforce, allowed: PathFeatures::NONE })
+}
+
+fn rule(fields: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rule> {
+    let (require, public, deny) =
+        (fields.optional("require"), fields.optional("public"), fields.optional("deny"));
+    match (require, public, deny) {
+        (Some(node), None, None) => requirement(&node, issuers).map(Rule::Require),
+        (None, Some(node), None) => node.empty().map(|()| Rule::Public),
+        (None, None, Some(node)) => node.empty().map(|()| Rule::Deny),
+        _ => fields.node().problem("expected exactly one of require, public, deny"),
+    }
+}
+
+fn requirement(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Requirement> {
+    let fields = node.fields(&["issuers", "scopes", "any_scope", "authenticated"])?;
+    let accepted = match (fields.optional("issuers"), issuers) {
+        (Some(node), _) => accepted_issuers(&node, issuers),
+        (None, Some([_])) => Some([IssuerId(0)].into()),
+        (None, Some(_)) => node.problem("name `issuers`: more than one is configured"),
+        (None, None) => None,
+    };
+    let all_of = fields.or("scopes", Vec::new(), |node| scopes(&node));
+    let any_of = fields.or("any_scope", Vec::new(), |node| scopes(&node));
+    let names_scopes = fields.optional("scopes").is_some() || fields.optional("any_scope").is_some();
+    match fields.optional("authenticated") {
+        Some(node) if names_scopes => return node.problem("scopes are named: leave `authenticated` out"),
+        Some(node) => node.empty()?,
+        None if names_scopes => {}
+        None => {
+            return node.problem("name scopes, any_scope, or write `authenticated: {}` for any valid token");
+        }
+    }
+    Some(Requirement { issuers: accepted?, all_of: all_of?, any_of: any_of? })
+}
+
+fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[IssuerId]>> {
+    let places = node.each(MAX_NAMED_ISSUERS, |item| {
+        let name = item.text()?;
+        let place = issuers?.iter().position(|issuer| **issuer == *name);
+        let Some(place) = place else {
+            return item.problem(format_args!("no issuer is named `{}`", printable(name)));
+        };
+        u16::try_from(place).ok().map(|place| (item, IssuerId(place)))
+    })?;
+    refuse_duplicates(&places, "this issuer", |a, b| a == b);
+    Some(places.into_iter().map(|(_, place)| place).collect())
+}
+
+fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
+    let scopes = node.each(MAX_SCOPES, |item| words::scope(item.clone()).map(|scope| (item, scope)))?;
+    refuse_duplicates(&scopes, "this scope", |a, b| a == b);
+    Some(scopes.into_iter().map(|(_, scope)| scope).collect())
+}
+
+fn pattern(node: &Node<'_>) -> Option<Pattern> {
+    let fields = node.fields(&["path", "prefix", "methods", "authorities"])?;
+    let path = match (fields.optional("path"), fields.optional("prefix")) {
+        (Some(node), None) => segments(&node).map(PathPattern::Whole),
+        (None, Some(node)) => prefix(&node).map(PathPattern::Prefix),
+        (None, None) | (Some(_), Some(_)) => node.problem("expected exactly one of path, prefix"),
+    };
+    let methods = fields.or("methods", Vec::new(), |node| methods(&node));
+    let authorities = fields.or("authorities", Vec::new(), |node| authorities(&node));
+    Some(Pattern { authorities: authorities?, path: path?, methods: methods? })
+}
+
+fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
+    let is_method =
+        |text: &str| text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let read = |item: Node<'_>| item.text_that("a method in upper case, like GET", is_method).map(Rc::from);
+    let methods = node.each(MAX_METHODS, |item| read(item.clone()).map(|method: Rc<str>| (item, method)))?;
+    refuse_duplicates(&methods, "this method", |a, b| a == b);
+    Some(methods.into_iter().map(|(_, method)| method).collect())
+}
+
+fn authorities(node: &Node<'_>) -> Option<Vec<Authority>> {
+    let authorities =
+        node.each(MAX_AUTHORITIES, |item| authority(&item).map(|authority| (item, authority)))?;
+    refuse_duplicates(&authorities, "this authority", |a, b| a == b);
+    Some(authorities.into_iter().map(|(_, authority)| authority).collect())
+}
+
+fn authority(node: &Node<'_>) -> Option<Authority> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let is_host = |text: &str| !text.is_empty() && text.len() <= 261 && text.bytes().all(allowed);
+    let text = node.text_that("a host like api.example.com, or *.example.com", |text| {
+        is_host(text.strip_prefix("*.").unwrap_or(text))
+    })?;
+    let lower = text.to_ascii_lowercase();
+    Some(match lower.strip_prefix('*') {
+        Some(suffix) if suffix.contains(':') => return node.problem("a suffix has no port"),
+        Some(suffix) => Authority::Suffix(suffix.into()),
+        None => Authority::Exact(lower.into()),
+    })
+}
+
+/// A prefix ends at a segment: `/files` is `/files` and `/files/…`.
+fn prefix(node: &Node<'_>) -> Option<Vec<Segment>> {
+    let mut segments = segments(node)?;
+    if segments.contains(&Segment::Variable) {
+        return node.problem("a prefix has no variables: use `path`");
+    }
+    if segments.last() == Some(&Segment::Literal("".into())) {
+        segments.pop();
+        if !segments.is_empty() {
+            return node.problem("a prefix ends at a segment anyway: leave the last slash out");
+        }
+    }
+    Some(segments)
+}
+
+fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
+    let text = node.text_that("a path without query: it begins with /", |text| {
+        text.starts_with('/') && !text.contains('?')
+    })?;
+    let path = match RequestPath::parse(text.as_bytes()) {
+        Ok(path) => path,
+        Err(error) => return node.problem(error),
+    };
+    if let Some(feature) = path.features().first_not_in(PathFeatures::NONE) {
+        return node.problem(format_args!("the path is ambiguous: {feature}"));
+    }
+    let segments: Vec<_> = path.segments().map(|segment| self::segment(node, &segment)).collect();
+    let segments: Option<Vec<(Segment, Option<String>)>> = segments.into_iter().collect();
+    let segments = segments?;
+    let names: Vec<&String> = segments.iter().filter_map(|(_, name)| name.as_ref()).collect();
+    if names.iter().enumerate().any(|(index, name)| names.iter().take(index).any(|other| other == name)) {
+        return node.problem("a variable is there twice");
+    }
+    Some(segments.into_iter().map(|(segment, _)| segment).collect())
+}
+
+fn segment(node: &Node<'_>, text: &str) -> Option<(Segment, Option<String>)> {
+    if !text.contains(['{', '}']) {
+        return Some((Segment::Literal(text.into()), None));
+    }
+    let name = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return node.problem("a variable is a whole segment, like {order_id}");
+    }
+    Some((Segment::Variable, Some(name.to_owned())))
+}
+
+/// A gateway in front of everything an enterprise has.
+const MAX_ROUTES: usize = 20_000;
+/// As many as there may be configured.
+const MAX_NAMED_ISSUERS: usize = 1024;
+/// They are all named in one challenge, which has to fit a header.
+const MAX_SCOPES: usize = 64;
+/// There are nine in RFC 9110 and RFC 5789, and WebDAV's.
+const MAX_METHODS: usize = 32;
+/// Hosts of one route.
+const MAX_AUTHORITIES: usize = 64;

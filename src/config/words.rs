@@ -1,0 +1,77 @@
+//! The small languages inside texts: names, header names, claim paths, URLs.
+
+use std::rc::Rc;
+
+use super::reader::Node;
+use super::value::Value;
+use crate::claims::{ClaimPath, is_scope_token};
+
+/// A name that labels metrics: `[a-z0-9_-]{1,64}`, and none that metrics use for something else.
+pub(super) fn name(node: &Node<'_>) -> Option<Rc<str>> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    let text = node.text_that("a name of a-z, 0-9, _ and -, at most 64 characters", |text| {
+        text.len() <= 64 && text.bytes().all(allowed)
+    })?;
+    if ["default", "none", "other"].contains(&text) {
+        return node
+            .problem(format_args!("the name `{text}` has a meaning of its own in metrics; choose another"));
+    }
+    Some(text.into())
+}
+
+/// A header's name, in lower case. Underscores are refused: servers take them for dashes.
+pub(super) fn header_name(node: &Node<'_>) -> Option<Rc<str>> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let text = node
+        .text_that("a header name of letters, digits and dashes, at most 64 characters", |text| {
+            text.len() <= 64 && text.bytes().all(allowed)
+        })?;
+    Some(text.to_ascii_lowercase().into())
+}
+
+/// A scope (RFC 6749 §3.3).
+pub(super) fn scope(node: Node<'_>) -> Option<Rc<str>> {
+    node.text_that(
+        "a scope: visible characters without space, quote and backslash, at most 256",
+        is_scope_token,
+    )
+    .map(Rc::from)
+}
+
+/// A claim's name, or the list of names that leads to it.
+pub(super) fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
+    let names: Vec<&str> = match node.value() {
+        Value::List(_) => node.each(ClaimPath::MAX_NAMES, |item| item.text())?,
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Object(_) => {
+            vec![node.text()?]
+        }
+    };
+    ClaimPath::new(&names).or_else(|| node.problem("expected a claim's name or a list of names"))
+}
+
+/// A text that may stand in a quoted string of a challenge as it is.
+pub(super) fn quotable(node: &Node<'_>) -> Option<Rc<str>> {
+    let allowed = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    node.text_that("visible ASCII without quotes and backslashes, at most 128 characters", |text| {
+        text.len() <= 128 && text.bytes().all(allowed)
+    })
+    .map(Rc::from)
+}
+
+/// An absolute http or https URL without user, password and fragment, of visible ASCII.
+pub(super) fn http_url(node: &Node<'_>) -> Option<url::Url> {
+    let text = node.text_that("a URL of visible ASCII characters without quotes", |text| {
+        text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+    })?;
+    let Ok(url) = url::Url::parse(text) else { return node.problem("expected a URL like https://host/path") };
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() || !is_plain {
+        return node.problem("expected an http or https URL without user, password and fragment");
+    }
+    Some(url)
+}

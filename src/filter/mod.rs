@@ -1,0 +1,249 @@
+//! Events in, effects out: the only code that knows all the parts. Deterministic: the same events at the same times give the
+//! same effects.
+//!
+//! - [`Filter::handle_request`]: a request's headers have come; the answer is its return value.
+//! - [`Filter::handle_tick`]: time has passed: fetches, deadlines, metrics.
+//! - [`Filter::handle_reply`]: a call that an effect asked for has ended.
+//! - [`Filter::handle_stream_end`]: a request is over, answered or not.
+
+use std::rc::Rc;
+
+use crate::base::{CallId, Edit, Effect, HttpReply, RequestHead, Response, StreamId, Timestamp};
+use crate::inbound::{
+    Authorizer, Decision, Denial, Evaluation, Inbound, Moment, Observer, Parked, Wait, Waiting, Work,
+};
+use crate::issuer::{FetchOutcome, KeyStore};
+use crate::jose::Crypto;
+use crate::policy::{IssuerId, Mode};
+use crate::telemetry::{Metrics, Reports, fetch_line};
+
+/// One configured filter on one worker.
+#[derive(Debug)]
+pub struct Filter {
+    settings: Rc<Inbound>,
+    authorizer: Authorizer,
+    stores: Vec<KeyStore>,
+    waiting: Waiting,
+    metrics: Metrics,
+    reports: Reports,
+}
+
+/// What is to become of a request now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Forward {
+        /// What changes in its headers first.
+        edits: Vec<Edit>,
+        /// The decision, for filter state.
+        annotation: Rc<str>,
+    },
+    /// It is answered here.
+    Respond {
+        /// The answer.
+        response: Response,
+        /// The decision, for filter state.
+        annotation: Rc<str>,
+    },
+    /// It waits: an effect will let it go on or answer it.
+    Wait,
+}
+
+impl Filter {
+    /// A filter that has no keys yet. `seed` is random; it keys the hash of the token cache.
+    pub fn new(settings: Rc<Inbound>, seed: [u8; 16], now: Timestamp) -> Self {
+        let stores = settings.issuers.iter().map(|issuer| KeyStore::new(issuer.keys.clone(), now)).collect();
+        Self {
+            authorizer: Authorizer::new(Rc::clone(&settings), seed),
+            stores,
+            waiting: Waiting::new(settings.waiting),
+            metrics: Metrics::new(&settings),
+            reports: Reports::default(),
+            settings,
+        }
+    }
+
+    /// Decides about a request.
+    pub fn handle_request(
+        &mut self,
+        stream: StreamId,
+        head: RequestHead,
+        now: Timestamp,
+        crypto: &dyn Crypto,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        self.request(stream, head, now, crypto, &mut (), effects)
+    }
+
+    /// As [`Filter::handle_request`], and tells `observer` of each check that passes.
+    pub fn explain_request(
+        &mut self,
+        head: RequestHead,
+        now: Timestamp,
+        crypto: &dyn Crypto,
+        observer: &mut dyn Observer,
+    ) -> Outcome {
+        self.request(StreamId(0), head, now, crypto, observer, &mut Vec::new())
+    }
+
+    /// Sends the fetches that are due, answers the requests whose time is up, and hands over the metrics.
+    pub fn handle_tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for index in 0..self.stores.len() {
+            let Some(store) = self.stores.get_mut(index) else { continue };
+            let failures = store.failures();
+            let (outcome, call) = store.handle_tick(now);
+            if let Some(outcome) = outcome {
+                self.tell_fetch(index, &outcome, failures, effects);
+            }
+            if let (Some(call), Ok(id)) = (call, u32::try_from(index)) {
+                effects.push(Effect::Call { id: CallId(id), call });
+            }
+        }
+        for parked in self.waiting.take_overdue(now) {
+            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(parked.wait, now) };
+            let decision = undecided(parked.wait, denial);
+            let outcome = self.conclude(&decision, &parked.head, now, effects);
+            effects.extend(resume(parked.stream, outcome));
+        }
+        self.flush(now, effects);
+    }
+
+    /// Hands over the metrics, outside the tick: for the last time.
+    pub fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.metrics.flush(&self.stores, now, effects);
+    }
+
+    /// Takes what came of a call, and wakes the requests that waited for it.
+    pub fn handle_reply(
+        &mut self,
+        id: CallId,
+        reply: HttpReply,
+        now: Timestamp,
+        crypto: &dyn Crypto,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(index) = usize::try_from(id.0) else { return };
+        let Some(store) = self.stores.get_mut(index) else { return };
+        let failures = store.failures();
+        let Some(outcome) = store.handle_reply(reply, now) else { return };
+        self.tell_fetch(index, &outcome, failures, effects);
+        if matches!(outcome, FetchOutcome::Failed(_)) {
+            return;
+        }
+        let Ok(issuer) = u16::try_from(index).map(IssuerId) else { return };
+        for parked in self.waiting.take_issuer(issuer) {
+            let Parked { stream, head, arrived, .. } = parked;
+            let outcome = self.evaluate(stream, head, arrived, now, crypto, &mut (), effects);
+            effects.extend(resume(stream, outcome));
+        }
+    }
+
+    /// Forgets a request: it is over.
+    pub fn handle_stream_end(&mut self, stream: StreamId) {
+        self.waiting.forget(stream);
+    }
+
+    /// How many requests wait for keys.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How large the body of a reply may be before it is not worth reading.
+    pub const MAX_REPLY_BYTES: usize = crate::jose::MAX_KEY_SET_BYTES;
+
+    fn request(
+        &mut self,
+        stream: StreamId,
+        head: RequestHead,
+        now: Timestamp,
+        crypto: &dyn Crypto,
+        observer: &mut dyn Observer,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(&head)) {
+            return Outcome::Respond { response, annotation: "outcome=resource_metadata".into() };
+        }
+        self.evaluate(stream, head, now, now, crypto, observer, effects)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "private; the two callers differ in each")]
+    fn evaluate(
+        &mut self,
+        stream: StreamId,
+        head: RequestHead,
+        arrived: Timestamp,
+        now: Timestamp,
+        crypto: &dyn Crypto,
+        observer: &mut dyn Observer,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let mut moment = Moment { now, arrived, crypto, stores: &mut self.stores };
+        match self.authorizer.authorize(&head, &mut moment, observer) {
+            Evaluation::Decided(decision) => self.conclude(&decision, &head, now, effects),
+            Evaluation::Wait(wait) => match self.waiting.park(Parked { stream, head, arrived, wait }) {
+                Ok(()) => Outcome::Wait,
+                Err(parked) => {
+                    let denial = Denial::WaitingFull { retry_after: self.retry_after(wait, now) };
+                    self.conclude(&undecided(wait, denial), &parked.head, now, effects)
+                }
+            },
+        }
+    }
+
+    /// Counts a decision and turns it into what becomes of the request.
+    fn conclude(
+        &mut self,
+        decision: &Decision,
+        head: &RequestHead,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let annotation = self.metrics.record(decision);
+        match &decision.verdict {
+            Err(denial) if decision.mode == Mode::Enforce => {
+                Outcome::Respond { response: self.settings.refuse(denial), annotation }
+            }
+            Err(_) => {
+                effects.extend(self.reports.report(&annotation, now));
+                Outcome::Forward { edits: self.settings.edits(head, decision), annotation }
+            }
+            Ok(_) => Outcome::Forward { edits: self.settings.edits(head, decision), annotation },
+        }
+    }
+
+    fn retry_after(&self, wait: Wait, now: Timestamp) -> core::time::Duration {
+        let store = self.stores.get(usize::from(wait.issuer.0));
+        store.map_or(core::time::Duration::ZERO, |store| store.next_attempt().since(now)).min(MAX_RETRY_AFTER)
+    }
+
+    fn tell_fetch(&mut self, index: usize, outcome: &FetchOutcome, failures: u32, effects: &mut Vec<Effect>) {
+        let (Ok(issuer), Some(settings)) = (u16::try_from(index), self.settings.issuers.get(index)) else {
+            return;
+        };
+        self.metrics.record_fetch(IssuerId(issuer), outcome);
+        let failed = u32::from(matches!(outcome, FetchOutcome::Failed(_)));
+        effects.extend(fetch_line(&settings.name, outcome, failures.saturating_add(failed)));
+    }
+}
+
+/// A decision about a request that waited in vain, or could not wait.
+fn undecided(wait: Wait, denial: Denial) -> Decision {
+    Decision {
+        route: Some(wait.route),
+        mode: wait.mode,
+        issuer: Some(wait.issuer),
+        work: Work::default(),
+        verdict: Err(denial),
+    }
+}
+
+fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
+    match outcome {
+        Outcome::Forward { edits, annotation } => Some(Effect::Forward { stream, edits, annotation }),
+        Outcome::Respond { response, annotation } => Some(Effect::Respond { stream, response, annotation }),
+        Outcome::Wait => None,
+    }
+}
+
+/// A caller that is told to come back later than this would be better off not being told.
+const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);

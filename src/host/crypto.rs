@@ -1,0 +1,105 @@
+//! Signature checks by Envoy's BoringSSL, where the host offers it and answers right; by the portable engine everywhere else.
+//!
+//! What runs is decided once, per algorithm, by known answers: a host without the function, or with a wrong or garbled verdict, is not asked
+//! again.
+
+use super::abi;
+use crate::jose::{
+    Algorithm, AlgorithmSet, Crypto, Engine, Key, Portable, SignatureError, admissible, known_answer, offload,
+};
+
+/// The engines of this host.
+#[derive(Clone, Copy, Debug)]
+pub struct EnvoyCrypto {
+    offloaded: AlgorithmSet,
+}
+
+impl EnvoyCrypto {
+    /// Probes the host: up to three calls for each algorithm that it may offer.
+    pub fn new() -> Self {
+        let offloaded =
+            offload::ALGORITHMS.into_iter().filter(|one| known_answer::passes(&Host, *one)).collect();
+        Self { offloaded }
+    }
+
+    /// What the host checks for us.
+    pub fn offloaded(&self) -> AlgorithmSet {
+        self.offloaded
+    }
+}
+
+impl Default for EnvoyCrypto {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Crypto for EnvoyCrypto {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &Key,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        match self.engine(algorithm) {
+            Engine::Envoy => match Host::ask(algorithm, key, message, signature)? {
+                Some(true) => Ok(()),
+                Some(false) => Err(SignatureError::Mismatch),
+                // The host has stopped answering: what it would have said, ours says.
+                None => Portable.verify(algorithm, key, message, signature),
+            },
+            Engine::Portable => Portable.verify(algorithm, key, message, signature),
+        }
+    }
+
+    fn engine(&self, algorithm: Algorithm) -> Engine {
+        if self.offloaded.contains(algorithm) { Engine::Envoy } else { Engine::Portable }
+    }
+
+    fn sha256(&self, message: &[u8]) -> [u8; 32] {
+        Portable.sha256(message)
+    }
+}
+
+/// The host alone, without anything to fall back to.
+struct Host;
+
+impl Host {
+    /// The host's verdict, or `None` when it gives none.
+    fn ask(
+        algorithm: Algorithm,
+        key: &Key,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<Option<bool>, SignatureError> {
+        admissible(algorithm, key, signature)?;
+        let arguments = offload::arguments(algorithm, key, message, signature)?;
+        let answer = abi::call_foreign_function(offload::FUNCTION, &arguments);
+        Ok(answer.ok().and_then(|answer| offload::verdict(&answer)))
+    }
+}
+
+impl Crypto for Host {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &Key,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        match Self::ask(algorithm, key, message, signature)? {
+            Some(true) => Ok(()),
+            // During the probe, no verdict must fail the answer that is expected to verify; a mismatch does.
+            Some(false) | None => Err(SignatureError::Mismatch),
+        }
+    }
+
+    fn engine(&self, _algorithm: Algorithm) -> Engine {
+        Engine::Envoy
+    }
+
+    fn sha256(&self, message: &[u8]) -> [u8; 32] {
+        Portable.sha256(message)
+    }
+}

@@ -1,0 +1,49 @@
+//! What becomes of a request, as host calls on the current context. Headers change first, and the request goes on last: after
+//! that the host refuses changes.
+
+use super::abi::{self, Map, Status};
+use crate::base::{Edit, Response, encode_pairs};
+
+/// Changes the request's headers and records the decision. The caller lets the request go on.
+///
+/// # Errors
+/// When a header could not be changed: the request must not go on then.
+pub(super) fn edit(edits: &[Edit], annotation: &str) -> Result<(), Status> {
+    for edit in edits {
+        match edit {
+            Edit::Remove(name) => abi::remove_header(Map::Request, name)?,
+            Edit::Set(name, value) => abi::set_header(Map::Request, name, value)?,
+        }
+    }
+    annotate(annotation);
+    Ok(())
+}
+
+/// Answers the request in the upstream's place.
+pub(super) fn respond(response: &Response, annotation: &str) {
+    annotate(annotation);
+    let headers = encode_pairs(response.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    let details = format!("attache_{}", response.details);
+    let body = response.body.as_bytes();
+    if abi::send_response(response.status, &details, &headers, body, response.grpc_status).is_err() {
+        // The request stays where it is: nothing is forwarded, and the host's own timeout ends it.
+        abi::log(crate::base::Level::Error, "the host did not take a response");
+    }
+}
+
+/// Answers a request that this filter could not handle: not forwarded, whatever the reason.
+pub(super) fn fail(why: &'static str) {
+    abi::log(crate::base::Level::Error, why);
+    respond(
+        &Response { status: 500, details: "internal", grpc_status: Some(13), ..Response::default() },
+        "outcome=deny reason=internal",
+    );
+}
+
+fn annotate(annotation: &str) {
+    // Filter state is for access logs; a request does not fail for want of it.
+    let _ = abi::set_property(FILTER_STATE, annotation);
+}
+
+/// Access logs read `%FILTER_STATE(wasm.attache.decision:PLAIN)%`.
+const FILTER_STATE: &str = "attache.decision";

@@ -1,0 +1,232 @@
+//! Walks one request through the checks of its route.
+
+use std::rc::Rc;
+
+use super::cache::TokenCache;
+use super::credential;
+use super::decision::{Decision, Evaluation, Permit, Wait, Work};
+use super::denial::Denial;
+use super::observer::{Observer, Step};
+use super::preflight;
+use super::settings::{Inbound, Preflight};
+use super::verifier::{self, Unverified};
+use crate::base::{RequestHead, Timestamp};
+use crate::issuer::KeyStore;
+use crate::jose::Crypto;
+use crate::policy::{
+    IssuerId, MetadataError, Mode, RequestPath, Requirement, Route, RouteId, RouteMetadata, Rule, Unmet,
+};
+
+/// What a decision depends on besides the request and the settings.
+pub struct Moment<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// When the request came: keys that were fetched later than that settle what it waits for.
+    pub arrived: Timestamp,
+    /// Checks signatures.
+    pub crypto: &'a dyn Crypto,
+    /// The keys of each issuer, in the order of the settings.
+    pub stores: &'a mut [KeyStore],
+}
+
+/// Decides about requests. Owns the cache of verified tokens and nothing else that changes.
+#[derive(Debug)]
+pub struct Authorizer {
+    settings: Rc<Inbound>,
+    cache: Option<TokenCache>,
+}
+
+impl Authorizer {
+    /// An authorizer with an empty cache, whose hash is keyed by `seed`.
+    pub fn new(settings: Rc<Inbound>, seed: [u8; 16]) -> Self {
+        let cache = settings.cache.map(|cache| TokenCache::new(cache, settings.issuers.len(), seed));
+        Self { settings, cache }
+    }
+
+    /// The cache, unless it is off.
+    pub fn cache(&self) -> Option<&TokenCache> {
+        self.cache.as_ref()
+    }
+
+    /// Decides about a request, or says what the decision has to wait for.
+    pub fn authorize(
+        &mut self,
+        head: &RequestHead,
+        moment: &mut Moment<'_>,
+        observer: &mut dyn Observer,
+    ) -> Evaluation {
+        let settings = Rc::clone(&self.settings);
+        let field = |name| head.headers.first(name).unwrap_or_default();
+        let path = match RequestPath::parse(field(":path")) {
+            Ok(path) => path,
+            Err(error) => return Evaluation::Decided(Decision::without_route(error.into())),
+        };
+        let is_preflight = settings.preflight == Preflight::Forward && preflight::is_preflight(head);
+        let method = if is_preflight { preflight::requested_method(head) } else { field(":method") };
+        let id = settings.routes.find(field(":authority"), &path, method);
+        let Some(route) = settings.routes.route(id) else {
+            return Evaluation::Decided(Decision::without_route(Denial::Internal(
+                "a route that is not there",
+            )));
+        };
+        let mut work = Work::default();
+        let decided = |issuer, work, verdict| {
+            Evaluation::Decided(Decision { route: Some(id), mode: route.mode, issuer, work, verdict })
+        };
+        if let Some(feature) = path.features().first_not_in(route.allowed) {
+            return decided(None, work, Err(Denial::PathAmbiguous { feature }));
+        }
+        observer.passed(Step::Route(route));
+
+        let demands = match Demands::of(route, id, head, &settings, observer) {
+            Ok(demands) => demands,
+            Err(denial) => return decided(None, work, Err(denial)),
+        };
+        if head.headers.iter().any(|(name, _)| settings.twins.imitates(name)) {
+            return decided(None, work, Err(Denial::HeaderTwin));
+        }
+        observer.passed(Step::Headers);
+        if demands.is_public() || is_preflight {
+            observer.passed(if is_preflight { Step::Preflight } else { Step::Public });
+            return decided(None, work, Ok(Permit::public()));
+        }
+
+        let presented = match credential::extract(head, &settings.sources) {
+            Ok(Some(presented)) => presented,
+            Ok(None) => return decided(None, work, Err(Denial::CredentialMissing)),
+            Err(denial) => return decided(None, work, Err(denial)),
+        };
+        observer.passed(Step::Credential { bytes: presented.as_bytes().len() });
+
+        match verifier::verify(&presented, &settings, self.cache.as_mut(), moment, &mut work, observer) {
+            Ok((issuer, token)) => {
+                let verdict = demands.check(issuer, token.scopes(), observer);
+                decided(Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
+            }
+            Err(Unverified::Denied(issuer, denial)) => decided(issuer, work, Err(denial)),
+            Err(Unverified::Wait(issuer, reason)) => {
+                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode })
+            }
+        }
+    }
+}
+
+impl Decision {
+    /// A denial of a request that had no path to look a route up by. Nothing makes it report-only.
+    fn without_route(denial: Denial) -> Self {
+        Self { route: None, mode: Mode::Enforce, issuer: None, work: Work::default(), verdict: Err(denial) }
+    }
+}
+
+/// What the table and Envoy's route demand together.
+struct Demands<'a> {
+    table: Option<&'a Requirement>,
+    metadata: Option<Requirement>,
+}
+
+impl<'a> Demands<'a> {
+    /// Reads both. A denial where no token could help.
+    fn of(
+        route: &'a Route,
+        id: RouteId,
+        head: &RequestHead,
+        settings: &Inbound,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, Denial> {
+        let metadata = match &head.route_metadata {
+            Some(bytes) if settings.reads_route_metadata => {
+                let metadata = RouteMetadata::parse(bytes)?;
+                observer.passed(Step::RouteMetadata(&metadata));
+                // Removing a header makes Envoy choose the route again, perhaps one that demands more: a client that sends
+                // the header could pick the route whose policy it gets, and be served by another.
+                let forged = |(name, _): (&[u8], &[u8])| settings.sets_header(name);
+                if head.headers.iter().any(forged) {
+                    return Err(Denial::HeaderForged);
+                }
+                Some(metadata)
+            }
+            Some(_) | None => None,
+        };
+        let table = match &route.rule {
+            Rule::Public => None,
+            Rule::Require(requirement) => Some(requirement),
+            // Where the table is silent, Envoy's route alone says what is needed.
+            Rule::Deny if id == settings.routes.default_id() && metadata.is_some() => None,
+            Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
+            Rule::Deny => return Err(Denial::RouteDenied),
+        };
+        let metadata =
+            metadata.map(|metadata| settings.requirement_of(metadata, table.is_some())).transpose()?;
+        Ok(Self { table, metadata })
+    }
+
+    fn is_public(&self) -> bool {
+        self.table.is_none() && self.metadata.is_none()
+    }
+
+    fn check(
+        &self,
+        issuer: IssuerId,
+        scopes: &crate::claims::ScopeSet,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Denial> {
+        let all = || self.table.into_iter().chain(&self.metadata);
+        for requirement in all() {
+            requirement.check(issuer, scopes).map_err(|unmet| match unmet {
+                Unmet::Issuer => Denial::IssuerNotAccepted,
+                Unmet::Scope => {
+                    let mut needed: Vec<Rc<str>> = all().flat_map(Requirement::scopes).cloned().collect();
+                    needed.sort_unstable();
+                    needed.dedup();
+                    Denial::ScopeInsufficient { scopes: needed.into() }
+                }
+            })?;
+            observer.passed(Step::Requirement(requirement));
+        }
+        Ok(())
+    }
+}
+
+impl Inbound {
+    /// Whether the upstream gets this header from us.
+    fn sets_header(&self, name: &[u8]) -> bool {
+        self.forwarded_claims.iter().any(|forwarded| forwarded.header.as_bytes() == name)
+    }
+
+    /// Names become places; a list that is missing means the only issuer, or those of the table's requirement.
+    fn requirement_of(
+        &self,
+        metadata: RouteMetadata,
+        beside_table: bool,
+    ) -> Result<Requirement, MetadataError> {
+        let everyone = || (0..self.issuers.len()).filter_map(|index| u16::try_from(index).ok()).map(IssuerId);
+        let issuers: Rc<[IssuerId]> = match &metadata.issuers {
+            None if beside_table || self.issuers.len() == 1 => everyone().collect(),
+            None => return Err(MetadataError::BadIssuers),
+            Some(names) => {
+                let place = |name: &Rc<str>| {
+                    let index = self.issuers.iter().position(|issuer| issuer.name == *name)?;
+                    u16::try_from(index).ok().map(IssuerId)
+                };
+                let places: Option<Vec<IssuerId>> = names.iter().map(place).collect();
+                places.ok_or(MetadataError::BadIssuers)?.into()
+            }
+        };
+        Ok(Requirement { issuers, all_of: metadata.scopes, any_of: metadata.any_scope })
+    }
+
+    /// The issuer whose rules a token is held against: found by its unverified `iss`, which the rules then check, and the
+    /// signature after them.
+    pub(super) fn issuer_of(
+        &self,
+        token: &crate::jose::UnverifiedToken,
+    ) -> Result<(IssuerId, &super::settings::Issuer), Denial> {
+        let iss =
+            token.claims().get("iss").and_then(crate::jose::Json::as_str).ok_or(Denial::IssuerUnknown)?;
+        let index = self.issuers.iter().position(|issuer| *issuer.rules.issuer == *iss);
+        let (index, issuer) =
+            index.and_then(|index| Some((index, self.issuers.get(index)?))).ok_or(Denial::IssuerUnknown)?;
+        let index = u16::try_from(index).map_err(|_| Denial::Internal("more issuers than can be counted"))?;
+        Ok((IssuerId(index), issuer))
+    }
+}

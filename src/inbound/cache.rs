@@ -1,0 +1,227 @@
+//! Verified tokens, by their own bytes. Only a verified token enters, and policy is looked at anew each time.
+//!
+//! Buckets of a few places, chosen by a keyed hash, compared in full. Whoever fills more than its share pays: where a place is
+//! needed, an issuer over its share and then the client with the most entries gives one up, and a heavier client never
+//! displaces a lighter one.
+
+use core::hash::Hasher;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::base::Timestamp;
+use crate::claims::VerifiedToken;
+use crate::issuer::KeyStore;
+use crate::policy::IssuerId;
+
+/// How much a [`TokenCache`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The most tokens, at least 1.
+    pub entries: usize,
+    /// The most bytes, tokens and what is known of them together.
+    pub bytes: usize,
+}
+
+/// Verified tokens of one worker.
+#[derive(Debug)]
+pub struct TokenCache {
+    settings: CacheSettings,
+    seed: [u8; 16],
+    buckets: Vec<Vec<Entry>>,
+    per_client: BTreeMap<u64, usize>,
+    per_issuer: Vec<usize>,
+    entries: usize,
+    bytes: usize,
+    /// Counts uses: the order in which entries were used last.
+    uses: u64,
+    /// The bucket that gives up bytes next.
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    text: Box<[u8]>,
+    token: Rc<VerifiedToken>,
+    issuer: IssuerId,
+    client: u64,
+    generation: u64,
+    last_use: u64,
+}
+
+impl TokenCache {
+    /// An empty cache. The seed is random, so that nobody outside can choose a token's bucket.
+    pub fn new(settings: CacheSettings, issuers: usize, seed: [u8; 16]) -> Self {
+        let buckets = settings.entries.div_ceil(WAYS).max(1);
+        Self {
+            settings,
+            seed,
+            buckets: core::iter::repeat_with(Vec::new).take(buckets).collect(),
+            per_client: BTreeMap::new(),
+            per_issuer: vec![0; issuers],
+            entries: 0,
+            bytes: 0,
+            uses: 0,
+            hand: 0,
+        }
+    }
+
+    /// The token, if it is here under a key that its issuer still has, and may be used now.
+    pub fn lookup(
+        &mut self,
+        text: &[u8],
+        stores: &[KeyStore],
+        now: Timestamp,
+    ) -> Option<(IssuerId, Rc<VerifiedToken>)> {
+        let index = self.bucket_of(text);
+        let bucket = self.buckets.get_mut(index)?;
+        let place = bucket.iter().position(|entry| *entry.text == *text)?;
+        let entry = bucket.get_mut(place)?;
+        let store = stores.get(usize::from(entry.issuer.0))?;
+        let key_stays = || store.keys().is_some_and(|keys| keys.contains(entry.token.key()));
+        let is_good =
+            (entry.generation == store.generation() || key_stays()) && entry.token.check_time(now).is_ok();
+        if !is_good {
+            self.remove(index, place);
+            return None;
+        }
+        entry.generation = store.generation();
+        entry.last_use = self.uses;
+        self.uses = self.uses.saturating_add(1);
+        Some((entry.issuer, Rc::clone(&entry.token)))
+    }
+
+    /// Keeps a token that was verified under this generation of its issuer's keys, if it gets a place.
+    pub fn insert(
+        &mut self,
+        text: &[u8],
+        token: &Rc<VerifiedToken>,
+        issuer: IssuerId,
+        generation: u64,
+        now: Timestamp,
+    ) {
+        let size = entry_size(text, token);
+        if size > self.settings.bytes {
+            return;
+        }
+        let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
+        let weight = self.weight(issuer, client);
+        let index = self.bucket_of(text);
+        let full = self.entries >= self.settings.entries
+            || self.buckets.get(index).is_none_or(|bucket| bucket.len() >= WAYS);
+        if full && !self.make_room(index, weight, now) {
+            return;
+        }
+        for _ in 0..self.buckets.len() {
+            if self.bytes.saturating_add(size) <= self.settings.bytes {
+                break;
+            }
+            let hand = self.hand;
+            self.hand = hand.saturating_add(1).checked_rem(self.buckets.len()).unwrap_or_default();
+            while self.bytes.saturating_add(size) > self.settings.bytes && self.make_room(hand, weight, now) {
+            }
+        }
+        if self.bytes.saturating_add(size) > self.settings.bytes || self.entries >= self.settings.entries {
+            return;
+        }
+        let Some(bucket) = self.buckets.get_mut(index) else { return };
+        bucket.push(Entry {
+            text: text.into(),
+            token: Rc::clone(token),
+            issuer,
+            client,
+            generation,
+            last_use: self.uses,
+        });
+        self.uses = self.uses.saturating_add(1);
+        self.entries = self.entries.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(size);
+        *self.per_client.entry(client).or_default() = weight.1.saturating_add(1);
+        if let Some(count) = self.per_issuer.get_mut(usize::from(issuer.0)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// How many tokens are kept.
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// How many bytes the kept tokens take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than `weight`.
+    fn make_room(&mut self, index: usize, weight: (bool, usize), now: Timestamp) -> bool {
+        let Some(bucket) = self.buckets.get(index) else { return false };
+        let victim = bucket.iter().enumerate().max_by_key(|(_, entry)| {
+            let expired = entry.token.check_time(now).is_err();
+            (expired, self.weight(entry.issuer, entry.client), core::cmp::Reverse(entry.last_use))
+        });
+        let Some((place, entry)) = victim else { return false };
+        let expired = entry.token.check_time(now).is_err();
+        let gives_way = expired || self.weight(entry.issuer, entry.client) >= weight;
+        if gives_way {
+            self.remove(index, place);
+        }
+        gives_way
+    }
+
+    fn remove(&mut self, index: usize, place: usize) {
+        let Some(bucket) = self.buckets.get_mut(index).filter(|bucket| place < bucket.len()) else { return };
+        let entry = bucket.swap_remove(place);
+        self.entries = self.entries.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry_size(&entry.text, &entry.token));
+        if let Some(count) = self.per_issuer.get_mut(usize::from(entry.issuer.0)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.per_client.get_mut(&entry.client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.per_client.remove(&entry.client);
+            }
+        }
+    }
+
+    /// Whether the issuer is over its equal share, and how many entries the client has.
+    fn weight(&self, issuer: IssuerId, client: u64) -> (bool, usize) {
+        let share = self.settings.entries.checked_div(self.per_issuer.len()).unwrap_or_default();
+        let held = self.per_issuer.get(usize::from(issuer.0)).copied().unwrap_or_default();
+        (held > share, self.per_client.get(&client).copied().unwrap_or_default())
+    }
+
+    /// The end of a token is its signature, which nobody but the issuer can choose: hashing only that is as good as hashing
+    /// all of it, and the comparison is in full anyway.
+    fn bucket_of(&self, text: &[u8]) -> usize {
+        let tail = text.get(text.len().saturating_sub(HASHED_TAIL)..).unwrap_or_default();
+        let hash = self.hash(&[tail]);
+        usize::try_from(hash)
+            .unwrap_or_else(|_| usize::try_from(hash >> 32).unwrap_or_default())
+            .checked_rem(self.buckets.len())
+            .unwrap_or_default()
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.seed);
+        for part in parts {
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+}
+
+fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {
+    size_of::<Entry>().saturating_add(text.len()).saturating_add(token.size())
+}
+
+/// Places in a bucket: enough that a cache filled to half has no full bucket, few enough to look through.
+const WAYS: usize = 8;
+/// Two blocks of the hash, of the 43 characters and more that a signature has.
+const HASHED_TAIL: usize = 32;

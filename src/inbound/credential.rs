@@ -1,0 +1,247 @@
+//! Where the token sits. One request may carry one token in one place; anything else is refused, never chosen from.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::denial::Denial;
+use super::settings::TokenSource;
+use crate::base::{Edit, RequestHead};
+
+/// The bytes that a client presents as its token: of the right characters, and not looked at further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PresentedToken<'a>(Cow<'a, [u8]>);
+
+impl PresentedToken<'_> {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Takes the token from the only place where there is one; `None` when there is none.
+pub(super) fn extract<'a>(
+    head: &'a RequestHead,
+    sources: &[TokenSource],
+) -> Result<Option<PresentedToken<'a>>, Denial> {
+    let mut found: Option<Cow<'a, [u8]>> = None;
+    for source in sources {
+        for token in candidates(head, source)? {
+            if found.replace(token).is_some() {
+                return Err(Denial::CredentialRepeated);
+            }
+        }
+    }
+    match found {
+        None => Ok(None),
+        Some(token) if is_b64token(&token) => Ok(Some(PresentedToken(token))),
+        Some(_) => Err(Denial::CredentialMalformed),
+    }
+}
+
+/// The edits that remove the token from wherever it may sit.
+pub(super) fn removals(head: &RequestHead, sources: &[TokenSource], edits: &mut Vec<Edit>) {
+    for source in sources {
+        match source {
+            TokenSource::Header { name, scheme } => {
+                let carries = |value: &[u8]| scheme.as_ref().is_none_or(|s| after_scheme(value, s).is_some());
+                if head.headers.values(name).any(carries) {
+                    edits.push(Edit::Remove(Rc::clone(name)));
+                }
+            }
+            TokenSource::Query { name } => edits.extend(without_query_parameter(head, name)),
+            TokenSource::Cookie { name } => edits.extend(without_cookie(head, name)),
+        }
+    }
+}
+
+fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow<'a, [u8]>>, Denial> {
+    Ok(match source {
+        TokenSource::Header { name, scheme } => {
+            let mut values =
+                head.headers.iter().filter(|(field, _)| *field == name.as_bytes()).map(|(_, v)| v);
+            let first = values.next();
+            if values.next().is_some() {
+                return Err(Denial::CredentialRepeated);
+            }
+            let token = match scheme {
+                Some(scheme) => first.and_then(|value| after_scheme(value, scheme)),
+                None => first,
+            };
+            token.map(Cow::Borrowed).into_iter().collect()
+        }
+        TokenSource::Query { name } => {
+            let query = query(head).unwrap_or_default();
+            // Other bytes could not be written back when the token is stripped.
+            if !query.is_ascii() {
+                return Err(Denial::CredentialMalformed);
+            }
+            let named = url::form_urlencoded::parse(query).filter(|(key, _)| *key == **name);
+            named.map(|(_, value)| Cow::Owned(value.into_owned().into_bytes())).collect()
+        }
+        TokenSource::Cookie { name } => cookies(head)
+            .filter(|(key, _)| *key == name.as_bytes())
+            .map(|(_, value)| Cow::Borrowed(value))
+            .collect(),
+    })
+}
+
+/// What follows `Bearer` and at least one space. The scheme is compared without case (RFC 9110 §11.1).
+fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+    let (head, rest) = value.split_at_checked(scheme.len())?;
+    if !head.eq_ignore_ascii_case(scheme.as_bytes()) {
+        return None;
+    }
+    // `Bearer` alone is a credential without a token: malformed, not missing.
+    (rest.is_empty() || rest.starts_with(b" ")).then(|| rest.trim_ascii())
+}
+
+/// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let body = token.get(..token.len().saturating_sub(padding)).unwrap_or_default();
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !body.is_empty() && body.iter().all(allowed)
+}
+
+fn query(head: &RequestHead) -> Option<&[u8]> {
+    let path = head.headers.first(":path")?;
+    let mark = path.iter().position(|byte| *byte == b'?')?;
+    path.get(mark.saturating_add(1)..)
+}
+
+fn without_query_parameter(head: &RequestHead, name: &str) -> Option<Edit> {
+    let path = str::from_utf8(head.headers.first(":path")?).ok()?;
+    let (before, query) = path.split_once('?')?;
+    let is_named = |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).any(|(key, _)| key == name);
+    if !query.split('&').any(|pair| is_named(&pair)) {
+        return None;
+    }
+    let kept: Vec<&str> = query.split('&').filter(|pair| !is_named(pair)).collect();
+    let path = if kept.is_empty() { before.to_owned() } else { format!("{before}?{}", kept.join("&")) };
+    Some(Edit::Set(":path".into(), path.into()))
+}
+
+fn cookies(head: &RequestHead) -> impl Iterator<Item = (&[u8], &[u8])> {
+    head.headers.values("cookie").flat_map(|value| value.split(|byte| *byte == b';')).filter_map(cookie_pair)
+}
+
+fn cookie_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let pair = pair.trim_ascii();
+    let equals = pair.iter().position(|byte| *byte == b'=')?;
+    let (name, rest) = pair.split_at_checked(equals)?;
+    Some((name.trim_ascii(), rest.get(1..).unwrap_or_default().trim_ascii()))
+}
+
+fn without_cookie(head: &RequestHead, name: &str) -> Option<Edit> {
+    if !cookies(head).any(|(key, _)| key == name.as_bytes()) {
+        return None;
+    }
+    let kept: Vec<String> = head
+        .headers
+        .values("cookie")
+        .flat_map(|value| value.split(|byte| *byte == b';'))
+        .filter(|pair| cookie_pair(pair).is_none_or(|(key, _)| key != name.as_bytes()))
+        .map(|pair| String::from_utf8_lossy(pair.trim_ascii()).into_owned())
+        .filter(|pair| !pair.is_empty())
+        .collect();
+    let cookie: Rc<str> = "cookie".into();
+    Some(if kept.is_empty() { Edit::Remove(cookie) } else { Edit::Set(cookie, kept.join("; ").into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(fields: &[(&str, &str)]) -> RequestHead {
+        RequestHead { headers: fields.iter().copied().collect(), route_metadata: None }
+    }
+
+    fn sources() -> Vec<TokenSource> {
+        vec![
+            TokenSource::Header { name: "authorization".into(), scheme: Some("Bearer".into()) },
+            TokenSource::Header { name: "x-token".into(), scheme: None },
+            TokenSource::Query { name: "access_token".into() },
+            TokenSource::Cookie { name: "token".into() },
+        ]
+    }
+
+    fn token(fields: &[(&str, &str)]) -> Result<Option<String>, Denial> {
+        let head = head(fields);
+        let token = extract(&head, &sources())?;
+        Ok(token.map(|token| String::from_utf8(token.as_bytes().to_vec()).unwrap()))
+    }
+
+    fn removed(fields: &[(&str, &str)]) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        removals(&head(fields), &sources(), &mut edits);
+        edits
+    }
+
+    #[test]
+    fn a_token_is_found_in_each_place() {
+        for fields in [
+            [("authorization", "Bearer abc.def")],
+            [("authorization", "bEARER   abc.def ")],
+            [("x-token", "abc.def")],
+            [(":path", "/a?x=1&access_token=abc.def")],
+            [(":path", "/a?access%5ftoken=abc%2Edef")],
+            [("cookie", "a=b; token=abc.def; c=d")],
+        ] {
+            assert_eq!(token(&fields), Ok(Some("abc.def".into())), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn no_token_is_no_error() {
+        for fields in
+            [[("authorization", "Basic abc")], [("authorization", "Bearerabc")], [(":path", "/a?b")]]
+        {
+            assert_eq!(token(&fields), Ok(None), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn two_tokens_are_refused_wherever_they_sit() {
+        for fields in [
+            [("authorization", "Bearer a"), ("authorization", "Bearer a")],
+            [("authorization", "Basic a"), ("authorization", "Bearer a")],
+            [("authorization", "Bearer a"), ("x-token", "a")],
+            [("authorization", "Bearer a"), (":path", "/?access_token=a")],
+            [("authorization", "Bearer a"), ("cookie", "token=a")],
+            [("cookie", "token=a"), ("cookie", "token=b")],
+            [(":path", "/?access_token=a&access_token=a"), ("x", "y")],
+        ] {
+            assert_eq!(token(&fields), Err(Denial::CredentialRepeated), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_b64token_is_malformed() {
+        for value in [
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer \"a\"",
+            "Bearer ä",
+        ] {
+            assert_eq!(token(&[("authorization", value)]), Err(Denial::CredentialMalformed), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_removed_from_where_it_sat_and_nothing_else_is() {
+        assert_eq!(removed(&[("authorization", "Bearer a")]), [Edit::Remove("authorization".into())]);
+        assert_eq!(removed(&[("authorization", "Basic a")]), []);
+        let path = |path: &str| [Edit::Set(":path".into(), path.into())];
+        assert_eq!(removed(&[(":path", "/a?x=1&access_token=t&y=2")]), path("/a?x=1&y=2"));
+        assert_eq!(removed(&[(":path", "/a?access%5Ftoken=t")]), path("/a"));
+        assert_eq!(removed(&[(":path", "/a?x=1")]), []);
+        assert_eq!(
+            removed(&[("cookie", "a=b; token=t; c=d")]),
+            [Edit::Set("cookie".into(), "a=b; c=d".into())]
+        );
+        assert_eq!(removed(&[("cookie", "token=t")]), [Edit::Remove("cookie".into())]);
+    }
+}

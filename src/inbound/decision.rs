@@ -1,0 +1,82 @@
+use std::rc::Rc;
+
+use super::denial::Denial;
+use crate::claims::VerifiedToken;
+use crate::jose::Engine;
+use crate::policy::{IssuerId, Mode, RouteId};
+
+/// What is to become of a request, and all that telemetry needs to tell of it.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The route that decided; `None` when the request had no path to look one up by.
+    pub route: Option<RouteId>,
+    /// Whether a denial refuses the request.
+    pub mode: Mode,
+    /// The token's issuer, once it is known to be configured.
+    pub issuer: Option<IssuerId>,
+    /// What it took.
+    pub work: Work,
+    /// The verdict.
+    pub verdict: Result<Permit, Denial>,
+}
+
+/// The leave to forward a request. Made only by the authorizer, when every check has passed.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    token: Option<Rc<VerifiedToken>>,
+}
+
+/// What a decision took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Whether the cache knew the token; `None` when it was not asked.
+    pub cache_hit: Option<bool>,
+    /// How many signatures were checked, and by which engine.
+    pub signatures: Option<(Engine, u32)>,
+}
+
+/// A decision, or what it has to wait for.
+#[derive(Clone, Debug)]
+pub enum Evaluation {
+    /// Decided.
+    Decided(Decision),
+    /// Undecided until keys come.
+    Wait(Wait),
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Whose keys.
+    pub issuer: IssuerId,
+    /// Which.
+    pub reason: WaitReason,
+    /// The route that will decide.
+    pub route: RouteId,
+    /// Its mode.
+    pub mode: Mode,
+}
+
+/// Why a request waits. Each reason has a waiting list of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The issuer's keys have never been fetched.
+    FirstKeys,
+    /// The token names a key that the set does not hold.
+    UnknownKey,
+}
+
+impl Permit {
+    pub(super) fn public() -> Self {
+        Self { token: None }
+    }
+
+    pub(super) fn for_token(token: Rc<VerifiedToken>) -> Self {
+        Self { token: Some(token) }
+    }
+
+    /// The token that earned it; `None` on a public route.
+    pub fn token(&self) -> Option<&VerifiedToken> {
+        self.token.as_deref()
+    }
+}

@@ -1,0 +1,113 @@
+//! Every way to be refused. `challenge.rs` says what the caller sees.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use crate::claims::ClaimError;
+use crate::jose::{SignatureError, TokenError};
+use crate::policy::{MetadataError, PathError};
+
+/// Why a request is denied. Closed, and without a byte of the client's in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The route needs a token and the request brings none.
+    #[error("a bearer token is required")]
+    CredentialMissing,
+    /// More than one token, or one token in more than one place (RFC 6750 §2, §3.1).
+    #[error("the request carries more than one token")]
+    CredentialRepeated,
+    /// What stands in the token's place is no `b64token` (RFC 6750 §2.1).
+    #[error("the token is not well-formed")]
+    CredentialMalformed,
+    /// A header name that servers take for one of ours.
+    #[error("the request carries a header that could be mistaken for a protected one")]
+    HeaderTwin,
+    /// A header that we set ourselves, on a request whose policy comes from Envoy's route: removing it could change the route.
+    #[error("the request carries a protected header")]
+    HeaderForged,
+    /// There is no path that a route could match.
+    #[error("{0}")]
+    Path(#[from] PathError),
+    /// Servers disagree about what the path means.
+    #[error("the path is ambiguous: {feature}")]
+    PathAmbiguous {
+        /// The name by which a route may allow it.
+        feature: &'static str,
+    },
+    /// No route matches, and the default is `deny`.
+    #[error("no route matches")]
+    RouteUnknown,
+    /// The route is `deny`.
+    #[error("the route is closed")]
+    RouteDenied,
+    /// Envoy's route carries requirements that cannot be read: the operator's fault, and nobody gets through.
+    #[error("the route's metadata cannot be read")]
+    RouteMetadata(#[from] MetadataError),
+    /// The token is no JWT that we read.
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    /// No configured issuer has the token's `iss`.
+    #[error("the token's issuer is unknown")]
+    IssuerUnknown,
+    /// The token is good, but its issuer is not accepted on this route.
+    #[error("the token's issuer is not accepted here")]
+    IssuerNotAccepted,
+    /// The claims break a rule of the issuer.
+    #[error("{0}")]
+    Claim(#[from] ClaimError),
+    /// The issuer has no key that this token could be signed with.
+    #[error("the token is signed with an unknown key")]
+    KeyUnknown,
+    /// The signature is not the key's.
+    #[error("the signature is wrong")]
+    Signature(SignatureError),
+    /// The token lacks a scope.
+    #[error("the token lacks a scope")]
+    ScopeInsufficient {
+        /// What the route needs.
+        scopes: Rc<[Rc<str>]>,
+    },
+    /// We have no keys to verify the token with: our failure, not the caller's.
+    #[error("the issuer's keys are not available")]
+    KeysUnavailable {
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// Too many requests wait for keys already.
+    #[error("too many requests are waiting for the issuer's keys")]
+    WaitingFull {
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// A state that should not be; answered and counted, because a panic would take the VM.
+    #[error("internal error")]
+    Internal(&'static str),
+}
+
+impl Denial {
+    /// A stable name for metrics, logs and access logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::CredentialMissing => "credential_missing",
+            Self::CredentialRepeated => "credential_repeated",
+            Self::CredentialMalformed => "credential_malformed",
+            Self::HeaderTwin => "header_twin",
+            Self::HeaderForged => "header_forged",
+            Self::Path(_) => "path_invalid",
+            Self::PathAmbiguous { .. } => "path_ambiguous",
+            Self::RouteUnknown => "route_unknown",
+            Self::RouteDenied => "route_denied",
+            Self::RouteMetadata(_) => "route_metadata",
+            Self::Token(error) => error.label(),
+            Self::IssuerUnknown => "issuer_unknown",
+            Self::IssuerNotAccepted => "issuer_not_accepted",
+            Self::Claim(error) => error.label(),
+            Self::KeyUnknown => "key_unknown",
+            Self::Signature(_) => "signature_invalid",
+            Self::ScopeInsufficient { .. } => "scope_insufficient",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::WaitingFull { .. } => "waiting_full",
+            Self::Internal(_) => "internal",
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! One request → one decision. Reads no clock and sends nothing: [`Authorizer::authorize`] is a function of the request, the
+//! settings, the issuers' keys and `now`.
+//!
+//! `credential` (where the token sits) → `verifier` (one token, one verdict; `cache`) → `authorizer` (route, requirement) →
+//! [`Decision`] → `forward` (what the upstream sees) or `challenge` (what the caller sees).
+
+mod authorizer;
+mod cache;
+mod challenge;
+mod credential;
+mod decision;
+mod denial;
+mod forward;
+mod observer;
+mod preflight;
+mod resource;
+mod settings;
+mod twins;
+mod verifier;
+mod waiting;
+
+pub use authorizer::{Authorizer, Moment};
+pub use cache::{CacheSettings, TokenCache};
+pub use decision::{Decision, Evaluation, Permit, Wait, WaitReason, Work};
+pub use denial::Denial;
+pub use observer::{Observer, Step};
+pub use resource::Resource;
+pub use settings::{
+    AfterVerification, Detail, ForwardedClaim, Inbound, Issuer, Preflight, RefusalBody, Refusals, TokenSource,
+};
+pub use twins::Twins;
+pub use waiting::{Parked, Waiting, WaitingSettings};

@@ -1,0 +1,56 @@
+use super::settings::Issuer;
+use crate::claims::VerifiedToken;
+use crate::jose::{Engine, UnverifiedToken};
+use crate::policy::{Requirement, Route, RouteMetadata};
+
+/// Is told of each check that a request has passed, in order: the flesh of `attachectl explain`. The filter passes `()`.
+pub trait Observer {
+    /// A check has passed.
+    fn passed(&mut self, step: Step<'_>);
+}
+
+/// A check that has passed, with what it saw. Holds a token's content: for the eyes of whoever owns the token.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// The path is well-formed, and this route is the most specific that matches.
+    Route(&'a Route),
+    /// Envoy's route adds this.
+    RouteMetadata(&'a RouteMetadata),
+    /// No header imitates a protected one.
+    Headers,
+    /// The route is public.
+    Public,
+    /// A CORS preflight, let through by configuration.
+    Preflight,
+    /// There is one token, in one place.
+    Credential {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The cache holds the token, verified, under a key that is still in the set.
+    Cached,
+    /// The token is a JWT that we read.
+    Token(&'a UnverifiedToken),
+    /// Its issuer is configured.
+    Issuer(&'a Issuer),
+    /// Header and claims keep every rule of the issuer (the prescreen: nothing is trusted yet).
+    Prescreen,
+    /// These many keys of the issuer could have signed it.
+    Keys {
+        /// How many.
+        candidates: usize,
+    },
+    /// The signature is the key's, and the rules hold on what is signed.
+    Verified {
+        /// What is trusted now.
+        token: &'a VerifiedToken,
+        /// Who checked the signature.
+        engine: Engine,
+    },
+    /// The token is good for this requirement.
+    Requirement(&'a Requirement),
+}
+
+impl Observer for () {
+    fn passed(&mut self, _step: Step<'_>) {}
+}

@@ -1,0 +1,133 @@
+//! What the inbound half is told, compiled. Immutable.
+
+use std::rc::Rc;
+
+use super::cache::CacheSettings;
+use super::resource::Resource;
+use super::twins::Twins;
+use super::waiting::WaitingSettings;
+use crate::claims::{ClaimPath, Rules};
+use crate::issuer::KeySource;
+use crate::policy::RouteTable;
+
+/// The settings of the inbound half.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// Who may issue tokens; at least one. A [`crate::policy::IssuerId`] is a place in this list.
+    pub issuers: Vec<Issuer>,
+    /// Where a token may sit.
+    pub sources: Vec<TokenSource>,
+    /// Whether the upstream sees the token.
+    pub after_verification: AfterVerification,
+    /// The claims that the upstream gets as headers.
+    pub forwarded_claims: Vec<ForwardedClaim>,
+    /// The paths of `forwarded_claims`, in their order.
+    pub forwarded_paths: Vec<ClaimPath>,
+    /// The names that no request may imitate.
+    pub twins: Twins,
+    /// The protected resource (RFC 9728), if it is named.
+    pub resource: Option<Resource>,
+    /// How a refusal looks.
+    pub refusals: Refusals,
+    /// What becomes of a CORS preflight.
+    pub preflight: Preflight,
+    /// Whether Envoy's own routes may add requirements.
+    pub reads_route_metadata: bool,
+    /// Bounds for the requests that wait for keys.
+    pub waiting: WaitingSettings,
+    /// Bounds for the verified tokens that are kept; `None` keeps none.
+    pub cache: Option<CacheSettings>,
+    /// What each route demands.
+    pub routes: RouteTable,
+    /// Shown as a gauge.
+    pub version: u64,
+}
+
+/// One issuer of tokens.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// Its name in routes, metrics and logs, `[a-z0-9_-]{1,64}`.
+    pub name: Rc<str>,
+    /// What its tokens must say.
+    pub rules: Rules,
+    /// Where its keys come from.
+    pub keys: KeySource,
+}
+
+/// A place in a request where a token may sit. The body is none (RFC 6750 §2.2 is not supported).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// A header field: with a scheme (`Bearer`, compared without case), or its whole value.
+    Header {
+        /// The field's name, lower case.
+        name: Rc<str>,
+        /// The scheme before the token.
+        scheme: Option<Rc<str>>,
+    },
+    /// A query parameter (RFC 6750 §2.3).
+    Query {
+        /// The parameter's name, decoded.
+        name: Rc<str>,
+    },
+    /// A cookie.
+    Cookie {
+        /// The cookie's name.
+        name: Rc<str>,
+    },
+}
+
+/// Whether the upstream sees the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterVerification {
+    /// It does.
+    Forward,
+    /// It is removed from wherever it sat.
+    Strip,
+}
+
+/// A claim that the upstream gets as a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardedClaim {
+    /// The claim.
+    pub claim: ClaimPath,
+    /// The header, lower case; removed from every request first.
+    pub header: Rc<str>,
+}
+
+/// How a refusal looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusals {
+    /// The `realm` of challenges.
+    pub realm: Option<Rc<str>>,
+    /// The body.
+    pub body: RefusalBody,
+    /// How much is told.
+    pub detail: Detail,
+}
+
+/// The body of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalBody {
+    /// None.
+    None,
+    /// RFC 9457.
+    ProblemJson,
+}
+
+/// How much a refusal tells the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All that RFC 6750 provides.
+    Full,
+    /// The status and a bare challenge.
+    Terse,
+}
+
+/// What becomes of a CORS preflight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preflight {
+    /// It is a request like any other.
+    Deny,
+    /// It needs no token where the route that it asks about is not denied.
+    Forward,
+}

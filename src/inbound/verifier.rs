@@ -1,0 +1,107 @@
+//! One token, one verdict: the list of checks that a token passes, in order.
+//!
+//! A token is read, its issuer found, and the rules are held against it *before* any signature is checked: the prescreen may
+//! only refuse. After the signature they are held against it again, and only then is anything trusted.
+
+use std::rc::Rc;
+
+use super::authorizer::Moment;
+use super::cache::TokenCache;
+use super::credential::PresentedToken;
+use super::decision::{WaitReason, Work};
+use super::denial::Denial;
+use super::observer::{Observer, Step};
+use super::settings::Inbound;
+use crate::claims::VerifiedToken;
+use crate::jose::{SignatureError, SignedToken, UnverifiedToken};
+use crate::policy::IssuerId;
+
+/// Why there is no verified token.
+#[derive(Clone, Debug)]
+pub(super) enum Unverified {
+    /// The token is refused.
+    Denied(Option<IssuerId>, Denial),
+    /// Its issuer's keys have to come first.
+    Wait(IssuerId, WaitReason),
+}
+
+/// Verifies a presented token, or finds it in the cache.
+pub(super) fn verify(
+    presented: &PresentedToken<'_>,
+    settings: &Inbound,
+    cache: Option<&mut TokenCache>,
+    moment: &mut Moment<'_>,
+    work: &mut Work,
+    observer: &mut dyn Observer,
+) -> Result<(IssuerId, Rc<VerifiedToken>), Unverified> {
+    let text = presented.as_bytes();
+    let mut cache = cache;
+    if let Some(cache) = &mut cache {
+        let hit = cache.lookup(text, moment.stores, moment.now);
+        work.cache_hit = Some(hit.is_some());
+        if let Some(hit) = hit {
+            observer.passed(Step::Cached);
+            return Ok(hit);
+        }
+    }
+
+    let token = UnverifiedToken::parse(text).map_err(|error| Unverified::Denied(None, error.into()))?;
+    observer.passed(Step::Token(&token));
+
+    let (id, issuer) = settings.issuer_of(&token).map_err(|denial| Unverified::Denied(None, denial))?;
+    observer.passed(Step::Issuer(issuer));
+
+    let denied = |denial: Denial| Unverified::Denied(Some(id), denial);
+    issuer.rules.check(token.header(), token.claims(), moment.now).map_err(|error| denied(error.into()))?;
+    observer.passed(Step::Prescreen);
+
+    let (signed, generation) = check_signature(&token, id, moment, work, observer)?;
+    let verified = VerifiedToken::verify(&signed, &issuer.rules, &settings.forwarded_paths, moment.now)
+        .map_err(|error| denied(error.into()))?;
+    let engine = moment.crypto.engine(token.header().algorithm);
+    observer.passed(Step::Verified { token: &verified, engine });
+
+    let verified = Rc::new(verified);
+    if let Some(cache) = cache {
+        cache.insert(text, &verified, id, generation, moment.now);
+    }
+    Ok((id, verified))
+}
+
+/// Tries the issuer's own keys that fit the token. A key id that the set does not hold may be newer than the set.
+fn check_signature(
+    token: &UnverifiedToken,
+    issuer: IssuerId,
+    moment: &mut Moment<'_>,
+    work: &mut Work,
+    observer: &mut dyn Observer,
+) -> Result<(SignedToken, u64), Unverified> {
+    let internal = || Unverified::Denied(Some(issuer), Denial::Internal("an issuer without a key store"));
+    let store = moment.stores.get_mut(usize::from(issuer.0)).ok_or_else(internal)?;
+    let Some(keys) = store.keys().cloned() else {
+        return Err(Unverified::Wait(issuer, WaitReason::FirstKeys));
+    };
+    let header = token.header();
+    let candidates: Vec<_> = keys.candidates(header.algorithm, header.kid.as_deref()).collect();
+    observer.passed(Step::Keys { candidates: candidates.len() });
+
+    let engine = moment.crypto.engine(header.algorithm);
+    let mut failure = SignatureError::Mismatch;
+    for key in candidates {
+        let checks = work.signatures.map_or(0, |(_, checks)| checks);
+        work.signatures = Some((engine, checks.saturating_add(1)));
+        match token.verify(key, moment.crypto) {
+            Ok(signed) => return Ok((signed, store.generation())),
+            Err(error) => failure = error,
+        }
+    }
+    let is_known = header.kid.as_deref().is_some_and(|kid| keys.has_kid(kid));
+    let may_be_new = !is_known && (header.kid.is_some() || work.signatures.is_none());
+    if may_be_new && store.is_remote() && !store.is_newer_than(moment.arrived) {
+        store.want_unknown_key();
+        return Err(Unverified::Wait(issuer, WaitReason::UnknownKey));
+    }
+    let tried_none = work.signatures.is_none();
+    let denial = if tried_none { Denial::KeyUnknown } else { Denial::Signature(failure) };
+    Err(Unverified::Denied(Some(issuer), denial))
+}

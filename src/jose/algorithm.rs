@@ -1,0 +1,224 @@
+//! The signature algorithms of RFC 7518 §3.1 and RFC 8037 §3.1, and small sets of them.
+//!
+//! Which of them a token may use is decided by key and configuration, never by the token (RFC 8725 §3.1).
+//! `none` is not among them.
+
+/// A signature algorithm (`alg`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256 and a salt of 32 bytes.
+    Ps256,
+    /// RSASSA-PSS with SHA-384 and a salt of 48 bytes.
+    Ps384,
+    /// RSASSA-PSS with SHA-512 and a salt of 64 bytes.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+    /// Ed25519. `EdDSA` could also name Ed448 (RFC 8037 §3.1), which this filter does not speak.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of their declaration.
+    pub const ALL: [Self; 13] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::EdDsa,
+    ];
+
+    /// The algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    /// The name in the registry of RFC 7518 §7.1.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Whether whoever can verify can also sign.
+    pub const fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+
+    const fn bit(self) -> u16 {
+        match self {
+            Self::Hs256 => 1 << 0,
+            Self::Hs384 => 1 << 1,
+            Self::Hs512 => 1 << 2,
+            Self::Rs256 => 1 << 3,
+            Self::Rs384 => 1 << 4,
+            Self::Rs512 => 1 << 5,
+            Self::Ps256 => 1 << 6,
+            Self::Ps384 => 1 << 7,
+            Self::Ps512 => 1 << 8,
+            Self::Es256 => 1 << 9,
+            Self::Es384 => 1 << 10,
+            Self::Es512 => 1 << 11,
+            Self::EdDsa => 1 << 12,
+        }
+    }
+}
+
+impl core::fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of algorithms.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct AlgorithmSet(u16);
+
+impl AlgorithmSet {
+    /// No algorithm.
+    pub const EMPTY: Self = Self(0);
+    /// Every algorithm whose verification key is public.
+    pub const ASYMMETRIC: Self = Self::of(&[
+        Algorithm::Rs256,
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Ps256,
+        Algorithm::Ps384,
+        Algorithm::Ps512,
+        Algorithm::Es256,
+        Algorithm::Es384,
+        Algorithm::Es512,
+        Algorithm::EdDsa,
+    ]);
+
+    /// The set of these algorithms.
+    pub const fn of(algorithms: &[Algorithm]) -> Self {
+        let mut bits = 0;
+        let mut rest = algorithms;
+        while let [first, others @ ..] = rest {
+            bits |= first.bit();
+            rest = others;
+        }
+        Self(bits)
+    }
+
+    /// Whether `algorithm` is in the set.
+    pub const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & algorithm.bit() != 0
+    }
+
+    /// Adds `algorithm`.
+    pub const fn insert(&mut self, algorithm: Algorithm) {
+        self.0 |= algorithm.bit();
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether the set has no member.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members, in the order of [`Algorithm::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL.into_iter().filter(move |algorithm| self.contains(*algorithm))
+    }
+
+    /// The members as bits, for a digest of what a key may do.
+    pub(super) const fn bits(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        let mut set = Self::EMPTY;
+        for algorithm in algorithms {
+            set.insert(algorithm);
+        }
+        set
+    }
+}
+
+impl core::fmt::Debug for AlgorithmSet {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_to_its_algorithm() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::parse(algorithm.name()), Some(algorithm));
+        }
+    }
+
+    #[test]
+    fn names_are_case_sensitive_and_none_is_unknown() {
+        for name in ["none", "None", "NONE", "rs256", "Rs256", "EDDSA", "RS256 ", "", "RSA-OAEP", "ES256K"] {
+            assert_eq!(Algorithm::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_algorithm_has_a_bit_of_its_own() {
+        let all: AlgorithmSet = Algorithm::ALL.into_iter().collect();
+        assert_eq!(all.iter().count(), 13);
+        assert_eq!(all.bits().count_ones(), 13);
+        for one in Algorithm::ALL {
+            let set = AlgorithmSet::of(&[one]);
+            assert_eq!(set.iter().collect::<Vec<_>>(), [one]);
+        }
+    }
+
+    #[test]
+    fn the_asymmetric_set_is_what_is_not_symmetric() {
+        let set: AlgorithmSet = Algorithm::ALL.into_iter().filter(|a| !a.is_symmetric()).collect();
+        assert_eq!(set, AlgorithmSet::ASYMMETRIC);
+        assert!(set.intersection(AlgorithmSet::of(&[Algorithm::Hs256])).is_empty());
+    }
+}

@@ -1,0 +1,125 @@
+//! The capability to check signatures, which the rim hands in, and what both engines must agree on.
+
+use super::algorithm::Algorithm;
+use super::key::Key;
+
+/// Checks signatures and computes digests.
+///
+/// Whatever the engine, the answer is the same: an implementation calls [`admissible`] first, and the conformance vectors run through each.
+pub trait Crypto {
+    /// Checks `signature` over `message` (RFC 7518 §3, RFC 8037 §3.1), in the encoding that JOSE prescribes.
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &Key,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError>;
+
+    /// Which engine checks signatures of this algorithm.
+    fn engine(&self, algorithm: Algorithm) -> Engine;
+
+    /// The SHA-256 digest of `message`.
+    fn sha256(&self, message: &[u8]) -> [u8; 32];
+}
+
+/// What runs a signature check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// Envoy's BoringSSL, by a foreign function.
+    Envoy,
+    /// Pure Rust, in this module.
+    Portable,
+}
+
+impl Engine {
+    /// A stable name for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Envoy => "envoy",
+            Self::Portable => "portable",
+        }
+    }
+}
+
+/// What holds before any arithmetic: the key allows the algorithm, and the signature has the one length that algorithm and key leave it
+/// (RFC 7518 §3.3, §3.4). Both engines call this, so neither can be laxer than the other.
+pub fn admissible(algorithm: Algorithm, key: &Key, signature: &[u8]) -> Result<(), SignatureError> {
+    if !key.algorithms().contains(algorithm) {
+        return Err(SignatureError::AlgorithmNotForKey { algorithm });
+    }
+    let expected = key.signature_len(algorithm);
+    if signature.len() != expected {
+        return Err(SignatureError::BadLength { expected, got: signature.len() });
+    }
+    Ok(())
+}
+
+/// Why a signature check failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The signature is not this key's over these bytes.
+    #[error("the signature does not match")]
+    Mismatch,
+    /// The key may not verify this algorithm (RFC 8725 §3.1).
+    #[error("the key is not for {algorithm}")]
+    AlgorithmNotForKey {
+        /// The token's algorithm.
+        algorithm: Algorithm,
+    },
+    /// The signature has another length than algorithm and key prescribe.
+    #[error("expected a signature of {expected} bytes, got {got}")]
+    BadLength {
+        /// The length that it must have.
+        expected: usize,
+        /// The length that it has.
+        got: usize,
+    },
+    /// A half of an ECDSA signature is zero or not below the order of the curve.
+    #[error("r or s is out of range")]
+    OutOfRange,
+    /// The JOSE frame cannot read the header.
+    #[error("a member of the header has the wrong type")]
+    FrameHeader,
+    /// The JOSE frame cannot read the claims: `exp`, `nbf` or `iat` is no time.
+    #[error("a time claim is not a time")]
+    FrameClaims,
+}
+
+impl SignatureError {
+    /// A stable name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Mismatch => "signature_mismatch",
+            Self::AlgorithmNotForKey { .. } => "algorithm_not_for_key",
+            Self::BadLength { .. } => "signature_length",
+            Self::OutOfRange => "signature_out_of_range",
+            Self::FrameHeader => "header_not_understood",
+            Self::FrameClaims => "time_claim_not_understood",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
+        let errors = [
+            (SignatureError::Mismatch, "the signature does not match"),
+            (SignatureError::AlgorithmNotForKey { algorithm: Algorithm::Es256 }, "the key is not for ES256"),
+            (SignatureError::BadLength { expected: 64, got: 63 }, "expected a signature of 64 bytes, got 63"),
+            (SignatureError::OutOfRange, "r or s is out of range"),
+            (SignatureError::FrameHeader, "a member of the header has the wrong type"),
+            (SignatureError::FrameClaims, "a time claim is not a time"),
+        ];
+        let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
+        for (error, text) in errors {
+            assert_eq!(error.to_string(), text);
+        }
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), errors.len());
+    }
+}

@@ -1,0 +1,142 @@
+//! The JOSE header (RFC 7515 §4): what it may say, and what makes a token unacceptable before any key is looked at.
+//!
+//! Keys come from configuration and issuer only: `jwk`, `jku`, `x5u` and `x5c` are ignored as sources of keys (RFC 8725 §3.5).
+
+use super::algorithm::Algorithm;
+use super::json::{Json, Object};
+use super::token::{Part, TokenError};
+
+/// What of a token's header matters. It is the token's own word until a signature check has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The algorithm that the token claims (`alg`).
+    pub algorithm: Algorithm,
+    /// Which of the issuer's keys (`kid`), at most [`MAX_KID_BYTES`] bytes.
+    pub kid: Option<String>,
+    /// The type of token (`typ`), at most [`MAX_TYP_BYTES`] bytes, as written.
+    pub typ: Option<String>,
+}
+
+impl Header {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, TokenError> {
+        let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
+        // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC forbids an empty
+        // list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that ignores them reads another token.
+        if object.get("crit").is_some() {
+            return Err(TokenError::Critical);
+        }
+        if object.get("b64").is_some() {
+            return Err(TokenError::UnencodedPayload);
+        }
+        if object.get("zip").is_some() {
+            return Err(TokenError::Compressed);
+        }
+        let algorithm = string(&object, "alg", MAX_ALG_BYTES)?.ok_or(TokenError::AlgorithmMissing)?;
+        if algorithm.eq_ignore_ascii_case("none") {
+            return Err(TokenError::AlgorithmNone);
+        }
+        let algorithm = Algorithm::parse(algorithm).ok_or(TokenError::AlgorithmUnknown)?;
+        // RFC 7519 §5.2: `cty` is for nested tokens, which we do not unwrap.
+        if let Some(content) = string(&object, "cty", MAX_TYP_BYTES)?
+            && !content.eq_ignore_ascii_case("json")
+        {
+            return Err(TokenError::ContentType);
+        }
+        Ok(Self {
+            algorithm,
+            kid: string(&object, "kid", MAX_KID_BYTES)?.map(str::to_owned),
+            typ: string(&object, "typ", MAX_TYP_BYTES)?.map(str::to_owned),
+        })
+    }
+}
+
+fn string<'o>(object: &'o Object, member: &'static str, limit: usize) -> Result<Option<&'o str>, TokenError> {
+    let Some(value) = object.get(member) else {
+        return Ok(None);
+    };
+    match value {
+        Json::String(text) if text.len() <= limit => Ok(Some(text)),
+        Json::String(_) => Err(TokenError::MemberTooLong { member, limit }),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+            Err(TokenError::MemberType { member })
+        }
+    }
+}
+
+/// The longest registered `alg` has 20 characters or so; a longer one is no algorithm of ours.
+const MAX_ALG_BYTES: usize = 64;
+/// How long a key id may be. Thumbprints take 43 characters; the longest in use (URLs of key vaults, DIDs) stay under 200.
+pub const MAX_KID_BYTES: usize = 256;
+/// How long `typ` and `cty` may be: RFC 6838 §4.2 ends each half of a media type at 127 characters.
+pub const MAX_TYP_BYTES: usize = 255;
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::unwrap_in_result)]
+mod tests {
+    use super::super::json::JsonError;
+    use super::*;
+
+    fn parse(text: &str) -> Result<Header, TokenError> {
+        Header::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn what_matters_is_kept_and_key_sources_are_ignored() {
+        let header = parse(
+            r#"{"alg":"ES256","kid":"k","typ":"at+jwt","cty":"JSON","jwk":{"kty":"oct","k":"AA"},"jku":"https://evil.example",
+                "x5u":"https://evil.example","x5c":["AA"],"x-own":1}"#,
+        );
+        let expected =
+            Header { algorithm: Algorithm::Es256, kid: Some("k".to_owned()), typ: Some("at+jwt".to_owned()) };
+        assert_eq!(header, Ok(expected));
+    }
+
+    #[test]
+    fn extensions_that_change_the_meaning_are_refused_whatever_they_say() {
+        for (text, error) in [
+            (r#"{"alg":"RS256","crit":["exp"]}"#, TokenError::Critical),
+            (r#"{"alg":"RS256","crit":[]}"#, TokenError::Critical),
+            (r#"{"alg":"RS256","crit":null}"#, TokenError::Critical),
+            (r#"{"alg":"RS256","b64":false}"#, TokenError::UnencodedPayload),
+            (r#"{"alg":"RS256","b64":true}"#, TokenError::UnencodedPayload),
+            (r#"{"alg":"RS256","zip":"DEF"}"#, TokenError::Compressed),
+            (r#"{"alg":"RS256","cty":"JWT"}"#, TokenError::ContentType),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_algorithm_must_be_named_and_known() {
+        for (text, error) in [
+            (r#"{}"#, TokenError::AlgorithmMissing),
+            (r#"{"alg":"none"}"#, TokenError::AlgorithmNone),
+            (r#"{"alg":"NoNe"}"#, TokenError::AlgorithmNone),
+            (r#"{"alg":""}"#, TokenError::AlgorithmUnknown),
+            (r#"{"alg":"rs256"}"#, TokenError::AlgorithmUnknown),
+            (r#"{"alg":"RSA-OAEP"}"#, TokenError::AlgorithmUnknown),
+            (r#"{"alg":null}"#, TokenError::MemberType { member: "alg" }),
+            (r#"{"alg":["RS256"]}"#, TokenError::MemberType { member: "alg" }),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_member_is_refused() {
+        let error = TokenError::Json { part: Part::Header, error: JsonError::DuplicateMember };
+        assert_eq!(parse(r#"{"alg":"RS256","alg":"HS256"}"#), Err(error));
+    }
+
+    #[test]
+    fn members_are_strings_and_bounded_at_their_limits() {
+        for (member, limit) in [("kid", MAX_KID_BYTES), ("typ", MAX_TYP_BYTES)] {
+            let with =
+                |length: usize| parse(&format!(r#"{{"alg":"RS256","{member}":"{}"}}"#, "x".repeat(length)));
+            assert!(with(limit).is_ok());
+            assert_eq!(with(limit + 1), Err(TokenError::MemberTooLong { member, limit }));
+            let wrong = parse(&format!(r#"{{"alg":"RS256","{member}":7}}"#));
+            assert_eq!(wrong, Err(TokenError::MemberType { member }));
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Strict JSON: what a token or key set says, or a refusal; never a guess.
+//!
+//! serde_json reads the text; this visitor adds what RFC 7515 §4 and RFC 7519 §4 leave to the implementation: a repeated member is
+//! refused at any depth (two readers that pick different ones are an attack), and depth, members and values are bounded.
+
+use core::cell::Cell;
+use core::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+/// A JSON value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as an integer where it is written as one.
+    Number(serde_json::Number),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object.
+    Object(Object),
+}
+
+impl Json {
+    /// The string, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self { Some(text) } else { None }
+    }
+
+    /// The elements, if it is an array.
+    pub fn as_array(&self) -> Option<&[Json]> {
+        if let Self::Array(elements) = self { Some(elements) } else { None }
+    }
+
+    /// The object, if it is one.
+    pub fn as_object(&self) -> Option<&Object> {
+        if let Self::Object(object) = self { Some(object) } else { None }
+    }
+
+    /// The number, if it is one.
+    pub fn as_number(&self) -> Option<&serde_json::Number> {
+        if let Self::Number(number) = self { Some(number) } else { None }
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(value) = self { Some(*value) } else { None }
+    }
+}
+
+/// A JSON object: members in the order in which they were written, each name once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object(Vec<(String, Json)>);
+
+impl Object {
+    /// Reads a text that is one object and nothing else.
+    pub fn parse(text: &[u8]) -> Result<Self, JsonError> {
+        let text = core::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
+        let budget = Budget { values: Cell::new(MAX_JSON_VALUES), fault: Cell::new(None) };
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let value = Seed { budget: &budget, depth: 0 }.deserialize(&mut reader);
+        let value = value.map_err(|error| budget.fault.get().unwrap_or_else(|| syntax(&error)))?;
+        reader.end().map_err(|_| JsonError::TrailingData)?;
+        if let Json::Object(object) = value { Ok(object) } else { Err(JsonError::NotAnObject) }
+    }
+
+    /// The member of this name.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value)
+    }
+
+    /// All members in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Why a text is not an object that we read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// The bytes are not UTF-8 (RFC 8259 §8.1).
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// The text is not JSON.
+    #[error("not JSON at line {line}, column {column}")]
+    Syntax {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// Something follows the value.
+    #[error("something follows the JSON value")]
+    TrailingData,
+    /// The value is no object.
+    #[error("not an object")]
+    NotAnObject,
+    /// An object names a member twice.
+    #[error("an object names a member twice")]
+    DuplicateMember,
+    /// Arrays and objects are nested deeper than [`MAX_JSON_DEPTH`].
+    #[error("nested deeper than {MAX_JSON_DEPTH}")]
+    TooDeep,
+    /// An object has more than [`MAX_JSON_MEMBERS`] members.
+    #[error("an object of more than {MAX_JSON_MEMBERS} members")]
+    TooManyMembers,
+    /// There are more than [`MAX_JSON_VALUES`] values in all.
+    #[error("more than {MAX_JSON_VALUES} values")]
+    TooManyValues,
+}
+
+impl JsonError {
+    /// A stable name for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "not_utf8",
+            Self::Syntax { .. } => "syntax",
+            Self::TrailingData => "trailing_data",
+            Self::NotAnObject => "not_an_object",
+            Self::DuplicateMember => "duplicate_member",
+            Self::TooDeep => "too_deep",
+            Self::TooManyMembers => "too_many_members",
+            Self::TooManyValues => "too_many_values",
+        }
+    }
+}
+
+fn syntax(error: &serde_json::Error) -> JsonError {
+    JsonError::Syntax { line: error.line(), column: error.column() }
+}
+
+/// What a text may still spend, and the bound that it ran into: serde_json's error cannot carry ours.
+struct Budget {
+    values: Cell<usize>,
+    fault: Cell<Option<JsonError>>,
+}
+
+impl Budget {
+    fn refuse<E: serde::de::Error>(&self, fault: JsonError) -> E {
+        self.fault.set(Some(fault));
+        E::custom("")
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'b> {
+    budget: &'b Budget,
+    depth: usize,
+}
+
+impl Seed<'_> {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        if self.depth >= MAX_JSON_DEPTH {
+            return Err(self.budget.refuse(JsonError::TooDeep));
+        }
+        Ok(Self { budget: self.budget, depth: self.depth.saturating_add(1) })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Json;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Json, D::Error> {
+        let Some(left) = self.budget.values.get().checked_sub(1) else {
+            return Err(self.budget.refuse(JsonError::TooManyValues));
+        };
+        self.budget.values.set(left);
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+        // JSON text cannot say a number that is not finite, so this cannot fail.
+        let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom(""))?;
+        Ok(Json::Number(number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(Json::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
+        let seed = self.deeper()?;
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(seed)? {
+            array.push(element);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let seed = self.deeper()?;
+        let mut object: Vec<(String, Json)> = Vec::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if object.iter().any(|(member, _)| *member == name) {
+                return Err(self.budget.refuse(JsonError::DuplicateMember));
+            }
+            if object.len() >= MAX_JSON_MEMBERS {
+                return Err(self.budget.refuse(JsonError::TooManyMembers));
+            }
+            let value = members.next_value_seed(seed)?;
+            object.push((name, value));
+        }
+        Ok(Json::Object(Object(object)))
+    }
+}
+
+/// How deep arrays and objects may nest. The deepest claims in use (Keycloak's `resource_access`, RFC 9396's
+/// `authorization_details`) need 4 to 6; serde_json itself would recurse to 128.
+pub const MAX_JSON_DEPTH: usize = 16;
+/// How many members an object may have. Names are compared pairwise, which this keeps cheap; the richest access tokens have tens.
+pub const MAX_JSON_MEMBERS: usize = 256;
+/// How many values a text may have, arrays and objects included: two bytes of text (`0,`) become 32 bytes of memory, and
+/// [`MAX_KEYS`](super::MAX_KEYS) keys with certificates need about 2,000.
+pub const MAX_JSON_VALUES: usize = 8_192;
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::unwrap_in_result)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> JsonError {
+        Object::parse(text.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn an_object_keeps_its_members_and_their_order() {
+        let object = Object::parse(br#" {"b":[1,-2,0.5,null],"a":{"x":true},"":"\u00e9"} "#).unwrap();
+        let names: Vec<_> = object.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["b", "a", ""]);
+        assert_eq!(object.get("b").unwrap().as_array().unwrap().len(), 4);
+        assert_eq!(object.get("a").unwrap().as_object().unwrap().get("x").unwrap().as_bool(), Some(true));
+        assert_eq!(object.get("").unwrap().as_str(), Some("é"));
+        assert_eq!(object.get("c"), None);
+    }
+
+    #[test]
+    fn a_repeated_member_is_refused_at_any_depth_and_in_any_spelling() {
+        assert_eq!(error(r#"{"a":1,"a":1}"#), JsonError::DuplicateMember);
+        assert_eq!(error(r#"{"a":1,"\u0061":1}"#), JsonError::DuplicateMember);
+        assert_eq!(error(r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#), JsonError::DuplicateMember);
+    }
+
+    #[test]
+    fn depth_is_bounded_at_its_limit() {
+        let nested = |depth: usize| {
+            let inner = depth - 1;
+            format!(r#"{{"a":{}{}}}"#, "[".repeat(inner), "]".repeat(inner))
+        };
+        assert!(Object::parse(nested(MAX_JSON_DEPTH).as_bytes()).is_ok());
+        assert_eq!(error(&nested(MAX_JSON_DEPTH + 1)), JsonError::TooDeep);
+        assert_eq!(error(&nested(100_000)), JsonError::TooDeep);
+        assert_eq!(error(&r#"{"a":"#.repeat(100_000)), JsonError::TooDeep);
+    }
+
+    #[test]
+    fn members_are_bounded_at_their_limit() {
+        let members = |count: usize| {
+            let list: Vec<_> = (0..count).map(|n| format!(r#""{n}":0"#)).collect();
+            format!("{{{}}}", list.join(","))
+        };
+        assert!(Object::parse(members(MAX_JSON_MEMBERS).as_bytes()).is_ok());
+        assert_eq!(error(&members(MAX_JSON_MEMBERS + 1)), JsonError::TooManyMembers);
+    }
+
+    #[test]
+    fn values_are_bounded_at_their_limit() {
+        // The object and the array are values too.
+        let values = |count: usize| format!(r#"{{"a":[0{}]}}"#, ",0".repeat(count - 3));
+        assert!(Object::parse(values(MAX_JSON_VALUES).as_bytes()).is_ok());
+        assert_eq!(error(&values(MAX_JSON_VALUES + 1)), JsonError::TooManyValues);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        assert_eq!(error("[]"), JsonError::NotAnObject);
+        assert_eq!(error("null"), JsonError::NotAnObject);
+        assert_eq!(error("{} {}"), JsonError::TrailingData);
+        assert_eq!(error("{}\0"), JsonError::TrailingData);
+        assert_eq!(error(""), JsonError::Syntax { line: 1, column: 0 });
+        assert_eq!(error("{'a':1}"), JsonError::Syntax { line: 1, column: 2 });
+        assert_eq!(Object::parse(b"{\"a\":\"\xff\"}"), Err(JsonError::NotUtf8));
+        assert_eq!(Object::parse(b"{}\xff"), Err(JsonError::NotUtf8));
+    }
+
+    #[test]
+    fn what_serde_json_cannot_hold_is_a_syntax_error() {
+        for text in [
+            r#"{"a":1e999}"#,
+            r#"{"a":"\ud800"}"#,
+            "{\"a\":\"\n\"}",
+            r#"{"a":NaN}"#,
+            r#"{"a":01}"#,
+            r#"{"a":1,}"#,
+        ] {
+            assert!(matches!(error(text), JsonError::Syntax { .. }), "{text}");
+        }
+    }
+
+    #[test]
+    fn huge_integers_become_floats_and_do_not_trap() {
+        let object = Object::parse(br#"{"a":123456789012345678901234567890}"#).unwrap();
+        assert_eq!(object.get("a").unwrap().as_number().unwrap().as_f64(), Some(1.2345678901234568e29));
+    }
+
+    #[test]
+    fn every_error_says_what_is_wrong() {
+        let texts = [
+            (JsonError::NotUtf8, "not UTF-8"),
+            (JsonError::Syntax { line: 1, column: 2 }, "not JSON at line 1, column 2"),
+            (JsonError::TrailingData, "something follows the JSON value"),
+            (JsonError::NotAnObject, "not an object"),
+            (JsonError::DuplicateMember, "an object names a member twice"),
+            (JsonError::TooDeep, "nested deeper than 16"),
+            (JsonError::TooManyMembers, "an object of more than 256 members"),
+            (JsonError::TooManyValues, "more than 8192 values"),
+        ];
+        for (error, text) in texts {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2) → a [`Key`], or the reason why it is passed over.
+//!
+//! `kty`, `crv`, `use`, `key_ops` and `alg` only ever narrow what a key may verify. Private members are not read.
+
+use super::algorithm::{Algorithm, AlgorithmSet};
+use super::base64url;
+use super::header::MAX_KID_BYTES;
+use super::json::{Json, Object};
+use super::key::{Key, KeyError, MAX_RSA_BITS, Material};
+use crate::base::Secret;
+
+/// Whether the document may hold symmetric keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Symmetric {
+    /// It is part of the configuration.
+    Allowed,
+    /// It was fetched: whoever can read a published secret can sign with it.
+    Refused,
+}
+
+/// Reads a key.
+pub(super) fn parse(jwk: &Object, symmetric: Symmetric) -> Result<Key, KeyError> {
+    let kty = required(jwk, "kty")?;
+    check_use(jwk)?;
+    check_operations(jwk)?;
+    let kid = string(jwk, "kid")?;
+    if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
+        return Err(KeyError::MemberTooLong { member: "kid", limit: MAX_KID_BYTES });
+    }
+    let material = match (kty, symmetric) {
+        ("RSA", _) => Material::rsa(&bytes(jwk, "n", MAX_RSA_BYTES)?, &bytes(jwk, "e", MAX_RSA_BYTES)?)?,
+        ("EC", _) => elliptic(jwk)?,
+        ("OKP", _) if required(jwk, "crv")? == "Ed25519" => {
+            Material::ed25519(&bytes(jwk, "x", MAX_RSA_BYTES)?)?
+        }
+        ("OKP", _) => return Err(KeyError::Curve),
+        ("oct", Symmetric::Refused) => return Err(KeyError::Symmetric),
+        ("oct", Symmetric::Allowed) => Material::symmetric(Secret::new(bytes(jwk, "k", usize::MAX)?))?,
+        _ => return Err(KeyError::KeyType),
+    };
+    Ok(Key::new(kid.map(str::to_owned), algorithms(jwk, &material)?, material))
+}
+
+/// Whether the key carries members that nobody but its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An issuer that
+/// publishes them has lost the key; what we keep of it can still only verify.
+pub(super) fn has_private_members(jwk: &Object) -> bool {
+    let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+    // In a symmetric key none of these exists; there `k` is the whole key.
+    private.into_iter().any(|member| jwk.get(member).is_some())
+}
+
+fn elliptic(jwk: &Object) -> Result<Material, KeyError> {
+    match required(jwk, "crv")? {
+        "P-256" => Material::p256(&point(jwk, 32)?),
+        "P-384" => Material::p384(&point(jwk, 48)?),
+        "P-521" => Material::p521(&point(jwk, 66)?),
+        _ => Err(KeyError::Curve),
+    }
+}
+
+/// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included.
+fn point(jwk: &Object, size: usize) -> Result<Vec<u8>, KeyError> {
+    let mut point = vec![UNCOMPRESSED];
+    for member in ["x", "y"] {
+        let coordinate = bytes(jwk, member, MAX_RSA_BYTES)?;
+        if coordinate.len() != size {
+            return Err(KeyError::CoordinateLength { expected: size, got: coordinate.len() });
+        }
+        point.extend(coordinate);
+    }
+    Ok(point)
+}
+
+fn algorithms(jwk: &Object, material: &Material) -> Result<AlgorithmSet, KeyError> {
+    let possible = material.algorithms();
+    let Some(name) = string(jwk, "alg")? else {
+        return Ok(possible);
+    };
+    let algorithm = Algorithm::parse(name).ok_or(KeyError::Algorithm)?;
+    if possible.contains(algorithm) {
+        return Ok(AlgorithmSet::of(&[algorithm]));
+    }
+    match (material, algorithm) {
+        (Material::Symmetric(secret), Algorithm::Hs384) => {
+            Err(KeyError::SecretTooShort { bytes: secret.expose().len(), least: 48 })
+        }
+        (Material::Symmetric(secret), Algorithm::Hs512) => {
+            Err(KeyError::SecretTooShort { bytes: secret.expose().len(), least: 64 })
+        }
+        _ => Err(KeyError::Algorithm),
+    }
+}
+
+fn check_use(jwk: &Object) -> Result<(), KeyError> {
+    match string(jwk, "use")? {
+        None | Some("sig") => Ok(()),
+        Some(_) => Err(KeyError::Use),
+    }
+}
+
+fn check_operations(jwk: &Object) -> Result<(), KeyError> {
+    let Some(operations) = jwk.get("key_ops") else {
+        return Ok(());
+    };
+    let operations = operations.as_array().ok_or(KeyError::MemberType { member: "key_ops" })?;
+    if operations.iter().any(|operation| operation.as_str() == Some("verify")) {
+        Ok(())
+    } else {
+        Err(KeyError::Operations)
+    }
+}
+
+fn string<'o>(jwk: &'o Object, member: &'static str) -> Result<Option<&'o str>, KeyError> {
+    match jwk.get(member) {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+            Err(KeyError::MemberType { member })
+        }
+    }
+}
+
+fn required<'o>(jwk: &'o Object, member: &'static str) -> Result<&'o str, KeyError> {
+    string(jwk, member)?.ok_or(KeyError::MemberMissing { member })
+}
+
+fn bytes(jwk: &Object, member: &'static str, limit: usize) -> Result<Vec<u8>, KeyError> {
+    let bytes =
+        base64url::decode(required(jwk, member)?.as_bytes()).ok_or(KeyError::MemberEncoding { member })?;
+    if bytes.len() > limit {
+        return Err(KeyError::MemberTooLong { member, limit });
+    }
+    Ok(bytes)
+}
+
+/// SEC 1 §2.3.3: what begins a point with both coordinates.
+const UNCOMPRESSED: u8 = 4;
+/// Room for the largest modulus and the zero byte that some libraries put before it; larger ones are not worth measuring.
+const MAX_RSA_BYTES: usize = MAX_RSA_BITS / 8 * 2;
+
+#[cfg(test)]
+#[path = "jwk_tests.rs"]
+mod tests;

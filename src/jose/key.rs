@@ -1,0 +1,391 @@
+//! A verification key: material that has been checked and parsed once, and what it may verify.
+
+use core::fmt;
+
+use rsa::BoxedUint;
+use rsa::pkcs8::EncodePublicKey as _;
+use rsa::traits::PublicKeyParts as _;
+use sha2::{Digest as _, Sha256};
+
+use super::algorithm::{Algorithm, AlgorithmSet};
+use crate::base::Secret;
+
+/// A key that verifies signatures. The algorithms belong to the key: a token can only choose among them (RFC 8725 §3.1).
+#[derive(Clone)]
+pub struct Key {
+    kid: Option<String>,
+    algorithms: AlgorithmSet,
+    id: KeyId,
+    material: Material,
+}
+
+/// The material in the form in which the portable engine wants it.
+#[derive(Clone)]
+pub(super) enum Material {
+    Symmetric(Secret),
+    Rsa(Box<Public<rsa::RsaPublicKey>>),
+    P256(Box<Public<p256::ecdsa::VerifyingKey>>),
+    P384(Box<Public<p384::ecdsa::VerifyingKey>>),
+    P521(Box<Public<p521::ecdsa::VerifyingKey>>),
+    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+}
+
+/// A public key, and its SubjectPublicKeyInfo for the engine that wants that.
+#[derive(Clone)]
+pub(super) struct Public<K> {
+    pub(super) key: K,
+    spki: Vec<u8>,
+}
+
+impl Key {
+    /// A key of HMAC. It may be used for each hash that is no longer than the secret (RFC 7518 §3.2).
+    pub fn symmetric(secret: Secret, kid: Option<String>) -> Result<Self, KeyError> {
+        let material = Material::symmetric(secret)?;
+        let algorithms = material.algorithms();
+        Ok(Self::new(kid, algorithms, material))
+    }
+
+    /// Joins checked parts.
+    pub(super) fn new(kid: Option<String>, algorithms: AlgorithmSet, material: Material) -> Self {
+        let id = KeyId::new(kid.as_deref(), algorithms, &material);
+        Self { kid, algorithms, id, material }
+    }
+
+    /// The key's name in its set.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// What the key may verify.
+    pub fn algorithms(&self) -> AlgorithmSet {
+        self.algorithms
+    }
+
+    /// What identifies this key, with this name and these algorithms.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// The SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in DER, for RSA and ECDSA keys.
+    pub fn spki(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Rsa(public) => Some(&public.spki),
+            Material::P256(public) => Some(&public.spki),
+            Material::P384(public) => Some(&public.spki),
+            Material::P521(public) => Some(&public.spki),
+            Material::Symmetric(_) | Material::Ed25519(_) => None,
+        }
+    }
+
+    pub(super) fn material(&self) -> &Material {
+        &self.material
+    }
+
+    /// How long a signature of this key is, in JOSE's encoding.
+    pub(super) fn signature_len(&self, algorithm: Algorithm) -> usize {
+        match algorithm {
+            Algorithm::Hs256 => 32,
+            Algorithm::Hs384 => 48,
+            Algorithm::Es256 | Algorithm::EdDsa | Algorithm::Hs512 => 64,
+            Algorithm::Es384 => 96,
+            Algorithm::Es512 => 132,
+            Algorithm::Rs256
+            | Algorithm::Rs384
+            | Algorithm::Rs512
+            | Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512 => match &self.material {
+                Material::Rsa(public) => public.key.size(),
+                Material::Symmetric(_)
+                | Material::P256(_)
+                | Material::P384(_)
+                | Material::P521(_)
+                | Material::Ed25519(_) => 0,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Material {
+    pub(super) fn symmetric(secret: Secret) -> Result<Self, KeyError> {
+        let bytes = secret.expose().len();
+        if bytes > MAX_SECRET_BYTES {
+            return Err(KeyError::SecretTooLong { bytes });
+        }
+        let material = Self::Symmetric(secret);
+        if material.algorithms().is_empty() {
+            return Err(KeyError::SecretTooShort { bytes, least: 32 });
+        }
+        Ok(material)
+    }
+
+    /// RFC 7518 §6.3.1, from big-endian integers. Leading zeros, which that section forbids and known libraries write, change nothing.
+    pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
+        let bits = bit_length(modulus);
+        if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
+            return Err(KeyError::ModulusSize { bits });
+        }
+        let odd = exponent.last().is_some_and(|low| low & 1 == 1);
+        if !odd || exponent == [1] || bit_length(exponent) > MAX_EXPONENT_BITS {
+            return Err(KeyError::Exponent);
+        }
+        let size = rsa::RsaPublicKey::MIN_SIZE..=rsa::RsaPublicKey::MAX_SIZE;
+        let key = rsa::RsaPublicKey::new_with_size_limits(
+            BoxedUint::from_be_slice_vartime(modulus),
+            BoxedUint::from_be_slice_vartime(exponent),
+            size,
+        );
+        let key = key.map_err(|_| KeyError::Modulus)?;
+        let spki = key.to_public_key_der().map_err(|_| KeyError::Modulus)?.into_vec();
+        Ok(Self::Rsa(Box::new(Public { key, spki })))
+    }
+
+    /// RFC 7518 §6.2.1: `point` is `04 ‖ x ‖ y`, which must lie on the curve.
+    pub(super) fn p256(point: &[u8]) -> Result<Self, KeyError> {
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::Point)?;
+        let spki = key.to_public_key_der().map_err(|_| KeyError::Point)?.into_vec();
+        Ok(Self::P256(Box::new(Public { key, spki })))
+    }
+
+    /// As [`Material::p256`].
+    pub(super) fn p384(point: &[u8]) -> Result<Self, KeyError> {
+        let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::Point)?;
+        let spki = key.to_public_key_der().map_err(|_| KeyError::Point)?.into_vec();
+        Ok(Self::P384(Box::new(Public { key, spki })))
+    }
+
+    /// As [`Material::p256`].
+    pub(super) fn p521(point: &[u8]) -> Result<Self, KeyError> {
+        let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::Point)?;
+        let spki = key.to_public_key_der().map_err(|_| KeyError::Point)?.into_vec();
+        Ok(Self::P521(Box::new(Public { key, spki })))
+    }
+
+    /// RFC 8037 §2. A point of small order verifies almost anything, and a second encoding of a point is a second name for one key.
+    pub(super) fn ed25519(bytes: &[u8]) -> Result<Self, KeyError> {
+        let bytes: &[u8; 32] =
+            bytes.try_into().map_err(|_| KeyError::CoordinateLength { expected: 32, got: bytes.len() })?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Point)?;
+        if key.is_weak() || key.to_edwards().compress().to_bytes() != *bytes {
+            return Err(KeyError::Point);
+        }
+        Ok(Self::Ed25519(Box::new(key)))
+    }
+
+    /// What such material can verify when nothing narrows it.
+    pub(super) fn algorithms(&self) -> AlgorithmSet {
+        match self {
+            Self::Symmetric(secret) => {
+                let bytes = secret.expose().len();
+                let hashes = [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)];
+                hashes
+                    .into_iter()
+                    .filter(|(_, least)| bytes >= *least)
+                    .map(|(algorithm, _)| algorithm)
+                    .collect()
+            }
+            Self::Rsa(_) => RSA,
+            Self::P256(_) => AlgorithmSet::of(&[Algorithm::Es256]),
+            Self::P384(_) => AlgorithmSet::of(&[Algorithm::Es384]),
+            Self::P521(_) => AlgorithmSet::of(&[Algorithm::Es512]),
+            Self::Ed25519(_) => AlgorithmSet::of(&[Algorithm::EdDsa]),
+        }
+    }
+}
+
+/// What identifies a key: a digest of its material, its name and its algorithms. A set that names the same material otherwise, or allows it
+/// less, holds another key, so nothing that was verified with the old one outlives it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; 32]);
+
+impl KeyId {
+    fn new(kid: Option<&str>, algorithms: AlgorithmSet, material: &Material) -> Self {
+        let (kind, bytes): (u8, &[u8]) = match material {
+            Material::Symmetric(secret) => (0, secret.expose()),
+            Material::Rsa(public) => (1, &public.spki),
+            Material::P256(public) => (1, &public.spki),
+            Material::P384(public) => (1, &public.spki),
+            Material::P521(public) => (1, &public.spki),
+            Material::Ed25519(key) => (2, key.as_bytes()),
+        };
+        let name = kid.unwrap_or_default();
+        // Every part but the last has a length of its own or says it, so no two keys digest the same bytes.
+        let digest = Sha256::new()
+            .chain_update([kind, u8::from(kid.is_some())])
+            .chain_update(u64::try_from(name.len()).unwrap_or(u64::MAX).to_le_bytes())
+            .chain_update(name)
+            .chain_update(algorithms.bits().to_le_bytes())
+            .chain_update(bytes)
+            .finalize();
+        Self(digest.into())
+    }
+
+    /// The digest.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyId {
+    /// The first bytes only: the whole digest of a weak secret would let it be searched for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "KeyId({a:02x}{b:02x}{c:02x}{d:02x}..)")
+    }
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The entry is no object.
+    #[error("not an object")]
+    NotAnObject,
+    /// A member is missing.
+    #[error("`{member}` is missing")]
+    MemberMissing {
+        /// Which one.
+        member: &'static str,
+    },
+    /// A member has the wrong type.
+    #[error("`{member}` has the wrong type")]
+    MemberType {
+        /// Which one.
+        member: &'static str,
+    },
+    /// A member is not base64url without padding.
+    #[error("`{member}` is not base64url")]
+    MemberEncoding {
+        /// Which one.
+        member: &'static str,
+    },
+    /// A member is too long.
+    #[error("`{member}` is longer than {limit} bytes")]
+    MemberTooLong {
+        /// Which one.
+        member: &'static str,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// `kty` is none that we use.
+    #[error("`kty` is not RSA, EC, OKP or oct")]
+    KeyType,
+    /// `crv` is none that we use.
+    #[error("`crv` is not a curve that signs and is supported")]
+    Curve,
+    /// `use` says that the key is not for signatures (RFC 7517 §4.2).
+    #[error("`use` is not sig")]
+    Use,
+    /// `key_ops` does not say `verify` (RFC 7517 §4.3).
+    #[error("`key_ops` lacks verify")]
+    Operations,
+    /// `alg` is no signature algorithm of this type of key (RFC 7517 §4.4).
+    #[error("`alg` is not a signature algorithm of such a key")]
+    Algorithm,
+    /// A symmetric key in a document that others can read.
+    #[error("a symmetric key is only accepted from the configuration")]
+    Symmetric,
+    /// The secret is shorter than the hash (RFC 7518 §3.2).
+    #[error("a secret of {bytes} bytes, at least {least} are needed")]
+    SecretTooShort {
+        /// How long it is.
+        bytes: usize,
+        /// How long it must be.
+        least: usize,
+    },
+    /// The secret is longer than [`MAX_SECRET_BYTES`].
+    #[error("a secret of {bytes} bytes, at most {MAX_SECRET_BYTES} are used")]
+    SecretTooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// The RSA modulus is too small or too large (RFC 7518 §3.3).
+    #[error("an RSA modulus of {bits} bits, expected {MIN_RSA_BITS} to {MAX_RSA_BITS}")]
+    ModulusSize {
+        /// How large it is.
+        bits: usize,
+    },
+    /// The RSA modulus is even.
+    #[error("the RSA modulus is not a product of odd primes")]
+    Modulus,
+    /// The RSA exponent is even, below 3 or above 33 bits.
+    #[error("the RSA exponent is not odd and between 3 and 2^33")]
+    Exponent,
+    /// A coordinate is not as long as the curve wants it (RFC 7518 §6.2.1.2).
+    #[error("expected a coordinate of {expected} bytes, got {got}")]
+    CoordinateLength {
+        /// How long it must be.
+        expected: usize,
+        /// How long it is.
+        got: usize,
+    },
+    /// The point is not on the curve, of small order, or not in its one encoding.
+    #[error("not a usable point of the curve")]
+    Point,
+}
+
+impl KeyError {
+    /// A stable name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NotAnObject => "key_not_an_object",
+            Self::MemberMissing { .. } => "key_member_missing",
+            Self::MemberType { .. } => "key_member_type",
+            Self::MemberEncoding { .. } => "key_member_encoding",
+            Self::MemberTooLong { .. } => "key_member_too_long",
+            Self::KeyType => "key_type",
+            Self::Curve => "key_curve",
+            Self::Use => "key_use",
+            Self::Operations => "key_operations",
+            Self::Algorithm => "key_algorithm",
+            Self::Symmetric => "key_symmetric",
+            Self::SecretTooShort { .. } => "key_secret_too_short",
+            Self::SecretTooLong { .. } => "key_secret_too_long",
+            Self::ModulusSize { .. } => "key_modulus_size",
+            Self::Modulus => "key_modulus",
+            Self::Exponent => "key_exponent",
+            Self::CoordinateLength { .. } => "key_coordinate_length",
+            Self::Point => "key_point",
+        }
+    }
+}
+
+fn without_zeros(integer: &[u8]) -> &[u8] {
+    let zeros = integer.iter().take_while(|byte| **byte == 0).count();
+    integer.get(zeros..).unwrap_or_default()
+}
+
+fn bit_length(integer: &[u8]) -> usize {
+    let Some(first) = integer.first() else {
+        return 0;
+    };
+    let zeros = usize::try_from(first.leading_zeros()).unwrap_or_default();
+    integer.len().saturating_mul(8).saturating_sub(zeros)
+}
+
+const RSA: AlgorithmSet = AlgorithmSet::of(&[
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+]);
+
+/// RFC 7518 §3.3: "a key of size 2048 bits or larger".
+pub const MIN_RSA_BITS: usize = 2048;
+/// A check costs the square of the size; BoringSSL and the `rsa` crate stop here too.
+pub const MAX_RSA_BITS: usize = 8192;
+/// The bound of BoringSSL and of the `rsa` crate: a check costs as many multiplications as the exponent has bits.
+const MAX_EXPONENT_BITS: usize = 33;
+/// How long a symmetric secret may be. RFC 2104 §3 sees no use beyond the hash's block, which is 128 bytes at most.
+pub const MAX_SECRET_BYTES: usize = 1024;

@@ -1,0 +1,202 @@
+//! A JSON Web Key Set (RFC 7517 §5): the keys of one issuer, and which of them a token may be tried with.
+//!
+//! Keys that we cannot use are passed over with their reason and never spoil the others; limits on the whole document are errors.
+
+use std::rc::Rc;
+
+use super::algorithm::Algorithm;
+use super::json::{JsonError, Object};
+use super::jwk::{self, Symmetric};
+use super::key::{Key, KeyError, KeyId};
+
+/// The usable keys of one issuer.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet {
+    keys: Vec<Rc<Key>>,
+}
+
+/// What a document held.
+#[derive(Clone, Debug)]
+pub struct ParsedKeySet {
+    /// The keys that can be used, possibly none.
+    pub set: KeySet,
+    /// The keys that cannot.
+    pub skipped: Vec<SkippedKey>,
+    /// Some key of the document carries private members: whoever published it must replace that key.
+    pub private_members: bool,
+}
+
+/// A key that was passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkippedKey {
+    /// Its place in `keys`, from 0.
+    pub index: usize,
+    /// Why.
+    pub why: KeyError,
+}
+
+impl KeySet {
+    /// Reads a document that was fetched. Symmetric keys in it are passed over: everyone who can fetch it could sign.
+    pub fn parse(document: &[u8]) -> Result<ParsedKeySet, KeySetError> {
+        parse(document, Symmetric::Refused)
+    }
+
+    /// Reads a document that is part of the configuration, where symmetric keys are welcome.
+    pub fn parse_inline(document: &[u8]) -> Result<ParsedKeySet, KeySetError> {
+        parse(document, Symmetric::Allowed)
+    }
+
+    /// The set of these keys; a key that comes twice is kept once.
+    pub fn new(keys: Vec<Key>) -> Self {
+        let mut set = Self::default();
+        for key in keys {
+            set.add(key);
+        }
+        set
+    }
+
+    /// The keys to try a token with, at most [`MAX_KEYS_TRIED`], all of them for `algorithm`.
+    ///
+    /// `kid` is a hint (RFC 7515 §4.1.4), and it only narrows:
+    /// - no `kid`: every key;
+    /// - a `kid` that some key bears: the keys of that name, however many, and no other;
+    /// - a `kid` that no key bears: the keys without a name, which is how an issuer with one unnamed key or a configured secret looks.
+    ///   Never a key of another name.
+    ///
+    /// Whether a refresh could help is [`KeySet::has_kid`]'s question, not whether this is empty.
+    pub fn candidates<'a>(
+        &'a self,
+        algorithm: Algorithm,
+        kid: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Rc<Key>> {
+        let wanted = match kid {
+            None => Wanted::Any,
+            Some(kid) if self.has_kid(kid) => Wanted::Named(kid),
+            Some(_) => Wanted::Unnamed,
+        };
+        let keys = self.keys.iter().filter(move |key| match wanted {
+            Wanted::Any => true,
+            Wanted::Named(kid) => key.kid() == Some(kid),
+            Wanted::Unnamed => key.kid().is_none(),
+        });
+        keys.filter(move |key| key.algorithms().contains(algorithm)).take(MAX_KEYS_TRIED)
+    }
+
+    /// Whether exactly this key, with its name and algorithms, is in the set.
+    pub fn contains(&self, id: &KeyId) -> bool {
+        self.keys.iter().any(|key| key.id() == *id)
+    }
+
+    /// Whether a key bears this name.
+    pub fn has_kid(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid() == Some(kid))
+    }
+
+    /// The names of the keys that have one.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(|key| key.kid())
+    }
+
+    /// The keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Key>> {
+        self.keys.iter()
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    fn add(&mut self, key: Key) {
+        if !self.contains(&key.id()) {
+            self.keys.push(Rc::new(key));
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Any,
+    Named(&'a str),
+    Unnamed,
+}
+
+fn parse(document: &[u8], symmetric: Symmetric) -> Result<ParsedKeySet, KeySetError> {
+    if document.len() > MAX_KEY_SET_BYTES {
+        return Err(KeySetError::TooLong { bytes: document.len() });
+    }
+    let document = Object::parse(document)?;
+    let keys = document.get("keys").ok_or(KeySetError::KeysMissing)?;
+    let keys = keys.as_array().ok_or(KeySetError::KeysType)?;
+    if keys.len() > MAX_KEYS {
+        return Err(KeySetError::TooManyKeys { keys: keys.len() });
+    }
+    let mut parsed = ParsedKeySet { set: KeySet::default(), skipped: Vec::new(), private_members: false };
+    for (index, jwk) in keys.iter().enumerate() {
+        let Some(jwk) = jwk.as_object() else {
+            parsed.skipped.push(SkippedKey { index, why: KeyError::NotAnObject });
+            continue;
+        };
+        parsed.private_members |= jwk::has_private_members(jwk);
+        match jwk::parse(jwk, symmetric) {
+            Ok(key) => parsed.set.add(key),
+            Err(why) => parsed.skipped.push(SkippedKey { index, why }),
+        }
+    }
+    Ok(parsed)
+}
+
+/// Why a document is no key set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// Longer than [`MAX_KEY_SET_BYTES`].
+    #[error("a key set of {bytes} bytes, at most {MAX_KEY_SET_BYTES} are read")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// The document is not the JSON object that it should be.
+    #[error("the key set: {0}")]
+    Json(#[from] JsonError),
+    /// The document has no `keys`.
+    #[error("`keys` is missing")]
+    KeysMissing,
+    /// `keys` is no array.
+    #[error("`keys` is not an array")]
+    KeysType,
+    /// More keys than [`MAX_KEYS`].
+    #[error("a key set of {keys} keys, at most {MAX_KEYS} are read")]
+    TooManyKeys {
+        /// How many there are.
+        keys: usize,
+    },
+}
+
+impl KeySetError {
+    /// A stable name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "key_set_too_long",
+            Self::Json(_) => "key_set_json",
+            Self::KeysMissing => "key_set_without_keys",
+            Self::KeysType => "key_set_keys_type",
+            Self::TooManyKeys { .. } => "key_set_too_many_keys",
+        }
+    }
+}
+
+/// How long a key set may be. 128 RSA keys with a certificate each stay under 256 KiB; the large public issuers publish 2 to 12 KiB.
+pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
+/// How many keys a set may have. Issuers rotate with two to ten.
+pub const MAX_KEYS: usize = 128;
+/// How many keys one token is tried with: what a token without `kid` can make us compute.
+pub const MAX_KEYS_TRIED: usize = 8;
+
+#[cfg(test)]
+#[path = "key_set_tests.rs"]
+mod tests;

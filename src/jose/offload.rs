@@ -1,0 +1,147 @@
+//! What Envoy's `verify_signature` wants and answers: protobuf messages, DER signatures, known answers to probe it with.
+//!
+//! No host call is made here, so all of it runs in native tests. Envoy: `source/extensions/common/wasm/foreign.cc`.
+
+use prost::Message as _;
+
+use super::algorithm::Algorithm;
+use super::crypto::SignatureError;
+use super::key::Key;
+
+/// The name under which Envoy registers the function.
+pub const FUNCTION: &str = "verify_signature";
+
+/// The algorithms that BoringSSL checks for us there: neither RSASSA-PSS nor EdDSA nor HMAC.
+pub const ALGORITHMS: [Algorithm; 6] = [
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Es256,
+    Algorithm::Es384,
+    Algorithm::Es512,
+];
+
+/// The function's arguments, encoded. `signature` is in JOSE's encoding and [`admissible`](super::admissible) already.
+pub fn arguments(
+    algorithm: Algorithm,
+    key: &Key,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<Vec<u8>, SignatureError> {
+    let not_for_key = SignatureError::AlgorithmNotForKey { algorithm };
+    let (hash_function, signature) = match algorithm {
+        Algorithm::Rs256 => ("sha256", signature.to_vec()),
+        Algorithm::Rs384 => ("sha384", signature.to_vec()),
+        Algorithm::Rs512 => ("sha512", signature.to_vec()),
+        Algorithm::Es256 => ("sha256", p256_der(signature)?),
+        Algorithm::Es384 => ("sha384", p384_der(signature)?),
+        Algorithm::Es512 => ("sha512", p521_der(signature)?),
+        Algorithm::Hs256
+        | Algorithm::Hs384
+        | Algorithm::Hs512
+        | Algorithm::Ps256
+        | Algorithm::Ps384
+        | Algorithm::Ps512
+        | Algorithm::EdDsa => return Err(not_for_key),
+    };
+    let public_key = key.spki().ok_or(not_for_key)?.to_vec();
+    let arguments = VerifySignatureArguments {
+        hash_function: hash_function.to_owned(),
+        public_key,
+        signature,
+        text: message.to_vec(),
+    };
+    Ok(arguments.encode_to_vec())
+}
+
+/// The function's answer: `Some(verdict)`, or `None` when the bytes are no answer. An answer without a verdict is `false`, as protobuf
+/// leaves out what is false.
+pub fn verdict(answer: &[u8]) -> Option<bool> {
+    VerifySignatureResult::decode(answer).ok().map(|answer| answer.result)
+}
+
+// The checks of r and s in [1, n-1] are `from_slice`'s.
+fn p256_der(signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let signature = p256::ecdsa::Signature::from_slice(signature).map_err(|_| SignatureError::OutOfRange)?;
+    Ok(signature.to_der().as_bytes().to_vec())
+}
+
+fn p384_der(signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let signature = p384::ecdsa::Signature::from_slice(signature).map_err(|_| SignatureError::OutOfRange)?;
+    Ok(signature.to_der().as_bytes().to_vec())
+}
+
+fn p521_der(signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let signature = p521::ecdsa::Signature::from_slice(signature).map_err(|_| SignatureError::OutOfRange)?;
+    Ok(signature.to_der().as_bytes().to_vec())
+}
+
+/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct VerifySignatureArguments {
+    #[prost(string, tag = "1")]
+    hash_function: String,
+    #[prost(bytes = "vec", tag = "2")]
+    public_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    signature: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    text: Vec<u8>,
+}
+
+/// `envoy.source.extensions.common.wasm.VerifySignatureResult`.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+struct VerifySignatureResult {
+    #[prost(bool, tag = "1")]
+    result: bool,
+    #[prost(string, tag = "2")]
+    error: String,
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::unwrap_in_result)]
+mod tests {
+    use super::super::KeySet;
+    use super::*;
+
+    const P256: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+
+    fn fields(algorithm: Algorithm, signature: &[u8]) -> Result<VerifySignatureArguments, SignatureError> {
+        let set = KeySet::parse(P256).unwrap().set;
+        let bytes = arguments(algorithm, set.iter().next().unwrap(), b"text", signature)?;
+        Ok(VerifySignatureArguments::decode(&bytes[..]).unwrap())
+    }
+
+    #[test]
+    fn a_signature_becomes_the_shortest_der() {
+        let mut signature = [0; 64];
+        (signature[31], signature[32]) = (1, 0x80);
+        let fields = fields(Algorithm::Es256, &signature).unwrap();
+        assert_eq!((fields.hash_function.as_str(), fields.text.as_slice()), ("sha256", &b"text"[..]));
+        let mut der = vec![0x30, 38, 2, 1, 1, 2, 33, 0, 0x80];
+        der.resize(40, 0);
+        assert_eq!(fields.signature, der);
+        // SEQUENCE, SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04 ‖ x ‖ y.
+        assert_eq!(fields.public_key.len(), 91);
+        assert_eq!(fields.public_key[..4], [0x30, 0x59, 0x30, 0x13]);
+    }
+
+    #[test]
+    fn what_boringssl_does_not_check_is_not_asked() {
+        assert_eq!(fields(Algorithm::Es256, &[0; 64]), Err(SignatureError::OutOfRange));
+        assert_eq!(fields(Algorithm::Es256, &[0xff; 64]), Err(SignatureError::OutOfRange));
+        for algorithm in Algorithm::ALL.into_iter().filter(|one| !ALGORITHMS.contains(one)) {
+            assert_eq!(fields(algorithm, &[1; 64]), Err(SignatureError::AlgorithmNotForKey { algorithm }));
+        }
+    }
+
+    #[test]
+    fn only_a_plain_yes_is_a_yes() {
+        assert_eq!(verdict(&[8, 1]), Some(true));
+        assert_eq!(verdict(&[8, 0]), Some(false));
+        assert_eq!(verdict(&[]), Some(false));
+        assert_eq!(verdict(b"\x12\x03bad"), Some(false));
+        assert_eq!(verdict(&[8]), None);
+        assert_eq!(verdict(b"true"), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! The engine that runs everywhere: RustCrypto and dalek, in constant time where a secret is involved.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use p256::ecdsa::signature::Verifier as _;
+use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+use super::algorithm::Algorithm;
+use super::crypto::{Crypto, Engine, SignatureError, admissible};
+use super::key::{Key, Material};
+
+/// Checks signatures in this module, without a host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Portable;
+
+impl Crypto for Portable {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &Key,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        admissible(algorithm, key, signature)?;
+        match key.material() {
+            Material::Symmetric(secret) => hmac(algorithm, secret.expose(), message, signature),
+            Material::Rsa(public) => rsa(algorithm, &public.key, message, signature),
+            Material::P256(public) => {
+                let signature = p256::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
+                public.key.verify(message, &signature).map_err(mismatch)
+            }
+            Material::P384(public) => {
+                let signature = p384::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
+                public.key.verify(message, &signature).map_err(mismatch)
+            }
+            Material::P521(public) => {
+                let signature = p521::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
+                public.key.verify(message, &signature).map_err(mismatch)
+            }
+            Material::Ed25519(key) => {
+                let signature = ed25519_dalek::Signature::from_slice(signature).map_err(mismatch)?;
+                // Strict: one signature per message and key, and none by points of small order (RFC 8032 §5.1.7, §8.4).
+                key.verify_strict(message, &signature).map_err(mismatch)
+            }
+        }
+    }
+
+    fn engine(&self, _algorithm: Algorithm) -> Engine {
+        Engine::Portable
+    }
+
+    fn sha256(&self, message: &[u8]) -> [u8; 32] {
+        Sha256::digest(message).into()
+    }
+}
+
+fn hmac(algorithm: Algorithm, secret: &[u8], message: &[u8], tag: &[u8]) -> Result<(), SignatureError> {
+    // HMAC takes a secret of any length, so `new_from_slice` does not fail; `verify_slice` compares in constant time.
+    macro_rules! check {
+        ($hash:ty) => {
+            Hmac::<$hash>::new_from_slice(secret)
+                .map_err(mismatch)?
+                .chain_update(message)
+                .verify_slice(tag)
+                .map_err(mismatch)
+        };
+    }
+    match algorithm {
+        Algorithm::Hs256 => check!(Sha256),
+        Algorithm::Hs384 => check!(Sha384),
+        Algorithm::Hs512 => check!(Sha512),
+        Algorithm::Rs256
+        | Algorithm::Rs384
+        | Algorithm::Rs512
+        | Algorithm::Ps256
+        | Algorithm::Ps384
+        | Algorithm::Ps512
+        | Algorithm::Es256
+        | Algorithm::Es384
+        | Algorithm::Es512
+        | Algorithm::EdDsa => Err(SignatureError::AlgorithmNotForKey { algorithm }),
+    }
+}
+
+fn rsa(
+    algorithm: Algorithm,
+    key: &RsaPublicKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    macro_rules! check {
+        ($scheme:expr, $hash:ty) => {
+            key.verify($scheme, &<$hash>::digest(message), signature).map_err(mismatch)
+        };
+    }
+    match algorithm {
+        Algorithm::Rs256 => check!(Pkcs1v15Sign::new::<Sha256>(), Sha256),
+        Algorithm::Rs384 => check!(Pkcs1v15Sign::new::<Sha384>(), Sha384),
+        Algorithm::Rs512 => check!(Pkcs1v15Sign::new::<Sha512>(), Sha512),
+        // The salt is as long as the hash, and MGF1 uses the same hash (RFC 7518 §3.5).
+        Algorithm::Ps256 => check!(Pss::<Sha256>::new(), Sha256),
+        Algorithm::Ps384 => check!(Pss::<Sha384>::new(), Sha384),
+        Algorithm::Ps512 => check!(Pss::<Sha512>::new(), Sha512),
+        Algorithm::Hs256
+        | Algorithm::Hs384
+        | Algorithm::Hs512
+        | Algorithm::Es256
+        | Algorithm::Es384
+        | Algorithm::Es512
+        | Algorithm::EdDsa => Err(SignatureError::AlgorithmNotForKey { algorithm }),
+    }
+}
+
+fn mismatch<E>(_: E) -> SignatureError {
+    SignatureError::Mismatch
+}
+
+fn out_of_range<E>(_: E) -> SignatureError {
+    SignatureError::OutOfRange
+}
+
+#[cfg(test)]
+#[path = "portable_tests.rs"]
+mod tests;

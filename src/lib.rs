@@ -1,0 +1,30 @@
+//! **Attaché**: OAuth 2.0 client credentials inside Envoy.
+//!
+//! # The map
+//!
+//! Imports point down only; `tests/architecture.rs` holds this table.
+//!
+//! | layer | what it knows |
+//! |---|---|
+//! | [`host`] | proxy-wasm: callbacks in, hostcalls out; decides nothing (wasi only) |
+//! | [`filter`] | events in, effects out: the only code that knows all the parts |
+//! | [`config`] | the file as written → the settings that each layer owns → errors with a path |
+//! | [`telemetry`] | metrics and log lines, derived from decisions |
+//! | [`inbound`] | one request → one decision: extraction, verification, cache, denial, challenge |
+//! | [`issuer`] | what changes about an issuer over time: its keys (sans-IO) |
+//! | [`policy`] | what a route demands; immutable |
+//! | [`claims`] | signed → trusted; scopes |
+//! | [`jose`] | bytes → checked signature |
+//! | [`base`] | time, HTTP as plain values, effects, bounds |
+
+pub mod base;
+pub mod claims;
+pub mod config;
+pub mod filter;
+#[cfg(target_os = "wasi")]
+pub mod host;
+pub mod inbound;
+pub mod issuer;
+pub mod jose;
+pub mod policy;
+pub mod telemetry;

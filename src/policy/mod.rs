@@ -1,0 +1,14 @@
+//! What a route demands. Immutable once compiled; decides nothing about tokens, which it never sees.
+
+mod metadata;
+mod path;
+mod requirement;
+mod route;
+mod table;
+mod trie;
+
+pub use metadata::{MetadataError, RouteMetadata};
+pub use path::{PathError, PathFeatures, RequestPath};
+pub use requirement::{IssuerId, Requirement, Unmet};
+pub use route::{Authority, Mode, PathPattern, Pattern, Route, RouteId, Rule, Segment};
+pub use table::{Duplicate, RouteTable};

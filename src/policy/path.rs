@@ -1,0 +1,274 @@
+//! The path of a request, read so that we and the upstream cannot understand it differently.
+//!
+//! A path that servers disagree about (`//`, `..`, `%2f`, `;` and their like) is not repaired: its odd [`PathFeatures`] are
+//! named, and a route has to allow each of them by name. Segments are compared after percent-decoding.
+
+use std::borrow::Cow;
+
+/// Why a request has no path that a route could match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// There is no `:path`, or it does not begin with a slash (`OPTIONS *`, `CONNECT`).
+    #[error("the request has no absolute path")]
+    NotAbsolute,
+    /// The path holds a character that no URI may hold (RFC 3986 §2), a fragment included.
+    #[error("the path holds a character that is not allowed in a URI")]
+    BadCharacter,
+    /// The path has more than [`RequestPath::MAX_SEGMENTS`] segments.
+    #[error("the path has more than {} segments", RequestPath::MAX_SEGMENTS)]
+    TooManySegments,
+}
+
+/// Odd things in a path, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathFeatures(u16);
+
+impl PathFeatures {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+    /// `//`.
+    pub const EMPTY_SEGMENT: Self = Self(1);
+    /// A segment `.` or `..`, escaped or not.
+    pub const DOT_SEGMENT: Self = Self(1 << 1);
+    /// `%2f`.
+    pub const ENCODED_SLASH: Self = Self(1 << 2);
+    /// `%5c`.
+    pub const ENCODED_BACKSLASH: Self = Self(1 << 3);
+    /// `%2e`.
+    pub const ENCODED_DOT: Self = Self(1 << 4);
+    /// `%00` and the escapes of other control characters.
+    pub const ENCODED_CONTROL: Self = Self(1 << 5);
+    /// `\`.
+    pub const BACKSLASH: Self = Self(1 << 6);
+    /// `;`, escaped or not: some servers cut a segment there.
+    pub const SEMICOLON: Self = Self(1 << 7);
+    /// A `%` without two hexadecimal digits, or escapes that are not UTF-8.
+    pub const BAD_ESCAPE: Self = Self(1 << 8);
+
+    /// Every feature with the name by which a route allows it.
+    pub const NAMES: [(&'static str, Self); 9] = [
+        ("empty_segment", Self::EMPTY_SEGMENT),
+        ("dot_segment", Self::DOT_SEGMENT),
+        ("encoded_slash", Self::ENCODED_SLASH),
+        ("encoded_backslash", Self::ENCODED_BACKSLASH),
+        ("encoded_dot", Self::ENCODED_DOT),
+        ("encoded_control", Self::ENCODED_CONTROL),
+        ("backslash", Self::BACKSLASH),
+        ("semicolon", Self::SEMICOLON),
+        ("bad_escape", Self::BAD_ESCAPE),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The first feature of this set that `allowed` lacks, by name.
+    pub fn first_not_in(self, allowed: Self) -> Option<&'static str> {
+        Self::NAMES.iter().find(|(_, bit)| self.0 & bit.0 & !allowed.0 != 0).map(|(name, _)| *name)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// A path without its query, and what is odd about it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestPath<'a> {
+    raw: &'a str,
+    features: PathFeatures,
+}
+
+impl<'a> RequestPath<'a> {
+    /// Reads a `:path`; what follows the first `?` is left aside.
+    ///
+    /// # Errors
+    /// [`PathError`], under which every request is denied whatever its route.
+    pub fn parse(path: &'a [u8]) -> Result<Self, PathError> {
+        let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
+        let raw = path.get(..end).unwrap_or_default();
+        // Backslash is no URI character either, but it is common enough to deserve its own name.
+        if !raw.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#') {
+            return Err(if raw.is_empty() { PathError::NotAbsolute } else { PathError::BadCharacter });
+        }
+        let raw = str::from_utf8(raw).map_err(|_| PathError::BadCharacter)?;
+        if !raw.starts_with('/') {
+            return Err(PathError::NotAbsolute);
+        }
+        if raw.bytes().filter(|byte| *byte == b'/').count() > Self::MAX_SEGMENTS {
+            return Err(PathError::TooManySegments);
+        }
+        Ok(Self { raw, features: features(raw) })
+    }
+
+    /// What is odd about it.
+    pub fn features(&self) -> PathFeatures {
+        self.features
+    }
+
+    /// The path as it came.
+    pub fn as_str(&self) -> &'a str {
+        self.raw
+    }
+
+    /// Its segments, percent-decoded: `/a/b%20c/` gives `a`, `b c` and an empty one.
+    pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone + use<'a> {
+        self.raw.strip_prefix('/').unwrap_or_default().split('/').map(|segment| decode(segment).0)
+    }
+
+    /// Deeper than any API we know of; bounds the work of one look-up.
+    pub const MAX_SEGMENTS: usize = 128;
+}
+
+fn features(raw: &str) -> PathFeatures {
+    let mut features = PathFeatures::NONE;
+    // The plain path, by far the most common one, is looked at once.
+    if !raw.bytes().any(|byte| matches!(byte, b'%' | b'.' | b';' | b'\\')) && !raw.contains("//") {
+        return features;
+    }
+    let mut segments = raw.strip_prefix('/').unwrap_or_default().split('/').peekable();
+    while let Some(segment) = segments.next() {
+        if segment.is_empty() && segments.peek().is_some() {
+            features.add(PathFeatures::EMPTY_SEGMENT);
+        }
+        if segment.contains('\\') {
+            features.add(PathFeatures::BACKSLASH);
+        }
+        let (decoded, escapes) = decode(segment);
+        features.add(escapes);
+        if decoded == "." || decoded == ".." {
+            features.add(PathFeatures::DOT_SEGMENT);
+        }
+        if decoded.contains(';') {
+            features.add(PathFeatures::SEMICOLON);
+            // `..;` is `..` to a server that cuts parameters off.
+            if matches!(decoded.split(';').next(), Some("." | "..")) {
+                features.add(PathFeatures::DOT_SEGMENT);
+            }
+        }
+    }
+    features
+}
+
+/// Percent-decodes one segment, and tells what is odd about its escapes. A segment with a bad escape stays as it is.
+pub(super) fn decode(segment: &str) -> (Cow<'_, str>, PathFeatures) {
+    let mut features = PathFeatures::NONE;
+    if !segment.contains('%') {
+        return (Cow::Borrowed(segment), features);
+    }
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (Some(high), Some(low)) = (rest.next().and_then(hex_digit), rest.next().and_then(hex_digit))
+        else {
+            return (Cow::Borrowed(segment), features.with(PathFeatures::BAD_ESCAPE));
+        };
+        let byte = high << 4 | low;
+        features.add(match byte {
+            b'/' => PathFeatures::ENCODED_SLASH,
+            b'\\' => PathFeatures::ENCODED_BACKSLASH,
+            b'.' => PathFeatures::ENCODED_DOT,
+            0..=0x1f | 0x7f => PathFeatures::ENCODED_CONTROL,
+            _ => PathFeatures::NONE,
+        });
+        bytes.push(byte);
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => (Cow::Owned(text), features),
+        Err(_) => (Cow::Borrowed(segment), features.with(PathFeatures::BAD_ESCAPE)),
+    }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn odd(path: &str) -> Vec<&'static str> {
+        let features = RequestPath::parse(path.as_bytes()).unwrap().features();
+        PathFeatures::NAMES.iter().filter(|(_, bit)| features.0 & bit.0 != 0).map(|(name, _)| *name).collect()
+    }
+
+    #[test]
+    fn plain_paths_have_no_odd_features() {
+        for path in [
+            "/",
+            "/orders",
+            "/orders/",
+            "/a%20b",
+            "/a.b/c.tar.gz",
+            "/.well-known/x",
+            "/...",
+            "/a?x=../;%2f//",
+        ] {
+            assert!(odd(path).is_empty(), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_odd_feature_is_named() {
+        for (path, names) in [
+            ("//a", &["empty_segment"][..]),
+            ("/a//b", &["empty_segment"]),
+            ("/a/../b", &["dot_segment"]),
+            ("/a/.", &["dot_segment"]),
+            ("/a/%2e%2E/b", &["dot_segment", "encoded_dot"]),
+            ("/a/.%2e/b", &["dot_segment", "encoded_dot"]),
+            ("/a%2fb", &["encoded_slash"]),
+            ("/a%2Fb", &["encoded_slash"]),
+            ("/a%5Cb", &["encoded_backslash"]),
+            ("/a\\b", &["backslash"]),
+            ("/a;x=1", &["semicolon"]),
+            ("/a%3bx", &["semicolon"]),
+            ("/a/..;/b", &["dot_segment", "semicolon"]),
+            ("/a%00", &["encoded_control"]),
+            ("/a%0d%0a", &["encoded_control"]),
+            ("/a%", &["bad_escape"]),
+            ("/a%2", &["bad_escape"]),
+            ("/a%zz", &["bad_escape"]),
+            ("/a%c0%af", &["bad_escape"]),
+            ("/a%ff", &["bad_escape"]),
+        ] {
+            assert_eq!(odd(path), names, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_absolute_path_is_an_error() {
+        let error = |path: &[u8]| RequestPath::parse(path).unwrap_err();
+        assert_eq!(error(b""), PathError::NotAbsolute);
+        assert_eq!(error(b"*"), PathError::NotAbsolute);
+        assert_eq!(error(b"?x"), PathError::NotAbsolute);
+        assert_eq!(error(b"http://a/b"), PathError::NotAbsolute);
+        assert_eq!(error(b"/a b"), PathError::BadCharacter);
+        assert_eq!(error(b"/a#b"), PathError::BadCharacter);
+        assert_eq!(error("/ä".as_bytes()), PathError::BadCharacter);
+        assert_eq!(error(b"/a\x00"), PathError::BadCharacter);
+    }
+
+    #[test]
+    fn segments_are_bounded() {
+        let path = "/a".repeat(RequestPath::MAX_SEGMENTS);
+        assert_eq!(
+            RequestPath::parse(path.as_bytes()).unwrap().segments().count(),
+            RequestPath::MAX_SEGMENTS
+        );
+        let path = "/a".repeat(RequestPath::MAX_SEGMENTS + 1);
+        assert_eq!(RequestPath::parse(path.as_bytes()).unwrap_err(), PathError::TooManySegments);
+    }
+
+    #[test]
+    fn segments_are_decoded_once() {
+        let path = RequestPath::parse(b"/%6frders/a%252fb/").unwrap();
+        assert_eq!(path.segments().collect::<Vec<_>>(), ["orders", "a%2fb", ""]);
+    }
+}

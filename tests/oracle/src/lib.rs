@@ -1,0 +1,92 @@
+//! Answers a POST of signatures with the verdict of each engine: Envoy's, as the filter would use it, and the portable one.
+//!
+//! A test's counterpart, never shipped. It trusts its caller, so it may panic.
+
+#![cfg(target_os = "wasi")]
+
+use attache::host::EnvoyCrypto;
+use attache::jose::{Algorithm, Crypto, KeySet, Portable};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+use serde::{Deserialize, Serialize};
+
+proxy_wasm::main! {{
+    proxy_wasm::set_root_context(|_| Box::new(Root));
+}}
+
+struct Root;
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Oracle))
+    }
+}
+
+struct Oracle;
+
+impl Context for Oracle {}
+
+impl HttpContext for Oracle {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        Action::Pause
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if end_of_stream {
+            let body = self.get_http_request_body(0, size).unwrap();
+            let questions: Vec<Question> = serde_json::from_slice(&body).unwrap();
+            let answer = serde_json::to_vec(&answer(&questions)).unwrap();
+            self.send_http_response(200, vec![("content-type", "application/json")], Some(&answer));
+        }
+        Action::Pause
+    }
+}
+
+#[derive(Deserialize)]
+struct Question {
+    alg: String,
+    jwk: serde_json::Value,
+    message: String,
+    signature: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// What Envoy's engine passed the probe for.
+    offloaded: Vec<&'static str>,
+    verdicts: Vec<Verdict>,
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    envoy: bool,
+    portable: bool,
+}
+
+fn answer(questions: &[Question]) -> Answer {
+    let crypto = EnvoyCrypto::new();
+    let offloaded = crypto.offloaded().iter().map(Algorithm::name).collect();
+    Answer { offloaded, verdicts: questions.iter().map(|question| verdict(question, &crypto)).collect() }
+}
+
+fn verdict(question: &Question, crypto: &EnvoyCrypto) -> Verdict {
+    let document = serde_json::json!({ "keys": [question.jwk] }).to_string();
+    let set = KeySet::parse_inline(document.as_bytes()).unwrap().set;
+    let algorithm = Algorithm::parse(&question.alg).unwrap();
+    let Some(key) = set.candidates(algorithm, None).next() else {
+        return Verdict { envoy: false, portable: false };
+    };
+    let message = Base64UrlUnpadded::decode_vec(&question.message).unwrap();
+    let signature = Base64UrlUnpadded::decode_vec(&question.signature).unwrap();
+    Verdict {
+        envoy: crypto.verify(algorithm, key, &message, &signature).is_ok(),
+        portable: Portable.verify(algorithm, key, &message, &signature).is_ok(),
+    }
+}
