@@ -1,4 +1,5 @@
-//! The core in V8: the same vectors as the native conformance test, on wasm32-unknown-unknown in Node, whose engine is Envoy's.
+//! The core in V8: the same vectors as the native conformance test, on wasm32-unknown-unknown in Node, whose engine
+//! is Envoy's.
 //!
 //! Arithmetic that is right on a 64-bit machine can be wrong on this one; the filter runs on this one.
 

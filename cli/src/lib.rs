@@ -3,7 +3,9 @@
 
 pub mod bootstrap;
 pub mod demo;
+pub mod document;
 pub mod envoy;
+pub mod explanation;
 pub mod http;
 pub mod issuer;
 pub mod prometheus;

@@ -57,7 +57,10 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
     let clock_skew =
         fields.or("clock_skew", DEFAULT_SKEW, |node| node.duration(Duration::ZERO, Duration::from_secs(300)));
     let scopes_from = fields.or("scopes_from", default_scopes_from(), |node| {
-        node.each(MAX_SCOPE_CLAIMS, |item| words::claim_path(&item))
+        let paths =
+            node.each(MAX_SCOPE_CLAIMS, |item| words::claim_path(&item).map(|path| (item.clone(), path)))?;
+        refuse_duplicates(&paths, "this claim", |a, b| a == b);
+        Some(paths.into_iter().map(|(_, path)| path).collect())
     });
     Some(Issuer {
         name: name?,
@@ -81,16 +84,21 @@ fn audiences(node: &Node<'_>) -> Option<Audiences> {
             .text_that("a list of audiences, or the word any", |text| text == "any")
             .map(|_| Audiences::Any);
     }
-    let listed = node.each(MAX_AUDIENCES, |item| item.text().map(Rc::from))?;
-    Some(Audiences::OneOf(listed))
+    let listed = node.each(MAX_AUDIENCES, |item| item.text().map(|text| (item, text)))?;
+    refuse_duplicates(&listed, "this audience", |a, b| a == b);
+    Some(Audiences::OneOf(listed.into_iter().map(|(_, text)| Rc::from(text)).collect()))
 }
 
 fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
     let listed = node.each(Algorithm::ALL.len(), |item| {
         let name = item.text()?;
         let known = || Algorithm::ALL.map(Algorithm::name).join(", ");
-        Algorithm::parse(name).or_else(|| item.problem(format_args!("expected one of {}", known())))
+        let algorithm = Algorithm::parse(name);
+        let algorithm = algorithm.or_else(|| item.problem(format_args!("expected one of {}", known())))?;
+        Some((item, algorithm))
     })?;
+    refuse_duplicates(&listed, "this algorithm", |a, b| a == b);
+    let listed: Vec<Algorithm> = listed.into_iter().map(|(_, algorithm)| algorithm).collect();
     let symmetric = listed.iter().filter(|algorithm| algorithm.is_symmetric()).count();
     if symmetric > 0 && symmetric < listed.len() {
         return node
@@ -205,8 +213,9 @@ fn default_scopes_from() -> Vec<ClaimPath> {
     ["scope", "scp"].iter().filter_map(|name| ClaimPath::new(&[name])).collect()
 }
 
-/// Keeps one request's work and the metrics bounded.
-const MAX_ISSUERS: usize = 1024;
+/// A gateway of several tenants has a dozen. With [`crate::jose::MAX_KEYS`] of the largest keys each, more would not fit the
+/// memory of a VM; `tests/behaviour/memory.rs` adds it up.
+pub const MAX_ISSUERS: usize = 64;
 /// One API has a handful of names.
 const MAX_AUDIENCES: usize = 64;
 /// Issuers put scopes in one claim, roles in another.

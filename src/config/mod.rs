@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 pub use document::MAX_CONFIG_BYTES;
 pub use error::{ConfigErrors, Problem};
+pub use issuers::MAX_ISSUERS;
 pub use value::Value;
 
 use crate::inbound::Inbound;

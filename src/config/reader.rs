@@ -160,7 +160,8 @@ impl<'a> Node<'a> {
                 return self.problem(format_args!("expected a number, got {}", self.value.kind()));
             }
         };
-        match number.filter(|number| (min..=max.min(MAX_INTEGER)).contains(number)) {
+        let max = max.min(MAX_INTEGER);
+        match number.filter(|number| (min..=max).contains(number)) {
             Some(number) => Some(number),
             None => self.problem(format_args!("expected a whole number from {min} to {max}")),
         }

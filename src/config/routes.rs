@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::issuers::MAX_ISSUERS;
 use super::reader::{Fields, Node, printable, refuse_duplicates};
 use super::value::Value;
 use super::words;
@@ -61,8 +62,11 @@ fn route(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<(Pattern, Route
         Some(mode)
     });
     let allowed = fields.or("allow_in_path", PathFeatures::NONE, |node| {
-        let features = node.each(PathFeatures::NAMES.len(), |item| item.word(&PathFeatures::NAMES))?;
-        Some(features.into_iter().fold(PathFeatures::NONE, PathFeatures::with))
+        let features = node.each(PathFeatures::NAMES.len(), |item| {
+            item.word(&PathFeatures::NAMES).map(|feature| (item, feature))
+        })?;
+        refuse_duplicates(&features, "this feature", |a, b| a == b);
+        Some(features.into_iter().map(|(_, feature)| feature).fold(PathFeatures::NONE, PathFeatures::with))
     });
     Some((pattern?, Route { name: name?, rule: rule?, mode: mode?, allowed: allowed? }))
 }
@@ -112,7 +116,7 @@ fn requirement(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Requireme
 }
 
 fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[IssuerId]>> {
-    let places = node.each(MAX_NAMED_ISSUERS, |item| {
+    let places = node.each(MAX_ISSUERS, |item| {
         let name = item.text()?;
         let place = issuers?.iter().position(|issuer| **issuer == *name);
         let Some(place) = place else {
@@ -165,6 +169,9 @@ fn authority(node: &Node<'_>) -> Option<Authority> {
         is_host(text.strip_prefix("*.").unwrap_or(text))
     })?;
     let lower = text.to_ascii_lowercase();
+    if lower.ends_with('.') || lower.contains(".:") {
+        return node.problem("leave the last dot out: a host matches with and without it");
+    }
     Some(match lower.strip_prefix('*') {
         Some(suffix) if suffix.contains(':') => return node.problem("a suffix has no port"),
         Some(suffix) => Authority::Suffix(suffix.into()),
@@ -221,8 +228,6 @@ fn segment(node: &Node<'_>, text: &str) -> Option<(Segment, Option<String>)> {
 
 /// A gateway in front of everything an enterprise has.
 const MAX_ROUTES: usize = 20_000;
-/// As many as there may be configured.
-const MAX_NAMED_ISSUERS: usize = 1024;
 /// They are all named in one challenge, which has to fit a header.
 const MAX_SCOPES: usize = 64;
 /// There are nine in RFC 9110 and RFC 5789, and WebDAV's.

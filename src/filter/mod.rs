@@ -178,7 +178,9 @@ impl Filter {
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let mut moment = Moment { now, arrived, crypto, stores: &mut self.stores };
-        match self.authorizer.authorize(&head, &mut moment, observer) {
+        let evaluation = self.authorizer.authorize(&head, &mut moment, observer);
+        observer.evaluated(&evaluation);
+        match evaluation {
             Evaluation::Decided(decision) => self.conclude(&decision, &head, now, effects),
             Evaluation::Wait(wait) => match self.waiting.park(Parked { stream, head, arrived, wait }) {
                 Ok(()) => Outcome::Wait,

@@ -1,7 +1,8 @@
-//! Signature checks by Envoy's BoringSSL, where the host offers it and answers right; by the portable engine everywhere else.
+//! Signature checks by Envoy's BoringSSL, where the host offers it and answers right; by the portable engine
+//! everywhere else.
 //!
-//! What runs is decided once, per algorithm, by known answers: a host without the function, or with a wrong or garbled verdict, is not asked
-//! again.
+//! What runs is decided once, per algorithm, by known answers: a host without the function, or with a wrong or
+//! garbled verdict, is not asked again.
 
 use super::abi;
 use crate::jose::{

@@ -29,4 +29,4 @@ pub use settings::{
     AfterVerification, Detail, ForwardedClaim, Inbound, Issuer, Preflight, RefusalBody, Refusals, TokenSource,
 };
 pub use twins::Twins;
-pub use waiting::{Parked, Waiting, WaitingSettings};
+pub use waiting::{MAX_WAITING_BYTES, Parked, Waiting, WaitingSettings};

@@ -1,12 +1,17 @@
+use super::decision::Evaluation;
 use super::settings::Issuer;
 use crate::claims::VerifiedToken;
 use crate::jose::{Engine, UnverifiedToken};
 use crate::policy::{Requirement, Route, RouteMetadata};
 
-/// Is told of each check that a request has passed, in order: the flesh of `attachectl explain`. The filter passes `()`.
+/// Is told of each check that a request has passed, in order, and of what came of them: the flesh of `attachectl explain`. The
+/// filter passes `()`.
 pub trait Observer {
     /// A check has passed.
     fn passed(&mut self, step: Step<'_>);
+
+    /// There are no more checks.
+    fn evaluated(&mut self, evaluation: &Evaluation);
 }
 
 /// A check that has passed, with what it saw. Holds a token's content: for the eyes of whoever owns the token.
@@ -53,4 +58,6 @@ pub enum Step<'a> {
 
 impl Observer for () {
     fn passed(&mut self, _step: Step<'_>) {}
+
+    fn evaluated(&mut self, _evaluation: &Evaluation) {}
 }

@@ -23,8 +23,8 @@ impl Resource {
         scopes: &[Rc<str>],
         documentation: Option<&str>,
     ) -> Self {
-        // RFC 9728 §3.1: the well-known part goes between host and path; a path of "/" is none.
-        let path = url.path().trim_end_matches('/');
+        // RFC 9728 §3.1: the well-known part goes between host and path; only the slash that follows the host is removed.
+        let path = if url.path() == "/" { "" } else { url.path() };
         let metadata_path = format!("/.well-known/oauth-protected-resource{path}");
         let origin = url.origin().ascii_serialization();
         let texts = |list: &[Rc<str>]| list.iter().map(|text| text.to_string()).collect::<Vec<_>>();

@@ -68,7 +68,7 @@ pub(super) fn verify(
     Ok((id, verified))
 }
 
-/// Tries the issuer's own keys that fit the token. A key id that the set does not hold may be newer than the set.
+/// Tries the issuer's own keys that fit the token.
 fn check_signature(
     token: &UnverifiedToken,
     issuer: IssuerId,
@@ -95,8 +95,8 @@ fn check_signature(
             Err(error) => failure = error,
         }
     }
-    let is_known = header.kid.as_deref().is_some_and(|kid| keys.has_kid(kid));
-    let may_be_new = !is_known && (header.kid.is_some() || work.signatures.is_none());
+    // A key id that the set lacks may be newer than the set; without a key id, so may the key.
+    let may_be_new = header.kid.as_deref().is_none_or(|kid| !keys.has_kid(kid));
     if may_be_new && store.is_remote() && !store.is_newer_than(moment.arrived) {
         store.want_unknown_key();
         return Err(Unverified::Wait(issuer, WaitReason::UnknownKey));

@@ -51,7 +51,7 @@ impl Waiting {
         let list = self.list_mut(parked.wait.reason);
         let bytes =
             list.iter().fold(parked.head.headers.size(), |sum, p| sum.saturating_add(p.head.headers.size()));
-        if list.len() >= limit || bytes > MAX_BYTES {
+        if list.len() >= limit || bytes > MAX_WAITING_BYTES {
             return Err(Box::new(parked));
         }
         list.push(parked);
@@ -101,4 +101,4 @@ impl Waiting {
 }
 
 /// 256 waiting requests, the default, with all of the 60 KiB that Envoy lets headers have by default.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;

@@ -5,7 +5,8 @@ use super::key::Key;
 
 /// Checks signatures and computes digests.
 ///
-/// Whatever the engine, the answer is the same: an implementation calls [`admissible`] first, and the conformance vectors run through each.
+/// Whatever the engine, the answer is the same: an implementation calls [`admissible`] first, and the conformance
+/// vectors run through each.
 pub trait Crypto {
     /// Checks `signature` over `message` (RFC 7518 §3, RFC 8037 §3.1), in the encoding that JOSE prescribes.
     fn verify(
@@ -42,8 +43,8 @@ impl Engine {
     }
 }
 
-/// What holds before any arithmetic: the key allows the algorithm, and the signature has the one length that algorithm and key leave it
-/// (RFC 7518 §3.3, §3.4). Both engines call this, so neither can be laxer than the other.
+/// What holds before any arithmetic: the key allows the algorithm, and the signature has the one length that
+/// algorithm and key leave it (RFC 7518 §3.3, §3.4). Both engines call this, so neither can be laxer than the other.
 pub fn admissible(algorithm: Algorithm, key: &Key, signature: &[u8]) -> Result<(), SignatureError> {
     if !key.algorithms().contains(algorithm) {
         return Err(SignatureError::AlgorithmNotForKey { algorithm });

@@ -1,7 +1,8 @@
 //! The JOSE frame: jwt-compact reads the token once more and asks our engines through its `Algorithm` trait.
 //!
-//! It sees only what the strict front has let through: by itself it accepts `crit`, `b64`, `zip` and repeated members. What it
-//! refuses beyond that (a `jku` that is no string, an `exp` outside the calendar) is an error here and never a panic.
+//! It sees only what the strict front has let through: by itself it accepts `crit`, `b64`, `zip` and repeated
+//! members. What it refuses beyond that (a `jku` that is no string, an `exp` outside the calendar) is an error here
+//! and never a panic.
 
 use core::cell::Cell;
 use core::convert::Infallible;

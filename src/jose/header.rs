@@ -1,6 +1,7 @@
 //! The JOSE header (RFC 7515 §4): what it may say, and what makes a token unacceptable before any key is looked at.
 //!
-//! Keys come from configuration and issuer only: `jwk`, `jku`, `x5u` and `x5c` are ignored as sources of keys (RFC 8725 §3.5).
+//! Keys come from configuration and issuer only: `jwk`, `jku`, `x5u` and `x5c` are ignored as sources of keys (RFC
+//! 8725 §3.5).
 
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
@@ -20,8 +21,9 @@ pub struct Header {
 impl Header {
     pub(super) fn parse(text: &[u8]) -> Result<Self, TokenError> {
         let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
-        // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC forbids an empty
-        // list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that ignores them reads another token.
+        // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC
+        // forbids an empty list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that
+        // ignores them reads another token.
         if object.get("crit").is_some() {
             return Err(TokenError::Critical);
         }
@@ -65,7 +67,8 @@ fn string<'o>(object: &'o Object, member: &'static str, limit: usize) -> Result<
 
 /// The longest registered `alg` has 20 characters or so; a longer one is no algorithm of ours.
 const MAX_ALG_BYTES: usize = 64;
-/// How long a key id may be. Thumbprints take 43 characters; the longest in use (URLs of key vaults, DIDs) stay under 200.
+/// How long a key id may be. Thumbprints take 43 characters; the longest in use (URLs of key vaults, DIDs) stay under
+/// 200.
 pub const MAX_KID_BYTES: usize = 256;
 /// How long `typ` and `cty` may be: RFC 6838 §4.2 ends each half of a media type at 127 characters.
 pub const MAX_TYP_BYTES: usize = 255;

@@ -1,7 +1,8 @@
 //! Strict JSON: what a token or key set says, or a refusal; never a guess.
 //!
-//! serde_json reads the text; this visitor adds what RFC 7515 §4 and RFC 7519 §4 leave to the implementation: a repeated member is
-//! refused at any depth (two readers that pick different ones are an attack), and depth, members and values are bounded.
+//! serde_json reads the text; this visitor adds what RFC 7515 §4 and RFC 7519 §4 leave to the implementation: a
+//! repeated member is refused at any depth (two readers that pick different ones are an attack), and depth, members
+//! and values are bounded.
 
 use core::cell::Cell;
 use core::fmt;
@@ -249,10 +250,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
 /// How deep arrays and objects may nest. The deepest claims in use (Keycloak's `resource_access`, RFC 9396's
 /// `authorization_details`) need 4 to 6; serde_json itself would recurse to 128.
 pub const MAX_JSON_DEPTH: usize = 16;
-/// How many members an object may have. Names are compared pairwise, which this keeps cheap; the richest access tokens have tens.
+/// How many members an object may have. Names are compared pairwise, which this keeps cheap; the richest access
+/// tokens have tens.
 pub const MAX_JSON_MEMBERS: usize = 256;
-/// How many values a text may have, arrays and objects included: two bytes of text (`0,`) become 32 bytes of memory, and
-/// [`MAX_KEYS`](super::MAX_KEYS) keys with certificates need about 2,000.
+/// How many values a text may have, arrays and objects included: two bytes of text (`0,`) become 32 bytes of memory,
+/// and [`MAX_KEYS`](super::MAX_KEYS) keys with certificates need about 2,000.
 pub const MAX_JSON_VALUES: usize = 8_192;
 
 #[cfg(test)]

@@ -41,8 +41,8 @@ pub(super) fn parse(jwk: &Object, symmetric: Symmetric) -> Result<Key, KeyError>
     Ok(Key::new(kid.map(str::to_owned), algorithms(jwk, &material)?, material))
 }
 
-/// Whether the key carries members that nobody but its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An issuer that
-/// publishes them has lost the key; what we keep of it can still only verify.
+/// Whether the key carries members that nobody but its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An
+/// issuer that publishes them has lost the key; what we keep of it can still only verify.
 pub(super) fn has_private_members(jwk: &Object) -> bool {
     let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
     // In a symmetric key none of these exists; there `k` is the whole key.
@@ -135,7 +135,8 @@ fn bytes(jwk: &Object, member: &'static str, limit: usize) -> Result<Vec<u8>, Ke
 
 /// SEC 1 §2.3.3: what begins a point with both coordinates.
 const UNCOMPRESSED: u8 = 4;
-/// Room for the largest modulus and the zero byte that some libraries put before it; larger ones are not worth measuring.
+/// Room for the largest modulus and the zero byte that some libraries put before it; larger ones are not worth
+/// measuring.
 const MAX_RSA_BYTES: usize = MAX_RSA_BITS / 8 * 2;
 
 #[cfg(test)]

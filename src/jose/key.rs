@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::algorithm::{Algorithm, AlgorithmSet};
 use crate::base::Secret;
 
-/// A key that verifies signatures. The algorithms belong to the key: a token can only choose among them (RFC 8725 §3.1).
+/// A key that verifies signatures. The algorithms belong to the key: a token can only choose among them (RFC 8725
+/// §3.1).
 #[derive(Clone)]
 pub struct Key {
     kid: Option<String>,
@@ -128,7 +129,8 @@ impl Material {
         Ok(material)
     }
 
-    /// RFC 7518 §6.3.1, from big-endian integers. Leading zeros, which that section forbids and known libraries write, change nothing.
+    /// RFC 7518 §6.3.1, from big-endian integers. Leading zeros, which that section forbids and known libraries
+    /// write, change nothing.
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
         let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
         let bits = bit_length(modulus);
@@ -171,7 +173,8 @@ impl Material {
         Ok(Self::P521(Box::new(Public { key, spki })))
     }
 
-    /// RFC 8037 §2. A point of small order verifies almost anything, and a second encoding of a point is a second name for one key.
+    /// RFC 8037 §2. A point of small order verifies almost anything, and a second encoding of a point is a second
+    /// name for one key.
     pub(super) fn ed25519(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: &[u8; 32] =
             bytes.try_into().map_err(|_| KeyError::CoordinateLength { expected: 32, got: bytes.len() })?;
@@ -203,8 +206,8 @@ impl Material {
     }
 }
 
-/// What identifies a key: a digest of its material, its name and its algorithms. A set that names the same material otherwise, or allows it
-/// less, holds another key, so nothing that was verified with the old one outlives it.
+/// What identifies a key: a digest of its material, its name and its algorithms. A set that names the same material
+/// otherwise, or allows it less, holds another key, so nothing that was verified with the old one outlives it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);
 

@@ -1,6 +1,7 @@
 //! A JSON Web Key Set (RFC 7517 §5): the keys of one issuer, and which of them a token may be tried with.
 //!
-//! Keys that we cannot use are passed over with their reason and never spoil the others; limits on the whole document are errors.
+//! Keys that we cannot use are passed over with their reason and never spoil the others; limits on the whole document
+//! are errors.
 
 use std::rc::Rc;
 
@@ -60,7 +61,8 @@ impl KeySet {
     /// `kid` is a hint (RFC 7515 §4.1.4), and it only narrows:
     /// - no `kid`: every key;
     /// - a `kid` that some key bears: the keys of that name, however many, and no other;
-    /// - a `kid` that no key bears: the keys without a name, which is how an issuer with one unnamed key or a configured secret looks.
+    /// - a `kid` that no key bears: the keys without a name, which is how an issuer with one unnamed key or a
+    ///   configured secret looks.
     ///   Never a key of another name.
     ///
     /// Whether a refresh could help is [`KeySet::has_kid`]'s question, not whether this is empty.
@@ -190,7 +192,8 @@ impl KeySetError {
     }
 }
 
-/// How long a key set may be. 128 RSA keys with a certificate each stay under 256 KiB; the large public issuers publish 2 to 12 KiB.
+/// How long a key set may be. 128 RSA keys with a certificate each stay under 256 KiB; the large public issuers
+/// publish 2 to 12 KiB.
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 /// How many keys a set may have. Issuers rotate with two to ten.
 pub const MAX_KEYS: usize = 128;

@@ -8,8 +8,8 @@ use super::json::Object;
 use super::jwk::{self, Symmetric};
 use super::key::Key;
 
-/// Whether `crypto` accepts the known signature of `algorithm` and refuses it when one bit of it, or one of the message, is changed.
-/// `false` for algorithms of which no answer is known.
+/// Whether `crypto` accepts the known signature of `algorithm` and refuses it when one bit of it, or one of the
+/// message, is changed. `false` for algorithms of which no answer is known.
 pub fn passes(crypto: &dyn Crypto, algorithm: Algorithm) -> bool {
     let Some((key, signature)) = known(algorithm) else {
         return false;

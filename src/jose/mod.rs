@@ -1,7 +1,8 @@
 //! From bytes to a checked signature: tokens, keys and key sets of RFC 7515, 7517, 7518, 7519 and 8037.
 //!
-//! Knows no clock, no issuer and no claim's meaning. Whatever a client or issuer sends, the answer is a value of a closed type: nothing
-//! here traps. The order of types is the order of trust: bytes → [`UnverifiedToken`] → [`SignedToken`].
+//! Knows no clock, no issuer and no claim's meaning. Whatever a client or issuer sends, the answer is a value of a
+//! closed type: nothing here traps. The order of types is the order of trust: bytes → [`UnverifiedToken`] →
+//! [`SignedToken`].
 
 mod algorithm;
 mod base64url;

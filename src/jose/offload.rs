@@ -1,4 +1,5 @@
-//! What Envoy's `verify_signature` wants and answers: protobuf messages, DER signatures, known answers to probe it with.
+//! What Envoy's `verify_signature` wants and answers: protobuf messages, DER signatures, known answers to probe it
+//! with.
 //!
 //! No host call is made here, so all of it runs in native tests. Envoy: `source/extensions/common/wasm/foreign.cc`.
 
@@ -54,8 +55,8 @@ pub fn arguments(
     Ok(arguments.encode_to_vec())
 }
 
-/// The function's answer: `Some(verdict)`, or `None` when the bytes are no answer. An answer without a verdict is `false`, as protobuf
-/// leaves out what is false.
+/// The function's answer: `Some(verdict)`, or `None` when the bytes are no answer. An answer without a verdict is
+/// `false`, as protobuf leaves out what is false.
 pub fn verdict(answer: &[u8]) -> Option<bool> {
     VerifySignatureResult::decode(answer).ok().map(|answer| answer.result)
 }

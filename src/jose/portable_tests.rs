@@ -85,8 +85,8 @@ fn every_algorithm_runs_here() {
     assert_eq!((Engine::Envoy.label(), Engine::Portable.label()), ("envoy", "portable"));
 }
 
-/// Strictness beyond Wycheproof, whose vectors pass either way: R is the identity here, which only the holder of the key can make
-/// fit; OpenSSL accepts it.
+/// Strictness beyond Wycheproof, whose vectors pass either way: R is the identity here, which only the holder of the
+/// key can make fit; OpenSSL accepts it.
 #[test]
 fn a_signature_with_a_point_of_small_order_is_refused() {
     let jwk = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"xzpJO6siizVeEkwf4VArmSJc0gTbh9y9Hl5DotOTJq0"}]}"#;

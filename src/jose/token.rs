@@ -26,8 +26,8 @@ struct Content {
 }
 
 impl UnverifiedToken {
-    /// Reads a token in compact serialization: exactly three parts, each in strict base64url; a header that we understand wholly; claims
-    /// that are an object.
+    /// Reads a token in compact serialization: exactly three parts, each in strict base64url; a header that we
+    /// understand wholly; claims that are an object.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, TokenError> {
         let text = text.as_ref();
         if text.len() > MAX_TOKEN_BYTES {
@@ -232,8 +232,8 @@ impl TokenError {
     }
 }
 
-/// How long a token may be. Envoy lets 60 KiB of headers through by default, and common servers stop at 8 KiB per field; access tokens with
-/// group lists come close to that.
+/// How long a token may be. Envoy lets 60 KiB of headers through by default, and common servers stop at 8 KiB per
+/// field; access tokens with group lists come close to that.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl RouteTable {
     }
 
     /// The most specific route that matches; authority, path and method must all match. An exact authority (with the port,
-    /// then without it) comes before a suffix, the longest suffix first, and that before any authority; within one authority
+    /// then without it; a dot at its end does not matter) comes before a suffix, the longest suffix first, and that before any authority; within one authority
     /// a whole path comes before a prefix, a literal segment before a variable from the left, the longer prefix before the
     /// shorter; then a listed method before any method. A request that no route matches gets the default.
     pub fn find(&self, authority: &[u8], path: &RequestPath<'_>, method: &[u8]) -> RouteId {
@@ -87,10 +87,14 @@ impl RouteTable {
         let in_trie = |trie: &Trie| trie.find(path.segments(), method);
         if !self.exact.is_empty() || !self.suffixes.is_empty() {
             let authority = str::from_utf8(authority).unwrap_or_default().to_ascii_lowercase();
-            let host = without_port(&authority);
-            let by_name = [authority.as_str(), host]
-                .iter()
-                .find_map(|name| self.exact.get(*name).and_then(in_trie))
+            let (host, port) = split_port(&authority);
+            // `api.example.` is `api.example` to DNS and to servers: a dot must not lead to another route.
+            let host = host.strip_suffix('.').unwrap_or(host);
+            let with_port = port.map(|port| format!("{host}:{port}"));
+            let by_name = [with_port.as_deref(), Some(host)]
+                .into_iter()
+                .flatten()
+                .find_map(|name| self.exact.get(name).and_then(in_trie))
                 .or_else(|| {
                     let mut matching = self.suffixes.iter().filter(|(suffix, _)| has_suffix(host, suffix));
                     matching.find_map(|(_, trie)| in_trie(trie))
@@ -107,10 +111,12 @@ fn has_suffix(host: &str, suffix: &str) -> bool {
     host.len() > suffix.len() && host.ends_with(suffix)
 }
 
-/// `[::1]:80` → `[::1]`, `a:80` → `a`; what follows the last colon is a port only if it is a number.
-fn without_port(authority: &str) -> &str {
+/// `[::1]:80` → `[::1]` and `80`; what follows the last colon is a port only if it is a number.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
+        Some((host, port)) if !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (host, Some(port))
+        }
+        _ => (authority, None),
     }
 }

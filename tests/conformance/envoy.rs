@@ -1,4 +1,5 @@
-//! Envoy's engine in a real Envoy: the vectors go through a filter (`tests/oracle`) that asks BoringSSL and the portable engine alike.
+//! Envoy's engine in a real Envoy: the vectors go through a filter (`tests/oracle`) that asks BoringSSL and the
+//! portable engine alike.
 //!
 //! Needs `ATTACHE_ENVOY`, the path of an Envoy binary; `make test` sets it.
 
@@ -85,7 +86,8 @@ impl Envoy {
         envoy
     }
 
-    /// The oracle's address, once Envoy listens there: it writes its admin address first, and lists its listeners at that.
+    /// The oracle's address, once Envoy listens there: it writes its admin address first, and lists its listeners at
+    /// that.
     fn await_listener(&mut self, admin: &Path, log: &Path) -> String {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
 #![allow(clippy::wildcard_enum_match_arm, clippy::panic, clippy::expect_used)]
 
-mod envoy;
 mod vectors;
 
 use attache::jose::Portable;
@@ -21,7 +20,8 @@ fn the_portable_engine_answers_every_vector_right() {
     }
 }
 
-/// jwt-compact's own HMAC as a second opinion; its other backends would bring a second RSA and a second P-256 into the build.
+/// jwt-compact's own HMAC as a second opinion; its other backends would bring a second RSA and a second P-256 into
+/// the build.
 #[test]
 fn jwt_compact_accepts_the_tokens_that_we_accept() {
     use attache::jose::{Algorithm, KeySet, UnverifiedToken};

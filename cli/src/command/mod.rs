@@ -1,7 +1,9 @@
 //! The subcommands, one file each.
 
 mod bootstrap;
+mod check;
 mod demo;
+mod explain;
 mod issuer;
 mod signal;
 mod token;
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     /// Start the same and leave it running, with commands to try.
     Up(up::Up),
+    /// Hold a configuration against the filter's own compiler.
+    Check(check::Check),
+    /// Tell why a request is forwarded or refused.
+    Explain(explain::Explain),
     /// Get a token from an issuer.
     Token(token::Token),
     /// Run the test issuer. It mints any token for anybody: not for production.
@@ -35,6 +41,8 @@ impl Command {
         match self {
             Self::Demo(demo) => demo.run(),
             Self::Up(up) => up.run(),
+            Self::Check(check) => check.run(),
+            Self::Explain(explain) => explain.run(),
             Self::Token(token) => token.run(),
             Self::Issuer(issuer) => issuer.run(),
             Self::Upstream(upstream) => upstream.run(),

@@ -1,4 +1,5 @@
-//! Answers a POST of signatures with the verdict of each engine: Envoy's, as the filter would use it, and the portable one.
+//! Answers a POST of signatures with the verdict of each engine: Envoy's, as the filter would use it, and the
+//! portable one.
 //!
 //! A test's counterpart, never shipped. It trusts its caller, so it may panic.
 

@@ -1,0 +1,234 @@
+//! Why a request is forwarded or refused: the filter's own code, told step by step.
+
+use std::fmt::Write as _;
+
+use attache::base::{Edit, Effect, Headers, HttpReply, RequestHead, Response, Timestamp, encode_pairs};
+use attache::claims::ClaimError;
+use attache::config::Config;
+use attache::filter::{Filter, Outcome};
+use attache::inbound::{Denial, Evaluation, Observer, Step, WaitReason};
+use attache::jose::Portable;
+use attache::policy::{Mode, Requirement, Rule};
+
+/// A request to explain.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// All headers, pseudo-headers included.
+    pub headers: Vec<(String, String)>,
+    /// What stands on Envoy's own route under `attache`: keys and texts.
+    pub route_metadata: Vec<(String, String)>,
+    /// The JWKS document of each issuer by name; an issuer that is missing has no keys yet.
+    pub key_sets: Vec<(String, Vec<u8>)>,
+    /// When the request comes.
+    pub now: Timestamp,
+}
+
+/// What becomes of a request, and why.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The steps and the result, a line each.
+    pub text: String,
+    /// Whether the request goes on to the upstream.
+    pub is_forwarded: bool,
+}
+
+impl Question {
+    /// Asks the filter.
+    pub fn ask(&self, config: &Config) -> Explanation {
+        let mut filter = Filter::new(config.inbound.clone(), [0; 16], self.now);
+        let mut effects = Vec::new();
+        filter.handle_tick(self.now, &mut effects);
+        let mut account = Account { config, lines: String::new(), number: 0 };
+        for effect in effects {
+            let Effect::Call { id, .. } = effect else { continue };
+            let issuer = usize::try_from(id.0).ok().and_then(|place| config.inbound.issuers.get(place));
+            let document =
+                issuer.and_then(|issuer| self.key_sets.iter().find(|(name, _)| **name == *issuer.name));
+            let Some((_, document)) = document else { continue };
+            let reply =
+                HttpReply::Response { status: 200, headers: Headers::default(), body: Ok(document.clone()) };
+            let mut told = Vec::new();
+            filter.handle_reply(id, reply, self.now, &Portable, &mut told);
+            account.tell_fetch(told);
+        }
+        let head = RequestHead {
+            headers: self.headers.iter().map(|(name, value)| (name, value)).collect(),
+            route_metadata: (!self.route_metadata.is_empty()).then(|| {
+                encode_pairs(self.route_metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            }),
+        };
+        let outcome = filter.explain_request(head, self.now, &Portable, &mut account);
+        account.finish(&outcome)
+    }
+}
+
+struct Account<'a> {
+    config: &'a Config,
+    lines: String,
+    number: usize,
+}
+
+impl Account<'_> {
+    fn step(&mut self, name: &str, seen: &str) {
+        self.number = self.number.saturating_add(1);
+        let _ = writeln!(self.lines, "{:>3}. {name:<12} {seen}", self.number);
+    }
+
+    fn failed(&mut self, label: &str, why: &str) {
+        let _ = writeln!(self.lines, "  ✗  {label:<12} {why}");
+    }
+
+    fn tell_fetch(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Log { line, .. } = effect {
+                let _ = writeln!(self.lines, "     {line}");
+            }
+        }
+    }
+
+    fn finish(mut self, outcome: &Outcome) -> Explanation {
+        let is_forwarded = match outcome {
+            Outcome::Forward { edits, .. } => {
+                self.lines.push_str("→ forwarded\n");
+                edits.iter().for_each(|edit| self.edit(edit));
+                true
+            }
+            Outcome::Respond { response, .. } => {
+                self.response(response);
+                response.status < 300
+            }
+            Outcome::Wait => false,
+        };
+        Explanation { text: self.lines, is_forwarded }
+    }
+
+    fn edit(&mut self, edit: &Edit) {
+        let _ = match edit {
+            Edit::Remove(name) => writeln!(self.lines, "  - {name}"),
+            Edit::Set(name, value) => writeln!(self.lines, "  + {name}: {value}"),
+        };
+    }
+
+    fn response(&mut self, response: &Response) {
+        let _ = writeln!(self.lines, "→ answered {}", response.status);
+        for (name, value) in &response.headers {
+            let _ = writeln!(self.lines, "  {name}: {value}");
+        }
+        if !response.body.is_empty() {
+            let _ = writeln!(self.lines, "\n  {}", response.body);
+        }
+    }
+
+    fn requirement(&self, requirement: &Requirement) -> String {
+        let names: Vec<&str> = requirement
+            .issuers
+            .iter()
+            .filter_map(|id| self.config.inbound.issuers.get(usize::from(id.0)))
+            .map(|issuer| &*issuer.name)
+            .collect();
+        let mut text = format!("a token of {}", names.join(" or "));
+        if !requirement.all_of.is_empty() {
+            let _ = write!(text, " with all of: {}", requirement.all_of.join(" "));
+        }
+        if !requirement.any_of.is_empty() {
+            let _ = write!(text, " with one of: {}", requirement.any_of.join(" "));
+        }
+        text
+    }
+}
+
+impl Observer for Account<'_> {
+    fn passed(&mut self, step: Step<'_>) {
+        match step {
+            Step::Route(route) => {
+                let rule = match &route.rule {
+                    Rule::Public => "public".to_owned(),
+                    Rule::Deny => "denied".to_owned(),
+                    Rule::Require(requirement) => self.requirement(requirement),
+                };
+                let mode = if route.mode == Mode::ReportOnly { " (report-only)" } else { "" };
+                self.step("route", &format!("{}: {rule}{mode}", route.name));
+            }
+            Step::RouteMetadata(metadata) => {
+                let scopes: Vec<&str> =
+                    metadata.scopes.iter().chain(&metadata.any_scope).map(|s| &**s).collect();
+                self.step("metadata", &format!("Envoy's route adds {}", scopes.join(" ")));
+            }
+            Step::Headers => self.step("headers", "none can be mistaken for a protected one"),
+            Step::Public => self.step("public", "no token is needed"),
+            Step::Preflight => self.step("preflight", "a CORS preflight needs no token"),
+            Step::Credential { bytes } => self.step("credential", &format!("one token of {bytes} bytes")),
+            Step::Cached => self.step("cache", "the token has been verified before"),
+            Step::Token(token) => {
+                let header = token.header();
+                let kid = header.kid.as_deref().map_or("none".to_owned(), |kid| format!("{kid:?}"));
+                let typ = header.typ.as_deref().map_or("none".to_owned(), |typ| format!("{typ:?}"));
+                self.step("token", &format!("alg {}, kid {kid}, typ {typ}", header.algorithm));
+            }
+            Step::Issuer(issuer) => {
+                self.step("issuer", &format!("{} ({})", issuer.name, issuer.rules.issuer))
+            }
+            Step::Prescreen => {
+                self.step("claims", "iss, alg, typ, aud, exp, nbf and iat keep the issuer's rules")
+            }
+            Step::Keys { candidates } => self.step("keys", &format!("{candidates} could have signed it")),
+            Step::Verified { token, .. } => {
+                let scopes: Vec<&str> = token.scopes().iter().collect();
+                let client = token.client().unwrap_or("unnamed");
+                self.step("signature", &format!("good; client {client:?}, scopes: {}", scopes.join(" ")));
+            }
+            Step::Requirement(requirement) => self.step("requirement", &self.requirement(requirement)),
+        }
+    }
+
+    fn evaluated(&mut self, evaluation: &Evaluation) {
+        match evaluation {
+            Evaluation::Wait(wait) => {
+                let issuer = self.config.inbound.issuers.get(usize::from(wait.issuer.0));
+                let name = issuer.map_or("?", |issuer| &*issuer.name).to_owned();
+                let why = match wait.reason {
+                    WaitReason::FirstKeys => {
+                        format!("the keys of {name} are not here: give --jwks {name}=FILE")
+                    }
+                    WaitReason::UnknownKey => {
+                        format!("the set of {name} has no such key: the filter would fetch it again and wait")
+                    }
+                };
+                self.failed("waits", &why);
+            }
+            Evaluation::Decided(decision) => {
+                if let Err(denial) = &decision.verdict {
+                    let detail = match denial_data(denial) {
+                        Some(data) => format!("{denial}: {data}"),
+                        None => denial.to_string(),
+                    };
+                    self.failed(denial.label(), &detail);
+                }
+            }
+        }
+    }
+}
+
+/// What a denial knows beyond its text; the caller is not told.
+fn denial_data(denial: &Denial) -> Option<String> {
+    if let Denial::ScopeInsufficient { scopes } = denial {
+        return Some(format!("needs {}", scopes.join(" ")));
+    }
+    let Denial::Claim(error) = denial else { return None };
+    let when = |what: &str, time: &Timestamp, now: &Timestamp| {
+        Some(format!("{what} is {}, and now is {} (seconds since 1970)", time.secs(), now.secs()))
+    };
+    if let ClaimError::Expired { exp, now } = error {
+        return when("exp", exp, now);
+    }
+    if let ClaimError::NotYetValid { nbf, now } = error {
+        return when("nbf", nbf, now);
+    }
+    if let ClaimError::IssuedInFuture { iat, now } = error {
+        return when("iat", iat, now);
+    }
+    if let ClaimError::LifetimeTooLong { lifetime, .. } = error {
+        return Some(format!("exp - iat is {} s", lifetime.as_secs()));
+    }
+    None
+}

@@ -1,0 +1,163 @@
+//! What the upstream sees of a request that goes on.
+
+use attache::base::Edit;
+use serde_json::{Value, json};
+
+use crate::proxy::{Proxy, Request, Signer, config};
+
+fn forwarding() -> Value {
+    json!({ "forward_claims": [
+        { "claim": "sub", "header": "x-auth-subject" },
+        { "claim": ["realm_access", "tenant"], "header": "X-Auth-Tenant" },
+    ]})
+}
+
+#[test]
+fn claims_reach_the_upstream_as_headers() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(forwarding()), &[&key]);
+    let token = key.token().claim("realm_access", json!({ "tenant": "acme" })).sign();
+    for _ in 0..2 {
+        let seen = proxy.request(Request::get("/orders").bearer(&token)).forwarded();
+        assert_eq!(seen.upstream("x-auth-subject"), ["orders-service"]);
+        assert_eq!(seen.upstream("x-auth-tenant"), ["acme"]);
+        assert_eq!(seen.upstream("authorization"), [format!("Bearer {token}")]);
+    }
+}
+
+/// peers.md, defect 6: an absent claim must not leave the client's own header standing.
+#[test]
+fn a_header_of_the_client_s_never_stands_in_for_a_claim() {
+    let key = Signer::new("k1");
+    let patch = json!({
+        "cors_preflight": "forward",
+        "routes": [
+            { "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders:read"] } },
+            { "name": "trial", "match": { "path": "/trial" }, "require": { "scopes": ["x"] }, "mode": "report_only" },
+            { "name": "shut", "match": { "path": "/shut" }, "deny": {}, "mode": "report_only" },
+            { "name": "health", "match": { "path": "/healthz" }, "public": {} },
+        ],
+    });
+    let mut all = config(forwarding());
+    for (name, value) in patch.as_object().unwrap() {
+        all["inbound"][name] = value.clone();
+    }
+    let mut proxy = Proxy::ready(&all, &[&key]);
+    let forge = |request: Request| {
+        request
+            .header("x-auth-subject", "root")
+            .header("x-auth-tenant", "evil")
+            .header("x-auth-tenant", "evil2")
+    };
+    let token = key.token().sign();
+    let bare = key.token().no_claim("sub").sign();
+    let mut seen = |request: Request| {
+        let seen = proxy.request(forge(request)).forwarded();
+        (seen.upstream("x-auth-subject"), seen.upstream("x-auth-tenant"))
+    };
+    let none = || (vec![], vec![]);
+    assert_eq!(seen(Request::get("/orders").bearer(&token)), (vec!["orders-service".to_owned()], vec![]));
+    assert_eq!(seen(Request::get("/orders").bearer(&bare)), none());
+    assert_eq!(seen(Request::get("/healthz")), none());
+    assert_eq!(seen(Request::get("/healthz").bearer(&token)), none());
+    assert_eq!(seen(Request::get("/trial")), none());
+    assert_eq!(seen(Request::get("/trial").bearer(&token)), none());
+    assert_eq!(seen(Request::get("/shut").bearer(&token)), none());
+    let preflight = Request::new("OPTIONS", "/orders").header("origin", "https://app.example");
+    assert_eq!(seen(preflight.header("access-control-request-method", "GET")), none());
+}
+
+#[test]
+fn only_a_text_that_a_header_can_hold_becomes_one() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(forwarding()), &[&key]);
+    for (sub, header) in [
+        (json!("orders service"), Some("orders service")),
+        (json!(42), Some("42")),
+        (json!(true), Some("true")),
+        (json!(["a", "b"]), Some("a b")),
+        (json!("evil\r\nx-admin: yes"), None),
+        (json!("evil\nx"), None),
+        (json!("nul\0"), None),
+        (json!("tab\t"), None),
+        (json!("naïve"), None),
+        (json!(""), None),
+        (json!(" "), None),
+        (json!(" padded"), None),
+        (json!(null), None),
+        (json!({ "a": 1 }), None),
+        (json!(["a b"]), None),
+        (json!("a".repeat(1025)), None),
+    ] {
+        let token = key.token().claim("sub", sub.clone()).sign();
+        let request = Request::get("/orders").bearer(&token).header("x-auth-subject", "root");
+        let seen = proxy.request(request).forwarded().upstream("x-auth-subject");
+        assert_eq!(seen, header.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{sub}");
+    }
+    let longest = "a".repeat(1024);
+    let token = key.token().claim("sub", longest.clone()).sign();
+    let seen = proxy.request(Request::get("/orders").bearer(&token)).forwarded();
+    assert_eq!(seen.upstream("x-auth-subject"), [longest]);
+}
+
+#[test]
+fn a_request_without_anything_to_change_is_not_touched() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
+    let seen = proxy.request(Request::get("/orders").bearer(&key.token().sign())).forwarded();
+    assert_eq!(seen.edits, []);
+    assert_eq!(proxy.request(Request::get("/healthz").header("x", "y")).forwarded().edits, []);
+}
+
+#[test]
+fn a_token_is_stripped_from_wherever_it_sat() {
+    let key = Signer::new("k1");
+    let strip = json!({ "token": { "after_verification": "strip", "sources": [
+        { "header": { "name": "authorization", "scheme": "Bearer" } },
+        { "header": { "name": "x-token" } },
+        { "query": { "name": "access_token" } },
+        { "cookie": { "name": "token" } },
+    ]}});
+    let mut proxy = Proxy::ready(&config(strip), &[&key]);
+    let token = key.token().sign();
+    let mut edits = |request: Request| proxy.request(request).forwarded().edits;
+    let remove = |name: &str| vec![Edit::Remove(name.into())];
+    let set = |name: &str, value: &str| vec![Edit::Set(name.into(), value.into())];
+    let get = || Request::get("/orders");
+    assert_eq!(edits(get().bearer(&token)), remove("authorization"));
+    assert_eq!(edits(get().header("x-token", &token)), remove("x-token"));
+    assert_eq!(edits(Request::get(&format!("/orders?access_token={token}"))), set(":path", "/orders"));
+    assert_eq!(
+        edits(Request::get(&format!("/orders?a=1&access%5Ftoken={token}&b=%20+"))),
+        set(":path", "/orders?a=1&b=%20+")
+    );
+    assert_eq!(edits(get().header("cookie", format!("token={token}"))), remove("cookie"));
+    assert_eq!(
+        edits(get().header("cookie", format!("a=b; token={token}")).header("cookie", "c=d")),
+        set("cookie", "a=b; c=d")
+    );
+    // Credentials that are not ours stay.
+    let basic = get().header("authorization", "Basic YTpi").header("x-token", &token);
+    assert_eq!(edits(basic), remove("x-token"));
+    // A public route sees no token either, nor two.
+    assert_eq!(edits(Request::get("/healthz").bearer(&token)), remove("authorization"));
+    let twice = Request::get("/healthz?access_token=a&access_token=b");
+    assert_eq!(edits(twice), set(":path", "/healthz"));
+}
+
+#[test]
+fn a_query_token_is_taken_and_the_path_still_matches() {
+    let key = Signer::new("k1");
+    let query = json!({ "token": { "sources": [{ "query": { "name": "access_token" } }] } });
+    let mut proxy = Proxy::ready(&config(query), &[&key]);
+    let token = key.token().sign();
+    let tells = |proxy: &mut Proxy, path: &str| proxy.request(Request::get(path)).tells();
+    assert_eq!(tells(&mut proxy, &format!("/orders?access_token={token}")), "forwarded");
+    assert_eq!(tells(&mut proxy, &format!("/orders?a&&access_token={token}&=x")), "forwarded");
+    assert_eq!(tells(&mut proxy, "/orders?access_token="), "400 credential_malformed");
+    assert_eq!(tells(&mut proxy, "/orders?access_token"), "400 credential_malformed");
+    assert_eq!(tells(&mut proxy, "/orders?Access_Token=a"), "401 credential_missing");
+    assert_eq!(tells(&mut proxy, &format!("/orders?access_token={token}&x=ä")), "400 credential_malformed");
+    // The header is no place for it here.
+    assert_eq!(proxy.get("/orders", &token), "401 credential_missing");
+}

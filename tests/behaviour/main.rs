@@ -1,0 +1,45 @@
+//! What the filter promises, on the core alone: no Envoy, no network, and a clock that only the tests move.
+
+#![cfg(not(target_family = "wasm"))]
+#![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::arithmetic_side_effects, clippy::string_slice, clippy::unwrap_in_result)]
+#![allow(clippy::wildcard_enum_match_arm)]
+
+// The bench: one filter with a virtual clock.
+mod proxy;
+
+// One token, one verdict: RFC 6750, 7515, 7519, 8725, 9068.
+mod verification;
+// exp, nbf, iat, skew, lifetimes; what the token cache may not outlive.
+mod time;
+// Who may sign for whom, and what a stranger's token costs.
+mod issuers;
+// Keys: the first ones, refresh, rotation, outages, every fault of an issuer.
+mod keys;
+// Requests that wait: their bounds and deadlines.
+mod waiting;
+// Every way to be refused, as it goes over the wire: golden.
+mod refusals;
+// What the upstream sees.
+mod forwarding;
+// Paths and header names that could be read in two ways.
+mod confusion;
+// Which route a request matches, against a naive reference.
+mod routes;
+// Scopes on Envoy's own route.
+mod metadata;
+// Preflight, report-only, the resource's metadata document.
+mod modes;
+// Counters, gauges, log lines, annotations.
+mod telemetry;
+// The cache of verified tokens: bounds and fairness.
+mod token_cache;
+// One document in three encodings; the documentation's sample.
+mod documents;
+// All bounds of one VM, added up.
+mod memory;
+// Random bytes into every parser.
+mod hostile_bytes;
+// One file for each bug that was found, named by what it broke.
+mod regressions;

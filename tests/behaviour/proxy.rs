@@ -1,0 +1,678 @@
+//! One filter, a virtual clock, and the issuers that it fetches keys from: what quinn's `Pair` is for connections.
+//!
+//! Time moves only by [`Proxy::advance`], which ticks as the host would. What the filter asks of the world is recorded; a call to
+//! an issuer is answered at once by its [`Service`], or by [`Proxy::reply`] where the service is silent.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use attache::base::{
+    CallId, Edit, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, Response, StreamId, Timestamp,
+    encode_pairs,
+};
+use attache::config::{self, Environment};
+use attache::filter::{Filter, Outcome};
+use attache::inbound::Inbound;
+use attache::jose::{Algorithm, Crypto, Engine, Key, Portable, SignatureError};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use ed25519_dalek::Signer as _;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+/// When every test begins: 2027-01-15.
+pub const START: u64 = 1_800_000_000;
+/// How often the host ticks (`host/root.rs`).
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// `5.minutes()`
+pub trait Time {
+    fn ms(self) -> Duration;
+    fn secs(self) -> Duration;
+    fn minutes(self) -> Duration;
+    fn hours(self) -> Duration;
+}
+
+impl Time for u64 {
+    fn ms(self) -> Duration {
+        Duration::from_millis(self)
+    }
+    fn secs(self) -> Duration {
+        Duration::from_secs(self)
+    }
+    fn minutes(self) -> Duration {
+        Duration::from_secs(self * 60)
+    }
+    fn hours(self) -> Duration {
+        Duration::from_secs(self * 3600)
+    }
+}
+
+/// What answers at the end of a cluster.
+#[derive(Clone, Debug)]
+pub enum Service {
+    /// Nothing, until [`Proxy::reply`].
+    Silent,
+    /// This, at once, whenever asked.
+    Answers(HttpReply),
+}
+
+pub struct Proxy {
+    filter: Filter,
+    settings: Rc<Inbound>,
+    now: Timestamp,
+    crypto: Counting,
+    services: BTreeMap<String, Service>,
+    under_way: Vec<(CallId, HttpCall)>,
+    sent: Vec<(Timestamp, HttpCall)>,
+    answers: BTreeMap<u32, Answer>,
+    parked: BTreeMap<u32, Request>,
+    counters: BTreeMap<String, u64>,
+    gauges: BTreeMap<String, u64>,
+    logs: Vec<(Level, String)>,
+    /// What must never be seen in a log, a metric, an annotation or a refusal.
+    secrets: Vec<String>,
+    streams: u32,
+}
+
+impl Proxy {
+    /// A proxy of this configuration, in which no issuer answers yet. Nothing has ticked.
+    #[track_caller]
+    pub fn new(config: &Value) -> Self {
+        let settings = compile(config).unwrap_or_else(|errors| panic!("{errors}"));
+        let now = Timestamp::from_secs(START);
+        Self {
+            filter: Filter::new(Rc::clone(&settings), [7; 16], now),
+            settings,
+            now,
+            crypto: Counting::default(),
+            services: BTreeMap::new(),
+            under_way: Vec::new(),
+            sent: Vec::new(),
+            answers: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            gauges: BTreeMap::new(),
+            logs: Vec::new(),
+            secrets: Vec::new(),
+            streams: 0,
+        }
+    }
+
+    /// As [`Proxy::new`], with these keys served by the cluster `idp` and fetched already.
+    #[track_caller]
+    pub fn ready(config: &Value, keys: &[&Signer]) -> Self {
+        let mut proxy = Self::new(config);
+        proxy.serve("idp", good(&jwks(keys)));
+        proxy.tick();
+        proxy
+    }
+
+    pub fn settings(&self) -> &Inbound {
+        &self.settings
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// From now on the cluster answers so.
+    pub fn serve(&mut self, cluster: &str, reply: HttpReply) {
+        self.services.insert(cluster.to_owned(), Service::Answers(reply));
+    }
+
+    /// From now on nothing comes back from the cluster until [`Proxy::reply`].
+    pub fn silence(&mut self, cluster: &str) {
+        self.services.insert(cluster.to_owned(), Service::Silent);
+    }
+
+    /// Hands in a request.
+    #[track_caller]
+    pub fn request(&mut self, request: Request) -> Answer {
+        self.secrets.extend(request.secrets());
+        self.streams += 1;
+        let stream = StreamId(self.streams);
+        let mut effects = Vec::new();
+        let outcome =
+            self.filter.handle_request(stream, request.head(), self.now, &self.crypto, &mut effects);
+        let answer = match outcome {
+            Outcome::Forward { edits, annotation } => forwarded(&request, edits, &annotation),
+            Outcome::Respond { response, annotation } => refused(response, &annotation),
+            Outcome::Wait => {
+                self.parked.insert(stream.0, request);
+                Answer::Waiting(stream)
+            }
+        };
+        self.scrub(&answer);
+        self.perform(effects);
+        answer
+    }
+
+    /// A GET with this token, and what came of it in a few words.
+    #[track_caller]
+    pub fn get(&mut self, path: &str, token: &str) -> String {
+        self.request(Request::get(path).bearer(token)).tells()
+    }
+
+    /// What became of a request that waited.
+    pub fn answer(&self, stream: StreamId) -> Answer {
+        self.answers.get(&stream.0).cloned().unwrap_or(Answer::Waiting(stream))
+    }
+
+    /// The request is over: its client has gone.
+    pub fn end(&mut self, stream: StreamId) {
+        self.filter.handle_stream_end(stream);
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.filter.waiting()
+    }
+
+    /// Time passes, with a tick as often as the host has one; over long times fewer, which is all the same to timers of minutes.
+    pub fn advance(&mut self, by: Duration) {
+        let step = if by > Duration::from_secs(120) { Duration::from_secs(1) } else { TICK };
+        let end = self.now.after(by);
+        while self.now < end {
+            self.now = self.now.after(step.min(end.since(self.now)));
+            self.tick();
+        }
+    }
+
+    /// Time passes and nothing ticks.
+    pub fn sleep(&mut self, by: Duration) {
+        self.now = self.now.after(by);
+    }
+
+    pub fn tick(&mut self) {
+        let mut effects = Vec::new();
+        self.filter.handle_tick(self.now, &mut effects);
+        self.perform(effects);
+    }
+
+    /// Answers the oldest call that is under way.
+    #[track_caller]
+    pub fn reply(&mut self, reply: HttpReply) {
+        assert!(!self.under_way.is_empty(), "no call is under way");
+        let (id, _) = self.under_way.remove(0);
+        self.hand_in(id, reply);
+    }
+
+    /// Hands in a reply that nobody asked for (any more).
+    pub fn hand_in(&mut self, id: CallId, reply: HttpReply) {
+        let mut effects = Vec::new();
+        self.filter.handle_reply(id, reply, self.now, &self.crypto, &mut effects);
+        self.perform(effects);
+    }
+
+    /// How many calls there have been to this cluster.
+    pub fn calls(&self, cluster: &str) -> usize {
+        self.sent.iter().filter(|(_, call)| &*call.cluster == cluster).count()
+    }
+
+    /// When calls were made, in milliseconds since the start.
+    pub fn call_times(&self) -> Vec<u64> {
+        let since = |at: &Timestamp| at.since(Timestamp::from_secs(START)).as_millis();
+        self.sent.iter().map(|(at, _)| u64::try_from(since(at)).unwrap()).collect()
+    }
+
+    pub fn last_call(&self) -> &HttpCall {
+        &self.sent.last().unwrap().1
+    }
+
+    /// How many signatures have been checked.
+    pub fn signature_checks(&self) -> u32 {
+        self.crypto.checks.get()
+    }
+
+    /// A counter's value, by the name that the host gets.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters.get(name).copied().unwrap_or_default()
+    }
+
+    pub fn counters(&self) -> &BTreeMap<String, u64> {
+        &self.counters
+    }
+
+    pub fn gauge(&self, name: &str) -> Option<u64> {
+        self.gauges.get(name).copied()
+    }
+
+    /// Log lines of at least this level.
+    pub fn logs(&self, least: Level) -> Vec<&str> {
+        self.logs.iter().filter(|(level, _)| *level >= least).map(|(_, line)| line.as_str()).collect()
+    }
+
+    /// The metrics, without waiting for a tick.
+    pub fn flush(&mut self) {
+        let mut effects = Vec::new();
+        self.filter.flush(self.now, &mut effects);
+        self.perform(effects);
+    }
+
+    #[track_caller]
+    fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Call { id, call } => {
+                    assert!(!call.timeout.is_zero(), "a call without a timeout never ends");
+                    self.sent.push((self.now, call.clone()));
+                    match self.services.get(&*call.cluster).cloned() {
+                        Some(Service::Answers(reply)) => self.hand_in(id, reply),
+                        Some(Service::Silent) | None => self.under_way.push((id, call)),
+                    }
+                }
+                Effect::Forward { stream, edits, annotation } => {
+                    let request = self.parked.remove(&stream.0).expect("answered only once");
+                    let answer = forwarded(&request, edits, &annotation);
+                    self.scrub(&answer);
+                    self.answers.insert(stream.0, answer);
+                }
+                Effect::Respond { stream, response, annotation } => {
+                    self.parked.remove(&stream.0).expect("answered only once");
+                    let answer = refused(response, &annotation);
+                    self.scrub(&answer);
+                    self.answers.insert(stream.0, answer);
+                }
+                Effect::Count { name, by } => {
+                    assert!(by > 0, "a count of nothing");
+                    self.scrub_text(&name);
+                    *self.counters.entry(name.to_string()).or_default() += by;
+                }
+                Effect::Gauge { name, value } => {
+                    self.scrub_text(&name);
+                    self.gauges.insert(name.to_string(), value);
+                }
+                Effect::Log { level, line } => {
+                    self.scrub_text(&line);
+                    self.logs.push((level, line));
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn scrub(&self, answer: &Answer) {
+        match answer {
+            Answer::Forwarded(forwarded) => self.scrub_text(&forwarded.annotation),
+            Answer::Refused(refused) => {
+                self.scrub_text(&refused.annotation);
+                self.scrub_text(&refused.response.body);
+                self.scrub_text(refused.response.details);
+                refused.response.headers.iter().for_each(|(_, value)| self.scrub_text(value));
+            }
+            Answer::Waiting(_) => {}
+        }
+    }
+
+    /// Nothing that a client has sent as a token is ever told to anybody (peers.md, defect 2).
+    #[track_caller]
+    fn scrub_text(&self, text: &str) {
+        for secret in &self.secrets {
+            assert!(!text.contains(secret.as_str()), "a token's content is told: {text}");
+        }
+    }
+}
+
+#[track_caller]
+fn forwarded(request: &Request, edits: Vec<Edit>, annotation: &str) -> Answer {
+    let mut headers = request.headers.clone();
+    for edit in &edits {
+        match edit {
+            Edit::Remove(name) => headers.retain(|(field, _)| field != name.as_bytes()),
+            Edit::Set(name, value) => {
+                headers.retain(|(field, _)| field != name.as_bytes());
+                headers.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+            }
+        }
+    }
+    Answer::Forwarded(Forwarded { headers, edits, annotation: annotation.to_owned() })
+}
+
+fn refused(response: Response, annotation: &str) -> Answer {
+    Answer::Refused(Refused { response, annotation: annotation.to_owned() })
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Forwarded(Forwarded),
+    Refused(Refused),
+    Waiting(StreamId),
+}
+
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub edits: Vec<Edit>,
+    pub annotation: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub response: Response,
+    pub annotation: String,
+}
+
+impl Answer {
+    /// `forwarded`, `forwarded, would be expired`, `401 expired`, `waiting`.
+    pub fn tells(&self) -> String {
+        let reason = |annotation: &str| {
+            let reason = annotation.split(' ').find_map(|part| part.strip_prefix("reason="));
+            reason.unwrap_or_default().to_owned()
+        };
+        match self {
+            Self::Forwarded(forwarded) if forwarded.annotation.contains("outcome=report") => {
+                format!("forwarded, would be {}", reason(&forwarded.annotation))
+            }
+            Self::Forwarded(_) => "forwarded".to_owned(),
+            Self::Refused(refused) => {
+                format!("{} {}", refused.response.status, reason(&refused.annotation))
+            }
+            Self::Waiting(_) => "waiting".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    pub fn forwarded(self) -> Forwarded {
+        match self {
+            Self::Forwarded(forwarded) => forwarded,
+            other => panic!("expected the request to be forwarded: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn refused(self) -> Refused {
+        match self {
+            Self::Refused(refused) => refused,
+            other => panic!("expected a refusal: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn waiting(self) -> StreamId {
+        match self {
+            Self::Waiting(stream) => stream,
+            other => panic!("expected the request to wait: {other:?}"),
+        }
+    }
+}
+
+impl Forwarded {
+    /// All values of a field that the upstream gets.
+    pub fn upstream(&self, name: &str) -> Vec<String> {
+        let values = self.headers.iter().filter(|(field, _)| field == name.as_bytes());
+        values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+}
+
+impl Refused {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn challenge(&self) -> Option<&str> {
+        self.header("www-authenticate")
+    }
+}
+
+/// A request as a client sends it and Envoy hands it over.
+#[derive(Clone, Debug)]
+pub struct Request {
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    metadata: Option<Vec<u8>>,
+}
+
+impl Request {
+    pub fn new(method: &str, path: &str) -> Self {
+        let request = Self { headers: Vec::new(), metadata: None };
+        request.header(":method", method).header(":path", path).header(":authority", "api.example")
+    }
+
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Adds a field.
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// Removes every field of this name.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(field, _)| field != name.as_bytes());
+        self
+    }
+
+    pub fn authority(self, authority: &str) -> Self {
+        self.without(":authority").header(":authority", authority)
+    }
+
+    /// Envoy's route carries this metadata under `attache`.
+    pub fn metadata(self, pairs: &[(&str, &str)]) -> Self {
+        self.raw_metadata(encode_pairs(pairs.iter().copied()))
+    }
+
+    pub fn raw_metadata(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.metadata = Some(bytes.into());
+        self
+    }
+
+    pub fn head(&self) -> RequestHead {
+        let headers: Headers = self.headers.iter().map(|(n, v)| (n, v)).collect();
+        RequestHead { headers, route_metadata: self.metadata.clone() }
+    }
+
+    /// Long words in what looks like a credential.
+    fn secrets(&self) -> Vec<String> {
+        let credential = |name: &[u8]| !name.starts_with(b":") || name == b":path";
+        let values = self.headers.iter().filter(|(name, _)| credential(name)).map(|(_, value)| value);
+        let texts = values.filter_map(|value| str::from_utf8(value).ok());
+        let words =
+            texts.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)));
+        words.filter(|word| word.len() >= 24).map(str::to_owned).collect()
+    }
+}
+
+/// A signing key (Ed25519), always the same for a name.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    pub kid: Option<String>,
+    key: ed25519_dalek::SigningKey,
+}
+
+impl Signer {
+    pub fn new(kid: &str) -> Self {
+        Self { kid: Some(kid.to_owned()), ..Self::unnamed(kid) }
+    }
+
+    /// A key without `kid`, made from `seed`.
+    pub fn unnamed(seed: &str) -> Self {
+        let seed: [u8; 32] = sha2::Sha256::digest(seed).into();
+        Self { kid: None, key: ed25519_dalek::SigningKey::from_bytes(&seed) }
+    }
+
+    /// The same key under another name.
+    pub fn named(&self, kid: Option<&str>) -> Self {
+        Self { kid: kid.map(str::to_owned), key: self.key.clone() }
+    }
+
+    pub fn jwk(&self) -> Value {
+        let x = Base64UrlUnpadded::encode_string(self.key.verifying_key().as_bytes());
+        let mut jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+        if let Some(kid) = &self.kid {
+            jwk["kid"] = json!(kid);
+        }
+        jwk
+    }
+
+    /// Signs any bytes as header and claims.
+    pub fn sign_raw(&self, header: &[u8], claims: &[u8]) -> String {
+        let encode = Base64UrlUnpadded::encode_string;
+        let message = format!("{}.{}", encode(header), encode(claims));
+        let signature = self.key.sign(message.as_bytes()).to_bytes();
+        format!("{message}.{}", encode(&signature))
+    }
+
+    /// A good token of the issuer `corp`, for an hour.
+    pub fn token(&self) -> Token {
+        let mut header = json!({ "alg": "EdDSA", "typ": "at+jwt" });
+        if let Some(kid) = &self.kid {
+            header["kid"] = json!(kid);
+        }
+        let claims = json!({
+            "iss": ISSUER, "aud": AUDIENCE, "sub": "orders-service", "client_id": "orders", "jti": "1",
+            "iat": START, "exp": START + 3600, "scope": "orders:read",
+        });
+        Token { signer: self.clone(), header, claims }
+    }
+}
+
+pub const ISSUER: &str = "https://idp.example";
+pub const AUDIENCE: &str = "https://api.example";
+
+/// A token to be signed.
+#[derive(Clone, Debug)]
+pub struct Token {
+    signer: Signer,
+    pub header: Value,
+    pub claims: Value,
+}
+
+impl Token {
+    pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.claims[name] = value.into();
+        self
+    }
+
+    pub fn no_claim(mut self, name: &str) -> Self {
+        self.claims.as_object_mut().unwrap().remove(name);
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.header[name] = value.into();
+        self
+    }
+
+    pub fn no_header(mut self, name: &str) -> Self {
+        self.header.as_object_mut().unwrap().remove(name);
+        self
+    }
+
+    pub fn sign(&self) -> String {
+        self.signer.sign_raw(self.header.to_string().as_bytes(), self.claims.to_string().as_bytes())
+    }
+}
+
+/// A key set document.
+pub fn jwks(keys: &[&Signer]) -> String {
+    json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() }).to_string()
+}
+
+/// 200 with this body.
+pub fn good(body: &str) -> HttpReply {
+    HttpReply::Response { status: 200, headers: Headers::default(), body: Ok(body.as_bytes().to_vec()) }
+}
+
+/// This status with an empty body.
+pub fn status(status: u16) -> HttpReply {
+    HttpReply::Response { status, headers: Headers::default(), body: Ok(Vec::new()) }
+}
+
+/// One issuer and a few routes; `patch` is a JSON Merge Patch (RFC 7396) of the block `inbound`.
+pub fn config(patch: Value) -> Value {
+    let mut config = json!({ "inbound": {
+        "issuers": [issuer(json!({}))],
+        "routes": [
+            { "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders:read"] } },
+            { "name": "admin", "match": { "path": "/admin" }, "require": { "scopes": ["orders:admin"] } },
+            { "name": "whoami", "match": { "path": "/whoami" }, "require": { "authenticated": {} } },
+            { "name": "health", "match": { "path": "/healthz" }, "public": {} },
+            { "name": "closed", "match": { "prefix": "/internal" }, "deny": {} },
+        ],
+        "default": "deny",
+    }});
+    merge(&mut config["inbound"], patch);
+    config
+}
+
+/// The issuer `corp` behind the cluster `idp`, patched.
+pub fn issuer(patch: Value) -> Value {
+    let mut issuer = json!({
+        "name": "corp", "issuer": ISSUER, "audiences": [AUDIENCE],
+        "keys": { "jwks": { "uri": "https://idp.example/jwks", "cluster": "idp" } },
+    });
+    merge(&mut issuer, patch);
+    issuer
+}
+
+/// A second issuer, `partner`, behind the cluster `partner`.
+pub fn partner() -> Value {
+    issuer(json!({ "name": "partner", "issuer": "https://partner.example",
+        "keys": { "jwks": { "uri": "https://partner.example/jwks", "cluster": "partner" } } }))
+}
+
+fn merge(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let members = target.as_object_mut().unwrap();
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(&name);
+        } else {
+            merge(members.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+pub fn compile(config: &Value) -> Result<Rc<Inbound>, config::ConfigErrors> {
+    Ok(config::parse(config.to_string().as_bytes(), &Variables)?.inbound)
+}
+
+/// `HS_KEY` holds 64 bytes; nothing else is set.
+pub struct Variables;
+
+impl Environment for Variables {
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "HS_KEY").then(|| Base64UrlUnpadded::encode_string(&[9; 64]))
+    }
+}
+
+/// The portable engine, counted.
+#[derive(Debug, Default)]
+pub struct Counting {
+    checks: Cell<u32>,
+}
+
+impl Crypto for Counting {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        key: &Key,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        self.checks.set(self.checks.get() + 1);
+        Portable.verify(algorithm, key, message, signature)
+    }
+
+    fn engine(&self, algorithm: Algorithm) -> Engine {
+        Portable.engine(algorithm)
+    }
+
+    fn sha256(&self, message: &[u8]) -> [u8; 32] {
+        Portable.sha256(message)
+    }
+}

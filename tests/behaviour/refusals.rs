@@ -1,0 +1,332 @@
+//! Every way to be refused, as it goes over the wire. `refusals.golden` is what callers, dashboards and access logs depend on: a
+//! change of a line in it is a change of the interface. `UPDATE_GOLDEN=1 cargo test --test behaviour refusals` writes it anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use attache::base::Timestamp;
+use attache::claims::ClaimError;
+use attache::inbound::{Denial, Inbound};
+use attache::jose::{Algorithm, JsonError, Part, SignatureError, TokenError};
+use attache::policy::{MetadataError, PathError};
+use serde_json::json;
+
+use crate::proxy::{compile, config};
+
+#[test]
+fn every_denial_looks_as_the_golden_file_says() {
+    let golden = include_str!("refusals.golden");
+    let written = written();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/behaviour/refusals.golden"), &written)
+            .unwrap();
+        return;
+    }
+    for (line, (expected, got)) in golden.lines().zip(written.lines()).enumerate() {
+        assert_eq!(got, expected, "line {} of refusals.golden", line + 1);
+    }
+    assert_eq!(written.lines().count(), golden.lines().count());
+}
+
+/// One block for each denial: the four modes, each with all that a caller gets.
+fn written() -> String {
+    let bare = compile(&config(json!({}))).unwrap();
+    let full = compile(&config(json!({
+        "refusals": { "realm": "api" }, "resource": { "identifier": "https://api.example/v1" },
+    })));
+    let problem = compile(&config(json!({ "refusals": { "body": "problem_json" } })));
+    let terse = compile(&config(json!({
+        "refusals": { "detail": "terse" }, "resource": { "identifier": "https://api.example/v1" },
+    })));
+    let modes =
+        [("bare", bare), ("full", full.unwrap()), ("problem", problem.unwrap()), ("terse", terse.unwrap())];
+    let mut text = String::new();
+    for denial in every() {
+        writeln!(text, "{}: {denial}", denial.label()).unwrap();
+        for (mode, settings) in &modes {
+            writeln!(text, "  {mode}: {}", on_the_wire(settings, &denial)).unwrap();
+        }
+    }
+    text
+}
+
+fn on_the_wire(settings: &Inbound, denial: &Denial) -> String {
+    let response = settings.refuse(denial);
+    assert_eq!(response.details, denial.label());
+    let headers: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let grpc = response.grpc_status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+    let mut line = format!("{} grpc {grpc} | {}", response.status, headers.join(" | "));
+    if !response.body.is_empty() {
+        write!(line, " | {}", response.body).unwrap();
+    }
+    line
+}
+
+/// Each variant at least once, down to the innermost. The functions below stop compiling when one is added.
+fn every() -> Vec<Denial> {
+    let secs = Timestamp::from_secs;
+    let mut all = vec![
+        Denial::CredentialMissing,
+        Denial::CredentialRepeated,
+        Denial::CredentialMalformed,
+        Denial::HeaderTwin,
+        Denial::HeaderForged,
+        Denial::Path(PathError::NotAbsolute),
+        Denial::Path(PathError::BadCharacter),
+        Denial::Path(PathError::TooManySegments),
+        Denial::PathAmbiguous { feature: "encoded_slash" },
+        Denial::RouteUnknown,
+        Denial::RouteDenied,
+        Denial::RouteMetadata(MetadataError::NotAMap),
+        Denial::RouteMetadata(MetadataError::UnknownKey),
+        Denial::RouteMetadata(MetadataError::BadList { key: "scopes" }),
+        Denial::RouteMetadata(MetadataError::NoScope),
+        Denial::RouteMetadata(MetadataError::BadIssuers),
+    ];
+    all.extend(
+        [
+            TokenError::TooLong { bytes: 20_000, limit: 16_384 },
+            TokenError::Parts { found: 2 },
+            TokenError::Encrypted,
+            TokenError::EmptyPart { part: Part::Claims },
+            TokenError::Encoding { part: Part::Signature },
+            TokenError::Json { part: Part::Header, error: JsonError::NotUtf8 },
+            TokenError::MemberType { member: "kid" },
+            TokenError::MemberTooLong { member: "kid", limit: 256 },
+            TokenError::AlgorithmMissing,
+            TokenError::AlgorithmNone,
+            TokenError::AlgorithmUnknown,
+            TokenError::Critical,
+            TokenError::UnencodedPayload,
+            TokenError::Compressed,
+            TokenError::ContentType,
+        ]
+        .map(Denial::Token),
+    );
+    all.extend([Denial::IssuerUnknown, Denial::IssuerNotAccepted]);
+    all.extend(
+        [
+            ClaimError::Missing { claim: "exp" },
+            ClaimError::Malformed { claim: "aud" },
+            ClaimError::MalformedScope,
+            ClaimError::TooManyScopes { max: 1024 },
+            ClaimError::WrongIssuer,
+            ClaimError::WrongAudience,
+            ClaimError::WrongType,
+            ClaimError::AlgorithmNotAllowed { algorithm: Algorithm::Hs256 },
+            ClaimError::Expired { exp: secs(1), now: secs(2) },
+            ClaimError::NotYetValid { nbf: secs(2), now: secs(1) },
+            ClaimError::IssuedInFuture { iat: secs(2), now: secs(1) },
+            ClaimError::LifetimeTooLong { lifetime: Duration::from_secs(90), max: Duration::from_secs(60) },
+        ]
+        .map(Denial::Claim),
+    );
+    all.push(Denial::KeyUnknown);
+    all.extend(
+        [
+            SignatureError::Mismatch,
+            SignatureError::AlgorithmNotForKey { algorithm: Algorithm::Es256 },
+            SignatureError::BadLength { expected: 64, got: 63 },
+            SignatureError::OutOfRange,
+            SignatureError::FrameHeader,
+            SignatureError::FrameClaims,
+        ]
+        .map(Denial::Signature),
+    );
+    all.extend([
+        Denial::ScopeInsufficient { scopes: ["orders:read".into(), "orders:write".into()].into() },
+        Denial::KeysUnavailable { retry_after: Duration::ZERO },
+        Denial::KeysUnavailable { retry_after: Duration::from_millis(1001) },
+        Denial::WaitingFull { retry_after: Duration::from_secs(60) },
+        Denial::Internal("a state that should not be"),
+    ]);
+    all
+}
+
+#[test]
+fn the_golden_file_covers_every_variant() {
+    let seen = |places: &dyn Fn(&Denial) -> Option<usize>| {
+        let seen: BTreeSet<usize> = every().iter().filter_map(places).collect();
+        (seen.len(), seen.last().map_or(0, |last| last + 1))
+    };
+    let complete = |(seen, count): (usize, usize), expected: usize| {
+        assert_eq!((seen, count), (expected, expected));
+    };
+    complete(seen(&|denial| Some(denial_place(denial))), 20);
+    complete(
+        seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
+        15,
+    );
+    complete(
+        seen(&|denial| if let Denial::Claim(error) = denial { Some(claim_place(error)) } else { None }),
+        12,
+    );
+    let signature = |denial: &Denial| match denial {
+        Denial::Signature(error) => Some(signature_place(error)),
+        _ => None,
+    };
+    complete(seen(&signature), 6);
+    complete(
+        seen(&|denial| if let Denial::Path(error) = denial { Some(path_place(error)) } else { None }),
+        3,
+    );
+    let metadata = |denial: &Denial| match denial {
+        Denial::RouteMetadata(error) => Some(metadata_place(error)),
+        _ => None,
+    };
+    complete(seen(&metadata), 5);
+}
+
+fn denial_place(denial: &Denial) -> usize {
+    match denial {
+        Denial::CredentialMissing => 0,
+        Denial::CredentialRepeated => 1,
+        Denial::CredentialMalformed => 2,
+        Denial::HeaderTwin => 3,
+        Denial::HeaderForged => 4,
+        Denial::Path(_) => 5,
+        Denial::PathAmbiguous { .. } => 6,
+        Denial::RouteUnknown => 7,
+        Denial::RouteDenied => 8,
+        Denial::RouteMetadata(_) => 9,
+        Denial::Token(_) => 10,
+        Denial::IssuerUnknown => 11,
+        Denial::IssuerNotAccepted => 12,
+        Denial::Claim(_) => 13,
+        Denial::KeyUnknown => 14,
+        Denial::Signature(_) => 15,
+        Denial::ScopeInsufficient { .. } => 16,
+        Denial::KeysUnavailable { .. } => 17,
+        Denial::WaitingFull { .. } => 18,
+        Denial::Internal(_) => 19,
+    }
+}
+
+fn token_place(error: &TokenError) -> usize {
+    match error {
+        TokenError::TooLong { .. } => 0,
+        TokenError::Parts { .. } => 1,
+        TokenError::Encrypted => 2,
+        TokenError::EmptyPart { .. } => 3,
+        TokenError::Encoding { .. } => 4,
+        TokenError::Json { .. } => 5,
+        TokenError::MemberType { .. } => 6,
+        TokenError::MemberTooLong { .. } => 7,
+        TokenError::AlgorithmMissing => 8,
+        TokenError::AlgorithmNone => 9,
+        TokenError::AlgorithmUnknown => 10,
+        TokenError::Critical => 11,
+        TokenError::UnencodedPayload => 12,
+        TokenError::Compressed => 13,
+        TokenError::ContentType => 14,
+    }
+}
+
+fn claim_place(error: &ClaimError) -> usize {
+    match error {
+        ClaimError::Missing { .. } => 0,
+        ClaimError::Malformed { .. } => 1,
+        ClaimError::MalformedScope => 2,
+        ClaimError::TooManyScopes { .. } => 3,
+        ClaimError::WrongIssuer => 4,
+        ClaimError::WrongAudience => 5,
+        ClaimError::WrongType => 6,
+        ClaimError::AlgorithmNotAllowed { .. } => 7,
+        ClaimError::Expired { .. } => 8,
+        ClaimError::NotYetValid { .. } => 9,
+        ClaimError::IssuedInFuture { .. } => 10,
+        ClaimError::LifetimeTooLong { .. } => 11,
+    }
+}
+
+fn signature_place(error: &SignatureError) -> usize {
+    match error {
+        SignatureError::Mismatch => 0,
+        SignatureError::AlgorithmNotForKey { .. } => 1,
+        SignatureError::BadLength { .. } => 2,
+        SignatureError::OutOfRange => 3,
+        SignatureError::FrameHeader => 4,
+        SignatureError::FrameClaims => 5,
+    }
+}
+
+fn path_place(error: &PathError) -> usize {
+    match error {
+        PathError::NotAbsolute => 0,
+        PathError::BadCharacter => 1,
+        PathError::TooManySegments => 2,
+    }
+}
+
+fn metadata_place(error: &MetadataError) -> usize {
+    match error {
+        MetadataError::NotAMap => 0,
+        MetadataError::UnknownKey => 1,
+        MetadataError::BadList { .. } => 2,
+        MetadataError::NoScope => 3,
+        MetadataError::BadIssuers => 4,
+    }
+}
+
+/// RFC 6750 §3, RFC 9110 §5.6.4: whatever the denial, the challenge is what a parser expects.
+#[test]
+fn a_challenge_is_one_scheme_with_quoted_strings() {
+    for settings in [
+        compile(&config(
+            json!({ "refusals": { "realm": "a b, c=d" }, "resource": { "identifier": "https://a.example" } }),
+        )),
+        compile(&config(json!({}))),
+        compile(&config(json!({ "refusals": { "detail": "terse" } }))),
+    ] {
+        let settings = settings.unwrap();
+        for denial in every() {
+            let response = settings.refuse(&denial);
+            let challenges: Vec<_> =
+                response.headers.iter().filter(|(name, _)| *name == "www-authenticate").collect();
+            let expected = matches!(response.status, 400 | 401) || denial.label() == "scope_insufficient";
+            assert_eq!(challenges.len(), usize::from(expected), "{denial:?}");
+            for (_, challenge) in challenges {
+                let parameters = challenge.strip_prefix("Bearer").unwrap();
+                let mut rest = parameters.strip_prefix(' ').unwrap_or_default();
+                while !rest.is_empty() {
+                    let (name, after) = rest.split_once("=\"").unwrap();
+                    assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{challenge}");
+                    let (value, after) = after.split_once('"').unwrap();
+                    assert!(value.bytes().all(|b| matches!(b, b' '..=b'~') && b != b'\\'), "{challenge}");
+                    rest = after.strip_prefix(", ").unwrap_or(after);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_problem_body_is_json_of_the_registered_members() {
+    let settings = compile(&config(json!({ "refusals": { "body": "problem_json" } }))).unwrap();
+    for denial in every() {
+        let response = settings.refuse(&denial);
+        let body: serde_json::Value = serde_json::from_str(&response.body).unwrap();
+        assert_eq!(body["status"], json!(response.status));
+        assert_eq!(body["reason"], json!(denial.label()));
+        assert_eq!(body["detail"], json!(denial.to_string()));
+        assert!(response.headers.contains(&("content-type", "application/problem+json".to_owned())));
+    }
+}
+
+#[test]
+fn terse_tells_the_status_and_nothing_else() {
+    let settings = compile(&config(json!({ "refusals": { "detail": "terse" } }))).unwrap();
+    for denial in every() {
+        let response = settings.refuse(&denial);
+        assert_eq!(response.body, "");
+        for (name, value) in response.headers {
+            match name {
+                "www-authenticate" => assert_eq!(value, "Bearer"),
+                "cache-control" => assert_eq!(value, "no-store"),
+                "retry-after" => assert!(value.parse::<u64>().is_ok()),
+                other => panic!("{other}: {value}"),
+            }
+        }
+    }
+}

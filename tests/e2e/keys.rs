@@ -1,0 +1,313 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use attachectl::http::Request;
+use attachectl::issuer::{Algorithm, Fault, Signer, TokenSpec};
+use serde_json::{Value, json};
+
+use crate::h2;
+use crate::proxy::{
+    Document, Listener, Proxy, Setup, Shared, WORKERS, at_once, echo, eventually, inbound, issuer, issuer_at,
+    jwks, trust, verdict, visit,
+};
+use crate::secrets::{scoped, token};
+
+/// Each test has issuers of its own, so that none disturbs another.
+static PROXY: Shared = Shared::new(|| {
+    let mut setup = Setup::new();
+    for name in ["hanging", "quiet", "rotating", "flooded", "withdrawing", "slow", "report"] {
+        setup = setup.issuer(name);
+    }
+    let keys = |more: Value| move |name: &str| json!({ "keys": { "jwks": jwks(name, more.clone()) } });
+    let rarely = keys(json!({ "refresh": "1h", "unknown_key_interval": "500ms" }));
+    let often = keys(json!({ "refresh": "1s" }));
+    let impatient = |deadline: &str| json!({ "waiting": { "requests": 3, "deadline": deadline } });
+    let late = keys(json!({ "timeout": "500ms" }));
+    setup = setup
+        .listener(listener("late", &["late"], late.clone(), json!({ "waiting": { "deadline": "30s" } })))
+        .listener(listener("hanging", &["hanging"], keys(json!({ "timeout": "30s" })), impatient("2s")))
+        .listener(listener("quiet", &["quiet"], rarely.clone(), json!({})))
+        .listener(listener("rotating", &["rotating"], rarely.clone(), json!({})))
+        .listener(listener("flooded", &["flooded"], rarely, json!({})))
+        .listener(listener("withdrawing", &["withdrawing"], often, json!({})))
+        .listener(listener("slow", &["slow"], late, json!({ "waiting": { "deadline": "1s" } })));
+    setup.start_without("late", *LATE)
+});
+
+/// Nobody listens here until a test does. An address of its own, so that no connection of another test takes the port.
+static LATE: LazyLock<SocketAddr> = LazyLock::new(|| {
+    let listener = std::net::TcpListener::bind("127.0.77.1:0").unwrap();
+    listener.local_addr().unwrap()
+});
+
+fn listener(name: &str, issuers: &[&str], keys: impl Fn(&str) -> Value, more: Value) -> Listener {
+    let issuers: Vec<Value> = issuers.iter().map(|issuer| trust(issuer, keys(issuer))).collect();
+    let names: Vec<&Value> = issuers.iter().map(|issuer| &issuer["name"]).collect();
+    let route = json!({
+        "name": name,
+        "match": { "prefix": "/" },
+        "require": { "issuers": names, "scopes": ["orders:read"] },
+    });
+    let mut document = inbound(&issuers, &[route], more);
+    document["inbound"]["refusals"] = json!({ "body": "problem_json" });
+    Listener::new(name, Document::Struct(document))
+}
+
+#[test]
+fn requests_before_the_first_keys_wait_and_pass_when_the_issuer_comes() {
+    let proxy = visit(&PROXY);
+    // Its twin signs with other keys, so the token has to be made when the issuer is there. Until then, tokens of nobody's key
+    // wait as well: whether it is the issuer's cannot be known.
+    let stranger = issuer("late", &[Algorithm::Es256]);
+    let waiting: Vec<Request> =
+        (0..10).map(|_| proxy.get("late", "/").bearer(&scoped(&stranger, "orders:read")).timeout(PATIENCE)).collect();
+    std::thread::scope(|scope| {
+        let answers = scope.spawn(|| at_once(waiting));
+        eventually("all to wait", || (active(&proxy, "late") == 10).then_some(()));
+        let late = issuer_at("late", &[Algorithm::Es256], *LATE);
+        let good = proxy.get("late", "/").bearer(&scoped(&late, "orders:read")).timeout(PATIENCE);
+        echo(&good.send().unwrap());
+        for answer in answers.join().unwrap() {
+            assert_eq!(verdict(&answer), (401, "signature_invalid".into()));
+        }
+        // Each VM fetches for itself, the one on the main thread too.
+        eventually("all VMs to have keys", || (late.jwks_requests() == vms()).then_some(()));
+    });
+}
+
+#[test]
+fn a_request_that_waits_passes_when_the_keys_come() {
+    let issuer = issuer("quiet", &[Algorithm::Es256]);
+    issuer.fault(Fault::Status(500));
+    let proxy = Setup::new()
+        .with_issuer("quiet", issuer)
+        .listener(listener("waits", &["quiet"], |name| json!({ "keys": { "jwks": jwks(name, json!({})) } }), json!({ "waiting": { "deadline": "30s" } })))
+        .start();
+    let good = scoped(proxy.issuer("quiet"), "orders:read");
+    let narrow = scoped(proxy.issuer("quiet"), "orders");
+    let requests = (0..20).map(|n| proxy.get("waits", "/").bearer(if n % 2 == 0 { &good } else { &narrow }).timeout(PATIENCE));
+    let requests: Vec<_> = requests.collect();
+    std::thread::scope(|scope| {
+        let answers = scope.spawn(|| at_once(requests));
+        eventually("all to wait", || (active(&proxy, "waits") == 20).then_some(()));
+        proxy.issuer("quiet").heal();
+        for (n, answer) in answers.join().unwrap().iter().enumerate() {
+            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 403 }, "{}", answer.text());
+        }
+    });
+}
+
+#[test]
+fn a_request_without_a_token_or_on_a_public_route_does_not_wait() {
+    let proxy = visit(&PROXY);
+    proxy.issuer("slow").fault(Fault::Hang);
+    let start = Instant::now();
+    assert_eq!(proxy.get("slow", "/").send().unwrap().status, 401);
+    let expired = token(proxy.issuer("slow"), &TokenSpec::default().expired());
+    let answer = proxy.get("slow", "/").bearer(&expired).send().unwrap();
+    assert_eq!(verdict(&answer), (401, "expired".into()), "the prescreen refuses without keys");
+    assert!(start.elapsed() < Duration::from_secs(1), "they waited {:?}", start.elapsed());
+}
+
+/// All requests of one HTTP/2 connection meet the same worker, in order: three wait, as configured, the fourth does not.
+#[test]
+fn waiting_is_bounded_in_number_and_in_time() {
+    let hanging = issuer("hanging", &[Algorithm::Es256]);
+    hanging.fault(Fault::Hang);
+    let waiting = json!({ "waiting": { "requests": 3, "deadline": "2s" } });
+    let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({ "timeout": "30s" })) } });
+    let proxy = Setup::new()
+        .with_issuer("hanging", hanging)
+        .listener(listener("bounded", &["hanging"], keys, waiting))
+        .start();
+    let bearer = format!("Bearer {}", scoped(proxy.issuer("hanging"), "orders:read"));
+    let addr = proxy.addr("bounded");
+    let requests = (0..5).map(|_| h2::get(addr, "/", &[("authorization", &bearer)])).collect();
+    let answers = h2::send_all(addr, requests);
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(answer.field("www-authenticate"), None);
+        let seconds: u64 = answer.field("retry-after").expect("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+        if n < 3 {
+            assert!(answer.after >= Duration::from_secs(2), "{n} answered after {:?}", answer.after);
+            assert!(answer.after < Duration::from_secs(4), "{n} answered after {:?}", answer.after);
+        } else {
+            assert!(answer.after < Duration::from_secs(1), "{n} answered after {:?}", answer.after);
+        }
+    }
+    let denied = |reason| [("route", "bounded"), ("issuer", "hanging"), ("outcome", "deny"), ("reason", reason)];
+    proxy.expect_metric("attache_decisions", &denied("keys_unavailable"), 3);
+    proxy.expect_metric("attache_decisions", &denied("waiting_full"), 2);
+    // Those whose time was up have left their places: others wait in them.
+    let again = h2::send_all(addr, vec![h2::get(addr, "/", &[("authorization", &bearer)])]);
+    assert!(again[0].status == 503 && again[0].after >= Duration::from_secs(2), "{again:?}");
+}
+
+#[test]
+fn a_caller_that_goes_away_leaves_its_place() {
+    let hanging = issuer("hanging", &[Algorithm::Es256]);
+    hanging.fault(Fault::Hang);
+    let waiting = json!({ "waiting": { "requests": 1, "deadline": "60s" } });
+    let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({ "timeout": "60s" })) } });
+    let proxy = Setup::new()
+        .with_issuer("hanging", hanging)
+        .listener(listener("leaving", &["hanging"], keys, waiting))
+        .start();
+    let token = scoped(proxy.issuer("hanging"), "orders:read");
+    let leave = || {
+        // Gives up after a moment: on whichever worker, the place is taken until then.
+        proxy.get("leaving", "/").bearer(&token).timeout(Duration::from_millis(300)).send()
+    };
+    for _ in 0..20 {
+        assert!(leave().is_err(), "there was a place to wait in");
+        eventually("Envoy to notice", || (active(&proxy, "leaving") == 0).then_some(()));
+    }
+}
+
+/// Every way in which an issuer can fail, at once: each on an issuer of its own.
+#[test]
+fn the_last_good_keys_stay_while_the_issuer_is_down() {
+    let faults = [
+        ("status", Fault::Status(500), "status"),
+        ("retry-after", Fault::RetryAfter { status: 429, seconds: 1 }, "status"),
+        ("redirect", Fault::Redirect, "status"),
+        ("hang", Fault::Hang, "status"), // Envoy says 504
+        ("reset", Fault::Reset, "status"), // Envoy says 503
+        ("truncated", Fault::Truncated, "reset"),
+        ("empty-body", Fault::EmptyBody, "malformed"),
+        ("half-json", Fault::HalfJson, "malformed"),
+        ("html", Fault::Html, "malformed"),
+        ("not-utf8", Fault::NotUtf8, "malformed"),
+        ("huge", Fault::Huge(300_000), "too_large"),
+        ("enormous", Fault::Huge(20_000_000), "too_large"),
+        ("empty-set", Fault::EmptySet, "no_usable_key"),
+    ];
+    let names: Vec<&str> = faults.iter().map(|(name, ..)| *name).collect();
+    let mut setup = Setup::new();
+    for name in &names {
+        setup = setup.issuer(name);
+    }
+    let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({ "refresh": "1s", "timeout": "500ms" })) } });
+    let proxy = setup.listener(listener("outage", &names, keys, json!({}))).start();
+    let fetched = |name: &str, result: &str| {
+        proxy.metric("attache_key_fetches", &[("issuer", name), ("result", result)])
+    };
+    for name in &names {
+        eventually("first keys in every VM", || (fetched(name, "changed") == vms()).then_some(()));
+    }
+    for (name, fault, _) in &faults {
+        proxy.issuer(name).fault(fault.clone());
+    }
+    for (name, _, result) in &faults {
+        eventually(&format!("a failed fetch of {name} in every VM, as {result}"), || {
+            (fetched(name, result) >= vms()).then_some(())
+        });
+        // Tokens that no cache knows, on both workers.
+        for _ in 0..6 {
+            echo(&proxy.get("outage", "/").bearer(&scoped(proxy.issuer(name), "orders:read")).send().unwrap());
+        }
+    }
+    for (name, ..) in &faults {
+        let issuer = proxy.issuer(name);
+        issuer.rotate().unwrap();
+        issuer.withdraw_old();
+        issuer.heal();
+    }
+    for (name, ..) in &faults {
+        eventually(&format!("new keys of {name}"), || {
+            let answer = proxy.get("outage", "/").bearer(&scoped(proxy.issuer(name), "orders:read")).send().unwrap();
+            (answer.status == 200).then_some(())
+        });
+    }
+}
+
+#[test]
+fn an_unknown_kid_causes_one_refetch_in_each_worker_for_a_hundred_requests() {
+    let proxy = visit(&PROXY);
+    let issuer = proxy.issuer("rotating");
+    eventually("first keys in every VM", || (issuer.jwks_requests() == vms()).then_some(()));
+    // A set that comes after they have all arrived, so that it answers all of them.
+    issuer.fault(Fault::Delay(Duration::from_secs(1)));
+    issuer.rotate().unwrap();
+    let requests: Vec<Request> =
+        (0..100).map(|_| proxy.get("rotating", "/").bearer(&scoped(issuer, "orders:read")).timeout(PATIENCE)).collect();
+    for answer in at_once(requests) {
+        echo(&answer);
+    }
+    let refetches = issuer.jwks_requests() - vms();
+    assert!((1..=u64::from(WORKERS)).contains(&refetches), "{refetches} refetches");
+}
+
+#[test]
+fn a_flood_of_unknown_kids_does_not_become_a_flood_of_fetches() {
+    let proxy = visit(&PROXY);
+    let issuer = proxy.issuer("flooded");
+    eventually("first keys in every VM", || (issuer.jwks_requests() == vms()).then_some(()));
+    let (start, before) = (Instant::now(), issuer.jwks_requests());
+    let unknown = TokenSpec::scoped("orders:read").signer(Signer::Unknown(Algorithm::Es256));
+    for _ in 0..6 {
+        let requests = (0..50).map(|_| proxy.get("flooded", "/").bearer(&token(issuer, &unknown)).timeout(PATIENCE));
+        for answer in at_once(requests.collect()) {
+            assert_eq!(verdict(&answer), (401, "key_unknown".into()));
+        }
+    }
+    let fetches = issuer.jwks_requests() - before;
+    // One in each worker, and one more in each interval that has passed.
+    let intervals = start.elapsed().as_millis() as u64 / 500;
+    assert!(fetches <= u64::from(WORKERS) * (intervals + 1), "{fetches} fetches in {intervals} intervals");
+    // Others are served meanwhile, and afterwards.
+    echo(&proxy.get("flooded", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap());
+}
+
+#[test]
+fn a_withdrawn_keys_tokens_are_refused_after_the_refresh_even_cached_ones() {
+    let proxy = visit(&PROXY);
+    let issuer = proxy.issuer("withdrawing");
+    let old = scoped(issuer, "orders:read");
+    let get = || proxy.get("withdrawing", "/").bearer(&old).send().unwrap();
+    for _ in 0..8 {
+        echo(&get());
+    }
+    issuer.rotate().unwrap();
+    let withdrawn = issuer.withdraw_old();
+    assert_eq!(withdrawn.len(), 1);
+    // Once every VM has fetched, which it does each second, it is over.
+    let before = issuer.jwks_requests();
+    let start = Instant::now();
+    eventually("a refresh in every VM", || (issuer.jwks_requests() >= before + 2 * vms()).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    for _ in 0..8 {
+        assert_eq!(verdict(&get()), (401, "key_unknown".into()));
+    }
+    echo(&proxy.get("withdrawing", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap());
+}
+
+#[test]
+fn keys_are_not_fetched_more_often_than_configured() {
+    let proxy = visit(&PROXY);
+    let issuer = proxy.issuer("quiet");
+    eventually("first keys in every VM", || (issuer.jwks_requests() == vms()).then_some(()));
+    let kinds: BTreeSet<u16> = (0..50)
+        .map(|_| proxy.get("quiet", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap().status)
+        .collect();
+    assert_eq!(kinds, BTreeSet::from([200]));
+    let forged = token(issuer, &TokenSpec::scoped("orders:read").signer(Signer::Forger));
+    assert_eq!(verdict(&proxy.get("quiet", "/").bearer(&forged).send().unwrap()), (401, "signature_invalid".into()));
+    assert_eq!(issuer.jwks_requests(), vms(), "known kids need no fetch");
+}
+
+/// One on each worker, and one on the main thread, which sees no requests.
+fn vms() -> u64 {
+    u64::from(WORKERS) + 1
+}
+
+/// How many requests are on their way through a listener.
+fn active(proxy: &Proxy, listener: &str) -> u64 {
+    proxy.envoy().stat(&format!("http.{listener}.downstream_rq_active")).unwrap()
+}
+
+/// As long as a request of these tests may wait.
+const PATIENCE: Duration = Duration::from_secs(40);

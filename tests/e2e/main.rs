@@ -1,0 +1,68 @@
+//! The filter in a real Envoy, with two workers: requests in, what the caller, the upstream, the issuer and the operator see out.
+//!
+//! Needs `ATTACHE_ENVOY` (an Envoy) and `ATTACHE_WASM` (the module): `make test` sets both, for the newest supported Envoy and
+//! for the oldest. Tests of a module share an Envoy where its configuration allows; whenever a test ends, [`proxy`] proves that
+//! no VM trapped and that the log tells no secret.
+
+#![cfg(not(target_family = "wasm"))]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
+#![allow(clippy::disallowed_methods, reason = "a real process runs in real time")]
+#![allow(clippy::print_stderr, reason = "what a failed test has to tell")]
+
+/// HTTP/2 for gRPC, and for requests that have to meet one worker.
+mod h2;
+/// A real Envoy with the filter in it.
+mod proxy;
+/// Requests that no client library would send.
+mod raw;
+/// Tokens, and what must never be in a log.
+mod secrets;
+/// The Envoy that most modules share.
+mod world;
+
+/// The access log shows the decision.
+mod access_log;
+/// Documents that are refused, and that both encodings mean the same.
+mod config;
+/// Preflights.
+mod cors;
+/// `envoy.yaml` as it is shipped.
+mod demo_config;
+/// Configuration as Istio delivers it.
+mod ecds;
+/// What the upstream sees.
+mod forwarding;
+/// Statuses that gRPC callers understand.
+mod grpc;
+/// What attackers send.
+mod hostile;
+/// First keys, rotation, outages.
+mod keys;
+/// The Prometheus page.
+mod metrics;
+/// A certified authorization server's tokens.
+mod oidc_provider;
+/// Paths and headers that servers understand differently.
+mod paths_and_headers;
+/// Exact answers to refused callers.
+mod refusals;
+/// Configurations swapped under load.
+mod reload;
+/// Evaluated, counted, forwarded.
+mod report_only;
+/// RFC 9728.
+mod resource_metadata;
+/// Requirements on Envoy's own routes.
+mod route_metadata;
+/// Which tokens are good.
+mod tokens;

@@ -1,0 +1,546 @@
+//! A real Envoy with the filter in it, issuers beside it and an echo behind it. However it is used, at the end it proves from
+//! Envoy's own counters and log that no VM trapped, and that the log tells no token, claim value or secret.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use attachectl::bootstrap::Bootstrap;
+use attachectl::envoy::{Ended, Envoy, EnvoyOptions};
+use attachectl::http::{Request, Response};
+use attachectl::issuer::{Algorithm, Issuer, IssuerOptions};
+use attachectl::prometheus::{self, Sample};
+use attachectl::upstream::{Echo, Upstream};
+use attachectl::wait::wait_for;
+use serde_json::{Map, Value, json};
+
+use crate::secrets;
+
+/// A running Envoy. Proves that it is sound when it is dropped.
+pub(crate) struct Proxy {
+    envoy: Envoy,
+    pub(crate) upstream: Upstream,
+    issuers: BTreeMap<String, Issuer>,
+    listeners: BTreeMap<String, SocketAddr>,
+}
+
+/// An Envoy that the tests of a module share.
+pub(crate) type Shared = LazyLock<Proxy>;
+
+/// A test's stay at a shared Envoy, which proves that it is sound when the test ends.
+pub(crate) struct Visit(&'static Proxy);
+
+/// An Envoy in the making.
+pub(crate) struct Setup {
+    issuers: BTreeMap<String, Issuer>,
+    listeners: Vec<Value>,
+    files: Vec<(String, Vec<u8>)>,
+    environment: Map<String, Value>,
+    log_level: &'static str,
+}
+
+/// A listener with the filter in it. Envoy's own guards are off: the filter has to do without.
+pub(crate) struct Listener {
+    name: String,
+    plugin: Value,
+    routes: Vec<Value>,
+    manager: Value,
+}
+
+/// How the filter gets its configuration.
+pub(crate) enum Document {
+    /// A protobuf `Struct`.
+    Struct(Value),
+    /// Text in a `StringValue`.
+    Text(String),
+}
+
+/// Enters a shared Envoy.
+pub(crate) fn visit(shared: &'static Shared) -> Visit {
+    Visit(shared)
+}
+
+/// An issuer whose `iss` is `https://<name>.example`.
+pub(crate) fn issuer(name: &str, algorithms: &[Algorithm]) -> Issuer {
+    issuer_at(name, algorithms, IssuerOptions::default().listen)
+}
+
+/// The same at this address.
+pub(crate) fn issuer_at(name: &str, algorithms: &[Algorithm], listen: SocketAddr) -> Issuer {
+    Issuer::start(IssuerOptions {
+        listen,
+        identifier: Some(format!("https://{name}.example")),
+        algorithms: algorithms.to_vec(),
+        kid_prefix: name.to_owned(),
+        ..IssuerOptions::default()
+    })
+    .unwrap()
+}
+
+/// What a configuration says of that issuer; `more` joins in.
+pub(crate) fn trust(name: &str, more: Value) -> Value {
+    let mut issuer = json!({
+        "name": name,
+        "issuer": format!("https://{name}.example"),
+        "audiences": ["https://orders.example"],
+        "keys": { "jwks": jwks(name, json!({})) },
+    });
+    join(&mut issuer, more);
+    issuer
+}
+
+/// Where that issuer's keys come from.
+pub(crate) fn jwks(name: &str, more: Value) -> Value {
+    let mut jwks = json!({ "uri": format!("https://{name}.example/jwks"), "cluster": name });
+    join(&mut jwks, more);
+    jwks
+}
+
+/// A route of one exact path.
+pub(crate) fn route(name: &str, path: &str, rule: Value) -> Value {
+    let mut route = json!({ "name": name, "match": { "path": path } });
+    join(&mut route, rule);
+    route
+}
+
+/// A document with these issuers and routes, and nothing for anybody else; `more` joins in.
+pub(crate) fn inbound(issuers: &[Value], routes: &[Value], more: Value) -> Value {
+    let mut inbound = json!({ "issuers": issuers, "default": "deny" });
+    if !routes.is_empty() {
+        inbound["routes"] = routes.into();
+    }
+    join(&mut inbound, more);
+    json!({ "inbound": inbound })
+}
+
+/// Waits for a condition, at most as long as anything here may take.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    let mut ask = ask;
+    wait_for(what, PATIENCE, || Ok(ask())).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Puts members into an object; an object inside it is joined too.
+pub(crate) fn join(object: &mut Value, more: Value) {
+    match (object, more) {
+        (Value::Object(members), Value::Object(more)) => {
+            for (name, value) in more {
+                join(members.entry(name).or_default(), value);
+            }
+        }
+        (place, more) => *place = more,
+    }
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        Self {
+            issuers: BTreeMap::new(),
+            listeners: Vec::new(),
+            files: Vec::new(),
+            environment: Map::new(),
+            log_level: "wasm:debug",
+        }
+    }
+
+    /// Starts an issuer with one quick key, in a cluster of its name.
+    pub(crate) fn issuer(self, name: &str) -> Self {
+        self.with_issuer(name, issuer(name, &[Algorithm::Es256]))
+    }
+
+    /// Puts an issuer in a cluster of this name.
+    pub(crate) fn with_issuer(mut self, name: &str, issuer: Issuer) -> Self {
+        self.issuers.insert(name.to_owned(), issuer);
+        self
+    }
+
+    /// A file in Envoy's own directory, `{{dir}}`.
+    pub(crate) fn file(mut self, name: &str, contents: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.to_owned(), contents.into()));
+        self
+    }
+
+    /// A variable of the VM's environment.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener.build());
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(self) -> Proxy {
+        let upstream = Upstream::start().unwrap();
+        let (options, issuers) = self.options(upstream.addr(), &[]);
+        Proxy::new(Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}")), upstream, issuers)
+    }
+
+    /// Starts it with one more cluster, for an issuer that is not there yet.
+    pub(crate) fn start_without(self, name: &str, addr: SocketAddr) -> Proxy {
+        let upstream = Upstream::start().unwrap();
+        let (options, issuers) = self.options(upstream.addr(), &[cluster(name, addr)]);
+        Proxy::new(Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}")), upstream, issuers)
+    }
+
+    /// Starts it and expects that Envoy refuses.
+    pub(crate) fn start_refused(self) -> Ended {
+        let upstream = Upstream::start().unwrap();
+        let (options, _issuers) = self.options(upstream.addr(), &[]);
+        Envoy::expect_refused(options).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    fn options(mut self, upstream: SocketAddr, clusters: &[Value]) -> (EnvoyOptions, BTreeMap<String, Issuer>) {
+        let mut all = vec![cluster("upstream", upstream), http2(cluster("upstream-h2", upstream))];
+        all.extend(self.issuers.iter().map(|(name, issuer)| cluster(name, issuer.addr())));
+        all.extend_from_slice(clusters);
+        let mut bootstrap = json!({
+            "node": { "id": "e2e", "cluster": "e2e" },
+            "admin": { "address": any_port() },
+            // Labels come out as in the file that we ship.
+            "stats_config": shipped().value_mut()["stats_config"],
+            "static_resources": { "listeners": self.listeners, "clusters": all },
+        });
+        let code = json!({ "local": { "filename": module() } });
+        complete(&mut bootstrap, &code, &self.environment);
+        for (name, contents) in self.files.iter_mut().filter(|(name, _)| name.ends_with(".json")) {
+            let mut document: Value =
+                serde_json::from_slice(contents).unwrap_or_else(|error| panic!("{name}: {error}"));
+            complete(&mut document, &code, &self.environment);
+            *contents = document.to_string().into_bytes();
+        }
+        let options = EnvoyOptions {
+            binary: Some(binary()),
+            bootstrap: bootstrap.to_string(),
+            files: self.files,
+            concurrency: WORKERS,
+            component_log_level: Some(self.log_level.to_owned()),
+            patience: PATIENCE,
+            ..EnvoyOptions::default()
+        };
+        (options, self.issuers)
+    }
+}
+
+impl Listener {
+    /// A listener whose filter has this configuration, in front of a route for everything.
+    pub(crate) fn new(name: &str, document: Document) -> Self {
+        Self {
+            name: name.to_owned(),
+            plugin: json!({ "@type": WASM, "config": plugin(name, &document) }),
+            routes: vec![json!({ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } })],
+            manager: json!({}),
+        }
+    }
+
+    /// A listener whose filter comes from an ECDS file in Envoy's own directory.
+    pub(crate) fn ecds(name: &str, file: &str) -> Self {
+        let mut listener = Self::new(name, Document::Text(String::new()));
+        listener.plugin = json!({
+            "config_source": { "path_config_source": {
+                "path": format!("{{{{dir}}}}/{file}"),
+                "watched_directory": { "path": "{{dir}}" },
+            }, "resource_api_version": "V3" },
+            "type_urls": [WASM],
+        });
+        listener
+    }
+
+    /// Envoy's routes, in place of the one for everything.
+    pub(crate) fn routes(mut self, routes: &[Value]) -> Self {
+        self.routes = routes.to_vec();
+        self
+    }
+
+    /// More of the connection manager.
+    pub(crate) fn manager(mut self, more: Value) -> Self {
+        join(&mut self.manager, more);
+        self
+    }
+
+    fn build(self) -> Value {
+        let name = &self.name;
+        let mut filter = json!({ "name": name });
+        let member = if self.plugin.get("@type").is_some() { "typed_config" } else { "config_discovery" };
+        filter[member] = self.plugin;
+        let router = json!({ "name": "router", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } });
+        let mut manager = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "codec_type": "AUTO",
+            "normalize_path": false,
+            "merge_slashes": false,
+            "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+            "common_http_protocol_options": { "headers_with_underscores_action": "ALLOW" },
+            "access_log": [{
+                "name": "stdout",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+                    "log_format": { "json_format": {
+                        "mark": "%REQ(X-MARK)%",
+                        "status": "%RESPONSE_CODE%",
+                        "details": "%RESPONSE_CODE_DETAILS%",
+                        "decision": "%FILTER_STATE(wasm.attache.decision:PLAIN)%",
+                    } },
+                },
+            }],
+            "http_filters": [filter, router],
+            "route_config": { "name": name, "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": self.routes }] },
+        });
+        join(&mut manager, self.manager);
+        json!({
+            "name": name,
+            "address": any_port(),
+            "filter_chains": [{ "filters": [{
+                "name": "envoy.filters.network.http_connection_manager", "typed_config": manager }] }],
+        })
+    }
+}
+
+impl Proxy {
+    /// Runs a whole bootstrap on free ports, with the module under test.
+    pub(crate) fn run(mut bootstrap: Bootstrap, upstream: Upstream, issuers: BTreeMap<String, Issuer>) -> Self {
+        bootstrap.use_free_ports().unwrap();
+        bootstrap.set_wasm(&module()).unwrap();
+        bootstrap.set_cluster("upstream", "127.0.0.1", upstream.addr().port()).unwrap();
+        for (name, issuer) in &issuers {
+            bootstrap.set_cluster(name, "127.0.0.1", issuer.addr().port()).unwrap();
+        }
+        let options = EnvoyOptions {
+            binary: Some(binary()),
+            bootstrap: bootstrap.to_json(),
+            concurrency: WORKERS,
+            component_log_level: Some("wasm:debug".into()),
+            patience: PATIENCE,
+            ..EnvoyOptions::default()
+        };
+        Self::new(Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}")), upstream, issuers)
+    }
+
+    fn new(envoy: Envoy, upstream: Upstream, issuers: BTreeMap<String, Issuer>) -> Self {
+        let status = envoy.admin_get("/listeners?format=json").unwrap().json().unwrap();
+        let names = status["listener_statuses"].as_array().unwrap().iter();
+        let listeners = names
+            .map(|listener| listener["name"].as_str().unwrap().to_owned())
+            .map(|name| (name.clone(), envoy.listener(&name).unwrap()))
+            .collect();
+        Self { envoy, upstream, issuers, listeners }
+    }
+
+    pub(crate) fn envoy(&self) -> &Envoy {
+        &self.envoy
+    }
+
+    pub(crate) fn issuer(&self, name: &str) -> &Issuer {
+        &self.issuers[name]
+    }
+
+    /// Where a listener listens.
+    pub(crate) fn addr(&self, listener: &str) -> SocketAddr {
+        *self.listeners.get(listener).unwrap_or_else(|| panic!("no listener {listener}"))
+    }
+
+    pub(crate) fn url(&self, listener: &str, path: &str) -> String {
+        format!("http://{}{path}", self.addr(listener))
+    }
+
+    pub(crate) fn get(&self, listener: &str, path: &str) -> Request {
+        Request::get(self.url(listener, path))
+    }
+
+    /// The sum of a metric's samples with these labels.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        prometheus::sum(&self.samples(), name, labels) as u64
+    }
+
+    /// Waits until a metric has this value: the filter hands its counts over on its tick.
+    #[track_caller]
+    pub(crate) fn expect_metric(&self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let mut last = 0;
+        let reached = wait_for("", COUNTING, || {
+            last = self.metric(name, labels);
+            Ok((last == value).then_some(()))
+        });
+        assert!(reached.is_ok(), "{name} {labels:?}: expected {value}, got {last}");
+    }
+
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        self.envoy.samples().unwrap()
+    }
+
+    /// The access log's entry of the request with this `x-mark`.
+    #[track_caller]
+    pub(crate) fn logged(&self, mark: &str) -> Value {
+        eventually("the access log's entry", || {
+            let output = self.envoy.output();
+            let entries = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            entries.into_iter().find(|entry| entry["mark"] == mark)
+        })
+    }
+
+    /// Fails if a VM trapped, or a log tells what it must not.
+    #[track_caller]
+    pub(crate) fn assert_sound(&self) {
+        let stats = self.envoy.stats().unwrap();
+        let reloads: Vec<_> = stats.iter().filter(|(name, _)| name.starts_with("wasm.") && name.contains("vm_reload")).collect();
+        assert!(!reloads.is_empty(), "Envoy counts no reloads: {:?}", stats.keys().filter(|n| n.contains("wasm")));
+        for (name, count) in reloads {
+            assert_eq!(*count, 0, "{name}");
+        }
+        let log = self.envoy.logs();
+        for sign in ["[critical]", "Function: proxy_on", "in-VM backtrace", "RuntimeError", "Failed to reload"] {
+            let line = log.lines().find(|line| line.contains(sign));
+            assert!(line.is_none(), "the VM trapped: {}", line.unwrap_or_default());
+        }
+        secrets::assert_none_in("Envoy's log", &log);
+        secrets::assert_none_in("the access log", &self.envoy.output());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_sound();
+        }
+    }
+}
+
+impl Deref for Visit {
+    type Target = Proxy;
+
+    fn deref(&self) -> &Proxy {
+        self.0
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_sound();
+        }
+    }
+}
+
+/// What the upstream got.
+#[track_caller]
+pub(crate) fn echo(response: &Response) -> Echo {
+    assert_eq!(response.status, 200, "{}", response.text());
+    Echo::parse(&response.body).unwrap()
+}
+
+/// The status of an answer and the `reason` of its problem document.
+pub(crate) fn verdict(response: &Response) -> (u16, String) {
+    let problem = response.json().unwrap_or_default();
+    (response.status, problem["reason"].as_str().unwrap_or("forwarded").to_owned())
+}
+
+/// Sends all requests at once, each on a connection of its own.
+pub(crate) fn at_once(requests: Vec<Request>) -> Vec<Response> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = requests.into_iter().map(|request| scope.spawn(|| request.send())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+    })
+}
+
+/// The bootstrap that we ship.
+pub(crate) fn shipped() -> Bootstrap {
+    Bootstrap::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("envoy.yaml")).unwrap()
+}
+
+/// An ECDS response with this configuration for the listener's filter.
+pub(crate) fn ecds_file(name: &str, version: &str, document: &Document) -> Value {
+    json!({ "version_info": version, "resources": [{
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": name,
+        "typed_config": { "@type": WASM, "config": plugin(name, document) },
+    }] })
+}
+
+/// Completes a configuration that is replaced while Envoy runs.
+pub(crate) fn completed(mut document: Value) -> Vec<u8> {
+    complete(&mut document, &json!({ "local": { "filename": module() } }), &Map::new());
+    document.to_string().into_bytes()
+}
+
+fn plugin(name: &str, document: &Document) -> Value {
+    let configuration = match document {
+        Document::Struct(document) => json!({ "@type": STRUCT, "value": document }),
+        Document::Text(text) => json!({ "@type": STRING, "value": text }),
+    };
+    json!({
+        "name": name,
+        "root_id": "attache",
+        "failure_policy": "FAIL_RELOAD",
+        "vm_config": { "vm_id": "attache", "runtime": "envoy.wasm.runtime.v8" },
+        "configuration": configuration,
+    })
+}
+
+/// Gives every plugin its code and environment.
+fn complete(value: &mut Value, code: &Value, environment: &Map<String, Value>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(vm) = members.get_mut("vm_config") {
+                vm["code"] = code.clone();
+                if !environment.is_empty() {
+                    vm["environment_variables"] = json!({ "key_values": environment });
+                }
+            }
+            members.values_mut().for_each(|member| complete(member, code, environment));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| complete(item, code, environment)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn cluster(name: &str, addr: SocketAddr) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": {
+            "socket_address": { "address": addr.ip().to_string(), "port_value": addr.port() } } } }] }] },
+    })
+}
+
+fn http2(mut cluster: Value) -> Value {
+    cluster["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http2_protocol_options": {} },
+        },
+    });
+    cluster
+}
+
+fn any_port() -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": 0 } })
+}
+
+fn binary() -> PathBuf {
+    from_environment("ATTACHE_ENVOY", "an Envoy")
+}
+
+fn module() -> PathBuf {
+    from_environment("ATTACHE_WASM", "the built module")
+}
+
+fn from_environment(name: &str, what: &str) -> PathBuf {
+    let path = std::env::var_os(name).unwrap_or_else(|| panic!("{name} must name {what}: run `make test`, which sets it"));
+    std::fs::canonicalize(&path).unwrap_or_else(|error| panic!("{name}={}: {error}: run `make test`", path.display()))
+}
+
+/// More than one, so that no test passes only because all requests meet one VM.
+pub(crate) const WORKERS: u32 = 2;
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
+const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";
+/// A slow machine, busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+const COUNTING: Duration = Duration::from_secs(10);

@@ -1,0 +1,190 @@
+use attachectl::http::{Request, Response};
+use serde_json::{Value, json};
+
+use crate::proxy::{Document, Listener, Visit, echo, inbound, trust, verdict};
+use crate::secrets::scoped;
+use crate::world;
+
+pub(crate) fn listeners() -> Vec<Listener> {
+    let own = |name: &str, path: &str, scope: &str| json!({ "name": name, "match": { "path": path }, "require": { "issuers": ["corp"], "scopes": [scope] } });
+    let routes = [
+        own("metadata-both", "/both", "orders:read"),
+        own("metadata-none", "/none", "orders:read"),
+        json!({ "name": "metadata-public", "match": { "path": "/public" }, "public": {} }),
+        json!({ "name": "metadata-closed", "match": { "path": "/closed" }, "deny": {} }),
+    ];
+    let more = json!({
+        "refusals": { "body": "problem_json" },
+        "forward_claims": [{ "claim": "sub", "header": "x-user" }],
+    });
+    let two = inbound(&[trust("corp", json!({})), trust("other", json!({}))], &routes, more.clone());
+    let mut ignoring = two.clone();
+    ignoring["inbound"]["route_metadata"] = "ignore".into();
+    let one = inbound(&[trust("corp", json!({}))], &[], more);
+
+    let envoy = |path: &str, metadata: Value| {
+        json!({
+            "match": { "path": path },
+            "route": { "cluster": "upstream" },
+            "metadata": { "filter_metadata": { "attache": metadata, "else": { "scopes": ["unrelated"] } } },
+        })
+    };
+    let corp = |more: Value| {
+        let mut metadata = json!({ "issuers": ["corp"] });
+        metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        metadata
+    };
+    let all = json!({ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } });
+    let mut table: Vec<Value> = vec![
+        envoy("/both", json!({ "scopes": ["orders:audit"] })),
+        envoy("/public", corp(json!({ "scopes": ["orders:read"] }))),
+        envoy("/closed", corp(json!({ "scopes": ["orders:read"] }))),
+        envoy("/list", corp(json!({ "scopes": ["orders:read", "orders:audit"] }))),
+        envoy("/text", corp(json!({ "scopes": "orders:read orders:audit" }))),
+        envoy("/any", corp(json!({ "any_scope": ["orders:read", "orders:audit"] }))),
+        envoy("/others", json!({ "scopes": ["orders:read"], "issuers": "other" })),
+    ];
+    table.extend(MALFORMED.iter().map(|(path, metadata)| envoy(path, serde_json::from_str(metadata).unwrap())));
+    table.push(all.clone());
+
+    // Envoy's route depends on a header that we set: what envoy-host.md warns of.
+    let by_header = |value: &str, metadata: Value| {
+        let mut route = envoy("/trap", metadata);
+        route["match"]["headers"] = json!([{ "name": "x-user", "string_match": { "exact": value } }]);
+        route["name"] = value.into();
+        route
+    };
+    let trap = vec![
+        by_header("partner", json!({ "scopes": ["lax"] })),
+        envoy("/trap", json!({ "scopes": ["strict"] })),
+        all,
+    ];
+    vec![
+        Listener::new("metadata", Document::Struct(two)).routes(&table),
+        Listener::new("metadata-ignored", Document::Struct(ignoring)).routes(&table),
+        Listener::new("metadata-trap", Document::Struct(one)).routes(&trap),
+    ]
+}
+
+/// Metadata that cannot be read, each on a route of its own.
+const MALFORMED: [(&str, &str); 13] = [
+    ("/bad/unknown-key", r#"{ "issuers": ["corp"], "scopes": ["orders:read"], "scope": "orders:read" }"#),
+    ("/bad/misspelt", r#"{ "issuers": ["corp"], "scope": ["orders:read"] }"#),
+    ("/bad/number", r#"{ "issuers": ["corp"], "scopes": 1 }"#),
+    ("/bad/number-in-list", r#"{ "issuers": ["corp"], "scopes": ["orders:read", 1] }"#),
+    ("/bad/true", r#"{ "issuers": ["corp"], "scopes": true }"#),
+    ("/bad/empty-list", r#"{ "issuers": ["corp"], "scopes": [] }"#),
+    ("/bad/empty-text", r#"{ "issuers": ["corp"], "scopes": "" }"#),
+    ("/bad/space", r#"{ "issuers": ["corp"], "scopes": " " }"#),
+    ("/bad/object", r#"{ "issuers": ["corp"], "scopes": { "orders:read": "" } }"#),
+    ("/bad/quote", r#"{ "issuers": ["corp"], "scopes": ["orders\"read"] }"#),
+    ("/bad/no-scope", r#"{ "issuers": ["corp"] }"#),
+    ("/bad/issuer", r#"{ "issuers": ["nobody"], "scopes": ["orders:read"] }"#),
+    ("/bad/which-issuer", r#"{ "scopes": ["orders:read"] }"#),
+];
+
+#[test]
+fn metadata_adds_to_the_table() {
+    let world = world::visit();
+    let get = |scopes: &str| ask(&world, "metadata", "/both", scopes);
+    assert_eq!(get("orders:read orders:audit").status, 200);
+    for scopes in ["orders:read", "orders:audit", "other"] {
+        let answer = get(scopes);
+        assert_eq!(verdict(&answer), (403, "scope_insufficient".into()), "{scopes}");
+        // The challenge names all that is needed, wherever it is demanded.
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(challenge.contains("scope=\"orders:audit orders:read\""), "{challenge}");
+    }
+    assert_eq!(ask(&world, "metadata", "/none", "orders:read").status, 200);
+}
+
+#[test]
+fn metadata_alone_is_the_requirement_as_a_list_or_a_text() {
+    let world = world::visit();
+    for path in ["/list", "/text"] {
+        assert_eq!(ask(&world, "metadata", path, "orders:audit orders:read").status, 200, "{path}");
+        assert_eq!(ask(&world, "metadata", path, "orders:read").status, 403, "{path}");
+        assert_eq!(world.get("metadata", path).send().unwrap().status, 401, "{path}");
+    }
+    assert_eq!(ask(&world, "metadata", "/any", "orders:audit").status, 200);
+    assert_eq!(ask(&world, "metadata", "/any", "orders:write").status, 403);
+    // Without metadata the table's default decides.
+    assert_eq!(verdict(&ask(&world, "metadata", "/elsewhere", "orders:read")), (403, "route_unknown".into()));
+}
+
+#[test]
+fn metadata_names_the_issuers_it_accepts() {
+    let world = world::visit();
+    let other = scoped(world.issuer("other"), "orders:read");
+    assert_eq!(world.get("metadata", "/others").bearer(&other).send().unwrap().status, 200);
+    let corp = ask(&world, "metadata", "/others", "orders:read");
+    assert_eq!(verdict(&corp), (401, "issuer_not_accepted".into()));
+}
+
+#[test]
+fn metadata_never_opens_a_route() {
+    let world = world::visit();
+    assert_eq!(ask(&world, "metadata", "/closed", "orders:read").status, 403);
+    // On a route that the table makes public, it demands what it says.
+    assert_eq!(world.get("metadata", "/public").send().unwrap().status, 401);
+    assert_eq!(ask(&world, "metadata", "/public", "orders:read").status, 200);
+    for (path, _) in MALFORMED {
+        assert_eq!(verdict(&world.get("metadata", path).send().unwrap()), (403, "route_metadata".into()), "{path}");
+    }
+}
+
+#[test]
+fn malformed_metadata_is_denied_whatever_the_token_and_counted() {
+    let world = world::visit();
+    let labels = [("route", "default"), ("outcome", "deny"), ("reason", "route_metadata")];
+    for (path, _) in MALFORMED {
+        let answer = ask(&world, "metadata", path, "orders:read orders:audit");
+        assert_eq!(verdict(&answer), (403, "route_metadata".into()), "{path}");
+        assert_eq!(answer.header("www-authenticate"), None, "no token would help");
+    }
+    let counted = world.metric("attache_decisions", &labels);
+    crate::proxy::eventually("the counts", || {
+        (world.metric("attache_decisions", &labels).max(counted) >= MALFORMED.len() as u64).then_some(())
+    });
+}
+
+#[test]
+fn metadata_is_ignored_when_configured() {
+    let world = world::visit();
+    assert_eq!(ask(&world, "metadata-ignored", "/both", "orders:read").status, 200);
+    assert_eq!(verdict(&ask(&world, "metadata-ignored", "/list", "orders:read orders:audit")), (403, "route_unknown".into()));
+}
+
+#[test]
+fn a_claim_header_on_a_request_with_a_policy_from_the_route_is_refused() {
+    let world = world::visit();
+    for path in ["/both", "/list", "/public"] {
+        let answer = forging(&world, "metadata", path, "orders:read orders:audit", "anybody").send().unwrap();
+        assert_eq!(verdict(&answer), (400, "header_forged".into()), "{path}");
+    }
+    // Where the policy is the table's alone, no edit of ours can change it: the header is replaced.
+    let seen = echo(&forging(&world, "metadata", "/none", "orders:read", "anybody").send().unwrap());
+    assert_eq!(seen.header("x-user"), Some("orders-service"));
+}
+
+/// The measured trap: `x-user: partner` picks the lax route; the filter strips it, Envoy chooses again, and the strict route is
+/// served under the lax policy.
+#[test]
+fn a_client_cannot_choose_a_lax_route_by_a_header_that_we_replace() {
+    let world = world::visit();
+    for scopes in ["lax", "strict", "lax strict"] {
+        let answer = forging(&world, "metadata-trap", "/trap", scopes, "partner").send().unwrap();
+        assert_eq!(verdict(&answer), (400, "header_forged".into()), "{scopes}");
+    }
+    assert_eq!(ask(&world, "metadata-trap", "/trap", "lax").status, 403);
+    assert_eq!(ask(&world, "metadata-trap", "/trap", "strict").status, 200);
+}
+
+fn ask(world: &Visit, listener: &str, path: &str, scopes: &str) -> Response {
+    let token = scoped(world.issuer("corp"), scopes);
+    world.get(listener, path).bearer(&token).send().unwrap()
+}
+
+fn forging(world: &Visit, listener: &str, path: &str, scopes: &str, user: &str) -> Request {
+    world.get(listener, path).bearer(&scoped(world.issuer("corp"), scopes)).header("x-user", user)
+}
