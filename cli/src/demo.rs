@@ -174,10 +174,14 @@ impl Walk<'_> {
         let counted = if last.is_empty() { counted } else { Ok(last) };
         self.row("metrics: decisions by outcome", &expected, counted);
 
-        let keys = self.samples().map(|samples| {
-            let keys = prometheus::sum(&samples, "attache_keys", &[("issuer", "demo")]);
-            format!("{keys} key")
+        // A gauge is the last writer's: every worker has to notice the withdrawal.
+        let mut keys = String::new();
+        let noticed = wait_for("one key", WITHDRAWAL, || {
+            keys =
+                format!("{} key", prometheus::sum(&self.samples()?, "attache_keys", &[("issuer", "demo")]));
+            Ok((keys == "1 key").then_some(()))
         });
+        let keys = if keys.is_empty() { noticed.map(|()| keys) } else { Ok(keys) };
         self.row("metrics: the issuer's keys", "1 key", keys);
         let reloads = self.samples().map(|samples| {
             let of = |samples: &[Sample]| prometheus::sum(samples, "envoy_wasm_attache_vm_reload", &[]);

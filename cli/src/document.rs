@@ -89,6 +89,13 @@ fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
                 }));
             }
         }
+        "TrafficExtension" => {
+            let wasm = spec.and_then(|spec| member(spec, "wasm"));
+            found.extend(wasm.and_then(|wasm| member(wasm, "pluginConfig")).map(|config| Document {
+                place: joined(place, "spec.wasm.pluginConfig"),
+                content: Content::Value(config.clone()),
+            }));
+        }
         _ => filters(value, place, found),
     }
 }

@@ -1,6 +1,7 @@
 //! All that the demo needs, running: the issuer, the upstream, and Envoy with the repository's `envoy.yaml`. Its ports
 //! are used as they are written; one that is taken is replaced by a free one, and nothing else in the file changes.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
@@ -49,20 +50,34 @@ impl Stage {
     pub fn start(options: StageOptions) -> Result<Self> {
         let mut bootstrap = Bootstrap::read(&options.config)?;
         let mut notes = Vec::new();
-        let listen = cluster_address(&bootstrap, ISSUER_CLUSTER, &mut notes)?;
-        let issuer = Issuer::start(IssuerOptions {
-            listen,
-            identifier: Some(DEMO_IDENTIFIER.into()),
-            algorithms: vec![Algorithm::Rs256],
-            ..IssuerOptions::default()
-        })?;
-        let upstream = Upstream::listen(cluster_address(&bootstrap, UPSTREAM_CLUSTER, &mut notes)?)?;
+        let issuer =
+            start_at(cluster_address(&bootstrap, ISSUER_CLUSTER)?, "the issuer", &mut notes, |listen| {
+                Issuer::start(IssuerOptions {
+                    listen,
+                    identifier: Some(DEMO_IDENTIFIER.into()),
+                    algorithms: vec![Algorithm::Rs256],
+                    ..IssuerOptions::default()
+                })
+            })?;
+        // Envoys share a listener's port (SO_REUSEPORT), and so would those of two demos that start at the same time. Who has
+        // the issuer's port has the others too; who has not uses none of them.
+        let is_first = notes.is_empty();
+        if !is_first {
+            notes.push("so do all other parts".into());
+        }
+        let at = |addr: SocketAddr| if is_first { addr } else { SocketAddr::new(addr.ip(), 0) };
+        let upstream = start_at(
+            at(cluster_address(&bootstrap, UPSTREAM_CLUSTER)?),
+            "the upstream",
+            &mut notes,
+            Upstream::listen,
+        )?;
         for (name, addr) in [(ISSUER_CLUSTER, issuer.addr()), (UPSTREAM_CLUSTER, upstream.addr())] {
             bootstrap.set_cluster(name, &addr.ip().to_string(), addr.port())?;
         }
-        let admin = free_or_any(bootstrap.admin()?, "Envoy's admin", &mut notes);
+        let admin = free_or_any(at(bootstrap.admin()?), "Envoy's admin", &mut notes);
         bootstrap.set_admin(admin)?;
-        let listener = free_or_any(bootstrap.listener(LISTENER)?, "the proxy", &mut notes);
+        let listener = free_or_any(at(bootstrap.listener(LISTENER)?), "the proxy", &mut notes);
         bootstrap.set_listener(LISTENER, listener)?;
         if let Some(wasm) = &options.wasm {
             let wasm = std::fs::canonicalize(wasm)
@@ -98,12 +113,29 @@ impl Stage {
     }
 }
 
-fn cluster_address(bootstrap: &Bootstrap, name: &str, notes: &mut Vec<String>) -> Result<SocketAddr> {
+fn cluster_address(bootstrap: &Bootstrap, name: &str) -> Result<SocketAddr> {
     let (host, port) = bootstrap.cluster(name)?;
     let ip = host
         .parse()
         .with_context(|| format!("cluster `{name}` is at `{host}`: write an IP address of this machine"))?;
-    Ok(free_or_any(SocketAddr::new(ip, port), &format!("cluster `{name}`"), notes))
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// Starts a part at this address, or at a free port if something else is there.
+fn start_at<T>(
+    addr: SocketAddr,
+    what: &str,
+    notes: &mut Vec<String>,
+    start: impl Fn(SocketAddr) -> Result<T>,
+) -> Result<T> {
+    start(addr).or_else(|error| {
+        let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        if kind != Some(io::ErrorKind::AddrInUse) {
+            return Err(error);
+        }
+        notes.push(taken(addr, what));
+        start(SocketAddr::new(addr.ip(), 0))
+    })
 }
 
 /// Returns the address if nothing listens there, else the same with port 0.
@@ -111,8 +143,12 @@ fn free_or_any(addr: SocketAddr, what: &str, notes: &mut Vec<String>) -> SocketA
     if TcpListener::bind(addr).is_ok() {
         return addr;
     }
-    notes.push(format!("port {} is taken: {what} gets a free one", addr.port()));
+    notes.push(taken(addr, what));
     SocketAddr::new(addr.ip(), 0)
+}
+
+fn taken(addr: SocketAddr, what: &str) -> String {
+    format!("port {} is taken: {what} gets a free one", addr.port())
 }
 
 const LISTENER: &str = "proxy";

@@ -132,3 +132,34 @@ pub enum HttpReply {
     /// The host did not take the call: unknown cluster or no healthy host.
     NotSent,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::encode_pairs;
+
+    #[test]
+    fn fields_keep_their_order_and_their_repetitions() {
+        let pairs = [("a", "1"), ("b", ""), ("a", "2"), ("", "x")];
+        let decoded = Headers::from_pairs(encode_pairs(pairs.into_iter())).unwrap();
+        let pushed: Headers = pairs.into_iter().collect();
+        let texts = |headers: &Headers| -> Vec<(Vec<u8>, Vec<u8>)> {
+            headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
+        };
+        assert_eq!(texts(&decoded), texts(&pushed));
+        assert_eq!(decoded.values("a").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(decoded.first("a"), Some(&b"1"[..]));
+        assert_eq!(decoded.first("b"), Some(&b""[..]));
+        assert_eq!((decoded.first("A"), decoded.first("c")), (None, None));
+    }
+
+    #[test]
+    fn the_size_counts_bytes_and_fields() {
+        let mut headers = Headers::default();
+        assert_eq!(headers.size(), 0);
+        headers.push("name", "value");
+        assert_eq!(headers.size(), 9 + size_of::<Pair>());
+        headers.push("", "");
+        assert_eq!(headers.size(), 9 + 2 * size_of::<Pair>());
+    }
+}

@@ -14,7 +14,7 @@ pub enum PairsError {
     /// Bytes are left over after the last pair.
     #[error("bytes follow the last pair")]
     Trailing,
-    /// More pairs than [`MAX_PAIRS`].
+    /// More pairs than any request has.
     #[error("more than {MAX_PAIRS} pairs")]
     TooMany,
 }

@@ -34,3 +34,34 @@ impl fmt::Display for ClaimPath {
         f.write_str(&self.0.join("."))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_names_and_not_too_many() {
+        assert_eq!(ClaimPath::new::<&str>(&[]), None);
+        assert_eq!(ClaimPath::new(&["a", ""]), None);
+        assert!(ClaimPath::new(&["a"; ClaimPath::MAX_NAMES]).is_some());
+        assert_eq!(ClaimPath::new(&["a"; ClaimPath::MAX_NAMES + 1]), None);
+    }
+
+    #[test]
+    fn a_path_leads_through_objects_only() {
+        let claims = Object::parse(br#"{"a":{"b":{"c":1}},"a.b":2,"l":[{"c":3}],"n":null}"#).unwrap();
+        let find = |names: &[&str]| ClaimPath::new(names).unwrap().find(&claims).cloned();
+        assert_eq!(find(&["a", "b", "c"]), Some(Json::Number(1.into())));
+        assert_eq!(find(&["a.b"]), Some(Json::Number(2.into())));
+        assert_eq!(find(&["n"]), Some(Json::Null));
+        for nowhere in [&["a", "c"][..], &["a", "b", "c", "d"], &["l", "c"], &["l", "0"], &["n", "x"], &["x"]]
+        {
+            assert_eq!(find(nowhere), None, "{nowhere:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_shown_with_dots() {
+        assert_eq!(ClaimPath::new(&["realm_access", "roles"]).unwrap().to_string(), "realm_access.roles");
+    }
+}

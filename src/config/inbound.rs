@@ -44,7 +44,9 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         issuers.as_ref().map(|issuers| issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect());
     let table = routes::read(&fields, names.as_deref());
     let resource = fields.or("resource", None, |node| {
-        resource(&node, issuers.as_deref().unwrap_or_default(), table.as_ref()).map(Some)
+        let sources = token.as_ref().map(|(sources, _)| sources.as_slice());
+        let issuers = issuers.as_deref().unwrap_or_default();
+        resource(&node, issuers, sources.unwrap_or_default(), table.as_ref()).map(Some)
     });
 
     let (sources, after_verification) = token?;
@@ -143,7 +145,12 @@ fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
     Some(ForwardedClaim { claim: claim?, header: header? })
 }
 
-fn resource(node: &Node<'_>, issuers: &[Issuer], table: Option<&RouteTable>) -> Option<Resource> {
+fn resource(
+    node: &Node<'_>,
+    issuers: &[Issuer],
+    sources: &[TokenSource],
+    table: Option<&RouteTable>,
+) -> Option<Resource> {
     let fields = node.fields(&["identifier", "documentation"])?;
     let identifier = fields.required("identifier").and_then(|node| {
         let url = words::http_url(&node)?;
@@ -167,8 +174,16 @@ fn resource(node: &Node<'_>, issuers: &[Issuer], table: Option<&RouteTable>) -> 
     scopes.sort_unstable();
     scopes.dedup();
     let servers: Vec<Rc<str>> = issuers.iter().map(|issuer| Rc::clone(&issuer.rules.issuer)).collect();
+    // RFC 9728 §2 has no word for cookies, nor for headers of other names.
+    let by_header =
+        sources.iter().any(|source| token_header(source).is_some_and(|name| **name == *"authorization"));
+    let by_query = sources.iter().any(|source| matches!(source, TokenSource::Query { .. }));
+    let methods: Vec<&str> = [("header", by_header), ("query", by_query)]
+        .into_iter()
+        .filter_map(|(method, is_used)| is_used.then_some(method))
+        .collect();
     let (text, url) = identifier?;
-    Some(Resource::new(text, &url, &servers, &scopes, documentation?))
+    Some(Resource::new(text, &url, &servers, &scopes, &methods, documentation?))
 }
 
 fn refusals(node: &Node<'_>) -> Option<Refusals> {

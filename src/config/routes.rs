@@ -27,7 +27,8 @@ pub(super) fn read(inbound: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<
         Ok(table) => Some(table),
         Err(duplicates) => {
             let place = |id: u32| usize::try_from(id).unwrap_or(usize::MAX);
-            for duplicate in duplicates {
+            // A route that is its own duplicate names a method or an authority twice, which is reported where that stands.
+            for duplicate in duplicates.into_iter().filter(|duplicate| duplicate.first != duplicate.second) {
                 if let Some(node) = nodes.get(place(duplicate.second.0)) {
                     let first = duplicate.first.0;
                     node.below(".match").problem::<()>(format_args!(

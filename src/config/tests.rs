@@ -1,1 +1,1081 @@
-//! See docs/configuration.md.
+//! Every problem that a document can have, with its words and its path.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_in_result,
+    clippy::string_slice,
+    clippy::as_conversions
+)]
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use prost_types::value::Kind;
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+/// `GOOD` holds 64 bytes, `SHORT` 16, `MIDDLE` 32; `TEXT` is no base64url.
+struct Variables;
+
+impl Environment for Variables {
+    fn variable(&self, name: &str) -> Option<String> {
+        let value = match name {
+            "GOOD" => "A".repeat(86),
+            "MIDDLE" => "A".repeat(43),
+            "SHORT" => "A".repeat(22),
+            "TEXT" => "hunter2 is the secret!".to_owned(),
+            _ => return None,
+        };
+        Some(value)
+    }
+}
+
+fn base() -> Json {
+    json!({ "inbound": {
+        "issuers": [{
+            "name": "corp", "issuer": "https://idp.example", "audiences": ["https://api.example"],
+            "keys": { "jwks": { "uri": "https://idp.example/jwks", "cluster": "idp" } },
+        }],
+        "routes": [{ "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders:read"] } }],
+        "default": "deny",
+    }})
+}
+
+/// The base with something at `pointer` (below `/inbound`), which is made where it is not there.
+fn with(pointer: &str, value: Json) -> Json {
+    let mut document = base();
+    set(&mut document["inbound"], pointer, value);
+    document
+}
+
+fn set(target: &mut Json, pointer: &str, value: Json) {
+    let mut node = target;
+    for step in pointer.split('/').filter(|step| !step.is_empty()) {
+        node = match step.parse::<usize>() {
+            Ok(index) => {
+                let list = node.as_array_mut().unwrap();
+                if index == list.len() {
+                    list.push(Json::Null);
+                }
+                &mut list[index]
+            }
+            Err(_) => &mut node[step],
+        };
+    }
+    *node = value;
+}
+
+fn without(pointer: &str, name: &str) -> Json {
+    let mut document = base();
+    document.pointer_mut(&format!("/inbound{pointer}")).unwrap().as_object_mut().unwrap().remove(name);
+    document
+}
+
+fn compiled(document: &Json) -> Result<Config, ConfigErrors> {
+    parse(document.to_string().as_bytes(), &Variables)
+}
+
+fn problems(document: &Json) -> Vec<String> {
+    match compiled(document) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Something at a place is this problem, at that place, and nothing else is.
+#[track_caller]
+fn refuses(pointer: &str, value: Json, problem: &str) {
+    assert_eq!(problems(&with(pointer, value.clone())), [problem], "{pointer}: {value:.200}");
+}
+
+#[track_caller]
+fn accepts(pointer: &str, value: Json) {
+    let document = with(pointer, value);
+    assert_eq!(problems(&document), Vec::<String>::new());
+}
+
+fn many(n: usize, item: impl Fn(usize) -> Json) -> Json {
+    Json::Array((0..n).map(item).collect())
+}
+
+#[test]
+fn the_smallest_document_compiles() {
+    assert_eq!(problems(&base()), Vec::<String>::new());
+    assert_eq!(problems(&without("", "routes")), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_no_document_says_so() {
+    let error = |bytes: &[u8]| parse(bytes, &Variables).unwrap_err().to_string();
+    for empty in [&b""[..], b" \n\t "] {
+        assert_eq!(error(empty), "the document is empty: give the plugin a `configuration`");
+    }
+    assert_eq!(
+        error(b"{"),
+        "neither JSON nor a protobuf Struct: EOF while parsing an object at line 1 column 1"
+    );
+    assert_eq!(error(b"nonsense"), "neither JSON nor a protobuf Struct: expected ident at line 1 column 2");
+    assert_eq!(error(b"\xff\xff"), "neither JSON nor a protobuf Struct: expected value at line 1 column 1");
+    assert_eq!(error(b"[]"), "expected an object, got a list");
+    assert_eq!(error(b"7"), "expected an object, got a number");
+    assert_eq!(error(b"null"), "expected an object, got null");
+    assert_eq!(error(b"true"), "expected an object, got true or false");
+    assert_eq!(error(b"\"x\""), "expected an object, got a text");
+    assert_eq!(error(b"{}"), "the field `inbound` is missing");
+    assert_eq!(error(br#"{"inbound":null}"#), "inbound: expected an object, got null");
+}
+
+#[test]
+fn what_follows_the_document_is_refused() {
+    for garbage in ["x", "{}", ",", "\0"] {
+        let text = format!("{}{garbage}", base());
+        let column = base().to_string().len() + 1;
+        assert_eq!(
+            parse(text.as_bytes(), &Variables).unwrap_err().to_string(),
+            format!("neither JSON nor a protobuf Struct: trailing characters at line 1 column {column}")
+        );
+    }
+    assert!(parse(format!("\n {} \n", base()).as_bytes(), &Variables).is_ok());
+}
+
+#[test]
+fn a_document_is_bounded_at_its_limit() {
+    let text = base().to_string();
+    let padded = |size: usize| format!("{text}{}", " ".repeat(size - text.len()));
+    assert!(parse(padded(MAX_CONFIG_BYTES).as_bytes(), &Variables).is_ok());
+    assert_eq!(
+        parse(padded(MAX_CONFIG_BYTES + 1).as_bytes(), &Variables).unwrap_err().to_string(),
+        "the document is larger than 8388608 bytes"
+    );
+    assert!(parse("[".repeat(100_000).as_bytes(), &Variables).is_err());
+}
+
+#[test]
+fn unknown_fields_are_refused_everywhere() {
+    let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, route_metadata, waiting, token_cache, routes, default";
+    let mut document = base();
+    document["outbond"] = json!({});
+    assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound"]);
+    for (place, known) in [
+        ("", inbound),
+        (
+            "/issuers/0",
+            "name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
+        ),
+        ("/issuers/0/keys", "jwks, inline, shared_secret"),
+        ("/issuers/0/keys/jwks", "uri, cluster, timeout, refresh, unknown_key_interval"),
+        ("/routes/0", "name, match, require, public, deny, mode, allow_in_path"),
+        ("/routes/0/match", "path, prefix, methods, authorities"),
+        ("/routes/0/require", "issuers, scopes, any_scope, authenticated"),
+    ] {
+        let path = format!("inbound{}", place.replace("/0", "[0]").replace('/', "."));
+        refuses(
+            &format!("{place}/scoops"),
+            json!(1),
+            &format!("{path}: unknown field `scoops`, expected one of {known}"),
+        );
+    }
+    for (place, whole, known) in [
+        ("/token", json!({ "x": 1 }), "sources, after_verification"),
+        ("/resource", json!({ "identifier": "https://a.example", "x": 1 }), "identifier, documentation"),
+        ("/refusals", json!({ "x": 1 }), "realm, body, detail"),
+        ("/waiting", json!({ "x": 1 }), "requests, deadline"),
+        ("/token_cache", json!({ "x": 1 }), "entries, bytes"),
+    ] {
+        let path = place.replace('/', "inbound.");
+        refuses(place, whole, &format!("{path}: unknown field `x`, expected one of {known}"));
+    }
+    refuses(
+        "/default",
+        json!({ "public": {}, "mode": "enforce" }),
+        "inbound.default: unknown field `mode`, expected one of require, public",
+    );
+    // A name that the document makes up is shown short and without control characters.
+    let long = format!("a\n{}", "b".repeat(100));
+    refuses(
+        &format!("/waiting/{long}"),
+        json!(1),
+        &format!("inbound.waiting: unknown field `a?{}`, expected one of requests, deadline", "b".repeat(62)),
+    );
+}
+
+#[test]
+fn required_fields_must_be_there() {
+    for (place, field) in [
+        ("", "issuers"),
+        ("", "default"),
+        ("/issuers/0", "name"),
+        ("/issuers/0", "issuer"),
+        ("/issuers/0", "audiences"),
+        ("/issuers/0", "keys"),
+        ("/issuers/0/keys/jwks", "uri"),
+        ("/issuers/0/keys/jwks", "cluster"),
+        ("/routes/0", "name"),
+        ("/routes/0", "match"),
+    ] {
+        let path = format!("inbound{}", place.replace("/0", "[0]").replace('/', "."));
+        assert_eq!(problems(&without(place, field)), [format!("{path}: the field `{field}` is missing")]);
+    }
+    refuses("/resource", json!({}), "inbound.resource: the field `identifier` is missing");
+    refuses(
+        "/forward_claims",
+        json!([{ "claim": "sub" }]),
+        "inbound.forward_claims[0]: the field `header` is missing",
+    );
+    refuses(
+        "/forward_claims",
+        json!([{ "header": "x-a" }]),
+        "inbound.forward_claims[0]: the field `claim` is missing",
+    );
+    refuses(
+        "/token/sources",
+        json!([{ "query": {} }]),
+        "inbound.token.sources[0].query: the field `name` is missing",
+    );
+}
+
+#[test]
+fn a_repeated_field_is_refused_at_any_depth() {
+    let text = base().to_string();
+    for (once, twice, problem) in [
+        (
+            r#""default":"deny""#,
+            r#""default":"deny","default":{"public":{}}"#,
+            "inbound: the field `default` is there twice",
+        ),
+        (
+            r#""path":"/orders""#,
+            r#""path":"/a","path":"/b""#,
+            "inbound.routes[0].match: the field `path` is there twice",
+        ),
+        (
+            r#""cluster":"idp""#,
+            r#""cluster":"a","cluster":"b""#,
+            "inbound.issuers[0].keys.jwks: the field `cluster` is there twice",
+        ),
+        (r#"{"inbound":"#, r#"{"inbound":{},"inbound":"#, "the field `inbound` is there twice"),
+    ] {
+        assert!(text.contains(once), "{once}");
+        let errors = parse(text.replacen(once, twice, 1).as_bytes(), &Variables).unwrap_err();
+        assert!(errors.0.iter().any(|found| found.to_string() == problem), "{problem}: {errors}");
+    }
+}
+
+#[test]
+fn numbers_are_whole_and_in_range() {
+    let version = "inbound.version: expected a whole number from 1 to 9007199254740991";
+    for number in
+        [json!(0), json!(-1), json!(1.5), json!(9_007_199_254_740_992_u64), json!(u64::MAX), json!(1e300)]
+    {
+        refuses("/version", number, version);
+    }
+    for number in [json!(1), json!(7.0), json!(9_007_199_254_740_991_u64)] {
+        accepts("/version", number);
+    }
+    refuses("/version", json!("7"), "inbound.version: expected a number, got a text");
+    refuses("/version", json!(null), "inbound.version: expected a number, got null");
+    for (pointer, min, max) in [
+        ("/waiting/requests", 1_u64, 10_000_u64),
+        ("/token_cache/entries", 1, 1_000_000),
+        ("/token_cache/bytes", 65_536, 134_217_728),
+    ] {
+        let path = pointer.replacen('/', "inbound.", 1).replace('/', ".");
+        let problem = format!("{path}: expected a whole number from {min} to {max}");
+        accepts(pointer, json!(min));
+        accepts(pointer, json!(max));
+        refuses(pointer, json!(min - 1), &problem);
+        refuses(pointer, json!(max + 1), &problem);
+        refuses(pointer, json!(min as f64 + 0.5), &problem);
+    }
+}
+
+#[test]
+fn durations_have_a_unit_and_a_range() {
+    for (pointer, min, max, range) in [
+        ("/issuers/0/max_lifetime", "1s", "8784h", "1s to 31622400s"),
+        ("/issuers/0/clock_skew", "0s", "5m", "0ns to 300s"),
+        ("/issuers/0/keys/jwks/timeout", "10ms", "60s", "10ms to 60s"),
+        ("/issuers/0/keys/jwks/refresh", "1s", "24h", "1s to 86400s"),
+        ("/issuers/0/keys/jwks/unknown_key_interval", "100ms", "1h", "100ms to 3600s"),
+        ("/waiting/deadline", "10ms", "60s", "10ms to 60s"),
+    ] {
+        let path = format!("inbound{}", pointer.replace("/0", "[0]").replace('/', "."));
+        accepts(pointer, json!(min));
+        accepts(pointer, json!(max));
+        let problem = format!("{path}: expected a duration from {range}");
+        let step = |text: &str, by: i64| {
+            let digits = text.trim_end_matches(char::is_alphabetic);
+            format!("{}{}", digits.parse::<i64>().unwrap() + by, &text[digits.len()..])
+        };
+        refuses(pointer, json!(step(max, 1)), &problem);
+        if min != "0s" {
+            refuses(pointer, json!(step(min, -1)), &problem);
+        }
+        let unit =
+            format!("{path}: expected a duration with a unit, like \"250ms\", \"5s\", \"10m\" or \"24h\"");
+        let odd = [
+            json!(5),
+            json!("5"),
+            json!("s"),
+            json!(""),
+            json!("5 s"),
+            json!("5sec"),
+            json!("-5s"),
+            json!("1.5s"),
+            json!("+5s"),
+            json!("5S"),
+            json!("5d"),
+            json!(null),
+            json!(["5s"]),
+            json!("99999999999999999999s"),
+            json!("9999999999999999999h"),
+        ];
+        for odd in odd {
+            refuses(pointer, odd, &unit);
+        }
+    }
+}
+
+#[test]
+fn lists_are_neither_empty_nor_too_long() {
+    let empty = "the list is empty; leave it out if that is meant";
+    for (pointer, max, item) in [
+        ("/issuers/0/audiences", 64, (|n| json!(format!("a{n}"))) as fn(usize) -> Json),
+        ("/issuers/0/scopes_from", 8, |n| json!(format!("c{n}"))),
+        ("/forward_claims", 16, |n| json!({ "claim": "sub", "header": format!("x-{n}") })),
+        ("/token/sources", 8, |n| json!({ "query": { "name": format!("q{n}") } })),
+        ("/routes/0/match/methods", 32, |n| json!("A".repeat(n + 1))),
+        ("/routes/0/match/authorities", 64, |n| json!(format!("a{n}.example"))),
+        ("/routes/0/require/scopes", 64, |n| json!(format!("s{n}"))),
+        ("/routes/0/require/any_scope", 64, |n| json!(format!("s{n}"))),
+    ] {
+        let path = format!("inbound{}", pointer.replace("/0", "[0]").replace('/', "."));
+        refuses(pointer, json!([]), &format!("{path}: {empty}"));
+        accepts(pointer, many(max, item));
+        refuses(pointer, many(max + 1, item), &format!("{path}: more than {max} entries"));
+        refuses(pointer, json!({}), &format!("{path}: expected a list, got an object"));
+    }
+    refuses("/issuers", json!([]), &format!("inbound.issuers: {empty}"));
+    refuses("/routes", json!([]), &format!("inbound.routes: {empty}"));
+    refuses("/issuers/0/algorithms", json!([]), &format!("inbound.issuers[0].algorithms: {empty}"));
+    refuses("/routes/0/allow_in_path", json!([]), &format!("inbound.routes[0].allow_in_path: {empty}"));
+    refuses("/routes/0/require/issuers", json!([]), &format!("inbound.routes[0].require.issuers: {empty}"));
+}
+
+#[test]
+fn issuers_and_routes_are_bounded_at_their_limits() {
+    let issuers = |n: usize| {
+        let issuer = |n: usize| {
+            json!({ "name": format!("i{n}"), "issuer": format!("https://{n}.example"), "audiences": "any",
+                    "keys": { "jwks": { "uri": "https://h.example/", "cluster": "c" } } })
+        };
+        with("/issuers", many(n, issuer))
+    };
+    let named = |n: usize| many(n, |n| json!(format!("i{n}")));
+    let mut document = issuers(MAX_ISSUERS);
+    document["inbound"]["routes"][0]["require"]["issuers"] = named(MAX_ISSUERS);
+    assert_eq!(problems(&document), Vec::<String>::new());
+    let mut document = issuers(MAX_ISSUERS + 1);
+    document["inbound"]["routes"][0]["require"]["issuers"] = named(MAX_ISSUERS + 1);
+    assert_eq!(
+        problems(&document),
+        ["inbound.issuers: more than 64 entries", "inbound.routes[0].require.issuers: more than 64 entries"]
+    );
+    let route =
+        |n: usize| json!({ "name": format!("r{n}"), "match": { "path": format!("/{n}") }, "public": {} });
+    accepts("/routes", many(20_000, route));
+    refuses("/routes", many(20_001, route), "inbound.routes: more than 20000 entries");
+}
+
+#[test]
+fn names_label_metrics() {
+    for pointer in ["/issuers/0/name", "/routes/0/name"] {
+        let path = format!("inbound{}", pointer.replace("/0", "[0]").replace('/', "."));
+        accepts(pointer, json!("a".repeat(64)));
+        accepts(pointer, json!("a-z_0-9"));
+        let odd = format!("{path}: expected a name of a-z, 0-9, _ and -, at most 64 characters");
+        for name in ["Corp", "a b", "a.b", "ä", "a;b", "a=b", &"a".repeat(65)] {
+            refuses(pointer, json!(name), &odd);
+        }
+        refuses(pointer, json!(""), &format!("{path}: the text is empty"));
+        refuses(pointer, json!(7), &format!("{path}: expected a text, got a number"));
+        refuses(pointer, json!("a".repeat(4097)), &format!("{path}: longer than 4096 bytes"));
+        for name in ["default", "none", "other"] {
+            refuses(
+                pointer,
+                json!(name),
+                &format!("{path}: the name `{name}` has a meaning of its own in metrics; choose another"),
+            );
+        }
+    }
+}
+
+#[test]
+fn issuers_are_described_without_contradiction() {
+    let issuer = "inbound.issuers[0]";
+    refuses(
+        "/issuers/0/issuer",
+        json!("a b"),
+        &format!("{issuer}.issuer: expected an issuer of visible ASCII characters"),
+    );
+    refuses(
+        "/issuers/0/audiences",
+        json!("all"),
+        &format!("{issuer}.audiences: expected a list of audiences, or the word any"),
+    );
+    refuses("/issuers/0/audiences", json!(["a", ""]), &format!("{issuer}.audiences[1]: the text is empty"));
+    refuses("/issuers/0/type", json!("jwt"), &format!("{issuer}.type: expected one of any, at+jwt"));
+    refuses(
+        "/issuers/0/expiry",
+        json!("no"),
+        &format!("{issuer}.expiry: expected one of required, optional"),
+    );
+    refuses(
+        "/issuers/0/scopes_from",
+        json!([["a", ""]]),
+        &format!("{issuer}.scopes_from[0][1]: the text is empty"),
+    );
+    refuses(
+        "/issuers/0/scopes_from",
+        json!([[]]),
+        &format!("{issuer}.scopes_from[0]: the list is empty; leave it out if that is meant"),
+    );
+    accepts("/issuers/0/scopes_from", json!([["a", "b", "c", "d", "e", "f", "g", "h"]]));
+    refuses(
+        "/issuers/0/scopes_from",
+        json!([["a", "b", "c", "d", "e", "f", "g", "h", "i"]]),
+        &format!("{issuer}.scopes_from[0]: more than 8 entries"),
+    );
+    refuses(
+        "/issuers/0/algorithms",
+        json!(["RS256", "none"]),
+        &format!(
+            "{issuer}.algorithms[1]: expected one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
+        ),
+    );
+    refuses(
+        "/issuers/0/algorithms",
+        json!(["HS256", "RS256"]),
+        &format!(
+            "{issuer}.algorithms: HS* cannot stand beside other algorithms: its key is a secret, theirs is public"
+        ),
+    );
+    refuses(
+        "/issuers/0/algorithms",
+        json!(["HS256"]),
+        &format!(
+            "{issuer}.keys.jwks: HS* keys are secrets, and a fetched document is none: use shared_secret"
+        ),
+    );
+    let one_of = format!("{issuer}.keys: expected exactly one of jwks, inline, shared_secret");
+    refuses("/issuers/0/keys", json!({}), &one_of);
+    refuses("/issuers/0/keys/inline", json!({ "keys": [] }), &one_of);
+}
+
+#[test]
+fn urls_are_plain() {
+    let path = "inbound.issuers[0].keys.jwks.uri";
+    let plain = format!("{path}: expected an http or https URL without user, password and fragment");
+    for url in [
+        "ftp://h.example/",
+        "https://u@h.example/",
+        "https://u:p@h.example/",
+        "https://h.example/#f",
+        "data:x",
+    ] {
+        refuses("/issuers/0/keys/jwks/uri", json!(url), &plain);
+    }
+    for url in ["h.example/jwks", "https://", "/jwks"] {
+        refuses(
+            "/issuers/0/keys/jwks/uri",
+            json!(url),
+            &format!("{path}: expected a URL like https://host/path"),
+        );
+    }
+    for url in ["https://h.example/\"", "https://h.example/a b", "https://h.exämple/", "https://h.example/\\"]
+    {
+        refuses(
+            "/issuers/0/keys/jwks/uri",
+            json!(url),
+            &format!("{path}: expected a URL of visible ASCII characters without quotes"),
+        );
+    }
+    refuses(
+        "/resource/identifier",
+        json!("https://h.example/?q"),
+        "inbound.resource.identifier: a resource identifier here has no query",
+    );
+    refuses(
+        "/resource/identifier",
+        json!("h"),
+        "inbound.resource.identifier: expected a URL like https://host/path",
+    );
+}
+
+fn inline(keys: Json) -> Json {
+    let mut document = base();
+    document["inbound"]["issuers"][0]["keys"] = json!({ "inline": keys });
+    document
+}
+
+#[test]
+fn inline_keys_are_all_usable_or_refused() {
+    let good = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    assert_eq!(problems(&inline(json!({ "keys": [good] }))), Vec::<String>::new());
+    let path = "inbound.issuers[0].keys.inline";
+    let one = |keys: Json, problem: &str| assert_eq!(problems(&inline(keys)), [format!("{path}{problem}")]);
+    one(json!({}), ": `keys` is missing");
+    one(json!({ "keys": {} }), ": `keys` is not an array");
+    one(json!([]), ": the key set: not an object");
+    one(json!({ "keys": [] }), ": no key here verifies any of `algorithms`");
+    one(json!({ "keys": [good, { "kty": "XXX" }] }), ".keys[1]: `kty` is not RSA, EC, OKP or oct");
+    one(json!({ "keys": [good, 7] }), ".keys[1]: not an object");
+    let mut private = good.clone();
+    private["d"] = json!("aHVudGVyMi1odW50ZXIyLWh1bnRlcjItaHVudGVyMi0");
+    one(json!({ "keys": [private] }), ": a private key does not belong here: keep only its public members");
+    let mut document = inline(json!({ "keys": [good] }));
+    document["inbound"]["issuers"][0]["algorithms"] = json!(["ES256"]);
+    assert_eq!(problems(&document), [format!("{path}: no key here verifies any of `algorithms`")]);
+}
+
+fn shared(variable: &str, algorithms: Json) -> Vec<String> {
+    let mut document = base();
+    document["inbound"]["issuers"][0]["keys"] = json!({ "shared_secret": { "env": variable } });
+    if algorithms != json!(null) {
+        document["inbound"]["issuers"][0]["algorithms"] = algorithms;
+    }
+    problems(&document)
+}
+
+#[test]
+fn a_shared_secret_is_as_long_as_its_hash_and_never_shown() {
+    let path = "inbound.issuers[0].keys.shared_secret";
+    assert_eq!(shared("GOOD", json!(["HS256", "HS384", "HS512"])), Vec::<String>::new());
+    assert_eq!(shared("MIDDLE", json!(["HS256"])), Vec::<String>::new());
+    assert_eq!(
+        shared("MIDDLE", json!(["HS256", "HS384"])),
+        [format!("{path}: the secret is shorter than the hash of HS384 (RFC 7518, 3.2)")]
+    );
+    assert_eq!(
+        shared("SHORT", json!(["HS256"])),
+        [format!("{path}: a secret of 16 bytes, at least 32 are needed")]
+    );
+    assert_eq!(
+        shared("UNSET", json!(["HS256"])),
+        [format!(
+            "{path}.env: this environment variable is not set: pass it to the VM (environment_variables)"
+        )]
+    );
+    assert_eq!(
+        shared("TEXT", json!(["HS256"])),
+        [format!("{path}.env: the variable does not hold base64url without padding")]
+    );
+    let list = format!("{path}: list HS256, HS384 or HS512 in `algorithms` to use a shared secret");
+    assert_eq!(shared("GOOD", json!(null)), std::slice::from_ref(&list));
+    assert_eq!(shared("GOOD", json!(["RS256"])), [list]);
+    let secret = compiled(&{
+        let mut document = base();
+        document["inbound"]["issuers"][0]["keys"] = json!({ "shared_secret": { "env": "GOOD" } });
+        document["inbound"]["issuers"][0]["algorithms"] = json!(["HS512"]);
+        document
+    });
+    assert!(!format!("{secret:?}").contains("AAAA"));
+}
+
+#[test]
+fn token_sources_are_places_that_exist() {
+    let path = "inbound.token.sources[0]";
+    let source = |source: Json, problem: String| refuses("/token/sources", json!([source]), &problem);
+    source(json!({}), format!("{path}: expected exactly one of header, query, cookie"));
+    source(
+        json!({ "query": { "name": "a" }, "cookie": { "name": "b" } }),
+        format!("{path}: expected exactly one of header, query, cookie"),
+    );
+    assert_eq!(
+        problems(&with("/token/sources", json!([{ "body": { "name": "a" } }]))),
+        [
+            format!("{path}: unknown field `body`, expected one of header, query, cookie"),
+            format!("{path}: expected exactly one of header, query, cookie"),
+        ]
+    );
+    let name = "expected a header name of letters, digits and dashes, at most 64 characters";
+    for odd in ["x_token", "x token", "x:y", "ä", &"x".repeat(65)] {
+        source(json!({ "header": { "name": odd } }), format!("{path}.header.name: {name}"));
+    }
+    accepts("/token/sources", json!([{ "header": { "name": "x".repeat(64) } }]));
+    source(
+        json!({ "header": { "name": "Authorization" } }),
+        format!("{path}.header: the header authorization needs a `scheme`, like Bearer"),
+    );
+    source(
+        json!({ "header": { "name": "x-token", "scheme": "Bea rer" } }),
+        format!("{path}.header.scheme: expected a scheme like Bearer"),
+    );
+    for kind in ["query", "cookie"] {
+        source(
+            json!({ kind: { "name": "a b" } }),
+            format!("{path}.{kind}.name: expected a name of letters, digits, -, _ and ., at most 64"),
+        );
+    }
+    let twice = json!([{ "header": { "name": "X-Token" } }, { "header": { "name": "x-token" } }]);
+    refuses("/token/sources", twice, "inbound.token.sources[1]: this place is there already");
+    refuses(
+        "/token/after_verification",
+        json!("drop"),
+        "inbound.token.after_verification: expected one of forward, strip",
+    );
+}
+
+#[test]
+fn claims_go_to_headers_that_are_free() {
+    let header = |header: &str, problem: &str| {
+        refuses(
+            "/forward_claims",
+            json!([{ "claim": "sub", "header": header }]),
+            &format!("inbound.forward_claims[0].header: {problem}"),
+        );
+    };
+    for reserved in [
+        "Host",
+        "connection",
+        "content-length",
+        "cookie",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+    ] {
+        header(reserved, "this header steers the connection or the proxy: choose another");
+    }
+    header(":path", "expected a header name of letters, digits and dashes, at most 64 characters");
+    header("x_sub", "expected a header name of letters, digits and dashes, at most 64 characters");
+    let mut document = with("/token/sources", json!([{ "header": { "name": "x-token" } }]));
+    document["inbound"]["forward_claims"] = json!([{ "claim": "sub", "header": "X-Token" }]);
+    assert_eq!(
+        problems(&document),
+        ["inbound.forward_claims[0].header: the token sits in this header: choose another"]
+    );
+    refuses(
+        "/forward_claims",
+        json!([{ "claim": "sub", "header": "x-a" }, { "claim": "iss", "header": "X-A" }]),
+        "inbound.forward_claims[1]: this header is there already",
+    );
+    refuses(
+        "/forward_claims",
+        json!([{ "claim": 7, "header": "x-a" }]),
+        "inbound.forward_claims[0].claim: expected a text, got a number",
+    );
+}
+
+#[test]
+fn words_are_those_that_are_listed() {
+    for (pointer, known) in [
+        ("/refusals/body", "none, problem_json"),
+        ("/refusals/detail", "full, terse"),
+        ("/cors_preflight", "deny, forward"),
+        ("/route_metadata", "read, ignore"),
+        ("/token_cache", "off"),
+        ("/routes/0/mode", "enforce, report_only"),
+    ] {
+        let path = format!("inbound{}", pointer.replace("/0", "[0]").replace('/', "."));
+        refuses(pointer, json!("yes"), &format!("{path}: expected one of {known}"));
+        refuses(pointer, json!("OFF"), &format!("{path}: expected one of {known}"));
+    }
+    accepts("/token_cache", json!("off"));
+    refuses("/token_cache", json!(false), "inbound.token_cache: expected an object, got true or false");
+    refuses(
+        "/refusals/realm",
+        json!("a\"b"),
+        "inbound.refusals.realm: expected visible ASCII without quotes and backslashes, at most 128 characters",
+    );
+    accepts("/refusals/realm", json!("a".repeat(128)));
+    for (member, value) in [("realm", "api"), ("body", "problem_json")] {
+        refuses(
+            "/refusals",
+            json!({ "detail": "terse", member: value }),
+            "inbound.refusals: `detail: terse` tells nothing: leave `realm` and `body` out",
+        );
+    }
+}
+
+#[test]
+fn a_route_says_exactly_one_thing() {
+    let one_of = "inbound.routes[0]: expected exactly one of require, public, deny";
+    refuses("/routes/0/public", json!({}), one_of);
+    refuses("/routes/0/deny", json!({}), one_of);
+    assert_eq!(problems(&without("/routes/0", "require")), [one_of]);
+    let route = |rule: &str, what: Json, more: Json| {
+        let mut route = json!({ "name": "r", "match": { "path": "/r" }, rule: what });
+        for (name, value) in more.as_object().unwrap() {
+            route[name] = value.clone();
+        }
+        json!([route])
+    };
+    refuses(
+        "/routes",
+        route("public", json!({ "x": 1 }), json!({})),
+        "inbound.routes[0].public: expected {}",
+    );
+    refuses("/routes", route("public", json!(true), json!({})), "inbound.routes[0].public: expected {}");
+    refuses("/routes", route("deny", json!(null), json!({})), "inbound.routes[0].deny: expected {}");
+    refuses(
+        "/routes",
+        route("public", json!({}), json!({ "mode": "report_only" })),
+        "inbound.routes[0].mode: a public route has nothing to report",
+    );
+    accepts("/routes", route("deny", json!({}), json!({ "mode": "report_only" })));
+    refuses(
+        "/routes/0/allow_in_path",
+        json!(["double_slash"]),
+        "inbound.routes[0].allow_in_path[0]: expected one of empty_segment, dot_segment, encoded_slash, encoded_backslash, encoded_dot, encoded_control, backslash, semicolon, bad_escape",
+    );
+}
+
+#[test]
+fn patterns_are_paths_that_cannot_be_misread() {
+    let path = |path: &str, problem: &str| {
+        refuses("/routes/0/match/path", json!(path), &format!("inbound.routes[0].match.path: {problem}"));
+    };
+    for odd in ["orders", "*", "/a?b", "https://h/a"] {
+        path(odd, "expected a path without query: it begins with /");
+    }
+    path("/a//b", "the path is ambiguous: empty_segment");
+    path("/a/../b", "the path is ambiguous: dot_segment");
+    path("/a%2fb", "the path is ambiguous: encoded_slash");
+    path("/a;b", "the path is ambiguous: semicolon");
+    path("/a b", "the path holds a character that is not allowed in a URI");
+    path("/a#b", "the path holds a character that is not allowed in a URI");
+    path(&"/a".repeat(129), "the path has more than 128 segments");
+    path("/{a}/x/{a}", "a variable is there twice");
+    for odd in ["/x{a}", "/{a}x", "/{}", "/{a b}".replace(' ', "-").as_str(), "/{a", "/a}"] {
+        path(odd, "a variable is a whole segment, like {order_id}");
+    }
+    accepts("/routes/0/match/path", json!(format!("{}/", "/a".repeat(127))));
+    let prefix = |text: &str, problem: &str| {
+        let mut document = base();
+        document["inbound"]["routes"][0]["match"] = json!({ "prefix": text });
+        assert_eq!(problems(&document), [format!("inbound.routes[0].match.prefix: {problem}")]);
+    };
+    prefix("/a/{b}", "a prefix has no variables: use `path`");
+    prefix("/a/", "a prefix ends at a segment anyway: leave the last slash out");
+    let one_of = "inbound.routes[0].match: expected exactly one of path, prefix";
+    refuses("/routes/0/match", json!({}), one_of);
+    refuses("/routes/0/match", json!({ "path": "/", "prefix": "/" }), one_of);
+    for method in ["get", "GET POST", "*", "GÉT"] {
+        refuses(
+            "/routes/0/match/methods",
+            json!([method]),
+            "inbound.routes[0].match.methods[0]: expected a method in upper case, like GET",
+        );
+    }
+    for host in ["a b", "https://a", "a/b", "*", "*.", "*a", "a.*", "ä"] {
+        refuses(
+            "/routes/0/match/authorities",
+            json!([host]),
+            "inbound.routes[0].match.authorities[0]: expected a host like api.example.com, or *.example.com",
+        );
+    }
+    refuses(
+        "/routes/0/match/authorities",
+        json!(["*.a:80"]),
+        "inbound.routes[0].match.authorities[0]: a suffix has no port",
+    );
+    for host in ["a", "A.Example", "a:80", "*.a", "[::1]", "[::1]:80"] {
+        accepts("/routes/0/match/authorities", json!([host]));
+    }
+}
+
+#[test]
+fn a_requirement_is_never_empty_by_accident() {
+    let require = |require: Json, problem: &str| {
+        refuses("/routes/0/require", require, &format!("inbound.routes[0].require{problem}"));
+    };
+    require(json!({}), ": name scopes, any_scope, or write `authenticated: {}` for any valid token");
+    require(
+        json!({ "issuers": ["corp"] }),
+        ": name scopes, any_scope, or write `authenticated: {}` for any valid token",
+    );
+    require(
+        json!({ "authenticated": {}, "scopes": ["a"] }),
+        ".authenticated: scopes are named: leave `authenticated` out",
+    );
+    require(json!({ "authenticated": true }), ".authenticated: expected {}");
+    for scope in ["a b", "a\"", "a\\", "ä", &"a".repeat(257)] {
+        require(
+            json!({ "scopes": [scope] }),
+            ".scopes[0]: expected a scope: visible characters without space, quote and backslash, at most 256",
+        );
+    }
+    accepts("/routes/0/require", json!({ "scopes": ["a".repeat(256)] }));
+    require(
+        json!({ "issuers": ["stranger"], "scopes": ["a"] }),
+        ".issuers[0]: no issuer is named `stranger`",
+    );
+    let mut two = base();
+    let mut second = two["inbound"]["issuers"][0].clone();
+    second["name"] = json!("second");
+    second["issuer"] = json!("https://second.example");
+    two["inbound"]["issuers"].as_array_mut().unwrap().push(second);
+    assert_eq!(problems(&two), ["inbound.routes[0].require: name `issuers`: more than one is configured"]);
+    two["inbound"]["routes"][0]["require"]["issuers"] = json!(["second"]);
+    assert_eq!(problems(&two), Vec::<String>::new());
+}
+
+#[test]
+fn the_default_is_written_out() {
+    let expected = "inbound.default: expected deny, { public: {} } or { require: { … } }";
+    for word in ["allow", "public", "forward", "DENY"] {
+        refuses("/default", json!(word), expected);
+    }
+    refuses("/default", json!({}), "inbound.default: expected exactly one of require, public, deny");
+    refuses("/default", json!(false), "inbound.default: expected an object, got true or false");
+    accepts("/default", json!({ "public": {} }));
+    accepts("/default", json!({ "require": { "scopes": ["a"] } }));
+}
+
+#[test]
+fn nothing_is_there_twice() {
+    for (pointer, value, problem) in [
+        (
+            "/issuers/0/audiences",
+            json!(["a", "a"]),
+            "inbound.issuers[0].audiences[1]: this audience is there already",
+        ),
+        (
+            "/issuers/0/algorithms",
+            json!(["RS256", "ES256", "RS256"]),
+            "inbound.issuers[0].algorithms[2]: this algorithm is there already",
+        ),
+        (
+            "/issuers/0/scopes_from",
+            json!(["scope", ["scope"]]),
+            "inbound.issuers[0].scopes_from[1]: this claim is there already",
+        ),
+        (
+            "/routes/0/allow_in_path",
+            json!(["semicolon", "semicolon"]),
+            "inbound.routes[0].allow_in_path[1]: this feature is there already",
+        ),
+        (
+            "/routes/0/match/methods",
+            json!(["GET", "GET"]),
+            "inbound.routes[0].match.methods[1]: this method is there already",
+        ),
+        (
+            "/routes/0/match/authorities",
+            json!(["a.b", "A.B"]),
+            "inbound.routes[0].match.authorities[1]: this authority is there already",
+        ),
+        (
+            "/routes/0/require/scopes",
+            json!(["a", "a"]),
+            "inbound.routes[0].require.scopes[1]: this scope is there already",
+        ),
+        (
+            "/routes/0/require/any_scope",
+            json!(["a", "a"]),
+            "inbound.routes[0].require.any_scope[1]: this scope is there already",
+        ),
+        (
+            "/routes/0/require/issuers",
+            json!(["corp", "corp"]),
+            "inbound.routes[0].require.issuers[1]: this issuer is there already",
+        ),
+    ] {
+        refuses(pointer, value, problem);
+    }
+    let mut issuer = base()["inbound"]["issuers"][0].clone();
+    let mut named = base();
+    named["inbound"]["routes"][0]["require"]["issuers"] = json!(["corp"]);
+    issuer["issuer"] = json!("https://other.example");
+    let mut same_name = named.clone();
+    same_name["inbound"]["issuers"].as_array_mut().unwrap().push(issuer.clone());
+    assert_eq!(problems(&same_name), ["inbound.issuers[1]: an issuer of this name is there already"]);
+    issuer["issuer"] = json!("https://idp.example");
+    issuer["name"] = json!("other-name");
+    named["inbound"]["issuers"].as_array_mut().unwrap().push(issuer);
+    assert_eq!(problems(&named), ["inbound.issuers[1]: this issuer is there already"]);
+    let route = |name: &str, path: &str, methods: &[&str]| {
+        let mut route = json!({ "name": name, "match": { "path": path }, "public": {} });
+        if !methods.is_empty() {
+            route["match"]["methods"] = json!(methods);
+        }
+        route
+    };
+    refuses(
+        "/routes",
+        json!([route("a", "/a", &[]), route("a", "/b", &[])]),
+        "inbound.routes[1].name: a route of this name is there already",
+    );
+    let same =
+        "inbound.routes[1].match: matches the same requests as routes[0]: same authority, path and method";
+    refuses("/routes", json!([route("a", "/a/{x}", &[]), route("b", "/a/{y}", &[])]), same);
+    refuses(
+        "/routes",
+        json!([route("a", "/a", &["GET", "PUT"]), route("b", "/%61", &["POST", "PUT"])]),
+        same,
+    );
+    accepts("/routes", json!([route("a", "/a", &["GET"]), route("b", "/a", &[]), route("c", "/a/", &[])]));
+}
+
+#[test]
+fn every_problem_is_reported_in_the_order_of_the_document() {
+    let document = json!({
+        "outbound": {},
+        "inbound": {
+            "version": 0,
+            "issuers": [{ "name": "A", "issuer": "", "keys": { "jwks": { "uri": "x" } }, "colour": 1 }],
+            "token": { "sources": [] },
+            "refusals": { "detail": "loud" },
+            "waiting": { "requests": 0, "deadline": "0s" },
+            "token_cache": "on",
+            "routes": [
+                { "match": { "path": "x", "methods": ["get"] }, "require": {} },
+                { "name": "b", "match": {}, "public": {}, "deny": {} },
+            ],
+        },
+    });
+    assert_eq!(
+        problems(&document),
+        [
+            "unknown field `outbound`, expected one of inbound",
+            "inbound.version: expected a whole number from 1 to 9007199254740991",
+            "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
+            "inbound.issuers[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
+            "inbound.issuers[0].issuer: the text is empty",
+            "inbound.issuers[0]: the field `audiences` is missing",
+            "inbound.issuers[0].keys.jwks.uri: expected a URL like https://host/path",
+            "inbound.issuers[0].keys.jwks: the field `cluster` is missing",
+            "inbound.token.sources: the list is empty; leave it out if that is meant",
+            "inbound.refusals.detail: expected one of full, terse",
+            "inbound.waiting.requests: expected a whole number from 1 to 10000",
+            "inbound.waiting.deadline: expected a duration from 10ms to 60s",
+            "inbound.token_cache: expected one of off",
+            "inbound.routes[0]: the field `name` is missing",
+            "inbound.routes[0].match.path: expected a path without query: it begins with /",
+            "inbound.routes[0].match.methods[0]: expected a method in upper case, like GET",
+            "inbound.routes[0].require: name scopes, any_scope, or write `authenticated: {}` for any valid token",
+            "inbound.routes[1].match: expected exactly one of path, prefix",
+            "inbound.routes[1]: expected exactly one of require, public, deny",
+            "inbound: the field `default` is missing",
+        ]
+    );
+}
+
+#[test]
+fn no_more_than_a_hundred_problems_are_reported() {
+    let routes = |n: usize| {
+        with("/routes", many(n, |_| json!({ "name": "X", "match": { "path": "/" }, "public": {} })))
+    };
+    assert_eq!(problems(&routes(100)).len(), 100);
+    assert_eq!(problems(&routes(101)).len(), 100);
+}
+
+fn to_struct(value: &Json) -> prost_types::Struct {
+    let fields: BTreeMap<_, _> =
+        value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), to_proto(value))).collect();
+    prost_types::Struct { fields }
+}
+
+fn to_proto(value: &Json) -> prost_types::Value {
+    let kind = match value {
+        Json::Null => Kind::NullValue(0),
+        Json::Bool(value) => Kind::BoolValue(*value),
+        Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
+        Json::String(text) => Kind::StringValue(text.clone()),
+        Json::Array(items) => {
+            Kind::ListValue(prost_types::ListValue { values: items.iter().map(to_proto).collect() })
+        }
+        Json::Object(_) => Kind::StructValue(to_struct(value)),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+#[test]
+fn a_struct_is_read_as_json_is() {
+    assert!(parse(&to_struct(&base()).encode_to_vec(), &Variables).is_ok());
+    for document in [
+        json!({}),
+        json!({ "inbound": [] }),
+        with("/version", json!(0)),
+        with("/version", json!(9_007_199_254_740_992_u64)),
+        with("/waiting/requests", json!(1.5)),
+        with("/routes/0/name", json!(7)),
+        with("/routes/0/match/path", json!("x")),
+        with("/issuers/0/audiences", json!(null)),
+    ] {
+        let encoded = to_struct(&document).encode_to_vec();
+        let from_struct = parse(&encoded, &Variables).unwrap_err();
+        let expected = if encoded.is_empty() {
+            "the document is empty: give the plugin a `configuration`".to_owned()
+        } else {
+            compiled(&document).unwrap_err().to_string()
+        };
+        assert_eq!(from_struct.to_string(), expected);
+    }
+}
+
+/// JSON has no such numbers; a `Struct` has.
+#[test]
+fn a_number_that_is_none_is_refused() {
+    for number in
+        [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.5, 9_007_199_254_740_992.0, f64::MIN_POSITIVE]
+    {
+        let mut document = to_struct(&base());
+        let Some(Kind::StructValue(inbound)) = &mut document.fields.get_mut("inbound").unwrap().kind else {
+            panic!()
+        };
+        inbound.fields.insert("version".into(), prost_types::Value { kind: Some(Kind::NumberValue(number)) });
+        assert_eq!(
+            parse(&document.encode_to_vec(), &Variables).unwrap_err().to_string(),
+            "inbound.version: expected a whole number from 1 to 9007199254740991",
+            "{number}"
+        );
+    }
+    let mut document = to_struct(&base());
+    document.fields.insert("inbound".into(), prost_types::Value { kind: None });
+    let error = parse(&document.encode_to_vec(), &Variables).unwrap_err().to_string();
+    assert_eq!(error, "inbound: expected an object, got null");
+}
+
+/// A `Struct` begins with a byte that JSON reads as white space, and its lengths may be any letter.
+#[test]
+fn json_text_and_struct_are_never_taken_for_each_other() {
+    for indent in ["", "\n", "\n\n", "\r\n\t ", " \n"] {
+        let text = format!("{indent}{}", base());
+        assert!(parse(text.as_bytes(), &Variables).is_ok(), "{indent:?}");
+        // Broken text is told as broken text, with its place.
+        let broken = format!("{indent}{}", &base().to_string()[1..]);
+        let error = parse(broken.as_bytes(), &Variables).unwrap_err().to_string();
+        assert!(error.starts_with("neither JSON nor a protobuf Struct: "), "{error}");
+        let cut = format!("{indent}{{\"inbound\":");
+        let error = parse(cut.as_bytes(), &Variables).unwrap_err().to_string();
+        assert!(
+            error.starts_with("neither JSON nor a protobuf Struct: EOF while parsing a value at line "),
+            "{error}"
+        );
+    }
+    // Lengths of 123 (`{`), 34 (`"`), 32 and 10: what comes after the first byte looks like the beginning of a text.
+    for size in [123, 34, 32, 10] {
+        let name = "a".repeat(size);
+        let document =
+            prost_types::Struct { fields: [(name.clone(), prost_types::Value { kind: None })].into() };
+        let error = parse(&document.encode_to_vec(), &Variables).unwrap_err().to_string();
+        let shown: String = name.chars().take(64).collect();
+        assert!(error.starts_with(&format!("unknown field `{shown}`, expected one of inbound")), "{error}");
+    }
+}
+
+#[test]
+fn settings_are_what_the_document_says_and_the_defaults_what_it_does_not() {
+    let inbound = compiled(&base()).unwrap().inbound;
+    assert_eq!(inbound.waiting.requests, 256);
+    assert_eq!(inbound.waiting.deadline.as_secs(), 5);
+    assert_eq!(inbound.cache.map(|cache| (cache.entries, cache.bytes)), Some((8192, 16_777_216)));
+    assert_eq!(inbound.issuers[0].rules.clock_skew.as_secs(), 30);
+    assert!(inbound.reads_route_metadata);
+    let crate::issuer::KeySource::Remote(remote) = &inbound.issuers[0].keys else { panic!() };
+    let seconds = (remote.timeout.as_secs(), remote.refresh.as_secs(), remote.unknown_key_interval.as_secs());
+    assert_eq!(seconds, (5, 600, 2));
+    assert!(inbound.issuers[0].rules.algorithms.iter().all(|algorithm| !algorithm.is_symmetric()));
+}

@@ -5,6 +5,7 @@
 //! - [`Filter::handle_tick`]: time has passed: fetches, deadlines, metrics.
 //! - [`Filter::handle_reply`]: a call that an effect asked for has ended.
 //! - [`Filter::handle_stream_end`]: a request is over, answered or not.
+//! - [`Filter::handle_shutdown`]: this configuration's time is over.
 
 use std::rc::Rc;
 
@@ -99,17 +100,15 @@ impl Filter {
                 effects.push(Effect::Call { id: CallId(id), call });
             }
         }
-        for parked in self.waiting.take_overdue(now) {
-            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(parked.wait, now) };
-            let decision = undecided(parked.wait, denial);
-            let outcome = self.conclude(&decision, &parked.head, now, effects);
-            effects.extend(resume(parked.stream, outcome));
-        }
-        self.flush(now, effects);
+        let overdue = self.waiting.take_overdue(now);
+        self.refuse(overdue, now, effects);
+        self.metrics.flush(&self.stores, now, effects);
     }
 
-    /// Hands over the metrics, outside the tick: for the last time.
-    pub fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
+    pub fn handle_shutdown(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let all = self.waiting.take_overdue(Timestamp::MAX);
+        self.refuse(all, now, effects);
         self.metrics.flush(&self.stores, now, effects);
     }
 
@@ -210,6 +209,14 @@ impl Filter {
                 Outcome::Forward { edits: self.settings.edits(head, decision), annotation }
             }
             Ok(_) => Outcome::Forward { edits: self.settings.edits(head, decision), annotation },
+        }
+    }
+
+    fn refuse(&mut self, waited: Vec<Parked>, now: Timestamp, effects: &mut Vec<Effect>) {
+        for parked in waited {
+            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(parked.wait, now) };
+            let outcome = self.conclude(&undecided(parked.wait, denial), &parked.head, now, effects);
+            effects.extend(resume(parked.stream, outcome));
         }
     }
 

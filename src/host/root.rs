@@ -131,8 +131,7 @@ impl Context for Root {
     }
 
     fn on_done(&mut self) -> bool {
-        // What was counted since the last tick is not lost with this context.
-        self.handle(|configured, effects| configured.filter.flush(abi::now(), effects));
+        self.handle(|configured, effects| configured.filter.handle_shutdown(abi::now(), effects));
         true
     }
 }

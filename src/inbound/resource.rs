@@ -14,13 +14,15 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Describes the resource `identifier`, an https or http URL without query and fragment, of these issuers and scopes.
+    /// Describes the resource `identifier`, an https or http URL without query and fragment, of these issuers and scopes,
+    /// which takes tokens by these methods (RFC 9728 §2: `header`, `query`).
     /// `url` is the identifier parsed.
     pub fn new(
         identifier: &str,
         url: &url::Url,
         authorization_servers: &[Rc<str>],
         scopes: &[Rc<str>],
+        bearer_methods: &[&str],
         documentation: Option<&str>,
     ) -> Self {
         // RFC 9728 §3.1: the well-known part goes between host and path; only the slash that follows the host is removed.
@@ -31,7 +33,7 @@ impl Resource {
         let mut document = serde_json::json!({
             "resource": identifier,
             "authorization_servers": texts(authorization_servers),
-            "bearer_methods_supported": ["header"],
+            "bearer_methods_supported": bearer_methods,
         });
         if let Some(members) = document.as_object_mut() {
             if !scopes.is_empty() {

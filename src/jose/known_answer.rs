@@ -1,6 +1,6 @@
 //! Signatures whose verdict is known: an engine that gets one of them wrong, either way, is not used.
 //!
-//! Made once for this purpose with OpenSSL over [`MESSAGE`]; the private keys were not kept.
+//! Made once for this purpose with OpenSSL over one message; the private keys were not kept.
 
 use super::algorithm::Algorithm;
 use super::crypto::{Crypto, SignatureError};

@@ -45,3 +45,44 @@ impl Requirement {
         self.all_of.iter().chain(&self.any_of)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::ClaimPath;
+    use crate::jose::Object;
+
+    fn held(scopes: &str) -> ScopeSet {
+        let claims = Object::parse(format!(r#"{{"scope":"{scopes}"}}"#).as_bytes()).unwrap();
+        ScopeSet::read(&claims, &[ClaimPath::new(&["scope"]).unwrap()]).unwrap()
+    }
+
+    fn requirement(all_of: &[&str], any_of: &[&str]) -> Requirement {
+        let scopes = |names: &[&str]| names.iter().map(|name| Rc::from(*name)).collect();
+        Requirement { issuers: [IssuerId(1)].into(), all_of: scopes(all_of), any_of: scopes(any_of) }
+    }
+
+    #[test]
+    fn the_issuer_is_looked_at_before_the_scopes() {
+        let requirement = requirement(&["a"], &[]);
+        assert_eq!(requirement.check(IssuerId(0), &held("a")), Err(Unmet::Issuer));
+        assert_eq!(requirement.check(IssuerId(0), &held("")), Err(Unmet::Issuer));
+        assert_eq!(requirement.check(IssuerId(1), &held("")), Err(Unmet::Scope));
+        assert_eq!(requirement.check(IssuerId(1), &held("a b")), Ok(()));
+    }
+
+    #[test]
+    fn no_scopes_means_any_token_of_the_issuer() {
+        assert_eq!(requirement(&[], &[]).check(IssuerId(1), &held("")), Ok(()));
+        assert_eq!(requirement(&[], &["a", "b"]).check(IssuerId(1), &held("")), Err(Unmet::Scope));
+        assert_eq!(requirement(&[], &["a", "b"]).check(IssuerId(1), &held("b")), Ok(()));
+    }
+
+    #[test]
+    fn a_token_that_holds_all_named_scopes_is_let_through() {
+        let requirement = requirement(&["a", "b"], &["c", "d"]);
+        let named: Vec<&str> = requirement.scopes().map(AsRef::as_ref).collect();
+        assert_eq!(named, ["a", "b", "c", "d"]);
+        assert_eq!(requirement.check(IssuerId(1), &held(&named.join(" "))), Ok(()));
+    }
+}

@@ -65,3 +65,44 @@ impl Reports {
 const PERIOD: Duration = Duration::from_secs(1);
 /// Enough to see what is going on; the metrics have the numbers.
 const MAX_LINES: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::issuer::{FetchError, KeyChange};
+
+    fn line(outcome: &FetchOutcome, failures: u32) -> Option<(Level, String)> {
+        let effect = fetch_line("corp", outcome, failures)?;
+        let Effect::Log { level, line } = effect else { panic!("{effect:?}") };
+        Some((level, line))
+    }
+
+    #[test]
+    fn a_failure_is_a_warning_the_first_time_and_then_ever_more_rarely() {
+        let failed = FetchOutcome::Failed(FetchError::Status(503));
+        let warned = |n: &u32| line(&failed, *n).unwrap().0 == Level::Warn;
+        assert_eq!((1..=100).filter(warned).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 64]);
+        let text = "issuer corp: fetching keys failed (3 in a row): status 503";
+        assert_eq!(line(&failed, 3), Some((Level::Debug, text.to_owned())));
+    }
+
+    #[test]
+    fn a_set_that_stays_what_it_was_is_worth_no_line_but_after_failures() {
+        assert_eq!(line(&FetchOutcome::Unchanged, 0), None);
+        let text = "issuer corp: keys fetched again after 2 failures";
+        assert_eq!(line(&FetchOutcome::Unchanged, 2), Some((Level::Info, text.to_owned())));
+    }
+
+    #[test]
+    fn a_change_is_told_in_numbers_and_a_leaked_key_is_a_warning() {
+        let mut change = KeyChange { keys: 3, added: 2, removed: 1, ..KeyChange::default() };
+        let text = "issuer corp: keys changed: 3 usable, 2 added, 1 removed";
+        assert_eq!(line(&FetchOutcome::Changed(change.clone()), 0), Some((Level::Info, text.to_owned())));
+        change.skipped = 4;
+        change.private_members = true;
+        let (level, line) = line(&FetchOutcome::Changed(change), 0).unwrap();
+        assert_eq!(level, Level::Warn);
+        let more = ", 4 not usable; the document publishes PRIVATE key material: replace those keys";
+        assert_eq!(line, format!("{text}{more}"));
+    }
+}

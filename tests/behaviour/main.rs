@@ -21,6 +21,8 @@ mod keys;
 mod waiting;
 // Every way to be refused, as it goes over the wire: golden.
 mod refusals;
+// The reference documentation's lists of reasons.
+mod reference;
 // What the upstream sees.
 mod forwarding;
 // Paths and header names that could be read in two ways.

@@ -1,1 +1,40 @@
+//! All bounds of one VM, added up: wasm memory never shrinks, so what can be reached once is held for ever (design.md: at most
+//! 256 MiB by default).
 
+use attache::config::{MAX_CONFIG_BYTES, MAX_ISSUERS};
+use attache::inbound::MAX_WAITING_BYTES;
+use attache::jose::{MAX_KEY_SET_BYTES, MAX_KEYS, MAX_RSA_BITS, MAX_TOKEN_BYTES};
+use attache::telemetry::MAX_SERIES;
+use serde_json::json;
+
+use crate::proxy::{compile, config};
+
+const MIB: usize = 1024 * 1024;
+
+/// A parsed RSA key of the largest size: its number in the `rsa` crate with what Montgomery arithmetic keeps (five of them), its
+/// SubjectPublicKeyInfo, and a name.
+const KEY: usize = MAX_RSA_BITS / 8 * 6 + 1024;
+/// What a document becomes while it is read: its bytes twice, and a tree with some 32 bytes a node, of which each takes at
+/// least two characters; then the table, of which half stays.
+const DOCUMENT_FACTOR: usize = 6;
+/// A series: its name twice and a node of the map.
+const SERIES: usize = 1024;
+
+#[test]
+fn the_maxima_of_one_vm_fit_by_default() {
+    let defaults = compile(&config(json!({}))).unwrap();
+    let parts = [
+        ("waiting requests, one list for each of two reasons", 2 * MAX_WAITING_BYTES),
+        ("waiting requests, beside their headers", 2 * defaults.waiting.requests * 256),
+        ("verified tokens", defaults.cache.unwrap().bytes),
+        ("buckets of the token cache", defaults.cache.unwrap().entries * 32),
+        ("keys of all issuers", MAX_ISSUERS * MAX_KEYS * KEY),
+        ("one key set while it is read", MAX_KEY_SET_BYTES * DOCUMENT_FACTOR),
+        ("the configuration", MAX_CONFIG_BYTES * DOCUMENT_FACTOR),
+        ("metrics", MAX_SERIES * SERIES),
+        ("the request at hand: its headers and its token", MIB + MAX_TOKEN_BYTES * DOCUMENT_FACTOR),
+        ("code, stack and constants", 4 * MIB),
+    ];
+    let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
+    assert!(sum <= 256 * MIB, "{} MiB: {parts:#?}", sum / MIB);
+}

@@ -98,7 +98,7 @@ fn malformed_metadata_denies_even_a_public_route() {
         proxy.request(Request::get("/healthz").bearer(&token).raw_metadata(listed)).tells(),
         "forwarded"
     );
-    proxy.flush();
+    proxy.shut_down();
     assert_eq!(
         proxy.counter(
             "route=.=health;.;issuer=.=none;.;outcome=.=deny;.;reason=.=route_metadata;.;attache_decisions"

@@ -62,7 +62,7 @@ fn report_only_forwards_counts_and_logs_what_it_would_have_denied() {
     assert_eq!(proxy.get("/trial", &key.token().claim("scope", "a").sign()), "forwarded");
     assert_eq!(proxy.get("/trial//", &token), "400 path_ambiguous");
     assert_eq!(proxy.get("/real", &token), "403 scope_insufficient");
-    proxy.flush();
+    proxy.shut_down();
     let decisions = |outcome: &str, reason: &str, issuer: &str| {
         format!(
             "route=.=trial;.;issuer=.={issuer};.;outcome=.={outcome};.;reason=.={reason};.;attache_decisions"
@@ -103,7 +103,7 @@ fn reports_are_logged_ten_a_second_and_the_rest_is_counted() {
             &"report-only, would deny: outcome=report reason=credential_missing route=trial issuer=none (91 more before this one)"
         )
     );
-    proxy.flush();
+    proxy.shut_down();
     let name =
         "route=.=trial;.;issuer=.=none;.;outcome=.=report;.;reason=.=credential_missing;.;attache_decisions";
     assert_eq!(proxy.counter(name), 102);
@@ -160,7 +160,8 @@ fn the_metadata_document_is_served_without_a_token() {
         assert_eq!(proxy.request(Request::new("POST", path)).tells(), "403 route_unknown");
         assert_eq!(proxy.request(Request::new("OPTIONS", path)).tells(), "403 route_unknown");
         assert_eq!(proxy.request(Request::get(&format!("{path}x"))).tells(), "403 route_unknown");
-        assert_eq!(proxy.request(Request::get(&format!("{path}/x"))).tells(), "403 route_unknown");
+        let below = Request::get(&format!("{}/x", path.trim_end_matches('/')));
+        assert_eq!(proxy.request(below).tells(), "403 route_unknown");
     }
 }
 

@@ -60,7 +60,6 @@ pub enum Service {
 
 pub struct Proxy {
     filter: Filter,
-    settings: Rc<Inbound>,
     now: Timestamp,
     crypto: Counting,
     services: BTreeMap<String, Service>,
@@ -80,11 +79,14 @@ impl Proxy {
     /// A proxy of this configuration, in which no issuer answers yet. Nothing has ticked.
     #[track_caller]
     pub fn new(config: &Value) -> Self {
+        Self::at(config, Timestamp::from_secs(START))
+    }
+
+    #[track_caller]
+    fn at(config: &Value, now: Timestamp) -> Self {
         let settings = compile(config).unwrap_or_else(|errors| panic!("{errors}"));
-        let now = Timestamp::from_secs(START);
         Self {
-            filter: Filter::new(Rc::clone(&settings), [7; 16], now),
-            settings,
+            filter: Filter::new(settings, [7; 16], now),
             now,
             crypto: Counting::default(),
             services: BTreeMap::new(),
@@ -100,21 +102,15 @@ impl Proxy {
         }
     }
 
-    /// As [`Proxy::new`], with these keys served by the cluster `idp` and fetched already.
+    /// As [`Proxy::new`], with these keys served by the cluster `idp` and fetched a moment ago.
     #[track_caller]
     pub fn ready(config: &Value, keys: &[&Signer]) -> Self {
-        let mut proxy = Self::new(config);
+        let moment = Duration::from_millis(1);
+        let mut proxy = Self::at(config, Timestamp::from_secs(START).before(moment));
         proxy.serve("idp", good(&jwks(keys)));
         proxy.tick();
+        proxy.sleep(moment);
         proxy
-    }
-
-    pub fn settings(&self) -> &Inbound {
-        &self.settings
-    }
-
-    pub fn now(&self) -> Timestamp {
-        self.now
     }
 
     /// From now on the cluster answers so.
@@ -244,10 +240,10 @@ impl Proxy {
         self.logs.iter().filter(|(level, _)| *level >= least).map(|(_, line)| line.as_str()).collect()
     }
 
-    /// The metrics, without waiting for a tick.
-    pub fn flush(&mut self) {
+    /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
+    pub fn shut_down(&mut self) {
         let mut effects = Vec::new();
-        self.filter.flush(self.now, &mut effects);
+        self.filter.handle_shutdown(self.now, &mut effects);
         self.perform(effects);
     }
 
@@ -435,7 +431,7 @@ impl Request {
     }
 
     pub fn bearer(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
+        self.header("authorization", format!("Bearer {token}"))
     }
 
     /// Adds a field.
@@ -471,9 +467,11 @@ impl Request {
 
     /// Long words in what looks like a credential.
     fn secrets(&self) -> Vec<String> {
-        let credential = |name: &[u8]| !name.starts_with(b":") || name == b":path";
-        let values = self.headers.iter().filter(|(name, _)| credential(name)).map(|(_, value)| value);
-        let texts = values.filter_map(|value| str::from_utf8(value).ok());
+        let fields = self.headers.iter().filter(|(name, _)| !name.starts_with(b":") || name == b":path");
+        let texts = fields.filter_map(|(name, value)| {
+            let text = str::from_utf8(value).ok()?;
+            if name == b":path" { text.split_once('?').map(|(_, query)| query) } else { Some(text) }
+        });
         let words =
             texts.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)));
         words.filter(|word| word.len() >= 24).map(str::to_owned).collect()

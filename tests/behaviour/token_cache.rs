@@ -181,7 +181,7 @@ fn a_cache_that_is_off_verifies_every_time() {
         assert_eq!(proxy.get("/orders", &token), "forwarded");
         assert_eq!(proxy.signature_checks(), n);
     }
-    proxy.flush();
+    proxy.shut_down();
     assert!(proxy.counters().keys().all(|name| !name.contains("token_cache")));
 }
 

@@ -122,6 +122,7 @@ fn each_reason_to_wait_has_a_list_of_its_own() {
     })));
     proxy.serve("idp", good(&jwks(&[&corp])));
     proxy.tick();
+    proxy.sleep(1.ms());
     let unknown = corp.named(Some("made-up")).token().sign();
     assert_eq!(proxy.get("/both", &unknown), "waiting");
     assert_eq!(proxy.get("/both", &unknown), "waiting");
@@ -164,4 +165,15 @@ fn a_request_that_waited_is_judged_by_the_time_at_which_keys_come() {
     assert_eq!(proxy.answer(expiring).tells(), "401 expired");
     // The set was asked for when the request came, not before: what it lacks, the issuer does not have.
     assert_eq!(proxy.answer(unknown).tells(), "401 key_unknown");
+}
+
+/// A reload ends this configuration: nobody is left waiting for ticks that do not come.
+#[test]
+fn whoever_waits_when_the_configuration_goes_is_answered() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::new(&config(json!({})));
+    let waits = proxy.request(orders(&key)).waiting();
+    proxy.shut_down();
+    assert_eq!(proxy.answer(waits).tells(), "503 keys_unavailable");
+    assert_eq!(proxy.waiting(), 0);
 }

@@ -49,7 +49,13 @@ fn the_access_log_shows_each_decision_and_why() {
             "outcome=deny reason=route_unknown route=default issuer=none",
             "attache_route_unknown",
         ),
-        ("log-5", get("/healthz", "log-5"), 200, "outcome=permit reason=ok route=log-health issuer=none", "via_upstream"),
+        (
+            "log-5",
+            get("/healthz", "log-5"),
+            200,
+            "outcome=permit reason=ok route=log-health issuer=none",
+            "via_upstream",
+        ),
         ("log-6", get(document, "log-6"), 200, "outcome=resource_metadata", "attache_resource_metadata"),
     ] {
         assert_eq!(request.send().unwrap().status, status, "{mark}");

@@ -5,9 +5,7 @@ use crate::proxy::{Document, Listener, Visit, echo, inbound, trust};
 use crate::world;
 
 pub(crate) fn listeners() -> Vec<Listener> {
-    let route = |name: &str, path: &str, methods: Value, rule: &str, how: Value| {
-        json!({ "name": name, "match": { "path": path, "methods": methods }, rule: how })
-    };
+    let route = |name: &str, path: &str, methods: Value, rule: &str, how: Value| json!({ "name": name, "match": { "path": path, "methods": methods }, rule: how });
     let scopes = json!({ "scopes": ["orders:read"] });
     let routes = [
         route("cors-orders", "/orders", json!(["GET"]), "require", scopes.clone()),
@@ -47,7 +45,9 @@ fn a_preflight_opens_nothing() {
     let world = world::visit();
     let get = |path: &str| world.get("cors-forward", path);
     let options = |path: &str| Request::new("OPTIONS", world.url("cors-forward", path));
-    let asking = |request: Request| request.header("origin", "https://app.example").header("access-control-request-method", "GET");
+    let asking = |request: Request| {
+        request.header("origin", "https://app.example").header("access-control-request-method", "GET")
+    };
     for (what, request, status) in [
         ("a closed route", preflight(&world, "cors-forward", "/closed", "GET"), 403),
         ("an unknown route", preflight(&world, "cors-forward", "/nowhere", "GET"), 403),

@@ -40,15 +40,17 @@ fn a_grpc_caller_gets_a_grpc_status() {
             READ,
             &[("authorization", &narrow)],
             "7",
-            Some("Bearer error=\"insufficient_scope\", error_description=\"the token lacks a scope\", scope=\"orders:read\""),
+            Some(
+                "Bearer error=\"insufficient_scope\", error_description=\"the token lacks a scope\", scope=\"orders:read\"",
+            ),
         ),
         ("an unknown method", "/orders.Orders/Write", &[("authorization", &good)], "7", None),
         (
-            "two tokens",
+            "two tokens, which Envoy joins with a comma",
             READ,
             &[("authorization", &good), ("authorization", &good)],
             "3",
-            Some("Bearer error=\"invalid_request\", error_description=\"the request carries more than one token\""),
+            Some("Bearer error=\"invalid_request\", error_description=\"the token is not well-formed\""),
         ),
         ("an ambiguous path", "/orders.Orders//Read", &[], "3", None),
     ];
@@ -56,7 +58,12 @@ fn a_grpc_caller_gets_a_grpc_status() {
     let requests = cases.iter().map(|(_, path, headers, ..)| h2::grpc(addr, path, headers)).collect();
     for ((what, _, _, status, challenge), answer) in cases.iter().zip(h2::send_all(addr, requests)) {
         // gRPC over HTTP: 200, and the status beside it.
-        assert_eq!((answer.status, answer.field("grpc-status")), (200, Some(*status)), "{what}: {:?}", answer.headers);
+        assert_eq!(
+            (answer.status, answer.field("grpc-status")),
+            (200, Some(*status)),
+            "{what}: {:?}",
+            answer.headers
+        );
         assert_eq!(answer.field("content-type"), Some("application/grpc"), "{what}");
         if challenge.is_some() {
             assert_eq!(answer.field("www-authenticate"), *challenge, "{what}");

@@ -31,9 +31,10 @@ pub(crate) fn send_all(addr: SocketAddr, requests: Vec<Request<Full<Bytes>>>) ->
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .expect("Envoy speaks HTTP/2");
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("Envoy speaks HTTP/2");
         tokio::spawn(connection);
         let start = Instant::now();
         let mut pending = Vec::new();

@@ -2,7 +2,9 @@ use attachectl::issuer::{Algorithm, TokenSpec};
 use attachectl::prometheus::Sample;
 use serde_json::json;
 
-use crate::proxy::{Document, Listener, Proxy, Setup, WORKERS, eventually, inbound, issuer, jwks, route, trust};
+use crate::proxy::{
+    Document, Listener, Proxy, Setup, WORKERS, eventually, inbound, issuer, jwks, route, trust,
+};
 use crate::secrets::{scoped, token};
 
 fn start() -> Proxy {
@@ -10,16 +12,16 @@ fn start() -> Proxy {
     let mut fixed = trust("fixed", json!({}));
     let inline = issuer("fixed", &[Algorithm::Es256]);
     fixed["keys"] = json!({ "inline": serde_json::from_slice::<serde_json::Value>(&inline.jwks()).unwrap() });
-    let both = json!({ "require": { "issuers": ["corp", "other"], "scopes": ["orders:read"] } });
+    let both = json!({ "require": { "issuers": ["corp", "second"], "scopes": ["orders:read"] } });
     let document = inbound(
-        &[trust("corp", keys("corp")), trust("other", keys("other")), fixed],
+        &[trust("corp", keys("corp")), trust("second", keys("second")), fixed],
         &[route("orders", "/orders", both), route("health", "/healthz", json!({ "public": {} }))],
         json!({ "version": 4711 }),
     );
     let three = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
     Setup::new()
         .with_issuer("corp", issuer("corp", &three))
-        .issuer("other")
+        .issuer("second")
         .listener(Listener::new("metrics", Document::Struct(document)))
         .start()
 }
@@ -27,9 +29,10 @@ fn start() -> Proxy {
 #[test]
 fn the_prometheus_page_shows_all_metrics_with_their_labels() {
     let proxy = start();
-    let (corp, other) = (proxy.issuer("corp"), proxy.issuer("other"));
+    let (corp, other) = (proxy.issuer("corp"), proxy.issuer("second"));
     let get = || proxy.get("metrics", "/orders");
-    let send = |request: attachectl::http::Request, status: u16| assert_eq!(request.send().unwrap().status, status);
+    let send =
+        |request: attachectl::http::Request, status: u16| assert_eq!(request.send().unwrap().status, status);
     let eddsa = token(corp, &TokenSpec::scoped("orders:read").algorithm(Algorithm::EdDsa));
     let es256 = scoped(other, "orders:read");
     for _ in 0..6 {
@@ -49,10 +52,10 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
         proxy.expect_metric("attache_decisions", &labels, count);
     };
     decisions("orders", "corp", "permit", "ok", 6);
-    decisions("orders", "other", "permit", "ok", 1);
+    decisions("orders", "second", "permit", "ok", 1);
     decisions("orders", "none", "deny", "credential_missing", 3);
     decisions("orders", "corp", "deny", "expired", 1);
-    decisions("orders", "other", "deny", "scope_insufficient", 1);
+    decisions("orders", "second", "deny", "scope_insufficient", 1);
     decisions("health", "none", "permit", "ok", 1);
     decisions("default", "none", "deny", "route_unknown", 1);
     proxy.expect_metric("attache_decisions", &[], 14);
@@ -64,12 +67,15 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
     assert_eq!(hits + misses, 9);
     let portable = sum("attache_signature_checks", &[("engine", "portable")]);
     let envoy = sum("attache_signature_checks", &[("engine", "envoy")]);
-    assert!((1..=u64::from(WORKERS)).contains(&portable), "EdDSA is checked by the portable engine: {portable}");
+    assert!(
+        (1..=u64::from(WORKERS)).contains(&portable),
+        "EdDSA is checked by the portable engine: {portable}"
+    );
     assert_eq!(envoy, 2, "ES256 is checked by Envoy");
     assert_eq!(misses, portable + envoy + 1);
 
     proxy.expect_metric("attache_config_version", &[], 4711);
-    for (issuer, keys) in [("corp", 3), ("other", 1), ("fixed", 1)] {
+    for (issuer, keys) in [("corp", 3), ("second", 1), ("fixed", 1)] {
         proxy.expect_metric("attache_keys", &[("issuer", issuer)], keys);
     }
     for sample in attache_samples(&proxy) {
@@ -86,28 +92,33 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
         let mut sorted = names.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, expected, "{}", sample.name);
-        assert!(sample.labels.iter().all(|(_, value)| !value.contains(";.;") && !value.is_empty()), "{sample:?}");
+        assert!(
+            sample.labels.iter().all(|(_, value)| !value.contains(";.;") && !value.is_empty()),
+            "{sample:?}"
+        );
     }
 }
 
 #[test]
 fn fetches_are_counted_by_outcome_and_the_age_of_keys_tells_of_an_outage() {
     let proxy = start();
-    let fetches = |result: &str| proxy.metric("attache_key_fetches", &[("issuer", "corp"), ("result", result)]);
+    let fetches =
+        |result: &str| proxy.metric("attache_key_fetches", &[("issuer", "corp"), ("result", result)]);
     eventually("first keys in every VM", || (fetches("changed") == u64::from(WORKERS) + 1).then_some(()));
     eventually("refreshes", || (fetches("unchanged") > 2).then_some(()));
     let age = |issuer: &str| proxy.metric("attache_key_age_seconds", &[("issuer", issuer)]);
     proxy.issuer("corp").fault(attachectl::issuer::Fault::Status(500));
     eventually("failed fetches", || (fetches("status") > 2).then_some(()));
     eventually("old keys", || (age("corp") >= 4).then_some(()));
-    assert!(age("other") <= 3, "an issuer that is up has fresh keys");
+    assert!(age("second") <= 3, "an issuer that is up has fresh keys");
     proxy.expect_metric("attache_keys", &[("issuer", "corp")], 3);
     proxy.issuer("corp").heal();
     eventually("fresh keys", || (age("corp") <= 1).then_some(()));
 }
 
 fn attache_samples(proxy: &Proxy) -> Vec<Sample> {
-    let samples: Vec<_> = proxy.samples().into_iter().filter(|sample| sample.name.contains("attache_")).collect();
+    let samples: Vec<_> =
+        proxy.samples().into_iter().filter(|sample| sample.name.contains("attache_")).collect();
     // Envoy's own of our plugin's name are others.
     samples.into_iter().filter(|sample| !sample.name.starts_with("envoy_")).collect()
 }

@@ -1,6 +1,7 @@
 //! Requests that no client library would send, byte by byte over HTTP/1.1.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// An answer, or none: the peer closed.
@@ -28,9 +29,28 @@ pub(crate) fn get(addr: SocketAddr, path: impl AsRef<[u8]>, headers: &[&[u8]]) -
     send(addr, &[b"GET ", path.as_ref(), b" HTTP/1.1"].concat(), headers)
 }
 
-/// Sends bytes and reads what comes until the peer closes.
+/// Sends bytes and reads one answer.
 pub(crate) fn exchange(addr: SocketAddr, bytes: &[u8]) -> Answer {
-    Answer::parse(&attachectl::http::raw(addr, bytes, PATIENCE).unwrap())
+    exchange_within(addr, bytes, PATIENCE)
+}
+
+/// The same for requests that may not be whole, so that none may come.
+pub(crate) fn exchange_within(addr: SocketAddr, bytes: &[u8], patience: Duration) -> Answer {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
+    // Envoy may answer and close before it has read everything.
+    let _ = stream.write_all(bytes);
+    let (mut received, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    // Envoy keeps the connection for a moment after its answer, so its end is not waited for.
+    loop {
+        if let Some(answer) = Answer::parse(&received, bytes.starts_with(b"HEAD ")) {
+            return answer;
+        }
+        match stream.read(&mut buffer) {
+            Ok(count) if count > 0 => received.extend_from_slice(&buffer[..count]),
+            _ => return Answer::default(),
+        }
+    }
 }
 
 impl Answer {
@@ -44,8 +64,9 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    fn parse(bytes: &[u8]) -> Self {
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Self::default() };
+    /// None until it is whole.
+    fn parse(bytes: &[u8], is_head: bool) -> Option<Self> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
@@ -53,23 +74,32 @@ impl Answer {
             .filter_map(|line| line.split_once(": "))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let mut answer = Self { status, headers, body: bytes[end + 4..].to_vec() };
-        if answer.header("transfer-encoding") == Some("chunked") {
-            answer.body = unchunked(&answer.body);
+        let mut answer = Self { status, headers, body: Vec::new() };
+        let body = &bytes[end + 4..];
+        if is_head {
+            return Some(answer);
         }
-        answer
+        if answer.header("transfer-encoding") == Some("chunked") {
+            answer.body = unchunked(body)?;
+        } else {
+            let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+            answer.body = body.get(..length)?.to_vec();
+        }
+        Some(answer)
     }
 }
 
-fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
-    while let Some(end) = rest.windows(2).position(|window| window == b"\r\n") {
-        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
-        let Some(size) = size.filter(|size| *size > 0) else { break };
-        body.extend_from_slice(&rest[end + 2..end + 2 + size]);
-        rest = &rest[end + 4 + size..];
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(end + 2..end + 2 + size)?);
+        rest = rest.get(end + 4 + size..)?;
     }
-    body
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);

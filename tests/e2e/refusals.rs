@@ -8,11 +8,24 @@ use crate::world;
 
 pub(crate) fn listeners() -> Vec<Listener> {
     let routes = [
-        route("refusals-audit", "/audit", json!({ "require": { "scopes": ["orders:read", "orders:audit"] } })),
+        route(
+            "refusals-audit",
+            "/audit",
+            json!({ "require": { "scopes": ["orders:read", "orders:audit"] } }),
+        ),
         route("refusals-closed", "/closed", json!({ "deny": {} })),
-        route("refusals-either", "/either", json!({ "require": { "any_scope": ["orders:read", "orders:admin"] } })),
+        route(
+            "refusals-either",
+            "/either",
+            json!({ "require": { "any_scope": ["orders:read", "orders:admin"] } }),
+        ),
     ];
-    let listener = |name: &str, more: Value| {
+    let listener = |name: &str, mut more: Value| {
+        more["token"] = json!({ "sources": [
+            { "header": { "name": "authorization", "scheme": "Bearer" } },
+            { "query": { "name": "access_token" } },
+            { "cookie": { "name": "token" } },
+        ] });
         Listener::new(name, Document::Struct(inbound(&[trust("corp", json!({}))], &routes, more)))
     };
     vec![
@@ -22,11 +35,6 @@ pub(crate) fn listeners() -> Vec<Listener> {
             json!({
                 "refusals": { "realm": "orders", "body": "problem_json" },
                 "resource": { "identifier": "https://orders.example" },
-                "token": { "sources": [
-                    { "header": { "name": "authorization", "scheme": "Bearer" } },
-                    { "query": { "name": "access_token" } },
-                    { "cookie": { "name": "token" } },
-                ] },
             }),
         ),
         listener("refusals-terse", json!({ "refusals": { "detail": "terse" } })),
@@ -58,7 +66,9 @@ const REFUSED: [Refused; 8] = [
         reason: "credential_missing",
     },
     Refused {
-        request: |world, request| request.bearer(&token(world.issuer("corp"), &TokenSpec::default().expired())),
+        request: |world, request| {
+            request.bearer(&token(world.issuer("corp"), &TokenSpec::default().expired()))
+        },
         path: "/audit",
         status: 401,
         title: "Unauthorized",
@@ -90,12 +100,14 @@ const REFUSED: [Refused; 8] = [
     Refused {
         request: |world, request| {
             let token = scoped(world.issuer("corp"), "orders:read");
-            request.bearer(&token).bearer(&token)
+            request.bearer(&token).header("cookie", format!("token={token}"))
         },
         path: "/either",
         status: 400,
         title: "Bad Request",
-        challenge: Some("error=\"invalid_request\", error_description=\"the request carries more than one token\""),
+        challenge: Some(
+            "error=\"invalid_request\", error_description=\"the request carries more than one token\"",
+        ),
         scope: None,
         detail: "the request carries more than one token",
         reason: "credential_repeated",
@@ -145,7 +157,12 @@ fn a_refusal_says_exactly_why() {
             .chain(["resource_metadata=\"https://orders.example/.well-known/oauth-protected-resource\""])
             .collect();
         let challenge = case.challenge.map(|_| format!("Bearer {}", parts.join(", ")));
-        assert_eq!(challenges(&answer), challenge.iter().map(String::as_str).collect::<Vec<_>>(), "{}", case.reason);
+        assert_eq!(
+            challenges(&answer),
+            challenge.iter().map(String::as_str).collect::<Vec<_>>(),
+            "{}",
+            case.reason
+        );
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         let problem = json!({
@@ -166,7 +183,12 @@ fn a_refusal_without_realm_body_and_resource_is_only_its_challenge() {
         let answer = ask(&world, "refusals-plain", case);
         let scope = case.scope.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
         let challenge = case.challenge.map(|text| format!("Bearer {text}{scope}").trim().to_owned());
-        assert_eq!(challenges(&answer), challenge.iter().map(String::as_str).collect::<Vec<_>>(), "{}", case.reason);
+        assert_eq!(
+            challenges(&answer),
+            challenge.iter().map(String::as_str).collect::<Vec<_>>(),
+            "{}",
+            case.reason
+        );
         assert!(answer.body.is_empty(), "{}", answer.text());
     }
 }
@@ -197,10 +219,13 @@ fn a_token_in_two_places_is_refused_even_when_both_are_the_same() {
         ("query twice", get(&format!("{query}&access_token={token}"))),
         ("cookie twice", get("").header("cookie", format!("{cookie}; {cookie}"))),
         ("cookie headers", get("").header("cookie", cookie.clone()).header("cookie", cookie.clone())),
-        ("another scheme and the token", get("").header("authorization", "Basic YTpi").bearer(&token)),
     ] {
         let answer = request.send().unwrap();
-        assert_eq!((answer.status, &answer.json().unwrap()["reason"]), (400, &json!("credential_repeated")), "{places}");
+        assert_eq!(
+            (answer.status, &answer.json().unwrap()["reason"]),
+            (400, &json!("credential_repeated")),
+            "{places}"
+        );
     }
     for (place, request) in [
         ("header", get("").bearer(&token)),
@@ -209,6 +234,31 @@ fn a_token_in_two_places_is_refused_even_when_both_are_the_same() {
         ("cookie", get("").header("cookie", cookie)),
     ] {
         assert_eq!(request.send().unwrap().status, 200, "{place}");
+    }
+}
+
+/// Envoy joins repeated `authorization` headers with a comma before the filter sees them.
+#[test]
+fn repeated_authorization_headers_are_refused_in_whatever_order() {
+    let world = world::visit();
+    let good = format!("Bearer {}", scoped(world.issuer("corp"), "orders:read"));
+    for (first, second) in [
+        (good.as_str(), good.as_str()),
+        (&good, "Bearer"),
+        (&good, "Basic YTpi"),
+        (&good, "nothing"),
+        ("Bearer a.b.c", &good),
+        ("Basic YTpi", &good),
+        ("nothing", &good),
+    ] {
+        let request = world
+            .get("refusals-full", "/either")
+            .header("authorization", first)
+            .header("authorization", second);
+        let answer = request.send().unwrap();
+        let scheme = |value: &str| value.split(' ').next().unwrap_or_default().to_owned();
+        assert_eq!(answer.status, 400, "{} and {}: {}", scheme(first), scheme(second), answer.text());
+        assert!(answer.header("www-authenticate").unwrap().contains("error=\"invalid_request\""));
     }
 }
 
@@ -231,5 +281,10 @@ fn ask(world: &Visit, listener: &str, case: &Refused) -> Response {
 }
 
 fn challenges(answer: &Response) -> Vec<&str> {
-    answer.headers.iter().filter(|(name, _)| name == "www-authenticate").map(|(_, value)| value.as_str()).collect()
+    answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "www-authenticate")
+        .map(|(_, value)| value.as_str())
+        .collect()
 }

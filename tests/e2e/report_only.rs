@@ -12,7 +12,10 @@ pub(crate) fn listeners() -> Vec<Listener> {
         route("report-only-closed", "/closed", json!({ "deny": {}, "mode": "report_only" })),
         route("enforced", "/enforced", json!({ "require": { "scopes": ["orders:read"] } })),
     ];
-    vec![Listener::new("reporting", Document::Struct(inbound(&[trust("corp", json!({}))], &routes, json!({}))))]
+    vec![Listener::new(
+        "reporting",
+        Document::Struct(inbound(&[trust("corp", json!({}))], &routes, json!({}))),
+    )]
 }
 
 #[test]
@@ -22,18 +25,29 @@ fn a_report_only_denial_is_forwarded_counted_and_logged() {
     let get = |mark: &str| world.get("reporting", "/orders").header("x-mark", mark);
     for (mark, request, reason, issuer) in [
         ("reported-1", get("reported-1"), "credential_missing", "none"),
-        ("reported-2", get("reported-2").bearer(&token(corp, &TokenSpec::default().expired())), "expired", "corp"),
+        (
+            "reported-2",
+            get("reported-2").bearer(&token(corp, &TokenSpec::default().expired())),
+            "expired",
+            "corp",
+        ),
         ("reported-3", get("reported-3").bearer(&scoped(corp, "orders")), "scope_insufficient", "corp"),
     ] {
         echo(&request.send().unwrap());
-        let labels = [("route", "report-only"), ("outcome", "report"), ("reason", reason), ("issuer", issuer)];
+        let labels =
+            [("route", "report-only"), ("outcome", "report"), ("reason", reason), ("issuer", issuer)];
         world.expect_metric("attache_decisions", &labels, 1);
         let decision = format!("outcome=report reason={reason} route=report-only issuer={issuer}");
         assert_eq!(world.logged(mark)["decision"], decision);
-        eventually("the log line", || world.envoy().logs().contains(&format!("report-only, would deny: {decision}")).then_some(()));
+        eventually("the log line", || {
+            world.envoy().logs().contains(&format!("report-only, would deny: {decision}")).then_some(())
+        });
     }
     echo(&get("reported-4").bearer(&scoped(corp, "orders:read")).send().unwrap());
-    assert_eq!(world.logged("reported-4")["decision"], "outcome=permit reason=ok route=report-only issuer=corp");
+    assert_eq!(
+        world.logged("reported-4")["decision"],
+        "outcome=permit reason=ok route=report-only issuer=corp"
+    );
     let labels = [("route", "report-only"), ("outcome", "permit")];
     world.expect_metric("attache_decisions", &labels, 1);
 }

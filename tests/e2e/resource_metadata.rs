@@ -7,14 +7,22 @@ use crate::world;
 
 pub(crate) fn listeners() -> Vec<Listener> {
     let routes = [
-        route("resource-read", "/orders", json!({ "require": { "issuers": ["corp"], "scopes": ["orders:read", "orders:audit"] } })),
-        route("resource-write", "/write", json!({ "require": { "issuers": ["other"], "any_scope": ["orders:write"] } })),
+        route(
+            "resource-read",
+            "/orders",
+            json!({ "require": { "issuers": ["corp"], "scopes": ["orders:read", "orders:audit"] } }),
+        ),
+        route(
+            "resource-write",
+            "/write",
+            json!({ "require": { "issuers": ["second"], "any_scope": ["orders:write"] } }),
+        ),
     ];
     let resource = json!({ "resource": {
         "identifier": "https://api.example/v1/orders",
         "documentation": "https://docs.example/orders",
     } });
-    let issuers = [trust("corp", json!({})), trust("other", json!({}))];
+    let issuers = [trust("corp", json!({})), trust("second", json!({}))];
     vec![
         Listener::new("resource", Document::Struct(inbound(&issuers, &routes, resource))),
         Listener::new("no-resource", Document::Struct(inbound(&issuers, &routes, json!({})))),
@@ -30,7 +38,7 @@ fn the_metadata_document_describes_the_resource_and_needs_no_token() {
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     let expected = json!({
         "resource": "https://api.example/v1/orders",
-        "authorization_servers": ["https://corp.example", "https://other.example"],
+        "authorization_servers": ["https://corp.example", "https://second.example"],
         "bearer_methods_supported": ["header"],
         "scopes_supported": ["orders:audit", "orders:read", "orders:write"],
         "resource_documentation": "https://docs.example/orders",
@@ -60,7 +68,8 @@ fn only_the_documents_own_path_is_served() {
 #[test]
 fn challenges_name_the_document_and_the_host_header_has_no_influence() {
     let world = world::visit();
-    let named = "Bearer resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/v1/orders\"";
+    let named =
+        "Bearer resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/v1/orders\"";
     let addr = world.addr("resource");
     for headers in [
         &b"host: evil.example"[..],

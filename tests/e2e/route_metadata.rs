@@ -17,7 +17,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
         "refusals": { "body": "problem_json" },
         "forward_claims": [{ "claim": "sub", "header": "x-user" }],
     });
-    let two = inbound(&[trust("corp", json!({})), trust("other", json!({}))], &routes, more.clone());
+    let two = inbound(&[trust("corp", json!({})), trust("second", json!({}))], &routes, more.clone());
     let mut ignoring = two.clone();
     ignoring["inbound"]["route_metadata"] = "ignore".into();
     let one = inbound(&[trust("corp", json!({}))], &[], more);
@@ -42,9 +42,11 @@ pub(crate) fn listeners() -> Vec<Listener> {
         envoy("/list", corp(json!({ "scopes": ["orders:read", "orders:audit"] }))),
         envoy("/text", corp(json!({ "scopes": "orders:read orders:audit" }))),
         envoy("/any", corp(json!({ "any_scope": ["orders:read", "orders:audit"] }))),
-        envoy("/others", json!({ "scopes": ["orders:read"], "issuers": "other" })),
+        envoy("/others", json!({ "scopes": ["orders:read"], "issuers": "second" })),
     ];
-    table.extend(MALFORMED.iter().map(|(path, metadata)| envoy(path, serde_json::from_str(metadata).unwrap())));
+    table.extend(
+        MALFORMED.iter().map(|(path, metadata)| envoy(path, serde_json::from_str(metadata).unwrap())),
+    );
     table.push(all.clone());
 
     // Envoy's route depends on a header that we set: what envoy-host.md warns of.
@@ -59,7 +61,25 @@ pub(crate) fn listeners() -> Vec<Listener> {
         envoy("/trap", json!({ "scopes": ["strict"] })),
         all,
     ];
+    // And one where the route that the header picks has no policy of its own, so that the table's is all there is.
+    let bare = json!({
+        "match": { "path": "/bare", "headers": [{ "name": "x-user", "string_match": { "exact": "partner" } }] },
+        "route": { "cluster": "upstream" },
+    });
+    let shed = vec![
+        bare,
+        envoy("/bare", json!({ "scopes": ["strict"] })),
+        json!({ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } }),
+    ];
+    let mut lax = one.clone();
+    lax["inbound"]["routes"] =
+        json!([{ "name": "metadata-bare", "match": { "path": "/bare" }, "require": { "scopes": ["lax"] } }]);
+    let mut open = lax.clone();
+    open["inbound"]["routes"] =
+        json!([{ "name": "metadata-open", "match": { "path": "/bare" }, "public": {} }]);
     vec![
+        Listener::new("metadata-shed", Document::Struct(lax)).routes(&shed),
+        Listener::new("metadata-shed-public", Document::Struct(open)).routes(&shed),
         Listener::new("metadata", Document::Struct(two)).routes(&table),
         Listener::new("metadata-ignored", Document::Struct(ignoring)).routes(&table),
         Listener::new("metadata-trap", Document::Struct(one)).routes(&trap),
@@ -76,7 +96,7 @@ const MALFORMED: [(&str, &str); 13] = [
     ("/bad/empty-list", r#"{ "issuers": ["corp"], "scopes": [] }"#),
     ("/bad/empty-text", r#"{ "issuers": ["corp"], "scopes": "" }"#),
     ("/bad/space", r#"{ "issuers": ["corp"], "scopes": " " }"#),
-    ("/bad/object", r#"{ "issuers": ["corp"], "scopes": { "orders:read": "" } }"#),
+    ("/bad/object", r#"{ "issuers": ["corp"], "scopes": { "orders:read": "yes" } }"#),
     ("/bad/quote", r#"{ "issuers": ["corp"], "scopes": ["orders\"read"] }"#),
     ("/bad/no-scope", r#"{ "issuers": ["corp"] }"#),
     ("/bad/issuer", r#"{ "issuers": ["nobody"], "scopes": ["orders:read"] }"#),
@@ -88,7 +108,7 @@ fn metadata_adds_to_the_table() {
     let world = world::visit();
     let get = |scopes: &str| ask(&world, "metadata", "/both", scopes);
     assert_eq!(get("orders:read orders:audit").status, 200);
-    for scopes in ["orders:read", "orders:audit", "other"] {
+    for scopes in ["orders:read", "orders:audit", "second"] {
         let answer = get(scopes);
         assert_eq!(verdict(&answer), (403, "scope_insufficient".into()), "{scopes}");
         // The challenge names all that is needed, wherever it is demanded.
@@ -115,7 +135,7 @@ fn metadata_alone_is_the_requirement_as_a_list_or_a_text() {
 #[test]
 fn metadata_names_the_issuers_it_accepts() {
     let world = world::visit();
-    let other = scoped(world.issuer("other"), "orders:read");
+    let other = scoped(world.issuer("second"), "orders:read");
     assert_eq!(world.get("metadata", "/others").bearer(&other).send().unwrap().status, 200);
     let corp = ask(&world, "metadata", "/others", "orders:read");
     assert_eq!(verdict(&corp), (401, "issuer_not_accepted".into()));
@@ -129,7 +149,11 @@ fn metadata_never_opens_a_route() {
     assert_eq!(world.get("metadata", "/public").send().unwrap().status, 401);
     assert_eq!(ask(&world, "metadata", "/public", "orders:read").status, 200);
     for (path, _) in MALFORMED {
-        assert_eq!(verdict(&world.get("metadata", path).send().unwrap()), (403, "route_metadata".into()), "{path}");
+        assert_eq!(
+            verdict(&world.get("metadata", path).send().unwrap()),
+            (403, "route_metadata".into()),
+            "{path}"
+        );
     }
 }
 
@@ -152,7 +176,10 @@ fn malformed_metadata_is_denied_whatever_the_token_and_counted() {
 fn metadata_is_ignored_when_configured() {
     let world = world::visit();
     assert_eq!(ask(&world, "metadata-ignored", "/both", "orders:read").status, 200);
-    assert_eq!(verdict(&ask(&world, "metadata-ignored", "/list", "orders:read orders:audit")), (403, "route_unknown".into()));
+    assert_eq!(
+        verdict(&ask(&world, "metadata-ignored", "/list", "orders:read orders:audit")),
+        (403, "route_unknown".into())
+    );
 }
 
 #[test]
@@ -178,6 +205,19 @@ fn a_client_cannot_choose_a_lax_route_by_a_header_that_we_replace() {
     }
     assert_eq!(ask(&world, "metadata-trap", "/trap", "lax").status, 403);
     assert_eq!(ask(&world, "metadata-trap", "/trap", "strict").status, 200);
+}
+
+/// The same trap where the header picks a route without metadata: the filter sees no policy of the route's, strips the header,
+/// and the strict route is served.
+#[test]
+fn a_client_cannot_shed_a_routes_policy_by_a_header_that_we_replace() {
+    let world = world::visit();
+    assert_eq!(ask(&world, "metadata-shed", "/bare", "lax").status, 403, "the strict route needs more");
+    assert_eq!(world.get("metadata-shed-public", "/bare").send().unwrap().status, 401);
+    let answer = forging(&world, "metadata-shed", "/bare", "lax", "partner").send().unwrap();
+    assert_ne!(answer.status, 200, "served without the scope `strict`: {}", answer.text());
+    let answer = world.get("metadata-shed-public", "/bare").header("x-user", "partner").send().unwrap();
+    assert_ne!(answer.status, 200, "served without a token: {}", answer.text());
 }
 
 fn ask(world: &Visit, listener: &str, path: &str, scopes: &str) -> Response {

@@ -12,7 +12,7 @@ static WORLD: Shared = Shared::new(|| {
     let mut setup = Setup::new()
         .with_issuer("corp", issuer("corp", &Algorithm::ALL))
         .with_issuer("strict", issuer("strict", &[Algorithm::Rs256]))
-        .issuer("other")
+        .issuer("second")
         .issuer("hmac")
         .environment("HS_KEY", &tokens::shared_secret_variable());
     let listeners = [
@@ -34,7 +34,7 @@ static WORLD: Shared = Shared::new(|| {
     setup.start()
 });
 
-/// Enters it. Its issuers are `corp`, with a key for each algorithm, `strict` with an RS256 key, `other` and `hmac`.
+/// Enters it. Its issuers are `corp`, with a key for each algorithm, `strict` with an RS256 key, `second` and `hmac`.
 pub(crate) fn visit() -> Visit {
     proxy::visit(&WORLD)
 }

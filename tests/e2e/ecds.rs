@@ -1,0 +1,48 @@
+use serde_json::{Value, json};
+
+use crate::proxy::{
+    Document, Listener, Setup, completed, ecds_file, echo, eventually, inbound, route, trust,
+};
+use crate::secrets::scoped;
+
+/// The filter as istiod delivers a WasmPlugin with `failStrategy: FAIL_RELOAD`: JSON text, an empty `vm_id`, environment.
+fn as_istio(version: &str, scope: &str) -> Value {
+    let document = inbound(
+        &[trust("corp", json!({}))],
+        &[route("istio", "/orders", json!({ "require": { "scopes": [scope] } }))],
+        json!({ "forward_claims": [{ "claim": "sub", "header": "x-sub" }] }),
+    );
+    let mut file = ecds_file(NAME, version, &Document::Text(document.to_string()));
+    let config = &mut file["resources"][0]["typed_config"]["config"];
+    config["root_id"] = "orders.attache".into();
+    config["vm_config"] = json!({
+        "runtime": "envoy.wasm.runtime.v8",
+        "environment_variables": { "key_values": { "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION": version } },
+    });
+    assert_eq!(config["failure_policy"], "FAIL_RELOAD");
+    file
+}
+
+const NAME: &str = "extenstions.istio.io/wasmplugin/orders.attache";
+
+#[test]
+fn the_filter_works_as_istio_delivers_it() {
+    let proxy = Setup::new()
+        .issuer("corp")
+        .file("istio.json", as_istio("1", "orders:read").to_string())
+        .listener(Listener::ecds(NAME, "istio.json"))
+        .start();
+    let get = |scopes: &str| {
+        proxy.get(NAME, "/orders").bearer(&scoped(proxy.issuer("corp"), scopes)).send().unwrap()
+    };
+    assert_eq!(echo(&get("orders:read")).header("x-sub"), Some("orders-service"));
+    assert_eq!(get("orders:write").status, 403);
+    assert_eq!(proxy.get(NAME, "/orders").send().unwrap().status, 401);
+    // A new resource version, as after `kubectl apply`.
+    proxy.envoy().replace_file("istio.json", &completed(as_istio("2", "orders:write"))).unwrap();
+    eventually("the update", || (get("orders:write").status == 200).then_some(()));
+    eventually("the update on every worker", || {
+        (0..10).all(|_| get("orders:read").status == 403 && get("orders:write").status == 200).then_some(())
+    });
+    proxy.expect_metric("attache_keys", &[("issuer", "corp")], 1);
+}
