@@ -1055,6 +1055,15 @@ fn json_text_and_struct_are_never_taken_for_each_other() {
             "{error}"
         );
     }
+    // A text that is a `Struct` too, of fields that protobuf skips: a line feed, a length of 123, then fields 4 of 105 bytes
+    // and of one byte each. It is told as the broken text that it is.
+    let both = format!("\n{{\"i{}{}", "x".repeat(105), " a".repeat(8));
+    assert!(prost_types::Struct::decode(both.as_bytes()).is_ok());
+    let error = parse(both.as_bytes(), &Variables).unwrap_err().to_string();
+    assert!(
+        error.starts_with("neither JSON nor a protobuf Struct: EOF while parsing a string at line 2 "),
+        "{error}"
+    );
     // Lengths of 123 (`{`), 34 (`"`), 32 and 10: what comes after the first byte looks like the beginning of a text.
     for size in [123, 34, 32, 10] {
         let name = "a".repeat(size);

@@ -177,6 +177,8 @@ impl KeyStore {
             Err(error) => return Some(self.fail(error, now)),
         };
         self.in_flight = None;
+        // Whoever came while this was under way is looked at again now, and asks again if it has to.
+        self.unknown_key = false;
         self.failures = 0;
         self.last_good = Some(now);
         self.last_good_sent = Some(sent);

@@ -277,6 +277,10 @@ fn a_new_key_that_a_fetch_under_way_brings_is_used_at_once() {
     let waits = proxy.request(Request::get("/orders").bearer(&long(&new).sign())).waiting();
     proxy.reply(good(&jwks(&[&old, &new])));
     assert_eq!(proxy.answer(waits).tells(), "forwarded");
+    // And it asks for nothing more.
+    proxy.serve("idp", good(&jwks(&[&old, &new])));
+    proxy.advance(1.minutes());
+    assert_eq!(proxy.calls("idp"), 2);
 }
 
 /// Our failure, not the caller's: never 401.

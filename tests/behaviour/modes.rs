@@ -189,3 +189,25 @@ fn the_challenge_names_the_configured_document_whatever_the_host() {
     let evil = Request::get("/.well-known/oauth-protected-resource/v1").authority("evil.example");
     assert!(!proxy.request(evil).refused().response.body.contains("evil"));
 }
+
+/// RFC 9728 §2 knows `header`, `body` and `query`; what it has no word for is not named.
+#[test]
+fn the_document_names_the_places_that_a_token_may_be_in() {
+    let header = || json!({ "header": { "name": "authorization", "scheme": "Bearer" } });
+    let own = || json!({ "header": { "name": "x-token" } });
+    let query = || json!({ "query": { "name": "access_token" } });
+    let cookie = || json!({ "cookie": { "name": "token" } });
+    for (sources, methods) in [
+        (json!([header()]), json!(["header"])),
+        (json!([query()]), json!(["query"])),
+        (json!([cookie(), query(), header(), own()]), json!(["header", "query"])),
+        (json!([cookie(), own()]), json!([])),
+    ] {
+        let mut config = resource("https://api.example");
+        config["inbound"]["token"] = json!({ "sources": sources });
+        let served =
+            Proxy::new(&config).request(Request::get("/.well-known/oauth-protected-resource")).refused();
+        let document: Value = serde_json::from_str(&served.response.body).unwrap();
+        assert_eq!(document["bearer_methods_supported"], methods);
+    }
+}

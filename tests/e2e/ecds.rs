@@ -1,3 +1,4 @@
+use attachectl::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
 use crate::proxy::{
@@ -45,4 +46,46 @@ fn the_filter_works_as_istio_delivers_it() {
         (0..10).all(|_| get("orders:read").status == 403 && get("orders:write").status == 200).then_some(())
     });
     proxy.expect_metric("attache_keys", &[("issuer", "corp")], 1);
+}
+
+/// The manifests that we ship, with their configuration as the control planes send it: JSON text.
+#[test]
+fn the_shipped_manifests_enforce_the_demos_policy() {
+    let manifest = |file: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
+        attachectl::bootstrap::Bootstrap::read(&path).unwrap().value_mut().clone()
+    };
+    let istio = manifest("istio/wasmplugin.yaml");
+    assert_eq!(istio["spec"]["failStrategy"], "FAIL_RELOAD");
+    let gateway = manifest("envoy-gateway/envoyextensionpolicy.yaml");
+    assert_eq!(gateway["spec"]["wasm"][0]["failOpen"], false);
+    for (name, document) in
+        [("istio", &istio["spec"]["pluginConfig"]), ("gateway", &gateway["spec"]["wasm"][0]["config"])]
+    {
+        let cluster =
+            document["inbound"]["issuers"][0]["keys"]["jwks"]["cluster"].as_str().unwrap().to_owned();
+        let issuer = Issuer::start(IssuerOptions {
+            identifier: Some(DEMO_IDENTIFIER.into()),
+            algorithms: vec![Algorithm::Rs256],
+            ..IssuerOptions::default()
+        });
+        let proxy = Setup::new()
+            .with_issuer(&cluster, issuer.unwrap())
+            .file("ecds.json", ecds_file(name, "1", &Document::Text(document.to_string())).to_string())
+            .listener(Listener::ecds(name, "ecds.json"))
+            .start();
+        let read = scoped(proxy.issuer(&cluster), "orders:read");
+        echo(&proxy.get(name, "/orders").bearer(&read).send().unwrap());
+        for (path, token, status) in [
+            ("/orders", None, 401),
+            ("/orders", Some(scoped(proxy.issuer(&cluster), "orders:write")), 403),
+            ("/elsewhere", Some(read.clone()), 403),
+        ] {
+            let mut request = proxy.get(name, path);
+            if let Some(token) = token {
+                request = request.bearer(&token);
+            }
+            assert_eq!(request.send().unwrap().status, status, "{name} {path}");
+        }
+    }
 }

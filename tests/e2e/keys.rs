@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use attachectl::http::Request;
-use attachectl::issuer::{Algorithm, Fault, Signer, TokenSpec};
+use attachectl::issuer::{Algorithm, Fault, Issuer, Signer, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::h2;
@@ -17,8 +17,11 @@ use crate::secrets::{scoped, token};
 /// Each test has issuers of its own, so that none disturbs another.
 static PROXY: Shared = Shared::new(|| {
     let mut setup = Setup::new();
-    for name in ["quiet", "rotating", "flooded", "withdrawing", "slow"] {
+    for name in ["quiet", "rotating", "flooded", "withdrawing"] {
         setup = setup.issuer(name);
+    }
+    for name in ["slow", "mute"] {
+        setup = setup.with_issuer(name, hanging(name));
     }
     let keys = |more: Value| move |name: &str| json!({ "keys": { "jwks": jwks(name, more.clone()) } });
     let rarely = keys(json!({ "refresh": "1h", "unknown_key_interval": "500ms" }));
@@ -30,7 +33,8 @@ static PROXY: Shared = Shared::new(|| {
         .listener(listener("rotating", &["rotating"], rarely.clone(), json!({})))
         .listener(listener("flooded", &["flooded"], rarely, json!({})))
         .listener(listener("withdrawing", &["withdrawing"], often, json!({})))
-        .listener(listener("slow", &["slow"], late, json!({ "waiting": { "deadline": "1s" } })));
+        .listener(listener("slow", &["slow"], late.clone(), json!({ "waiting": { "deadline": "1s" } })))
+        .listener(reporting("mute", late("mute")));
     setup.start_without("late", *LATE)
 });
 
@@ -51,6 +55,25 @@ fn listener(name: &str, issuers: &[&str], keys: impl Fn(&str) -> Value, more: Va
     let mut document = inbound(&issuers, &[route], more);
     document["inbound"]["refusals"] = json!({ "body": "problem_json" });
     Listener::new(name, Document::Struct(document))
+}
+
+/// A report-only route whose requests wait a second at most.
+fn reporting(name: &str, keys: Value) -> Listener {
+    let route = json!({
+        "name": name,
+        "match": { "prefix": "/" },
+        "require": { "scopes": ["orders:read"] },
+        "mode": "report_only",
+    });
+    let more = json!({ "waiting": { "deadline": "1s" } });
+    Listener::new(name, Document::Struct(inbound(&[trust(name, keys)], &[route], more)))
+}
+
+/// An issuer that never says what its keys are.
+fn hanging(name: &str) -> Issuer {
+    let issuer = issuer(name, &[Algorithm::Es256]);
+    issuer.fault(Fault::Hang);
+    issuer
 }
 
 #[test]
@@ -80,34 +103,50 @@ fn requests_before_the_first_keys_wait_and_pass_when_the_issuer_comes() {
 fn a_request_that_waits_passes_when_the_keys_come() {
     let issuer = issuer("quiet", &[Algorithm::Es256]);
     issuer.fault(Fault::Status(500));
-    let proxy = Setup::new()
-        .with_issuer("quiet", issuer)
-        .listener(listener(
-            "waits",
-            &["quiet"],
-            |name| json!({ "keys": { "jwks": jwks(name, json!({})) } }),
-            json!({ "waiting": { "deadline": "30s" } }),
-        ))
-        .start();
+    let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({})) } });
+    let more = json!({
+        "waiting": { "deadline": "30s" },
+        "forward_claims": [{ "claim": "sub", "header": "x-sub" }],
+        "token": { "after_verification": "strip" },
+    });
+    let proxy =
+        Setup::new().with_issuer("quiet", issuer).listener(listener("waits", &["quiet"], keys, more)).start();
     let good = scoped(proxy.issuer("quiet"), "orders:read");
     let narrow = scoped(proxy.issuer("quiet"), "orders");
-    let requests = (0..20)
-        .map(|n| proxy.get("waits", "/").bearer(if n % 2 == 0 { &good } else { &narrow }).timeout(PATIENCE));
-    let requests: Vec<_> = requests.collect();
+    let request = |n: usize| {
+        let request =
+            Request::post(proxy.url("waits", "/")).header("x-sub", "forged").body(vec![b'x'; 50_000]);
+        request.bearer(if n % 2 == 0 { &good } else { &narrow }).timeout(PATIENCE)
+    };
     std::thread::scope(|scope| {
-        let answers = scope.spawn(|| at_once(requests));
+        let answers = scope.spawn(|| at_once((0..20).map(request).collect()));
         eventually("all to wait", || (active(&proxy, "waits") == 20).then_some(()));
         proxy.issuer("quiet").heal();
         for (n, answer) in answers.join().unwrap().iter().enumerate() {
-            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 403 }, "{}", answer.text());
+            if n % 2 == 1 {
+                assert_eq!(verdict(answer), (403, "scope_insufficient".into()));
+                continue;
+            }
+            // Waiting changes nothing about what the upstream sees.
+            let seen = echo(answer);
+            let headers = (seen.header("x-sub"), seen.header("authorization"));
+            assert_eq!((headers, seen.body_length), ((Some("orders-service"), None), 50_000));
         }
     });
 }
 
 #[test]
+fn a_report_only_route_is_served_without_keys_when_the_wait_is_over() {
+    let proxy = visit(&PROXY);
+    let answer = proxy.get("mute", "/").bearer(&scoped(proxy.issuer("mute"), "orders:read")).send().unwrap();
+    echo(&answer);
+    let labels = [("route", "mute"), ("outcome", "report"), ("reason", "keys_unavailable")];
+    proxy.expect_metric("attache_decisions", &labels, 1);
+}
+
+#[test]
 fn a_request_without_a_token_or_on_a_public_route_does_not_wait() {
     let proxy = visit(&PROXY);
-    proxy.issuer("slow").fault(Fault::Hang);
     let start = Instant::now();
     assert_eq!(proxy.get("slow", "/").send().unwrap().status, 401);
     let expired = token(proxy.issuer("slow"), &TokenSpec::default().expired());
@@ -119,12 +158,10 @@ fn a_request_without_a_token_or_on_a_public_route_does_not_wait() {
 /// All requests of one HTTP/2 connection meet the same worker, in order: three wait, as configured, the fourth does not.
 #[test]
 fn waiting_is_bounded_in_number_and_in_time() {
-    let hanging = issuer("hanging", &[Algorithm::Es256]);
-    hanging.fault(Fault::Hang);
     let waiting = json!({ "waiting": { "requests": 3, "deadline": "2s" } });
     let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({ "timeout": "30s" })) } });
     let proxy = Setup::new()
-        .with_issuer("hanging", hanging)
+        .with_issuer("hanging", hanging("hanging"))
         .listener(listener("bounded", &["hanging"], keys, waiting))
         .start();
     let bearer = format!("Bearer {}", scoped(proxy.issuer("hanging"), "orders:read"));
@@ -154,12 +191,10 @@ fn waiting_is_bounded_in_number_and_in_time() {
 
 #[test]
 fn a_caller_that_goes_away_leaves_its_place() {
-    let hanging = issuer("hanging", &[Algorithm::Es256]);
-    hanging.fault(Fault::Hang);
     let waiting = json!({ "waiting": { "requests": 1, "deadline": "60s" } });
     let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({ "timeout": "60s" })) } });
     let proxy = Setup::new()
-        .with_issuer("hanging", hanging)
+        .with_issuer("hanging", hanging("hanging"))
         .listener(listener("leaving", &["hanging"], keys, waiting))
         .start();
     let token = scoped(proxy.issuer("hanging"), "orders:read");
@@ -239,7 +274,7 @@ fn an_unknown_kid_causes_one_refetch_in_each_worker_for_a_hundred_requests() {
     let proxy = visit(&PROXY);
     let issuer = proxy.issuer("rotating");
     eventually("first keys in every VM", || (issuer.jwks_requests() == vms()).then_some(()));
-    // A set that comes after they have all arrived, so that it answers all of them.
+    // Most arrive while it is under way, and some before.
     issuer.fault(Fault::Delay(Duration::from_secs(1)));
     issuer.rotate().unwrap();
     let requests: Vec<Request> = (0..100)
@@ -247,6 +282,11 @@ fn an_unknown_kid_causes_one_refetch_in_each_worker_for_a_hundred_requests() {
         .collect();
     for answer in at_once(requests) {
         echo(&answer);
+    }
+    // Longer than it takes until another would be allowed: nobody needs one any more.
+    let answered = Instant::now();
+    while answered.elapsed() < Duration::from_secs(2) {
+        echo(&proxy.get("rotating", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap());
     }
     let refetches = issuer.jwks_requests() - vms();
     assert!((1..=u64::from(WORKERS)).contains(&refetches), "{refetches} refetches");

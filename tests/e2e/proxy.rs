@@ -15,6 +15,7 @@ use attachectl::issuer::{Algorithm, Issuer, IssuerOptions};
 use attachectl::prometheus::{self, Sample};
 use attachectl::upstream::{Echo, Upstream};
 use attachectl::wait::wait_for;
+use base64ct::Encoding;
 use serde_json::{Map, Value, json};
 
 use crate::secrets;
@@ -39,7 +40,8 @@ pub(crate) struct Setup {
     listeners: Vec<Value>,
     files: Vec<(String, Vec<u8>)>,
     environment: Map<String, Value>,
-    log_level: &'static str,
+    /// Another module than the one under test.
+    module: Option<Value>,
 }
 
 /// A listener with the filter in it. Envoy's own guards are off: the filter has to do without.
@@ -144,7 +146,7 @@ impl Setup {
             listeners: Vec::new(),
             files: Vec::new(),
             environment: Map::new(),
-            log_level: "wasm:debug",
+            module: None,
         }
     }
 
@@ -212,7 +214,7 @@ impl Setup {
             "stats_config": shipped().value_mut()["stats_config"],
             "static_resources": { "listeners": self.listeners, "clusters": all },
         });
-        let code = json!({ "local": { "filename": module() } });
+        let code = json!({ "local": self.module.take().unwrap_or_else(|| json!({ "filename": module() })) });
         complete(&mut bootstrap, &code, &self.environment);
         for (name, contents) in self.files.iter_mut().filter(|(name, _)| name.ends_with(".json")) {
             let mut document: Value =
@@ -225,7 +227,7 @@ impl Setup {
             bootstrap: bootstrap.to_string(),
             files: self.files,
             concurrency: WORKERS,
-            component_log_level: Some(self.log_level.to_owned()),
+            component_log_level: Some(LOG_LEVEL.to_owned()),
             patience: PATIENCE,
             ..EnvoyOptions::default()
         };
@@ -326,7 +328,7 @@ impl Proxy {
             binary: Some(binary()),
             bootstrap: bootstrap.to_json(),
             concurrency: WORKERS,
-            component_log_level: Some("wasm:debug".into()),
+            component_log_level: Some(LOG_LEVEL.to_owned()),
             patience: PATIENCE,
             ..EnvoyOptions::default()
         };
@@ -397,29 +399,10 @@ impl Proxy {
     /// Fails if a VM trapped, or a log tells what it must not.
     #[track_caller]
     pub(crate) fn assert_sound(&self) {
-        let stats = self.envoy.stats().unwrap();
-        let reloads: Vec<_> = stats
-            .iter()
-            .filter(|(name, _)| name.starts_with("wasm.") && name.contains("vm_reload"))
-            .collect();
-        assert!(
-            !reloads.is_empty(),
-            "Envoy counts no reloads: {:?}",
-            stats.keys().filter(|n| n.contains("wasm"))
-        );
-        for (name, count) in reloads {
-            assert_eq!(*count, 0, "{name}");
+        if let Some(trap) = trap(&self.envoy) {
+            panic!("a VM trapped: {trap}");
         }
-        let log = self.envoy.logs();
-        for sign in
-            ["[critical]", "Function: proxy_on", "in-VM backtrace", "RuntimeError", "Failed to reload"]
-        {
-            // What Envoy says of a configuration that is refused is as grave, and no trap.
-            let mut lines = log.lines().filter(|line| !line.ends_with("failed to load"));
-            let line = lines.find(|line| line.contains(sign));
-            assert!(line.is_none(), "the VM trapped: {}", line.unwrap_or_default());
-        }
-        secrets::assert_none_in("Envoy's log", &log);
+        secrets::assert_none_in("Envoy's log", &self.envoy.logs());
         secrets::assert_none_in("the access log", &self.envoy.output());
     }
 }
@@ -446,6 +429,22 @@ impl Drop for Visit {
             self.assert_sound();
         }
     }
+}
+
+/// How Envoy's counters or its log tell that a VM trapped.
+fn trap(envoy: &Envoy) -> Option<String> {
+    let stats = envoy.stats().unwrap();
+    let mut reloads =
+        stats.iter().filter(|(name, _)| name.starts_with("wasm.") && name.contains("vm_reload")).peekable();
+    assert!(reloads.peek().is_some(), "Envoy does not count reloads");
+    if let Some((name, count)) = reloads.find(|(_, count)| **count > 0) {
+        return Some(format!("{name}: {count}"));
+    }
+    // What Envoy says of a configuration that is refused is as grave, and no trap.
+    let log = envoy.logs();
+    let mut lines = log.lines().filter(|line| !line.ends_with("failed to load"));
+    let is_sign = |line: &&str| TRAPPED.iter().any(|sign| line.contains(sign));
+    lines.find(is_sign).map(str::to_owned)
 }
 
 /// What the upstream got.
@@ -559,6 +558,10 @@ fn from_environment(name: &str, what: &str) -> PathBuf {
         .unwrap_or_else(|error| panic!("{name}={}: {error}: run `make test`", path.display()))
 }
 
+/// All that the filter says, and nothing that Envoy itself says of requests.
+const LOG_LEVEL: &str = "wasm:debug";
+const TRAPPED: [&str; 5] =
+    ["[critical]", "Function: proxy_on", "in-VM backtrace", "RuntimeError", "Failed to reload"];
 /// More than one, so that no test passes only because all requests meet one VM.
 pub(crate) const WORKERS: u32 = 2;
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
@@ -567,3 +570,42 @@ const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";
 /// A slow machine, busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 const COUNTING: Duration = Duration::from_secs(10);
+
+/// The harness would notice: a module of a few bytes that traps at each request's headers.
+#[test]
+fn a_trap_does_not_go_unnoticed() {
+    let section = |id: u8, body: &[u8]| [&[id, body.len() as u8], body].concat();
+    let export =
+        |name: &str, kind: u8, index: u8| [&[name.len() as u8], name.as_bytes(), &[kind, index]].concat();
+    let exports = [
+        vec![4],
+        export("memory", 2, 0),
+        export("proxy_abi_version_0_2_1", 0, 0),
+        export("proxy_on_memory_allocate", 0, 1),
+        export("proxy_on_request_headers", 0, 2),
+    ];
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        // () → (), i32 → i32, (i32, i32, i32) → i32
+        section(1, b"\x03\x60\0\0\x60\x01\x7f\x01\x7f\x60\x03\x7f\x7f\x7f\x01\x7f"),
+        section(3, &[3, 0, 1, 2]),
+        section(5, &[1, 0, 1]),
+        section(7, &exports.concat()),
+        // nothing; the address 1024; unreachable
+        section(10, &[3, 2, 0, 0x0b, 5, 0, 0x41, 0x80, 0x08, 0x0b, 3, 0, 0x00, 0x0b]),
+    ];
+    let mut setup = Setup::new().listener(Listener::new("trapping", Document::Text(String::new())));
+    setup.module = Some(json!({ "inline_bytes": base64ct::Base64::encode_string(&module.concat()) }));
+    let upstream = Upstream::start().unwrap();
+    let (options, _issuers) = setup.options(upstream.addr(), &[]);
+    let envoy = Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(trap(&envoy), None, "no request yet");
+    let url = envoy.url("trapping").unwrap();
+    assert_eq!(Request::get(&url).send().unwrap().status, 503);
+    assert!(trap(&envoy).is_some());
+    // And by the counters alone, once Envoy has loaded it again.
+    eventually("a reload", || {
+        Request::get(&url).send().unwrap();
+        trap(&envoy).filter(|trap| trap.contains("vm_reload"))
+    });
+}

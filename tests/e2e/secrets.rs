@@ -61,3 +61,15 @@ fn remember_texts(value: &Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[test]
+fn a_secret_in_a_log_does_not_go_unnoticed() {
+    let issuer = Issuer::with_algorithms(&[attachectl::issuer::Algorithm::Es256]).unwrap();
+    let token = token(&issuer, &TokenSpec::default().claim("email", "ada@orders.example"));
+    let signature = token.rsplit('.').next().unwrap();
+    for told in [token.as_str(), signature, "ada@orders.example"] {
+        let log = format!("[info] one line\n[debug] sub={told} and more\n");
+        assert!(std::panic::catch_unwind(|| assert_none_in("the log", &log)).is_err());
+    }
+    assert_none_in("the log", "[info] issuer corp: keys changed: 1 usable, 1 added, 0 removed\n");
+}
