@@ -71,7 +71,7 @@ fn private_members_are_dropped_and_reported() {
     assert!(unusable.private_members && unusable.set.is_empty());
 }
 
-/// peers.md, defect 1: an unknown `kid` falls back to the first key; an empty set traps.
+/// seen in other filters: an unknown `kid` falls back to the first key; an empty set traps.
 #[test]
 fn a_kid_never_falls_back_to_a_key_of_another_name() {
     let set = parse_keys(&[named(EC, "a"), named(OKP, "b")]).set;

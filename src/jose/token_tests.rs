@@ -80,7 +80,7 @@ fn no_character_of_a_token_can_be_replaced_added_or_dropped() {
     }
 }
 
-/// peers.md, defect 16: the token's `alg` decides.
+/// seen in other filters: the token's `alg` decides.
 #[test]
 fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
     use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -94,7 +94,7 @@ fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
     assert_eq!(outcome, Err(SignatureError::AlgorithmNotForKey { algorithm: Algorithm::Hs256 }));
 }
 
-/// peers.md, defect 16: a key that the token brings along verifies nothing.
+/// seen in other filters: a key that the token brings along verifies nothing.
 #[test]
 fn an_embedded_key_is_ignored() {
     let samples = samples();

@@ -25,7 +25,7 @@ fn claims_reach_the_upstream_as_headers() {
     }
 }
 
-/// peers.md, defect 6: an absent claim must not leave the client's own header standing.
+/// seen in other filters: an absent claim must not leave the client's own header standing.
 #[test]
 fn a_header_of_the_client_s_never_stands_in_for_a_claim() {
     let key = Signer::new("k1");

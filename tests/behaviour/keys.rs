@@ -75,7 +75,7 @@ fn faults() -> Vec<(HttpReply, &'static str, String)> {
     ]
 }
 
-/// peers.md, defect 7.
+/// Seen in other filters.
 #[test]
 fn no_fault_of_the_issuer_takes_the_last_good_keys_away() {
     let key = Signer::new("k1");
@@ -91,7 +91,7 @@ fn no_fault_of_the_issuer_takes_the_last_good_keys_away() {
     }
 }
 
-/// peers.md, defect 5: without keys nobody gets through.
+/// seen in other filters: without keys nobody gets through.
 #[test]
 fn no_fault_of_the_issuer_lets_anybody_in_before_the_first_keys() {
     let key = Signer::new("k1");
@@ -231,7 +231,7 @@ fn unknown_kid_causes_one_refresh_for_a_hundred_requests() {
     assert_eq!(proxy.calls("idp"), 2);
 }
 
-/// peers.md, defect 17: strangers with made-up key ids do not drive the issuer.
+/// seen in other filters: strangers with made-up key ids do not drive the issuer.
 #[test]
 fn unknown_kids_cause_at_most_one_fetch_an_interval() {
     let key = Signer::new("k1");

@@ -1,5 +1,5 @@
-//! All bounds of one VM, added up: wasm memory never shrinks, so what can be reached once is held for ever (design.md: at most
-//! 256 MiB by default).
+//! All bounds of one VM, added up: wasm memory never shrinks, so what can be reached once is held for ever: at most
+//! 256 MiB by default.
 
 use attache::config::{MAX_CONFIG_BYTES, MAX_ISSUERS};
 use attache::inbound::MAX_WAITING_BYTES;

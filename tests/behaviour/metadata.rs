@@ -134,7 +134,7 @@ fn an_issuer_in_metadata_must_be_configured_and_named_where_there_are_several() 
     assert_eq!(tells("/both", &token, &[("scopes", "a"), ("issuers", "corp")]), "401 issuer_not_accepted");
 }
 
-/// envoy-host.md: removing a header makes Envoy choose the route again, perhaps one that demands more.
+/// Measured in Envoy: removing a header makes Envoy choose the route again, perhaps one that demands more.
 #[test]
 fn a_protected_header_on_a_route_with_metadata_is_refused() {
     let key = Signer::new("k1");

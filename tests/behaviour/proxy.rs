@@ -302,7 +302,7 @@ impl Proxy {
         }
     }
 
-    /// Nothing that a client has sent as a token is ever told to anybody (peers.md, defect 2).
+    /// Nothing that a client has sent as a token is ever told to anybody.
     #[track_caller]
     fn scrub_text(&self, text: &str) {
         for secret in &self.secrets {

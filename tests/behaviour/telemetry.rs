@@ -169,7 +169,7 @@ fn metrics_are_handed_over_on_the_tick_and_only_when_they_change() {
     assert_eq!(effects, []);
 }
 
-/// peers.md, defect 2. Every test of this binary scrubs (see `Proxy::scrub_text`); this one makes sure that the net has no hole.
+/// Every test of this binary scrubs (see `Proxy::scrub_text`); this one makes sure that the net has no hole.
 #[test]
 fn no_log_line_of_a_bad_day_holds_a_token() {
     let (key, stranger) = (Signer::new("k1"), Signer::new("k2"));

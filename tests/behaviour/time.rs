@@ -131,7 +131,7 @@ fn at(secs: u64) -> attache::base::Timestamp {
     attache::base::Timestamp::from_secs(secs)
 }
 
-/// peers.md, defect 14: a withdrawn key takes its tokens with it, at the first request after the refresh.
+/// seen in other filters: a withdrawn key takes its tokens with it, at the first request after the refresh.
 #[test]
 fn a_cached_token_does_not_outlive_its_key() {
     let (old, new) = (Signer::new("k1"), Signer::new("k2"));
@@ -178,7 +178,7 @@ fn a_key_that_is_narrowed_takes_its_tokens_with_it() {
     assert_eq!(proxy.get("/orders", &token), "waiting");
 }
 
-/// peers.md, defect 9: the cache knows tokens, not decisions.
+/// seen in other filters: the cache knows tokens, not decisions.
 #[test]
 fn policy_is_looked_at_on_every_request_cached_or_not() {
     let key = Signer::new("k1");

@@ -162,7 +162,7 @@ fn a_key_that_the_token_brings_is_not_used() {
     assert_eq!(proxy.calls("idp"), 1);
 }
 
-/// peers.md, defect 1: an unknown `kid` must not fall back to the first key, nor an empty set trap.
+/// seen in other filters: an unknown `kid` must not fall back to the first key, nor an empty set trap.
 #[test]
 fn a_kid_narrows_and_never_widens() {
     let (first, second) = (Signer::new("k1"), Signer::new("k2"));

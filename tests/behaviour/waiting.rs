@@ -8,7 +8,7 @@ fn orders(key: &Signer) -> Request {
     Request::get("/orders").bearer(&key.token().sign())
 }
 
-/// Users ask for it most after rotation: an issuer that is down at start (peers.md, 6).
+/// Users ask for it most after rotation: an issuer that is down at start.
 #[test]
 fn a_request_before_the_first_keys_waits_and_is_served() {
     let (key, other) = (Signer::new("k1"), Signer::unnamed("x").named(Some("k1")));

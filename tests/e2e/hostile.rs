@@ -138,7 +138,7 @@ fn a_token_of_sixteen_kibibytes_is_read_and_one_byte_more_is_not() {
     let base = of(0).len();
     let room = (16 * 1024 - base) / 4 * 3;
     let lengths: Vec<(usize, String)> =
-        (room - 3..room + 6).map(|filler| of(filler)).map(|token| (token.len(), token)).collect();
+        (room - 3..room + 6).map(of).map(|token| (token.len(), token)).collect();
     let fits = lengths.iter().filter(|(length, _)| *length <= 16 * 1024).max().unwrap();
     let exceeds = lengths.iter().filter(|(length, _)| *length > 16 * 1024).min().unwrap();
     assert!(fits.0 > 16 * 1024 - 4 && exceeds.0 < 16 * 1024 + 4, "{} {}", fits.0, exceeds.0);

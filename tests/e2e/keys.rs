@@ -116,14 +116,14 @@ fn a_request_that_waits_passes_when_the_keys_come() {
     let request = |n: usize| {
         let request =
             Request::post(proxy.url("waits", "/")).header("x-sub", "forged").body(vec![b'x'; 50_000]);
-        request.bearer(if n % 2 == 0 { &good } else { &narrow }).timeout(PATIENCE)
+        request.bearer(if n.is_multiple_of(2) { &good } else { &narrow }).timeout(PATIENCE)
     };
     std::thread::scope(|scope| {
         let answers = scope.spawn(|| at_once((0..20).map(request).collect()));
         eventually("all to wait", || (active(&proxy, "waits") == 20).then_some(()));
         proxy.issuer("quiet").heal();
         for (n, answer) in answers.join().unwrap().iter().enumerate() {
-            if n % 2 == 1 {
+            if !n.is_multiple_of(2) {
                 assert_eq!(verdict(answer), (403, "scope_insufficient".into()));
                 continue;
             }
@@ -184,9 +184,11 @@ fn waiting_is_bounded_in_number_and_in_time() {
         |reason| [("route", "bounded"), ("issuer", "hanging"), ("outcome", "deny"), ("reason", reason)];
     proxy.expect_metric("attache_decisions", &denied("keys_unavailable"), 3);
     proxy.expect_metric("attache_decisions", &denied("waiting_full"), 2);
-    // Those whose time was up have left their places: others wait in them.
-    let again = h2::send_all(addr, vec![h2::get(addr, "/", &[("authorization", &bearer)])]);
-    assert!(again[0].status == 503 && again[0].after >= Duration::from_secs(2), "{again:?}");
+    // Those whose time was up have left their places: a gRPC call waits in one of them.
+    let call = h2::grpc(addr, "/orders.Orders/Read", &[("authorization", &bearer)]);
+    let answer = h2::send_all(addr, vec![call]).remove(0);
+    assert_eq!((answer.status, answer.field("grpc-status")), (200, Some("14")), "{answer:?}");
+    assert!(answer.field("retry-after").is_some() && answer.after >= Duration::from_secs(2), "{answer:?}");
 }
 
 #[test]

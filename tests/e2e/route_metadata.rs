@@ -49,7 +49,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
     );
     table.push(all.clone());
 
-    // Envoy's route depends on a header that we set: what envoy-host.md warns of.
+    // Envoy's route depends on a header that we set: the route-cache trap.
     let by_header = |value: &str, metadata: Value| {
         let mut route = envoy("/trap", metadata);
         route["match"]["headers"] = json!([{ "name": "x-user", "string_match": { "exact": value } }]);
