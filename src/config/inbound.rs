@@ -8,8 +8,8 @@ use super::value::Value;
 use super::{Environment, issuers, routes, words};
 use crate::claims::ClaimPath;
 use crate::inbound::{
-    AfterVerification, CacheSettings, Detail, ForwardedClaim, Inbound, Issuer, Preflight, RefusalBody,
-    Refusals, Resource, TokenSource, Twins, WaitingSettings,
+    AfterVerification, CacheSettings, Detail, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,
+    RefusalBody, Refusals, Resource, TokenSource, Twins, WaitingSettings,
 };
 use crate::policy::{RouteTable, Rule};
 
@@ -36,8 +36,18 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let preflight = fields.or("cors_preflight", Preflight::Deny, |node| {
         node.word(&[("deny", Preflight::Deny), ("forward", Preflight::Forward)])
     });
-    let reads_route_metadata =
-        fields.or("route_metadata", true, |node| node.word(&[("read", true), ("ignore", false)]));
+    let route_metadata = fields.or("route_metadata", MetadataUse::Refuse, |node| {
+        let word = node.word(&[("read", MetadataUse::Read), ("ignore", MetadataUse::Ignore)])?;
+        let strips_query = token.as_ref().is_some_and(|(sources, after)| {
+            let is_query = |source: &TokenSource| matches!(source, TokenSource::Query { .. });
+            *after == AfterVerification::Strip && sources.iter().any(is_query)
+        });
+        if word == MetadataUse::Read && strips_query {
+            return node
+                .problem("stripping a query token can change Envoy's route: forward it, or ignore metadata");
+        }
+        Some(word)
+    });
     let waiting = fields.or("waiting", DEFAULT_WAITING, |node| waiting(&node));
     let cache = fields.or("token_cache", Some(DEFAULT_CACHE), |node| cache(&node));
     let names: Option<Vec<Rc<str>>> =
@@ -69,7 +79,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         resource: resource?,
         refusals: refusals?,
         preflight: preflight?,
-        reads_route_metadata: reads_route_metadata?,
+        route_metadata: route_metadata?,
         waiting: waiting?,
         cache: cache?,
         routes: table?,

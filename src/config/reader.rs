@@ -156,6 +156,8 @@ impl<'a> Node<'a> {
         let number = match self.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Float(number) => whole(*number),
+            // Envoy's YAML reader hands over numbers above 2³¹ − 1 as texts.
+            Value::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
             Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
                 return self.problem(format_args!("expected a number, got {}", self.value.kind()));
             }

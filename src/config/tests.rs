@@ -272,7 +272,13 @@ fn numbers_are_whole_and_in_range() {
     for number in [json!(1), json!(7.0), json!(9_007_199_254_740_991_u64)] {
         accepts("/version", number);
     }
-    refuses("/version", json!("7"), "inbound.version: expected a number, got a text");
+    // Envoy's YAML reader hands over numbers above 2³¹ − 1 as texts.
+    accepts("/version", json!("20261120"));
+    refuses("/version", json!("9007199254740992"), version);
+    refuses("/version", json!("99999999999999999999999"), version);
+    for text in ["seven", "-7", "7.0", " 7"] {
+        refuses("/version", json!(text), "inbound.version: expected a number, got a text");
+    }
     refuses("/version", json!(null), "inbound.version: expected a number, got null");
     for (pointer, min, max) in [
         ("/waiting/requests", 1_u64, 10_000_u64),
@@ -1082,9 +1088,25 @@ fn settings_are_what_the_document_says_and_the_defaults_what_it_does_not() {
     assert_eq!(inbound.waiting.deadline.as_secs(), 5);
     assert_eq!(inbound.cache.map(|cache| (cache.entries, cache.bytes)), Some((8192, 16_777_216)));
     assert_eq!(inbound.issuers[0].rules.clock_skew.as_secs(), 30);
-    assert!(inbound.reads_route_metadata);
+    assert_eq!(inbound.route_metadata, crate::inbound::MetadataUse::Refuse);
     let crate::issuer::KeySource::Remote(remote) = &inbound.issuers[0].keys else { panic!() };
     let seconds = (remote.timeout.as_secs(), remote.refresh.as_secs(), remote.unknown_key_interval.as_secs());
     assert_eq!(seconds, (5, 600, 2));
     assert!(inbound.issuers[0].rules.algorithms.iter().all(|algorithm| !algorithm.is_symmetric()));
+}
+
+#[test]
+fn a_query_token_is_not_stripped_where_route_metadata_is_read() {
+    let token = json!({ "sources": [{ "query": { "name": "t" } }], "after_verification": "strip" });
+    let mut document = base();
+    document["inbound"]["token"] = token;
+    assert!(compiled(&document).is_ok());
+    document["inbound"]["route_metadata"] = json!("read");
+    let errors = compiled(&document).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "inbound.route_metadata: stripping a query token can change Envoy's route: forward it, or ignore metadata"
+    );
+    document["inbound"]["token"]["after_verification"] = json!("forward");
+    assert!(compiled(&document).is_ok());
 }

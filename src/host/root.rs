@@ -18,6 +18,7 @@ use super::perform;
 use crate::base::{CallId, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, StreamId};
 use crate::config::{self, Environment};
 use crate::filter::{Filter, Outcome};
+use crate::inbound::MetadataUse;
 use crate::jose::{Algorithm, AlgorithmSet};
 
 /// The root context.
@@ -144,7 +145,7 @@ impl RootContext for Root {
                 let crypto = EnvoyCrypto::new();
                 abi::log(Level::Info, &format!("configured; {}", engines(crypto.offloaded())));
                 let configured = Configured {
-                    reads_route_metadata: config.inbound.reads_route_metadata,
+                    reads_route_metadata: config.inbound.route_metadata != MetadataUse::Ignore,
                     filter: Filter::new(config.inbound, seed(), abi::now()),
                     crypto,
                 };

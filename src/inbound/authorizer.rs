@@ -8,7 +8,7 @@ use super::decision::{Decision, Evaluation, Permit, Wait, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::preflight;
-use super::settings::{Inbound, Preflight};
+use super::settings::{Inbound, MetadataUse, Preflight};
 use super::verifier::{self, Unverified};
 use crate::base::{RequestHead, Timestamp};
 use crate::issuer::KeyStore;
@@ -133,19 +133,21 @@ impl<'a> Demands<'a> {
         settings: &Inbound,
         observer: &mut dyn Observer,
     ) -> Result<Self, Denial> {
-        let metadata = match &head.route_metadata {
-            Some(bytes) if settings.reads_route_metadata => {
+        if settings.route_metadata == MetadataUse::Read {
+            // Removing or replacing a header makes Envoy choose the route again, perhaps one that demands more: by such a header
+            // a client could pick the route whose policy it gets, and be served by another.
+            if head.headers.iter().any(|(name, _)| settings.sets_header(name)) {
+                return Err(Denial::HeaderForged);
+            }
+        }
+        let metadata = match (&head.route_metadata, settings.route_metadata) {
+            (None, _) | (Some(_), MetadataUse::Ignore) => None,
+            (Some(_), MetadataUse::Refuse) => return Err(MetadataError::NotConfigured.into()),
+            (Some(bytes), MetadataUse::Read) => {
                 let metadata = RouteMetadata::parse(bytes)?;
                 observer.passed(Step::RouteMetadata(&metadata));
-                // Removing a header makes Envoy choose the route again, perhaps one that demands more: a client that sends
-                // the header could pick the route whose policy it gets, and be served by another.
-                let forged = |(name, _): (&[u8], &[u8])| settings.sets_header(name);
-                if head.headers.iter().any(forged) {
-                    return Err(Denial::HeaderForged);
-                }
                 Some(metadata)
             }
-            Some(_) | None => None,
         };
         let table = match &route.rule {
             Rule::Public => None,

@@ -62,9 +62,17 @@ fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow
             if values.next().is_some() {
                 return Err(Denial::CredentialRepeated);
             }
-            let token = match scheme {
-                Some(scheme) => first.and_then(|value| after_scheme(value, scheme)),
-                None => first,
+            let token = match (scheme, first) {
+                (Some(scheme), Some(value)) => {
+                    // Envoy joins repeated fields with commas before we see them.
+                    let mut others = value.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
+                    if others.any(|other| after_scheme(other, scheme).is_some()) {
+                        return Err(Denial::CredentialRepeated);
+                    }
+                    after_scheme(value, scheme)
+                }
+                (None, value) => value,
+                (Some(_), None) => None,
             };
             token.map(Cow::Borrowed).into_iter().collect()
         }
@@ -207,6 +215,8 @@ mod tests {
             [("authorization", "Bearer a"), ("x-token", "a")],
             [("authorization", "Bearer a"), (":path", "/?access_token=a")],
             [("authorization", "Bearer a"), ("cookie", "token=a")],
+            [("authorization", "Basic a,Bearer b"), ("x", "y")],
+            [("authorization", "Bearer a, bearer b"), ("x", "y")],
             [("cookie", "token=a"), ("cookie", "token=b")],
             [(":path", "/?access_token=a&access_token=a"), ("x", "y")],
         ] {

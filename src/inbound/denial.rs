@@ -22,7 +22,7 @@ pub enum Denial {
     /// A header name that servers take for one of ours.
     #[error("the request carries a header that could be mistaken for a protected one")]
     HeaderTwin,
-    /// A header that we set ourselves, on a request whose policy comes from Envoy's route: removing it could change the route.
+    /// A header that we set ourselves, where policy may come from Envoy's route: removing it could change the route.
     #[error("the request carries a protected header")]
     HeaderForged,
     /// There is no path that a route could match.
@@ -40,8 +40,8 @@ pub enum Denial {
     /// The route is `deny`.
     #[error("the route is closed")]
     RouteDenied,
-    /// Envoy's route carries requirements that cannot be read: the operator's fault, and nobody gets through.
-    #[error("the route's metadata cannot be read")]
+    /// Envoy's route carries requirements that cannot be applied: the operator's fault, and nobody gets through.
+    #[error("the route's metadata cannot be applied")]
     RouteMetadata(#[from] MetadataError),
     /// The token is no JWT that we read.
     #[error("{0}")]

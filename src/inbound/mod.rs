@@ -26,7 +26,8 @@ pub use denial::Denial;
 pub use observer::{Observer, Step};
 pub use resource::Resource;
 pub use settings::{
-    AfterVerification, Detail, ForwardedClaim, Inbound, Issuer, Preflight, RefusalBody, Refusals, TokenSource,
+    AfterVerification, Detail, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight, RefusalBody,
+    Refusals, TokenSource,
 };
 pub use twins::Twins;
 pub use waiting::{MAX_WAITING_BYTES, Parked, Waiting, WaitingSettings};

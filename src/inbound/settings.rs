@@ -31,8 +31,8 @@ pub struct Inbound {
     pub refusals: Refusals,
     /// What becomes of a CORS preflight.
     pub preflight: Preflight,
-    /// Whether Envoy's own routes may add requirements.
-    pub reads_route_metadata: bool,
+    /// What requirements on Envoy's own routes count for.
+    pub route_metadata: MetadataUse,
     /// Bounds for the requests that wait for keys.
     pub waiting: WaitingSettings,
     /// Bounds for the verified tokens that are kept; `None` keeps none.
@@ -92,6 +92,17 @@ pub struct ForwardedClaim {
     pub claim: ClaimPath,
     /// The header, lower case; removed from every request first.
     pub header: Rc<str>,
+}
+
+/// What requirements on Envoy's own routes count for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataUse {
+    /// They add to the table's. No request may then carry a header that we set: removing it could change Envoy's route.
+    Read,
+    /// Nobody has said: a route that carries some is closed, so that they are not lost unnoticed.
+    Refuse,
+    /// They are not looked at.
+    Ignore,
 }
 
 /// How a refusal looks.

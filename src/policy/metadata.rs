@@ -22,6 +22,9 @@ pub struct RouteMetadata {
 /// Why a route's metadata is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
+    /// It is there, and the configuration does not say what it counts for.
+    #[error("the route carries metadata `attache`: configure `route_metadata: read` to apply it")]
+    NotConfigured,
     /// It is no map with text keys.
     #[error("the route metadata `attache` is not a map")]
     NotAMap,

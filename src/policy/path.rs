@@ -138,14 +138,18 @@ fn features(raw: &str) -> PathFeatures {
         }
         let (decoded, escapes) = decode(segment);
         features.add(escapes);
-        if decoded == "." || decoded == ".." {
-            features.add(PathFeatures::DOT_SEGMENT);
-        }
         if decoded.contains(';') {
             features.add(PathFeatures::SEMICOLON);
-            // `..;` is `..` to a server that cuts parameters off.
-            if matches!(decoded.split(';').next(), Some("." | "..")) {
+        }
+        // An escaped slash or backslash separates for a server that decodes first, and `..;` is `..` for one that cuts
+        // parameters off: each piece is looked at as such a server would.
+        let mut pieces = decoded.split(['/', '\\']).peekable();
+        while let Some(piece) = pieces.next() {
+            if matches!(piece.split(';').next(), Some("." | "..")) {
                 features.add(PathFeatures::DOT_SEGMENT);
+            }
+            if piece.is_empty() && pieces.peek().is_some() {
+                features.add(PathFeatures::EMPTY_SEGMENT);
             }
         }
     }
@@ -227,6 +231,11 @@ mod tests {
             ("/a%2Fb", &["encoded_slash"]),
             ("/a%5Cb", &["encoded_backslash"]),
             ("/a\\b", &["backslash"]),
+            ("/a\\..\\b", &["dot_segment", "backslash"]),
+            ("/a%2f..%2fb", &["dot_segment", "encoded_slash"]),
+            ("/..%2fb", &["dot_segment", "encoded_slash"]),
+            ("/a%5c%2e.", &["dot_segment", "encoded_backslash", "encoded_dot"]),
+            ("/a%2f%2fb", &["empty_segment", "encoded_slash"]),
             ("/a;x=1", &["semicolon"]),
             ("/a%3bx", &["semicolon"]),
             ("/a/..;/b", &["dot_segment", "semicolon"]),

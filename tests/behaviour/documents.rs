@@ -51,7 +51,7 @@ fn meaning(config: &Config) -> String {
         (
             (&inbound.issuers, &inbound.sources, inbound.after_verification, &inbound.forwarded_claims),
             (&inbound.twins, &inbound.resource, &inbound.refusals, inbound.preflight),
-            (inbound.reads_route_metadata, inbound.waiting, inbound.cache, inbound.version),
+            (inbound.route_metadata, inbound.waiting, inbound.cache, inbound.version),
             inbound.routes.routes(),
         )
     );
@@ -91,7 +91,7 @@ fn the_same_problem_has_the_same_words_and_path_in_all_three() {
     for (pointer, value) in [
         ("/inbound/version", json!(0)),
         ("/inbound/version", json!(1.5)),
-        ("/inbound/version", json!("7")),
+        ("/inbound/version", json!("seven")),
         ("/inbound/waiting/requests", json!(10_001)),
         ("/inbound/issuers/0/name", json!(7)),
         ("/inbound/issuers/0/audiences", json!([])),

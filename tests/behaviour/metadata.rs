@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use crate::proxy::{Proxy, Request, Signer, config, issuer, partner};
 
 fn table() -> Value {
-    config(json!({ "forward_claims": [{ "claim": "sub", "header": "x-auth-subject" }] }))
+    config(json!({
+        "route_metadata": "read",
+        "forward_claims": [{ "claim": "sub", "header": "x-auth-subject" }],
+    }))
 }
 
 #[test]
@@ -111,6 +114,7 @@ fn malformed_metadata_denies_even_a_public_route() {
 fn an_issuer_in_metadata_must_be_configured_and_named_where_there_are_several() {
     let (corp, theirs) = (Signer::new("k1"), Signer::new("k2"));
     let both = json!({
+        "route_metadata": "read",
         "issuers": [issuer(json!({})), partner()],
         "routes": [{ "name": "both", "match": { "path": "/both" },
                      "require": { "issuers": ["corp", "partner"], "authenticated": {} } }],
@@ -141,10 +145,24 @@ fn a_protected_header_on_a_route_with_metadata_is_refused() {
     let mut proxy = Proxy::ready(&table(), &[&key]);
     let token = key.token().claim("scope", "extra orders:read").sign();
     let forged = |path: &str| Request::get(path).bearer(&token).header("x-auth-subject", "root");
-    assert_eq!(proxy.request(forged("/orders")).tells(), "forwarded");
     for path in ["/orders", "/unlisted", "/healthz"] {
         let request = forged(path).metadata(&[("scopes", "extra")]);
         assert_eq!(proxy.request(request).tells(), "400 header_forged", "{path}");
+        // The route that the header picked may have no metadata, while the one behind it does.
+        assert_eq!(proxy.request(forged(path)).tells(), "400 header_forged", "{path}");
+    }
+}
+
+#[test]
+fn metadata_that_nobody_has_decided_about_closes_the_route() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
+    let token = key.token().claim("scope", "extra orders:read").sign();
+    let request = |path: &str| Request::get(path).bearer(&token);
+    assert_eq!(proxy.request(request("/orders")).tells(), "forwarded");
+    for path in ["/orders", "/unlisted"] {
+        let request = request(path).metadata(&[("scopes", "extra")]);
+        assert_eq!(proxy.request(request).tells(), "403 route_metadata", "{path}");
     }
 }
 

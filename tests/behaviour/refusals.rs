@@ -83,6 +83,7 @@ pub fn every() -> Vec<Denial> {
         Denial::RouteMetadata(MetadataError::BadList { key: "scopes" }),
         Denial::RouteMetadata(MetadataError::NoScope),
         Denial::RouteMetadata(MetadataError::BadIssuers),
+        Denial::RouteMetadata(MetadataError::NotConfigured),
     ];
     all.extend(
         [
@@ -175,7 +176,7 @@ fn the_golden_file_covers_every_variant() {
         Denial::RouteMetadata(error) => Some(metadata_place(error)),
         _ => None,
     };
-    complete(seen(&metadata), 5);
+    complete(seen(&metadata), 6);
 }
 
 fn denial_place(denial: &Denial) -> usize {
@@ -266,6 +267,7 @@ fn metadata_place(error: &MetadataError) -> usize {
         MetadataError::BadList { .. } => 2,
         MetadataError::NoScope => 3,
         MetadataError::BadIssuers => 4,
+        MetadataError::NotConfigured => 5,
     }
 }
 

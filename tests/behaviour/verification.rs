@@ -422,15 +422,25 @@ fn odd_dates_are_refused_or_understood_and_never_trap() {
             assert_eq!(proxy.get("/orders", &with(claim, raw)), "401 claim_malformed", "{claim}: {raw}");
         }
     }
-    for raw in ["0", "-1", "-1e300", "0.5", "1e-300", "-9223372036854775808"] {
+    for raw in ["0", "-1", "0.5", "1e-300", "-8210266876799"] {
         assert_eq!(proxy.get("/orders", &with("exp", raw)), "401 expired", "{raw}");
         assert_ne!(proxy.get("/orders", &with("nbf", raw)), "401 not_yet_valid", "{raw}");
     }
-    for raw in ["1e300", "18446744073709551615", "9223372036854775807", "99999999999999999999999"] {
-        assert_eq!(proxy.get("/orders", &with("nbf", raw)), "401 not_yet_valid", "{raw}");
-        assert_eq!(proxy.get("/orders", &with("iat", raw)), "401 issued_in_future", "{raw}");
+    assert_eq!(proxy.get("/orders", &with("nbf", "8210266876799")), "401 not_yet_valid");
+    assert_eq!(proxy.get("/orders", &with("iat", "8210266876799")), "401 issued_in_future");
+    assert_eq!(proxy.get("/orders", &with("exp", "8210266876799")), "forwarded");
+    for raw in [
+        "8210266876800",
+        "1e300",
+        "-1e300",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "99999999999999999999999",
+    ] {
         // Too far away for a calendar: refused, and no trap.
-        assert_eq!(proxy.get("/orders", &with("exp", raw)), "401 signature_invalid", "{raw}");
+        for claim in ["exp", "nbf", "iat"] {
+            assert_eq!(proxy.get("/orders", &with(claim, raw)), "401 claim_malformed", "{claim}: {raw}");
+        }
     }
     assert_eq!(proxy.get("/orders", &with("exp", &(START + 60).to_string())), "forwarded");
     assert_eq!(proxy.get("/orders", &with("exp", &format!("{}.75e0", START + 60))), "forwarded");

@@ -53,7 +53,9 @@ fn a_grpc_caller_gets_a_grpc_status() {
             READ,
             &[("authorization", &good), ("authorization", &good)],
             "3",
-            Some("Bearer error=\"invalid_request\", error_description=\"the token is not well-formed\""),
+            Some(
+                "Bearer error=\"invalid_request\", error_description=\"the request carries more than one token\"",
+            ),
         ),
         (
             "an ambiguous path",

@@ -117,8 +117,8 @@ fn repeated_credentials_are_refused_however_many() {
     let good = bearer(&proxy);
     let plain = [&b"x-token: "[..], &good[b"authorization: Bearer ".len()..]].concat();
     for count in [2, 3, 50] {
-        // Envoy joins these into one, which is no token; other headers it leaves apart.
-        for (line, reason) in [(&good, "credential_malformed"), (&plain, "credential_repeated")] {
+        // Envoy joins the first into one field; the second it leaves apart.
+        for (line, reason) in [(&good, "credential_repeated"), (&plain, "credential_repeated")] {
             let headers: Vec<&[u8]> = vec![line; count];
             let answer = raw::get(proxy.addr("hostile"), "/orders", &headers);
             assert_eq!((answer.status, &answer.json()["reason"]), (400, &json!(reason)), "{count}");
@@ -182,18 +182,22 @@ fn claims_that_would_break_a_naive_parser_are_refused() {
         ),
         ("half a surrogate", with("\"x\":\"\\ud800\""), (401, "token_json")),
         ("a zero in a name", with("\"\\u0000exp\":0"), (200, "forwarded")),
-        ("exp of -1e308", exp("-1e308"), (401, "expired")),
+        ("exp of -1e308", exp("-1e308"), (401, "claim_malformed")),
         ("exp of -0", exp("-0"), (401, "expired")),
         ("exp of 1e-400", exp("1e-400"), (401, "expired")),
-        ("exp of minus 2^63", exp("-9223372036854775808"), (401, "expired")),
+        ("exp of minus 2^63", exp("-9223372036854775808"), (401, "claim_malformed")),
         ("exp of NaN", exp("NaN"), (401, "token_json")),
         ("exp of 01", exp("01"), (401, "token_json")),
         ("exp in hexadecimal", exp("0x7fffffff"), (401, "token_json")),
-        ("nbf of 1e308", with("\"x\":0").replace("\"nbf\":", "\"nbf\":1e308,\"y\":"), (401, "not_yet_valid")),
+        (
+            "nbf of 1e308",
+            with("\"x\":0").replace("\"nbf\":", "\"nbf\":1e308,\"y\":"),
+            (401, "claim_malformed"),
+        ),
         (
             "iat of 1e308",
             with("\"x\":0").replace("\"iat\":", "\"iat\":1e308,\"y\":"),
-            (401, "issued_in_future"),
+            (401, "claim_malformed"),
         ),
         ("no claims", "{}".to_owned(), (401, "issuer_unknown")),
         ("nothing", String::new(), (401, "token_empty_part")),

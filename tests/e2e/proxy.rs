@@ -292,6 +292,7 @@ impl Listener {
                     "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
                     "log_format": { "json_format": {
                         "mark": "%REQ(X-MARK)%",
+                        "route": "%ROUTE_NAME%",
                         "status": "%RESPONSE_CODE%",
                         "details": "%RESPONSE_CODE_DETAILS%",
                         "decision": "%FILTER_STATE(wasm.attache.decision:PLAIN)%",
