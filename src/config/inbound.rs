@@ -38,13 +38,10 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     });
     let route_metadata = fields.or("route_metadata", MetadataUse::Refuse, |node| {
         let word = node.word(&[("read", MetadataUse::Read), ("ignore", MetadataUse::Ignore)])?;
-        let strips_query = token.as_ref().is_some_and(|(sources, after)| {
-            let is_query = |source: &TokenSource| matches!(source, TokenSource::Query { .. });
-            *after == AfterVerification::Strip && sources.iter().any(is_query)
-        });
-        if word == MetadataUse::Read && strips_query {
+        let strips = token.as_ref().is_some_and(|(_, after)| *after == AfterVerification::Strip);
+        if word == MetadataUse::Read && strips {
             return node
-                .problem("stripping a query token can change Envoy's route: forward it, or ignore metadata");
+                .problem("stripping the token can change Envoy's route: forward it, or ignore metadata");
         }
         Some(word)
     });

@@ -148,8 +148,11 @@ fn pattern(node: &Node<'_>) -> Option<Pattern> {
 }
 
 fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
-    let is_method =
-        |text: &str| text.len() <= 32 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let is_method = |text: &str| {
+        let is_word = text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        // Nobody sends these; who writes them means that the list should be left out.
+        is_word && !["ANY", "ALL"].contains(&text)
+    };
     let read = |item: Node<'_>| item.text_that("a method in upper case, like GET", is_method).map(Rc::from);
     let methods = node.each(MAX_METHODS, |item| read(item.clone()).map(|method: Rc<str>| (item, method)))?;
     refuse_duplicates(&methods, "this method", |a, b| a == b);
@@ -172,6 +175,15 @@ fn authority(node: &Node<'_>) -> Option<Authority> {
     let lower = text.to_ascii_lowercase();
     if lower.ends_with('.') || lower.contains(".:") {
         return node.problem("leave the last dot out: a host matches with and without it");
+    }
+    if lower.starts_with('.') {
+        return node.problem("a suffix is written *.example.com");
+    }
+    // What follows the last colon of a name that is not an address in brackets is a port.
+    let port = lower.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
+    let is_port = |port: &str| !port.starts_with('0') && port.parse::<u16>().is_ok();
+    if port.is_some_and(|port| !is_port(port)) {
+        return node.problem("expected a port from 1 to 65535 after the colon");
     }
     Some(match lower.strip_prefix('*') {
         Some(suffix) if suffix.contains(':') => return node.problem("a suffix has no port"),
@@ -206,7 +218,9 @@ fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
     if let Some(feature) = path.features().first_not_in(PathFeatures::NONE) {
         return node.problem(format_args!("the path is ambiguous: {feature}"));
     }
-    let segments: Vec<_> = path.segments().map(|segment| self::segment(node, &segment)).collect();
+    let raw = text.strip_prefix('/').unwrap_or_default().split('/');
+    let segments: Vec<_> =
+        path.segments().zip(raw).map(|(decoded, raw)| segment(node, raw, &decoded)).collect();
     let segments: Option<Vec<(Segment, Option<String>)>> = segments.into_iter().collect();
     let segments = segments?;
     let names: Vec<&String> = segments.iter().filter_map(|(_, name)| name.as_ref()).collect();
@@ -216,9 +230,15 @@ fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
     Some(segments.into_iter().map(|(segment, _)| segment).collect())
 }
 
-fn segment(node: &Node<'_>, text: &str) -> Option<(Segment, Option<String>)> {
+/// A segment as written, and decoded: what is escaped is meant literally.
+fn segment(node: &Node<'_>, text: &str, decoded: &str) -> Option<(Segment, Option<String>)> {
+    if text.contains('*') || text.starts_with(':') {
+        return node.problem(
+            "a variable is {name}, and a prefix is `prefix`; a literal * is %2A, a literal : is %3A",
+        );
+    }
     if !text.contains(['{', '}']) {
-        return Some((Segment::Literal(text.into()), None));
+        return Some((Segment::Literal(decoded.into()), None));
     }
     let name = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {

@@ -27,6 +27,16 @@ pub struct Filter {
     waiting: Waiting,
     metrics: Metrics,
     reports: Reports,
+    last_tick: Timestamp,
+}
+
+/// A request to decide about, for the first time or after it has waited.
+struct Arrival {
+    stream: StreamId,
+    head: RequestHead,
+    at: Timestamp,
+    /// The generation of keys that failed it before it waited.
+    tried: Option<u64>,
 }
 
 /// What is to become of a request now.
@@ -60,6 +70,7 @@ impl Filter {
             waiting: Waiting::new(settings.waiting),
             metrics: Metrics::new(&settings),
             reports: Reports::default(),
+            last_tick: now,
             settings,
         }
     }
@@ -89,6 +100,14 @@ impl Filter {
 
     /// Sends the fetches that are due, answers the requests whose time is up, and hands over the metrics.
     pub fn handle_tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let stepped_back = self.last_tick.since(now) > CLOCK_TOLERANCE;
+        self.last_tick = now;
+        if stepped_back {
+            // What was to happen at a time of the old clock might not happen for hours: it all happens now.
+            self.stores.iter_mut().for_each(|store| store.handle_clock_step(now));
+            let all = self.waiting.take_overdue(Timestamp::MAX);
+            self.refuse(all, now, effects);
+        }
         for index in 0..self.stores.len() {
             let Some(store) = self.stores.get_mut(index) else { continue };
             let failures = store.failures();
@@ -131,8 +150,14 @@ impl Filter {
         }
         let Ok(issuer) = u16::try_from(index).map(IssuerId) else { return };
         for parked in self.waiting.take_issuer(issuer) {
-            let Parked { stream, head, arrived, .. } = parked;
-            let outcome = self.evaluate(stream, head, arrived, now, crypto, &mut (), effects);
+            let stream = parked.stream;
+            let arrival = Arrival {
+                stream,
+                head: parked.head,
+                at: parked.arrived,
+                tried: Some(parked.wait.generation),
+            };
+            let outcome = self.evaluate(arrival, now, crypto, &mut (), effects);
             effects.extend(resume(stream, outcome));
         }
     }
@@ -162,32 +187,34 @@ impl Filter {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(&head)) {
             return Outcome::Respond { response, annotation: "outcome=resource_metadata".into() };
         }
-        self.evaluate(stream, head, now, now, crypto, observer, effects)
+        let arrival = Arrival { stream, head, at: now, tried: None };
+        self.evaluate(arrival, now, crypto, observer, effects)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "private; the two callers differ in each")]
     fn evaluate(
         &mut self,
-        stream: StreamId,
-        head: RequestHead,
-        arrived: Timestamp,
+        arrival: Arrival,
         now: Timestamp,
         crypto: &dyn Crypto,
         observer: &mut dyn Observer,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
-        let mut moment = Moment { now, arrived, crypto, stores: &mut self.stores };
+        let Arrival { stream, head, at: arrived, tried } = arrival;
+        let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
         let evaluation = self.authorizer.authorize(&head, &mut moment, observer);
         observer.evaluated(&evaluation);
         match evaluation {
             Evaluation::Decided(decision) => self.conclude(&decision, &head, now, effects),
-            Evaluation::Wait(wait) => match self.waiting.park(Parked { stream, head, arrived, wait }) {
-                Ok(()) => Outcome::Wait,
-                Err(parked) => {
-                    let denial = Denial::WaitingFull { retry_after: self.retry_after(wait, now) };
-                    self.conclude(&undecided(wait, denial), &parked.head, now, effects)
+            Evaluation::Wait(wait) => {
+                self.metrics.record_work(wait.work);
+                match self.waiting.park(Parked { stream, head, arrived, wait }) {
+                    Ok(()) => Outcome::Wait,
+                    Err(parked) => {
+                        let denial = Denial::WaitingFull { retry_after: self.retry_after(wait, now) };
+                        self.conclude(&undecided(wait, denial), &parked.head, now, effects)
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -256,3 +283,5 @@ fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
 
 /// A caller that is told to come back later than this would be better off not being told.
 const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
+/// Clocks are slewed by less than this between two ticks; what is more is a step.
+const CLOCK_TOLERANCE: core::time::Duration = core::time::Duration::from_secs(1);

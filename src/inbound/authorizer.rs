@@ -23,6 +23,8 @@ pub struct Moment<'a> {
     pub now: Timestamp,
     /// When the request came: keys that were fetched later than that settle what it waits for.
     pub arrived: Timestamp,
+    /// The generation of keys that have been tried for this request already.
+    pub tried: Option<u64>,
     /// Checks signatures.
     pub crypto: &'a dyn Crypto,
     /// The keys of each issuer, in the order of the settings.
@@ -63,6 +65,9 @@ impl Authorizer {
         };
         let is_preflight = settings.preflight == Preflight::Forward && preflight::is_preflight(head);
         let method = if is_preflight { preflight::requested_method(head) } else { field(":method") };
+        if method.iter().any(u8::is_ascii_lowercase) {
+            return Evaluation::Decided(Decision::without_route(Denial::Method));
+        }
         let id = settings.routes.find(field(":authority"), &path, method);
         let Some(route) = settings.routes.route(id) else {
             return Evaluation::Decided(Decision::without_route(Denial::Internal(
@@ -98,14 +103,18 @@ impl Authorizer {
         };
         observer.passed(Step::Credential { bytes: presented.as_bytes().len() });
 
-        match verifier::verify(&presented, &settings, self.cache.as_mut(), moment, &mut work, observer) {
+        let accepts = |issuer| demands.accept(issuer);
+        let cache = self.cache.as_mut();
+        match verifier::verify(&presented, &settings, accepts, cache, moment, &mut work, observer) {
             Ok((issuer, token)) => {
                 let verdict = demands.check(issuer, token.scopes(), observer);
                 decided(Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
             }
             Err(Unverified::Denied(issuer, denial)) => decided(issuer, work, Err(denial)),
             Err(Unverified::Wait(issuer, reason)) => {
-                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode })
+                let store = moment.stores.get(usize::from(issuer.0));
+                let generation = store.map_or(0, KeyStore::generation);
+                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, generation, work })
             }
         }
     }
@@ -160,6 +169,10 @@ impl<'a> Demands<'a> {
         let metadata =
             metadata.map(|metadata| settings.requirement_of(metadata, table.is_some())).transpose()?;
         Ok(Self { table, metadata })
+    }
+
+    fn accept(&self, issuer: IssuerId) -> bool {
+        self.table.into_iter().chain(&self.metadata).all(|requirement| requirement.issuers.contains(&issuer))
     }
 
     fn is_public(&self) -> bool {

@@ -106,21 +106,22 @@ impl TokenCache {
             return;
         }
         let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
-        let weight = self.weight(issuer, client);
         let index = self.bucket_of(text);
         let full = self.entries >= self.settings.entries
             || self.buckets.get(index).is_none_or(|bucket| bucket.len() >= WAYS);
-        if full && !self.make_room(index, weight, now) {
+        if full && !self.make_room(index, issuer, client, now) {
             return;
         }
-        for _ in 0..self.buckets.len() {
+        // A few buckets give up bytes, and no more: what finds no room is not kept, and costs no search of the whole cache.
+        for _ in 0..MAX_SWEPT {
             if self.bytes.saturating_add(size) <= self.settings.bytes {
                 break;
             }
             let hand = self.hand;
             self.hand = hand.saturating_add(1).checked_rem(self.buckets.len()).unwrap_or_default();
-            while self.bytes.saturating_add(size) > self.settings.bytes && self.make_room(hand, weight, now) {
-            }
+            while self.bytes.saturating_add(size) > self.settings.bytes
+                && self.make_room(hand, issuer, client, now)
+            {}
         }
         if self.bytes.saturating_add(size) > self.settings.bytes || self.entries >= self.settings.entries {
             return;
@@ -137,7 +138,8 @@ impl TokenCache {
         self.uses = self.uses.saturating_add(1);
         self.entries = self.entries.saturating_add(1);
         self.bytes = self.bytes.saturating_add(size);
-        *self.per_client.entry(client).or_default() = weight.1.saturating_add(1);
+        let held = self.per_client.entry(client).or_default();
+        *held = held.saturating_add(1);
         if let Some(count) = self.per_issuer.get_mut(usize::from(issuer.0)) {
             *count = count.saturating_add(1);
         }
@@ -158,8 +160,9 @@ impl TokenCache {
         self.bytes
     }
 
-    /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than `weight`.
-    fn make_room(&mut self, index: usize, weight: (bool, usize), now: Timestamp) -> bool {
+    /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than the newcomer.
+    fn make_room(&mut self, index: usize, issuer: IssuerId, client: u64, now: Timestamp) -> bool {
+        let weight = self.weight(issuer, client);
         let Some(bucket) = self.buckets.get(index) else { return false };
         let victim = bucket.iter().enumerate().max_by_key(|(_, entry)| {
             let expired = entry.token.check_time(now).is_err();
@@ -223,5 +226,7 @@ fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {
 
 /// Places in a bucket: enough that a cache filled to half has no full bucket, few enough to look through.
 const WAYS: usize = 8;
+/// Eight buckets are 64 entries: enough to make room for the largest token where entries are of a common size.
+const MAX_SWEPT: usize = 8;
 /// Two blocks of the hash, of the 43 characters and more that a signature has.
 const HASHED_TAIL: usize = 32;

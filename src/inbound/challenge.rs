@@ -36,6 +36,7 @@ impl From<&Denial> for Refusal {
             | Denial::HeaderTwin
             | Denial::HeaderForged
             | Denial::Path(_)
+            | Denial::Method
             | Denial::PathAmbiguous { .. } => Self::InvalidRequest,
             Denial::RouteUnknown | Denial::RouteDenied | Denial::RouteMetadata(_) => Self::Forbidden,
             Denial::Token(_)

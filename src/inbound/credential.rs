@@ -42,7 +42,11 @@ pub(super) fn removals(head: &RequestHead, sources: &[TokenSource], edits: &mut 
     for source in sources {
         match source {
             TokenSource::Header { name, scheme } => {
-                let carries = |value: &[u8]| scheme.as_ref().is_none_or(|s| after_scheme(value, s).is_some());
+                let carries = |value: &[u8]| {
+                    scheme
+                        .as_ref()
+                        .is_none_or(|scheme| joined(value).any(|v| after_scheme(v, scheme).is_some()))
+                };
                 if head.headers.values(name).any(carries) {
                     edits.push(Edit::Remove(Rc::clone(name)));
                 }
@@ -64,9 +68,7 @@ fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow
             }
             let token = match (scheme, first) {
                 (Some(scheme), Some(value)) => {
-                    // Envoy joins repeated fields with commas before we see them.
-                    let mut others = value.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
-                    if others.any(|other| after_scheme(other, scheme).is_some()) {
+                    if joined(value).skip(1).any(|other| after_scheme(other, scheme).is_some()) {
                         return Err(Denial::CredentialRepeated);
                     }
                     after_scheme(value, scheme)
@@ -92,14 +94,19 @@ fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow
     })
 }
 
-/// What follows `Bearer` and at least one space. The scheme is compared without case (RFC 9110 §11.1).
+/// The values that a field may have been joined from: Envoy joins repeated fields with commas before we see them.
+fn joined(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii_start)
+}
+
+/// What follows `Bearer` and a space or tab. The scheme is compared without case (RFC 9110 §11.1).
 fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let (head, rest) = value.split_at_checked(scheme.len())?;
     if !head.eq_ignore_ascii_case(scheme.as_bytes()) {
         return None;
     }
     // `Bearer` alone is a credential without a token: malformed, not missing.
-    (rest.is_empty() || rest.starts_with(b" ")).then(|| rest.trim_ascii())
+    (rest.is_empty() || rest.starts_with(b" ") || rest.starts_with(b"\t")).then(|| rest.trim_ascii())
 }
 
 /// RFC 6750 §2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
@@ -189,6 +196,7 @@ mod tests {
         for fields in [
             [("authorization", "Bearer abc.def")],
             [("authorization", "bEARER   abc.def ")],
+            [("authorization", "Bearer\tabc.def")],
             [("x-token", "abc.def")],
             [(":path", "/a?x=1&access_token=abc.def")],
             [(":path", "/a?access%5ftoken=abc%2Edef")],
@@ -243,6 +251,7 @@ mod tests {
     #[test]
     fn a_token_is_removed_from_where_it_sat_and_nothing_else_is() {
         assert_eq!(removed(&[("authorization", "Bearer a")]), [Edit::Remove("authorization".into())]);
+        assert_eq!(removed(&[("authorization", "Basic a,Bearer b")]), [Edit::Remove("authorization".into())]);
         assert_eq!(removed(&[("authorization", "Basic a")]), []);
         let path = |path: &str| [Edit::Set(":path".into(), path.into())];
         assert_eq!(removed(&[(":path", "/a?x=1&access_token=t&y=2")]), path("/a?x=1&y=2"));

@@ -55,6 +55,10 @@ pub struct Wait {
     pub route: RouteId,
     /// Its mode.
     pub mode: Mode,
+    /// The generation of the keys that have been tried: they need not be tried again.
+    pub generation: u64,
+    /// What it took so far.
+    pub work: Work,
 }
 
 /// Why a request waits. Each reason has a waiting list of its own.

@@ -28,6 +28,9 @@ pub enum Denial {
     /// There is no path that a route could match.
     #[error("{0}")]
     Path(#[from] PathError),
+    /// The method has a lower-case letter: it is another method to us and the same one to servers that do not look at case.
+    #[error("the method is not in upper case")]
+    Method,
     /// Servers disagree about what the path means.
     #[error("the path is ambiguous: {feature}")]
     PathAmbiguous {
@@ -94,6 +97,7 @@ impl Denial {
             Self::HeaderTwin => "header_twin",
             Self::HeaderForged => "header_forged",
             Self::Path(_) => "path_invalid",
+            Self::Method => "method_invalid",
             Self::PathAmbiguous { .. } => "path_ambiguous",
             Self::RouteUnknown => "route_unknown",
             Self::RouteDenied => "route_denied",

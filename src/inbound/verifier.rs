@@ -25,10 +25,12 @@ pub(super) enum Unverified {
     Wait(IssuerId, WaitReason),
 }
 
-/// Verifies a presented token, or finds it in the cache.
+/// Verifies a presented token of an issuer that is accepted, or finds it in the cache.
+#[allow(clippy::too_many_arguments, reason = "each is one part of the question, and there is one caller")]
 pub(super) fn verify(
     presented: &PresentedToken<'_>,
     settings: &Inbound,
+    accepts: impl Fn(IssuerId) -> bool,
     cache: Option<&mut TokenCache>,
     moment: &mut Moment<'_>,
     work: &mut Work,
@@ -38,7 +40,8 @@ pub(super) fn verify(
     let mut cache = cache;
     if let Some(cache) = &mut cache {
         let hit = cache.lookup(text, moment.stores, moment.now);
-        work.cache_hit = Some(hit.is_some());
+        // A request that has waited was a miss when it came.
+        work.cache_hit = moment.tried.is_none().then_some(hit.is_some());
         if let Some(hit) = hit {
             observer.passed(Step::Cached);
             return Ok(hit);
@@ -52,6 +55,10 @@ pub(super) fn verify(
     observer.passed(Step::Issuer(issuer));
 
     let denied = |denial: Denial| Unverified::Denied(Some(id), denial);
+    // A token that is of no use here costs no signature and waits for no keys.
+    if !accepts(id) {
+        return Err(denied(Denial::IssuerNotAccepted));
+    }
     issuer.rules.check(token.header(), token.claims(), moment.now).map_err(|error| denied(error.into()))?;
     observer.passed(Step::Prescreen);
 
@@ -84,10 +91,13 @@ fn check_signature(
     let header = token.header();
     let candidates: Vec<_> = keys.candidates(header.algorithm, header.kid.as_deref()).collect();
     observer.passed(Step::Keys { candidates: candidates.len() });
+    let has_candidates = !candidates.is_empty();
 
     let engine = moment.crypto.engine(header.algorithm);
     let mut failure = SignatureError::Mismatch;
-    for key in candidates {
+    // A request that has waited has been here before: keys that failed it fail it again.
+    let is_untried = moment.tried != Some(store.generation());
+    for key in candidates.into_iter().filter(|_| is_untried) {
         let checks = work.signatures.map_or(0, |(_, checks)| checks);
         work.signatures = Some((engine, checks.saturating_add(1)));
         match token.verify(key, moment.crypto) {
@@ -101,7 +111,6 @@ fn check_signature(
         store.want_unknown_key();
         return Err(Unverified::Wait(issuer, WaitReason::UnknownKey));
     }
-    let tried_none = work.signatures.is_none();
-    let denial = if tried_none { Denial::KeyUnknown } else { Denial::Signature(failure) };
+    let denial = if has_candidates { Denial::Signature(failure) } else { Denial::KeyUnknown };
     Err(Unverified::Denied(Some(issuer), denial))
 }

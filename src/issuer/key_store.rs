@@ -133,6 +133,15 @@ impl KeyStore {
         self.last_good_sent.is_some_and(|sent| sent >= then)
     }
 
+    /// The clock has been set back: the schedule begins anew, and no set counts as newer than a request.
+    pub fn handle_clock_step(&mut self, now: Timestamp) {
+        self.next_fetch = now;
+        self.last_sent = None;
+        self.last_good_sent = None;
+        self.last_good = self.last_good.map(|last| last.min(now));
+        self.in_flight = self.in_flight.map(|sent| sent.min(now));
+    }
+
     /// Asks for a fetch as soon as [`RemoteKeys::unknown_key_interval`] allows.
     pub fn want_unknown_key(&mut self) {
         self.unknown_key = true;

@@ -156,7 +156,8 @@ fn features(raw: &str) -> PathFeatures {
     features
 }
 
-/// Percent-decodes one segment, and tells what is odd about its escapes. A segment with a bad escape stays as it is.
+/// Percent-decodes one segment, and tells what is odd about its escapes. What is no escape stays as it is, and what is no UTF-8
+/// is replaced, so that the rest of the segment is still looked at.
 pub(super) fn decode(segment: &str) -> (Cow<'_, str>, PathFeatures) {
     let mut features = PathFeatures::NONE;
     if !segment.contains('%') {
@@ -169,10 +170,14 @@ pub(super) fn decode(segment: &str) -> (Cow<'_, str>, PathFeatures) {
             bytes.push(byte);
             continue;
         }
-        let (Some(high), Some(low)) = (rest.next().and_then(hex_digit), rest.next().and_then(hex_digit))
-        else {
-            return (Cow::Borrowed(segment), features.with(PathFeatures::BAD_ESCAPE));
+        let mut ahead = rest.clone();
+        let digits = (ahead.next().and_then(hex_digit), ahead.next().and_then(hex_digit));
+        let (Some(high), Some(low)) = digits else {
+            features.add(PathFeatures::BAD_ESCAPE);
+            bytes.push(byte);
+            continue;
         };
+        rest = ahead;
         let byte = high << 4 | low;
         features.add(match byte {
             b'/' => PathFeatures::ENCODED_SLASH,
@@ -183,10 +188,11 @@ pub(super) fn decode(segment: &str) -> (Cow<'_, str>, PathFeatures) {
         });
         bytes.push(byte);
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => (Cow::Owned(text), features),
-        Err(_) => (Cow::Borrowed(segment), features.with(PathFeatures::BAD_ESCAPE)),
-    }
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+        features.add(PathFeatures::BAD_ESCAPE);
+        String::from_utf8_lossy(error.as_bytes()).into_owned()
+    });
+    (Cow::Owned(text), features)
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -246,6 +252,8 @@ mod tests {
             ("/a%zz", &["bad_escape"]),
             ("/a%c0%af", &["bad_escape"]),
             ("/a%ff", &["bad_escape"]),
+            ("/%zz%2f..%2fa", &["dot_segment", "encoded_slash", "bad_escape"]),
+            ("/..%3b%ff", &["dot_segment", "semicolon", "bad_escape"]),
         ] {
             assert_eq!(odd(path), names, "{path}");
         }

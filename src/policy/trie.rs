@@ -1,4 +1,5 @@
-//! Path patterns by segment. A look-up visits only nodes that match, so its cost does not grow with the number of routes.
+//! Path patterns by segment. A look-up visits only nodes that match, so its cost grows with the depth of a path and, where literals
+//! and variables stand beside each other, with the ways to match it; not with the number of routes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

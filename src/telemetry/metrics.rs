@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::name::name;
 use crate::base::{Effect, Timestamp};
-use crate::inbound::{Decision, Inbound};
+use crate::inbound::{Decision, Inbound, Work};
 use crate::issuer::{FetchOutcome, KeyStore};
 use crate::policy::{IssuerId, Mode, RouteId};
 
@@ -73,12 +73,7 @@ impl Metrics {
 
     /// Counts a decision, and says how it reads in an access log: `outcome=… reason=… route=… issuer=…`.
     pub fn record(&mut self, decision: &Decision) -> Rc<str> {
-        if let Some(hit) = decision.work.cache_hit {
-            self.count(Counter::Cache { result: if hit { "hit" } else { "miss" } }, 1);
-        }
-        if let Some((engine, checks)) = decision.work.signatures {
-            self.count(Counter::Signatures { engine: engine.label() }, u64::from(checks));
-        }
+        self.record_work(decision.work);
         let reason = decision.verdict.as_ref().map_or_else(|denial| denial.label(), |_| "ok");
         let outcome = match (&decision.verdict, decision.mode) {
             (Ok(_), Mode::Enforce | Mode::ReportOnly) => "permit",
@@ -88,6 +83,16 @@ impl Metrics {
         let route = decision.route.map_or(Label::None, |RouteId(place)| Label::At(place));
         let issuer = decision.issuer.map_or(Label::None, |IssuerId(place)| Label::At(u32::from(place)));
         self.count(Counter::Decisions { route, issuer, outcome, reason }, 1)
+    }
+
+    /// Counts what a decision took, or what it took to find that it has to wait.
+    pub fn record_work(&mut self, work: Work) {
+        if let Some(hit) = work.cache_hit {
+            self.count(Counter::Cache { result: if hit { "hit" } else { "miss" } }, 1);
+        }
+        if let Some((engine, checks)) = work.signatures {
+            self.count(Counter::Signatures { engine: engine.label() }, u64::from(checks));
+        }
     }
 
     /// Counts what became of a fetch of keys.

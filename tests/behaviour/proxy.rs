@@ -176,6 +176,11 @@ impl Proxy {
         }
     }
 
+    /// The clock is set back, and nothing ticks.
+    pub fn set_back(&mut self, by: Duration) {
+        self.now = self.now.before(by);
+    }
+
     /// Time passes and nothing ticks.
     pub fn sleep(&mut self, by: Duration) {
         self.now = self.now.after(by);

@@ -76,6 +76,7 @@ pub fn every() -> Vec<Denial> {
         Denial::Path(PathError::BadCharacter),
         Denial::Path(PathError::TooManySegments),
         Denial::PathAmbiguous { feature: "encoded_slash" },
+        Denial::Method,
         Denial::RouteUnknown,
         Denial::RouteDenied,
         Denial::RouteMetadata(MetadataError::NotAMap),
@@ -154,7 +155,7 @@ fn the_golden_file_covers_every_variant() {
     let complete = |(seen, count): (usize, usize), expected: usize| {
         assert_eq!((seen, count), (expected, expected));
     };
-    complete(seen(&|denial| Some(denial_place(denial))), 20);
+    complete(seen(&|denial| Some(denial_place(denial))), 21);
     complete(
         seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
         15,
@@ -201,6 +202,7 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::KeysUnavailable { .. } => 17,
         Denial::WaitingFull { .. } => 18,
         Denial::Internal(_) => 19,
+        Denial::Method => 20,
     }
 }
 

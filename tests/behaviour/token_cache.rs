@@ -15,7 +15,7 @@ use crate::proxy::{Proxy, START, Signer, Token, compile, config, issuer, jwks};
 const NOW: Timestamp = Timestamp::from_secs(START);
 
 /// A cache on its own, with the keys of each issuer.
-struct Bench {
+pub(crate) struct Bench {
     cache: TokenCache,
     stores: Vec<KeyStore>,
     rules: Rules,
@@ -23,7 +23,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(entries: usize, bytes: usize, issuers: usize) -> Self {
+    pub(crate) fn new(entries: usize, bytes: usize, issuers: usize) -> Self {
         let key = Signer::new("k1");
         let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
         let settings = compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap();
@@ -36,12 +36,12 @@ impl Bench {
         }
     }
 
-    fn of(&self, client: &str, n: usize) -> Token {
+    pub(crate) fn of(&self, client: &str, n: usize) -> Token {
         self.key.token().claim("client_id", client).claim("jti", n)
     }
 
     /// Verifies and inserts a token of this client.
-    fn insert(&mut self, issuer: u16, token: &Token) -> String {
+    pub(crate) fn insert(&mut self, issuer: u16, token: &Token) -> String {
         let text = token.sign();
         let verified = self.verified(&text);
         self.cache.insert(text.as_bytes(), &verified, IssuerId(issuer), 0, NOW);
@@ -55,7 +55,7 @@ impl Bench {
         Rc::new(VerifiedToken::verify(&signed, &self.rules, &[], NOW).unwrap())
     }
 
-    fn holds(&mut self, text: &str) -> bool {
+    pub(crate) fn holds(&mut self, text: &str) -> bool {
         self.cache.lookup(text.as_bytes(), &self.stores, NOW).is_some()
     }
 

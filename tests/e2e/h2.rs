@@ -63,6 +63,11 @@ pub(crate) fn get(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Req
     request("GET", addr, path, headers, Bytes::new())
 }
 
+/// A request of any method: HTTP/2 lets clients write it as they like.
+pub(crate) fn of_method(method: &str, addr: SocketAddr, path: &str) -> Request<Full<Bytes>> {
+    request(method, addr, path, &[], Bytes::new())
+}
+
 /// A gRPC call with an empty message.
 pub(crate) fn grpc(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Request<Full<Bytes>> {
     let headers = [&[("content-type", "application/grpc"), ("te", "trailers")], headers].concat();

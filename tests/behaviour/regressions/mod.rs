@@ -1,3 +1,10 @@
 // Each file is a bug that was there, named by what it broke.
+mod a_bad_escape_hides_nothing_behind_it;
+mod a_clock_that_is_set_back_stops_nothing;
+mod a_heavy_client_is_forgiven_when_its_tokens_are_gone;
+mod a_method_in_lower_case_is_no_other_method;
+mod a_pattern_that_matches_nothing_is_refused;
+mod a_token_of_an_issuer_that_is_not_accepted_waits_for_nobody;
 mod a_trailing_dot_names_the_same_host;
 mod a_trailing_slash_of_a_resource_is_part_of_its_path;
+mod a_waiting_request_costs_no_signature_twice;

@@ -1,0 +1,32 @@
+//! After a step back of a day no keys were fetched for a day, a withdrawn key went on, and a request waited for ever.
+
+use serde_json::json;
+
+use crate::proxy::Time as _;
+use crate::proxy::{Proxy, Request, Signer, config, good, jwks};
+
+#[test]
+fn keys_are_fetched_again_at_once() {
+    let (old, new) = (Signer::new("k1"), Signer::new("k2"));
+    let mut proxy = Proxy::ready(&config(json!({})), &[&old]);
+    let token = |key: &Signer| key.token().claim("iat", crate::proxy::START - 100_000).sign();
+    assert_eq!(proxy.get("/orders", &token(&old)), "forwarded");
+    proxy.set_back(24.hours());
+    proxy.serve("idp", good(&jwks(&[&new])));
+    proxy.advance(1.secs());
+    assert_eq!(proxy.calls("idp"), 2);
+    assert_ne!(proxy.get("/orders", &token(&old)), "forwarded");
+    assert_eq!(proxy.get("/orders", &token(&new)), "forwarded");
+}
+
+#[test]
+fn a_request_that_waits_is_answered() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::new(&config(json!({})));
+    proxy.silence("idp");
+    proxy.tick();
+    let waits = proxy.request(Request::get("/orders").bearer(&key.token().sign())).waiting();
+    proxy.set_back(1.hours());
+    proxy.tick();
+    assert_eq!(proxy.answer(waits).tells(), "503 keys_unavailable");
+}
