@@ -15,7 +15,16 @@
 //! | [`policy`] | what a route demands; immutable |
 //! | [`claims`] | signed → trusted; scopes |
 //! | [`jose`] | bytes → checked signature |
-//! | [`base`] | time, HTTP as plain values, effects, bounds |
+//! | [`base`] | time, secrets, HTTP as plain values, effects |
+//!
+//! # One request
+//!
+//! `host::http` hands a [`base::RequestHead`] to [`filter::Filter::handle_request`]; [`inbound::Authorizer`] finds the route
+//! ([`policy::RouteTable`]), takes the token from its place and has it verified: [`jose::UnverifiedToken`] →
+//! [`jose::SignedToken`] → [`claims::VerifiedToken`] → [`inbound::Permit`]. The [`inbound::Decision`] is counted
+//! ([`telemetry::Metrics`]) and becomes edits or a response, which the host carries out. A request that needs keys waits
+//! ([`inbound::Waiting`]) until [`filter::Filter::handle_reply`] brings them to its [`issuer::KeyStore`], or
+//! [`filter::Filter::handle_tick`] finds its time is up.
 
 #![cfg_attr(test, allow(clippy::unwrap_in_result, reason = "a test that fails may panic"))]
 

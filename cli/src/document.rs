@@ -45,8 +45,16 @@ impl Document {
 
     /// Finds all configurations of a text.
     pub fn parse_all(text: &str) -> Result<Vec<Self>> {
-        let values: Vec<Value> =
-            serde_saphyr::from_multiple(text).map_err(|error| anyhow::anyhow!("no valid YAML: {error}"))?;
+        let values: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+            let text = error.to_string();
+            match text.split_once(", set DuplicateKeyPolicy") {
+                // The library's advice is for programmers.
+                Some((text, _)) => {
+                    anyhow::anyhow!("{text}: it stands twice, and Envoy would silently take the last")
+                }
+                None => anyhow::anyhow!("no valid YAML: {text}"),
+            }
+        })?;
         let mut documents = Vec::new();
         let several = values.len() > 1;
         for (index, value) in values.iter().enumerate() {

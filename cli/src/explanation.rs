@@ -191,7 +191,9 @@ impl Observer for Account<'_> {
                         format!("the keys of {name} are not here: give --jwks {name}=FILE")
                     }
                     WaitReason::UnknownKey => {
-                        format!("the set of {name} has no such key: the filter would fetch it again and wait")
+                        format!(
+                            "the set of {name} has no key that verifies it: the filter would fetch it again and wait"
+                        )
                     }
                 };
                 self.failed("waits", &why);
@@ -213,6 +215,12 @@ impl Observer for Account<'_> {
 fn denial_data(denial: &Denial) -> Option<String> {
     if let Denial::ScopeInsufficient { scopes } = denial {
         return Some(format!("needs {}", scopes.join(" ")));
+    }
+    if let Denial::RouteMetadata(error) = denial {
+        return Some(error.to_string());
+    }
+    if let Denial::Signature(error) = denial {
+        return Some(error.to_string());
     }
     let Denial::Claim(error) = denial else { return None };
     let when = |what: &str, time: &Timestamp, now: &Timestamp| {

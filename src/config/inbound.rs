@@ -144,7 +144,9 @@ fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
     let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| words::claim_path(&node));
     let header = fields.required("header").and_then(|node| {
         let header = words::header_name(&node)?;
-        if RESERVED_HEADERS.contains(&&*header) {
+        let is_reserved = RESERVED_HEADERS.contains(&&*header)
+            || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| header.starts_with(prefix));
+        if is_reserved {
             return node.problem("this header steers the connection or the proxy: choose another");
         }
         Some(header)
@@ -249,18 +251,21 @@ const DEFAULT_CACHE: CacheSettings = CacheSettings { entries: 8192, bytes: 16 * 
 const MAX_SOURCES: usize = 8;
 /// Each costs a host call on every request.
 const MAX_FORWARDED: usize = 16;
-/// Headers that are not a claim's to set.
-const RESERVED_HEADERS: [&str; 12] = [
+/// Headers that are not a claim's to set, besides `x-envoy-*` and `x-forwarded-*`.
+const RESERVED_HEADERS: [&str; 15] = [
     "authorization",
     "connection",
     "content-length",
     "content-type",
     "cookie",
+    "expect",
+    "forwarded",
     "host",
     "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "x-forwarded-for",
 ];

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::reader::{Node, refuse_duplicates};
+use super::reader::{Node, printable, refuse_duplicates};
 use super::value::Value;
 use super::{Environment, words};
 use crate::base::Secret;
@@ -196,8 +196,10 @@ fn shared_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Key> 
     let secret = fields.required("env").and_then(|node| {
         let name = node.text()?;
         let Some(text) = environment.variable(name) else {
-            return node
-                .problem("this environment variable is not set: pass it to the VM (environment_variables)");
+            return node.problem(format_args!(
+                "the environment variable {} is not set: pass it to the VM, or export it for attachectl",
+                printable(name)
+            ));
         };
         let text = Secret::new(text);
         let decoded = str::from_utf8(text.expose()).ok().map(base64ct::Base64UrlUnpadded::decode_vec);

@@ -62,7 +62,7 @@ impl<'a> Node<'a> {
         None
     }
 
-    /// A value below this one that is not a member or an element.
+    /// This value under a longer path, to report a problem there.
     pub(super) fn below(&self, suffix: impl Display) -> Self {
         Self { value: self.value, path: format!("{}{suffix}", self.path), problems: self.problems }
     }
@@ -102,7 +102,7 @@ impl<'a> Node<'a> {
             return self.problem(format_args!("expected a list, got {}", self.value.kind()));
         };
         if items.is_empty() {
-            return self.problem("the list is empty; leave it out if that is meant");
+            return self.problem("the list is empty");
         }
         if items.len() > max {
             return self.problem(format_args!("more than {max} entries"));

@@ -9,9 +9,10 @@
 
 use std::rc::Rc;
 
-use crate::base::{CallId, Edit, Effect, HttpReply, RequestHead, Response, StreamId, Timestamp};
+use crate::base::{CallId, Edit, Effect, HttpReply, Level, RequestHead, Response, StreamId, Timestamp};
 use crate::inbound::{
-    Authorizer, Decision, Denial, Evaluation, Inbound, Moment, Observer, Parked, Wait, Waiting, Work,
+    Authorizer, Decision, Denial, Evaluation, Inbound, MetadataUse, Moment, Observer, Parked, Wait, Waiting,
+    Work,
 };
 use crate::issuer::{FetchOutcome, KeyStore};
 use crate::jose::Crypto;
@@ -67,7 +68,7 @@ impl Filter {
         Self {
             authorizer: Authorizer::new(Rc::clone(&settings), seed),
             stores,
-            waiting: Waiting::new(settings.waiting),
+            waiting: Waiting::new(settings.waiting, settings.issuers.len()),
             metrics: Metrics::new(&settings),
             reports: Reports::default(),
             last_tick: now,
@@ -105,7 +106,7 @@ impl Filter {
         if stepped_back {
             // What was to happen at a time of the old clock might not happen for hours: it all happens now.
             self.stores.iter_mut().for_each(|store| store.handle_clock_step(now));
-            let all = self.waiting.take_overdue(Timestamp::MAX);
+            let all = self.waiting.take_all();
             self.refuse(all, now, effects);
         }
         for index in 0..self.stores.len() {
@@ -126,7 +127,7 @@ impl Filter {
 
     /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
     pub fn handle_shutdown(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let all = self.waiting.take_overdue(Timestamp::MAX);
+        let all = self.waiting.take_all();
         self.refuse(all, now, effects);
         self.metrics.flush(&self.stores, now, effects);
     }
@@ -165,6 +166,11 @@ impl Filter {
     /// Forgets a request: it is over.
     pub fn handle_stream_end(&mut self, stream: StreamId) {
         self.waiting.forget(stream);
+    }
+
+    /// Whether the host has to look for metadata on Envoy's route.
+    pub fn reads_route_metadata(&self) -> bool {
+        self.settings.route_metadata != MetadataUse::Ignore
     }
 
     /// How many requests wait for keys.
@@ -227,9 +233,20 @@ impl Filter {
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let annotation = self.metrics.record(decision);
+        if let Err(Denial::Internal(why)) = &decision.verdict {
+            effects.push(Effect::Log { level: Level::Error, line: format!("internal error: {why}") });
+        }
         match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
-                Outcome::Respond { response: self.settings.refuse(denial), annotation }
+                if let Denial::RouteMetadata(error) = denial {
+                    effects.extend(self.reports.fault(error, &annotation, now));
+                }
+                let mut response = self.settings.refuse(denial);
+                if is_grpc(head) && !response.body.is_empty() {
+                    // It becomes the grpc-message, which is a text.
+                    response.body = denial.to_string();
+                }
+                Outcome::Respond { response, annotation }
             }
             Err(_) => {
                 effects.extend(self.reports.report(&annotation, now));
@@ -271,6 +288,10 @@ fn undecided(wait: Wait, denial: Denial) -> Decision {
         work: Work::default(),
         verdict: Err(denial),
     }
+}
+
+fn is_grpc(head: &RequestHead) -> bool {
+    head.headers.first("content-type").is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
 fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {

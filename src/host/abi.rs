@@ -120,7 +120,7 @@ pub(super) fn log(level: Level, line: &str) {
     let _ = unsafe { proxy_log(level, line.as_ptr(), line.len()) };
 }
 
-/// The host's clock. If it cannot be read it is the end of time, at which every token has expired.
+/// The host's clock. If it cannot be read it is the end of time, at which every token that expires has expired.
 pub(super) fn now() -> Timestamp {
     let mut nanos = 0;
     // SAFETY: the host writes one u64 to a local that outlives the call.
@@ -134,7 +134,7 @@ pub(super) fn set_tick_period(millis: u32) -> Result<(), Status> {
     check(unsafe { proxy_set_tick_period_milliseconds(millis) })
 }
 
-/// All of a buffer, which the caller knows to hold at most `max` bytes.
+/// The first `max` bytes of a buffer.
 pub(super) fn buffer(buffer: Buffer, max: usize) -> Result<Vec<u8>, Status> {
     // SAFETY: `returned` hands in two locals that outlive the call.
     returned(|data, size| unsafe { proxy_get_buffer_bytes(buffer.number(), 0, max, data, size) })

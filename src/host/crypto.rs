@@ -57,10 +57,6 @@ impl Crypto for EnvoyCrypto {
     fn engine(&self, algorithm: Algorithm) -> Engine {
         if self.offloaded.contains(algorithm) { Engine::Envoy } else { Engine::Portable }
     }
-
-    fn sha256(&self, message: &[u8]) -> [u8; 32] {
-        Portable.sha256(message)
-    }
 }
 
 /// The host alone, without anything to fall back to.
@@ -98,9 +94,5 @@ impl Crypto for Host {
 
     fn engine(&self, _algorithm: Algorithm) -> Engine {
         Engine::Envoy
-    }
-
-    fn sha256(&self, message: &[u8]) -> [u8; 32] {
-        Portable.sha256(message)
     }
 }

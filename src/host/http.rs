@@ -31,6 +31,7 @@ impl Request {
             shared.request(StreamId(self.id), head).ok_or("the filter is not configured")?;
         // Nothing that a request causes needs the root context: calls are made on the tick.
         shared.perform_here(effects);
+        drop(shared);
         match outcome {
             Outcome::Forward { edits, annotation } => {
                 perform::edit(&edits, &annotation).map_err(|_| "a request header cannot be changed")?;

@@ -18,7 +18,6 @@ use super::perform;
 use crate::base::{CallId, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, StreamId};
 use crate::config::{self, Environment};
 use crate::filter::{Filter, Outcome};
-use crate::inbound::MetadataUse;
 use crate::jose::{Algorithm, AlgorithmSet};
 
 /// The root context.
@@ -40,7 +39,6 @@ pub(super) struct Shared {
 struct Configured {
     filter: Filter,
     crypto: EnvoyCrypto,
-    reads_route_metadata: bool,
 }
 
 impl Root {
@@ -139,18 +137,18 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, _plugin_configuration_size: usize) -> bool {
+        // An empty buffer is a status of its own to some hosts: the reader says what is missing then.
         let document = abi::buffer(Buffer::Configuration, config::MAX_CONFIG_BYTES.saturating_add(1));
         match config::parse(&document.unwrap_or_default(), &HostEnvironment) {
             Ok(config) => {
                 let crypto = EnvoyCrypto::new();
                 abi::log(Level::Info, &format!("configured; {}", engines(crypto.offloaded())));
-                let configured = Configured {
-                    reads_route_metadata: config.inbound.route_metadata != MetadataUse::Ignore,
-                    filter: Filter::new(config.inbound, seed(), abi::now()),
-                    crypto,
-                };
+                let configured =
+                    Configured { filter: Filter::new(config.inbound, seed(), abi::now()), crypto };
                 let Ok(mut shared) = self.shared.try_borrow_mut() else { return false };
                 shared.filter = Some(configured);
+                // Replies to an earlier configuration's calls are nobody's.
+                self.calls.clear();
                 abi::set_tick_period(TICK_MILLIS).is_ok()
             }
             Err(errors) => {
@@ -177,7 +175,7 @@ impl RootContext for Root {
 
 impl Shared {
     pub(super) fn reads_route_metadata(&self) -> bool {
-        self.filter.as_ref().is_some_and(|configured| configured.reads_route_metadata)
+        self.filter.as_ref().is_some_and(|configured| configured.filter.reads_route_metadata())
     }
 
     pub(super) fn request(&mut self, stream: StreamId, head: RequestHead) -> Option<(Outcome, Vec<Effect>)> {

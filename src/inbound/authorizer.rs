@@ -11,6 +11,7 @@ use super::preflight;
 use super::settings::{Inbound, MetadataUse, Preflight};
 use super::verifier::{self, Unverified};
 use crate::base::{RequestHead, Timestamp};
+use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
 use crate::jose::Crypto;
 use crate::policy::{
@@ -83,6 +84,13 @@ impl Authorizer {
         }
         observer.passed(Step::Route(route));
 
+        // Removing or replacing a header makes Envoy choose the route again, perhaps one that demands more: by such a header a client
+        // could pick the route whose policy it gets, and be served by another.
+        let sets =
+            |(name, _): (&[u8], &[u8])| settings.forwarded_claims.iter().any(|f| f.header.as_bytes() == name);
+        if settings.route_metadata == MetadataUse::Read && head.headers.iter().any(sets) {
+            return decided(None, work, Err(Denial::HeaderForged));
+        }
         let demands = match Demands::of(route, id, head, &settings, observer) {
             Ok(demands) => demands,
             Err(denial) => return decided(None, work, Err(denial)),
@@ -121,7 +129,7 @@ impl Authorizer {
 }
 
 impl Decision {
-    /// A denial of a request that had no path to look a route up by. Nothing makes it report-only.
+    /// A denial of a request that had no path, or no method, to look a route up by. Nothing makes it report-only.
     fn without_route(denial: Denial) -> Self {
         Self { route: None, mode: Mode::Enforce, issuer: None, work: Work::default(), verdict: Err(denial) }
     }
@@ -142,13 +150,6 @@ impl<'a> Demands<'a> {
         settings: &Inbound,
         observer: &mut dyn Observer,
     ) -> Result<Self, Denial> {
-        if settings.route_metadata == MetadataUse::Read {
-            // Removing or replacing a header makes Envoy choose the route again, perhaps one that demands more: by such a header
-            // a client could pick the route whose policy it gets, and be served by another.
-            if head.headers.iter().any(|(name, _)| settings.sets_header(name)) {
-                return Err(Denial::HeaderForged);
-            }
-        }
         let metadata = match (&head.route_metadata, settings.route_metadata) {
             (None, _) | (Some(_), MetadataUse::Ignore) => None,
             (Some(_), MetadataUse::Refuse) => return Err(MetadataError::NotConfigured.into()),
@@ -179,12 +180,7 @@ impl<'a> Demands<'a> {
         self.table.is_none() && self.metadata.is_none()
     }
 
-    fn check(
-        &self,
-        issuer: IssuerId,
-        scopes: &crate::claims::ScopeSet,
-        observer: &mut dyn Observer,
-    ) -> Result<(), Denial> {
+    fn check(&self, issuer: IssuerId, scopes: &ScopeSet, observer: &mut dyn Observer) -> Result<(), Denial> {
         let all = || self.table.into_iter().chain(&self.metadata);
         for requirement in all() {
             requirement.check(issuer, scopes).map_err(|unmet| match unmet {
@@ -203,11 +199,6 @@ impl<'a> Demands<'a> {
 }
 
 impl Inbound {
-    /// Whether the upstream gets this header from us.
-    fn sets_header(&self, name: &[u8]) -> bool {
-        self.forwarded_claims.iter().any(|forwarded| forwarded.header.as_bytes() == name)
-    }
-
     /// Names become places; a list that is missing means the only issuer, or those of the table's requirement.
     fn requirement_of(
         &self,
@@ -228,20 +219,5 @@ impl Inbound {
             }
         };
         Ok(Requirement { issuers, all_of: metadata.scopes, any_of: metadata.any_scope })
-    }
-
-    /// The issuer whose rules a token is held against: found by its unverified `iss`, which the rules then check, and the
-    /// signature after them.
-    pub(super) fn issuer_of(
-        &self,
-        token: &crate::jose::UnverifiedToken,
-    ) -> Result<(IssuerId, &super::settings::Issuer), Denial> {
-        let iss =
-            token.claims().get("iss").and_then(crate::jose::Json::as_str).ok_or(Denial::IssuerUnknown)?;
-        let index = self.issuers.iter().position(|issuer| *issuer.rules.issuer == *iss);
-        let (index, issuer) =
-            index.and_then(|index| Some((index, self.issuers.get(index)?))).ok_or(Denial::IssuerUnknown)?;
-        let index = u16::try_from(index).map_err(|_| Denial::Internal("more issuers than can be counted"))?;
-        Ok((IssuerId(index), issuer))
     }
 }

@@ -224,7 +224,7 @@ fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {
     size_of::<Entry>().saturating_add(text.len()).saturating_add(token.size())
 }
 
-/// Places in a bucket: enough that a cache filled to half has no full bucket, few enough to look through.
+/// Places in a bucket: enough that few buckets are full in a cache that is half full, few enough to look through.
 const WAYS: usize = 8;
 /// Eight buckets are 64 entries: enough to make room for the largest token where entries are of a common size.
 const MAX_SWEPT: usize = 8;

@@ -39,6 +39,7 @@ pub(super) fn extract<'a>(
 
 /// The edits that remove the token from wherever it may sit.
 pub(super) fn removals(head: &RequestHead, sources: &[TokenSource], edits: &mut Vec<Edit>) {
+    let (mut parameters, mut cookies) = (Vec::new(), Vec::new());
     for source in sources {
         match source {
             TokenSource::Header { name, scheme } => {
@@ -51,10 +52,13 @@ pub(super) fn removals(head: &RequestHead, sources: &[TokenSource], edits: &mut 
                     edits.push(Edit::Remove(Rc::clone(name)));
                 }
             }
-            TokenSource::Query { name } => edits.extend(without_query_parameter(head, name)),
-            TokenSource::Cookie { name } => edits.extend(without_cookie(head, name)),
+            TokenSource::Query { name } => parameters.push(&**name),
+            TokenSource::Cookie { name } => cookies.push(&**name),
         }
     }
+    // One edit for all of a kind: each replaces the whole field.
+    edits.extend(without_query_parameters(head, &parameters));
+    edits.extend(without_cookies(head, &cookies));
 }
 
 fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow<'a, [u8]>>, Denial> {
@@ -123,10 +127,12 @@ fn query(head: &RequestHead) -> Option<&[u8]> {
     path.get(mark.saturating_add(1)..)
 }
 
-fn without_query_parameter(head: &RequestHead, name: &str) -> Option<Edit> {
-    let path = str::from_utf8(head.headers.first(":path")?).ok()?;
+fn without_query_parameters(head: &RequestHead, names: &[&str]) -> Option<Edit> {
+    let path = String::from_utf8_lossy(head.headers.first(":path")?);
     let (before, query) = path.split_once('?')?;
-    let is_named = |pair: &&str| url::form_urlencoded::parse(pair.as_bytes()).any(|(key, _)| key == name);
+    let is_named = |pair: &&str| {
+        url::form_urlencoded::parse(pair.as_bytes()).any(|(key, _)| names.contains(&key.as_ref()))
+    };
     if !query.split('&').any(|pair| is_named(&pair)) {
         return None;
     }
@@ -146,15 +152,16 @@ fn cookie_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name.trim_ascii(), rest.get(1..).unwrap_or_default().trim_ascii()))
 }
 
-fn without_cookie(head: &RequestHead, name: &str) -> Option<Edit> {
-    if !cookies(head).any(|(key, _)| key == name.as_bytes()) {
+fn without_cookies(head: &RequestHead, names: &[&str]) -> Option<Edit> {
+    let is_named = |key: &[u8]| names.iter().any(|name| name.as_bytes() == key);
+    if !cookies(head).any(|(key, _)| is_named(key)) {
         return None;
     }
     let kept: Vec<String> = head
         .headers
         .values("cookie")
         .flat_map(|value| value.split(|byte| *byte == b';'))
-        .filter(|pair| cookie_pair(pair).is_none_or(|(key, _)| key != name.as_bytes()))
+        .filter(|pair| cookie_pair(pair).is_none_or(|(key, _)| !is_named(key)))
         .map(|pair| String::from_utf8_lossy(pair.trim_ascii()).into_owned())
         .filter(|pair| !pair.is_empty())
         .collect();
@@ -175,7 +182,9 @@ mod tests {
             TokenSource::Header { name: "authorization".into(), scheme: Some("Bearer".into()) },
             TokenSource::Header { name: "x-token".into(), scheme: None },
             TokenSource::Query { name: "access_token".into() },
+            TokenSource::Query { name: "t".into() },
             TokenSource::Cookie { name: "token".into() },
+            TokenSource::Cookie { name: "t".into() },
         ]
     }
 
@@ -257,6 +266,8 @@ mod tests {
         assert_eq!(removed(&[(":path", "/a?x=1&access_token=t&y=2")]), path("/a?x=1&y=2"));
         assert_eq!(removed(&[(":path", "/a?access%5Ftoken=t")]), path("/a"));
         assert_eq!(removed(&[(":path", "/a?x=1")]), []);
+        assert_eq!(removed(&[(":path", "/a?t=1&x=1&access_token=2&t=3")]), path("/a?x=1"));
+        assert_eq!(removed(&[("cookie", "t=1; a=b; token=2")]), [Edit::Set("cookie".into(), "a=b".into())]);
         assert_eq!(
             removed(&[("cookie", "a=b; token=t; c=d")]),
             [Edit::Set("cookie".into(), "a=b; c=d".into())]

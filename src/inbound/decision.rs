@@ -66,7 +66,7 @@ pub struct Wait {
 pub enum WaitReason {
     /// The issuer's keys have never been fetched.
     FirstKeys,
-    /// The token names a key that the set does not hold.
+    /// No key of the set verifies the token, and a newer set may: its key id is unknown, or it names none.
     UnknownKey,
 }
 

@@ -52,7 +52,7 @@ pub enum Denial {
     /// No configured issuer has the token's `iss`.
     #[error("the token's issuer is unknown")]
     IssuerUnknown,
-    /// The token is good, but its issuer is not accepted on this route.
+    /// The token names an issuer that is not accepted on this route; nothing else of it has been looked at, or it was cached.
     #[error("the token's issuer is not accepted here")]
     IssuerNotAccepted,
     /// The claims break a rule of the issuer.

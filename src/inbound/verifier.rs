@@ -11,9 +11,9 @@ use super::credential::PresentedToken;
 use super::decision::{WaitReason, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
-use super::settings::Inbound;
+use super::settings::{Inbound, Issuer};
 use crate::claims::VerifiedToken;
-use crate::jose::{SignatureError, SignedToken, UnverifiedToken};
+use crate::jose::{Json, SignatureError, SignedToken, UnverifiedToken};
 use crate::policy::IssuerId;
 
 /// Why there is no verified token.
@@ -51,7 +51,7 @@ pub(super) fn verify(
     let token = UnverifiedToken::parse(text).map_err(|error| Unverified::Denied(None, error.into()))?;
     observer.passed(Step::Token(&token));
 
-    let (id, issuer) = settings.issuer_of(&token).map_err(|denial| Unverified::Denied(None, denial))?;
+    let (id, issuer) = issuer_of(&token, settings).map_err(|denial| Unverified::Denied(None, denial))?;
     observer.passed(Step::Issuer(issuer));
 
     let denied = |denial: Denial| Unverified::Denied(Some(id), denial);
@@ -73,6 +73,17 @@ pub(super) fn verify(
         cache.insert(text, &verified, id, generation, moment.now);
     }
     Ok((id, verified))
+}
+
+/// The issuer whose rules a token is held against: found by its unverified `iss`, which the rules then check, and the signature
+/// after them.
+fn issuer_of<'a>(token: &UnverifiedToken, settings: &'a Inbound) -> Result<(IssuerId, &'a Issuer), Denial> {
+    let iss = token.claims().get("iss").and_then(Json::as_str).ok_or(Denial::IssuerUnknown)?;
+    let mut issuers = settings.issuers.iter().enumerate();
+    let (index, issuer) =
+        issuers.find(|(_, issuer)| *issuer.rules.issuer == *iss).ok_or(Denial::IssuerUnknown)?;
+    let index = u16::try_from(index).map_err(|_| Denial::Internal("more issuers than can be counted"))?;
+    Ok((IssuerId(index), issuer))
 }
 
 /// Tries the issuer's own keys that fit the token.

@@ -32,26 +32,30 @@ pub struct Parked {
 #[derive(Debug)]
 pub struct Waiting {
     settings: WaitingSettings,
+    /// The most requests that may wait for one issuer for one reason.
+    share: usize,
     first_keys: Vec<Parked>,
     unknown_key: Vec<Parked>,
 }
 
 impl Waiting {
-    /// Empty lists.
-    pub fn new(settings: WaitingSettings) -> Self {
-        Self { settings, first_keys: Vec::new(), unknown_key: Vec::new() }
+    /// Empty lists. With several issuers, none takes more than half of a list: while one is down, the others are still waited for.
+    pub fn new(settings: WaitingSettings, issuers: usize) -> Self {
+        let share = if issuers > 1 { settings.requests.div_ceil(2) } else { settings.requests };
+        Self { settings, share, first_keys: Vec::new(), unknown_key: Vec::new() }
     }
 
     /// Puts a request on its list; gives it back when the list is full.
     ///
     /// # Errors
-    /// The request, when there are as many as configured, or their headers take 16 MiB.
+    /// The request, when there are as many as configured or the issuer has its share, or when their headers take 16 MiB.
     pub fn park(&mut self, parked: Parked) -> Result<(), Box<Parked>> {
-        let limit = self.settings.requests;
+        let (limit, share) = (self.settings.requests, self.share);
         let list = self.list_mut(parked.wait.reason);
+        let of_issuer = list.iter().filter(|other| other.wait.issuer == parked.wait.issuer).count();
         let bytes =
             list.iter().fold(parked.head.headers.size(), |sum, p| sum.saturating_add(p.head.headers.size()));
-        if list.len() >= limit || bytes > MAX_WAITING_BYTES {
+        if list.len() >= limit || of_issuer >= share || bytes > MAX_WAITING_BYTES {
             return Err(Box::new(parked));
         }
         list.push(parked);
@@ -67,6 +71,11 @@ impl Waiting {
     pub fn take_overdue(&mut self, now: Timestamp) -> Vec<Parked> {
         let deadline = self.settings.deadline;
         self.take(|parked| now >= parked.arrived.after(deadline))
+    }
+
+    /// Takes off all there are.
+    pub fn take_all(&mut self) -> Vec<Parked> {
+        self.take(|_| true)
     }
 
     /// Forgets a request that has ended.

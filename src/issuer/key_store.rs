@@ -1,6 +1,6 @@
 //! The keys of one issuer, and when they are fetched. Sends nothing itself.
 //!
-//! A set is replaced only by a good one: while the issuer is down, the last good keys stay. Fetches for unknown key ids are
+//! A set is replaced only by a good one: while the issuer is down, the last good keys stay. Fetches for unknown keys are
 //! coalesced: at most one in [`RemoteKeys::unknown_key_interval`], whatever the traffic.
 
 use core::time::Duration;
@@ -34,7 +34,7 @@ pub struct RemoteKeys {
     pub timeout: Duration,
     /// How long after a good fetch the next one is made.
     pub refresh: Duration,
-    /// The least time between two fetches that unknown key ids cause.
+    /// The least time between two fetches that unknown keys cause.
     pub unknown_key_interval: Duration,
 }
 
@@ -47,7 +47,7 @@ pub struct KeyStore {
     /// When the fetch under way was sent.
     in_flight: Option<Timestamp>,
     next_fetch: Timestamp,
-    /// A token came whose key id the set does not hold.
+    /// A token came that no key of the set verifies.
     unknown_key: bool,
     last_sent: Option<Timestamp>,
     /// When the last good fetch was *sent*: what it brought is at least as new as that.

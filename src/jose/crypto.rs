@@ -3,7 +3,7 @@
 use super::algorithm::Algorithm;
 use super::key::Key;
 
-/// Checks signatures and computes digests.
+/// Checks signatures.
 ///
 /// Whatever the engine, the answer is the same: an implementation calls [`admissible`] first, and the conformance
 /// vectors run through each.
@@ -19,9 +19,6 @@ pub trait Crypto {
 
     /// Which engine checks signatures of this algorithm.
     fn engine(&self, algorithm: Algorithm) -> Engine;
-
-    /// The SHA-256 digest of `message`.
-    fn sha256(&self, message: &[u8]) -> [u8; 32];
 }
 
 /// What runs a signature check.

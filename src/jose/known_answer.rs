@@ -112,10 +112,6 @@ mod tests {
         fn engine(&self, _: Algorithm) -> super::super::Engine {
             super::super::Engine::Envoy
         }
-
-        fn sha256(&self, _: &[u8]) -> [u8; 32] {
-            [0; 32]
-        }
     }
 
     #[test]

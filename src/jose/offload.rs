@@ -1,5 +1,4 @@
-//! What Envoy's `verify_signature` wants and answers: protobuf messages, DER signatures, known answers to probe it
-//! with.
+//! What Envoy's `verify_signature` wants and answers: protobuf messages and DER signatures.
 //!
 //! No host call is made here, so all of it runs in native tests. Envoy: `source/extensions/common/wasm/foreign.cc`.
 

@@ -48,10 +48,6 @@ impl Crypto for Portable {
     fn engine(&self, _algorithm: Algorithm) -> Engine {
         Engine::Portable
     }
-
-    fn sha256(&self, message: &[u8]) -> [u8; 32] {
-        Sha256::digest(message).into()
-    }
 }
 
 fn hmac(algorithm: Algorithm, secret: &[u8], message: &[u8], tag: &[u8]) -> Result<(), SignatureError> {

@@ -81,7 +81,6 @@ fn every_algorithm_runs_here() {
     for algorithm in Algorithm::ALL {
         assert_eq!(Portable.engine(algorithm), Engine::Portable);
     }
-    assert_eq!(Portable.sha256(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
     assert_eq!((Engine::Envoy.label(), Engine::Portable.label()), ("envoy", "portable"));
 }
 

@@ -68,7 +68,7 @@ impl RouteTable {
         self.find_listed(authority, path, method).unwrap_or(self.default_id())
     }
 
-    /// A route by its place; a place that does not exist gets the default.
+    /// A route by its place.
     pub fn route(&self, id: RouteId) -> Option<&Route> {
         self.routes.get(usize::try_from(id.0).ok()?)
     }

@@ -1,9 +1,11 @@
 //! Log lines: one for each event that an operator acts on. Names of the configuration and numbers, never a token's content.
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::base::{Effect, Level, Timestamp};
 use crate::issuer::FetchOutcome;
+use crate::policy::MetadataError;
 
 /// The line about a fetch of keys, if it is worth one.
 ///
@@ -37,7 +39,7 @@ pub fn fetch_line(issuer: &str, outcome: &FetchOutcome, failures: u32) -> Option
     Some(Effect::Log { level, line })
 }
 
-/// Log lines about report-only denials: some each second, the rest counted.
+/// Log lines that requests cause: some each second, the rest counted.
 #[derive(Debug, Default)]
 pub struct Reports {
     since: Timestamp,
@@ -48,7 +50,16 @@ pub struct Reports {
 impl Reports {
     /// The line about a request that would have been denied.
     pub fn report(&mut self, annotation: &str, now: Timestamp) -> Option<Effect> {
-        if now.since(self.since) >= PERIOD {
+        self.line(Level::Info, format_args!("report-only, would deny: {annotation}"), now)
+    }
+
+    /// The line about a request that was denied for a fault of the operator's.
+    pub fn fault(&mut self, fault: &MetadataError, annotation: &str, now: Timestamp) -> Option<Effect> {
+        self.line(Level::Warn, format_args!("{fault}: {annotation}"), now)
+    }
+
+    fn line(&mut self, level: Level, line: fmt::Arguments<'_>, now: Timestamp) -> Option<Effect> {
+        if now < self.since || now.since(self.since) >= PERIOD {
             *self = Self { since: now, written: 0, withheld: self.withheld };
         }
         if self.written >= MAX_LINES {
@@ -58,7 +69,7 @@ impl Reports {
         self.written = self.written.saturating_add(1);
         let withheld = core::mem::take(&mut self.withheld);
         let more = if withheld > 0 { format!(" ({withheld} more before this one)") } else { String::new() };
-        Some(Effect::Log { level: Level::Info, line: format!("report-only, would deny: {annotation}{more}") })
+        Some(Effect::Log { level, line: format!("{line}{more}") })
     }
 }
 

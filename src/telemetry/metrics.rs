@@ -55,7 +55,7 @@ enum Gauge {
 #[derive(Debug)]
 struct Level {
     name: Rc<str>,
-    value: u64,
+    shown: Option<u64>,
 }
 
 impl Metrics {
@@ -138,9 +138,8 @@ impl Metrics {
     fn gauge(&mut self, gauge: Gauge, value: u64, effects: &mut Vec<Effect>) {
         let issuers = &self.issuers;
         let level =
-            self.gauges.entry(gauge).or_insert_with(|| Level { name: gauge.name(issuers), value: !value });
-        if level.value != value {
-            level.value = value;
+            self.gauges.entry(gauge).or_insert_with(|| Level { name: gauge.name(issuers), shown: None });
+        if level.shown.replace(value) != Some(value) {
             effects.push(Effect::Gauge { name: Rc::clone(&level.name), value });
         }
     }

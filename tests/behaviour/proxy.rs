@@ -674,8 +674,4 @@ impl Crypto for Counting {
     fn engine(&self, algorithm: Algorithm) -> Engine {
         Portable.engine(algorithm)
     }
-
-    fn sha256(&self, message: &[u8]) -> [u8; 32] {
-        Portable.sha256(message)
-    }
 }

@@ -116,7 +116,7 @@ fn each_reason_to_wait_has_a_list_of_its_own() {
     let (corp, theirs) = (Signer::new("k1"), Signer::new("k2"));
     let mut proxy = Proxy::new(&config(json!({
         "issuers": [crate::proxy::issuer(json!({})), crate::proxy::partner()],
-        "waiting": { "requests": 2 },
+        "waiting": { "requests": 4 },
         "routes": [{ "name": "both", "match": { "path": "/both" },
                      "require": { "issuers": ["corp", "partner"], "authenticated": {} } }],
     })));
@@ -131,6 +131,29 @@ fn each_reason_to_wait_has_a_list_of_its_own() {
     assert_eq!(proxy.get("/both", &first), "waiting");
     assert_eq!(proxy.get("/both", &first), "waiting");
     assert_eq!(proxy.get("/both", &first), "503 waiting_full");
+}
+
+/// Strangers of one issuer do not take the places of those who wait for another one.
+#[test]
+fn one_issuer_takes_no_more_than_half_of_a_list() {
+    let (corp, theirs) = (Signer::new("k1"), Signer::new("k2"));
+    let mut proxy = Proxy::new(&config(json!({
+        "issuers": [crate::proxy::issuer(json!({})), crate::proxy::partner()],
+        "waiting": { "requests": 4 },
+        "routes": [{ "name": "both", "match": { "path": "/both" },
+                     "require": { "issuers": ["corp", "partner"], "authenticated": {} } }],
+    })));
+    let ours = corp.token().sign();
+    let token = theirs.token().claim("iss", "https://partner.example").sign();
+    for (token, got) in [
+        (&ours, "waiting"),
+        (&ours, "waiting"),
+        (&ours, "503 waiting_full"),
+        (&token, "waiting"),
+        (&token, "waiting"),
+    ] {
+        assert_eq!(proxy.get("/both", token), got);
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use attachectl::document::Document;
 use clap::Args;
 
 /// Compiles configurations as the filter does, and prints every problem with its path.
+///
+/// Exits 0 when there is none, 1 when there are some, and 2 when a file cannot be read.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Plugin configurations, Envoy bootstraps or manifests, in YAML or JSON; `-` is standard input.

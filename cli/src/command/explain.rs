@@ -12,7 +12,8 @@ use clap::Args;
 
 /// Walks a request through the filter's checks: what each saw, and the exact response.
 ///
-/// Exits 0 when the request is forwarded and 1 when it is not. Prints claims of the token, and nothing that could be used in
+/// This is the filter alone: what Envoy does before it (normalized paths, removed headers, its own refusals) is not modelled, and
+/// scopes on Envoy's route are given by --route-scopes. Exits 0 when the request is forwarded and 1 when it is not. Prints claims of the token, and nothing that could be used in
 /// its place.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
@@ -118,17 +119,28 @@ fn read_token(token: &str) -> Result<String> {
         }
         None => token.to_owned(),
     };
-    Ok(text.trim().to_owned())
+    let text = text.trim();
+    if text.split_ascii_whitespace().count() > 1 || text.starts_with('{') {
+        bail!("--token wants the token alone: without `Bearer`, and not the answer that it came in");
+    }
+    Ok(text.to_owned())
 }
 
 fn key_set(source: &str, config: &Config) -> Result<(String, Vec<u8>)> {
     let issuers = &config.inbound.issuers;
     let named =
         source.split_once('=').filter(|(name, _)| issuers.iter().any(|issuer| *issuer.name == **name));
+    let names = || issuers.iter().map(|issuer| &*issuer.name).collect::<Vec<_>>().join(", ");
+    if let (None, Some((name, _))) = (named, source.split_once('=')) {
+        bail!("--jwks {source}: no issuer is named {name}; configured: {}", names());
+    }
+    if source.contains("https://") {
+        bail!("--jwks {source}: no TLS here; `curl -o jwks.json URL`, then `--jwks jwks.json`");
+    }
     let (name, source) = match (named, issuers.as_slice()) {
         (Some((name, source)), _) => (name.to_owned(), source),
         (None, [only]) => (only.name.to_string(), source),
-        (None, _) => bail!("--jwks wants NAME=SOURCE: more than one issuer is configured"),
+        (None, _) => bail!("--jwks wants NAME=SOURCE, as there are several issuers: {}", names()),
     };
     let document = if source.starts_with("http://") {
         ureq::get(source)
