@@ -33,8 +33,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let token = fields.or("token", default_token(), |node| token(&node));
     let forwarded = fields.or("forward_claims", Vec::new(), |node| forwarded_claims(&node));
     let refusals = fields.or("refusals", default_refusals(), |node| refusals(&node));
-    let preflight = fields.or("cors_preflight", Preflight::Deny, |node| {
-        node.word(&[("deny", Preflight::Deny), ("forward", Preflight::Forward)])
+    let preflight = fields.or("cors_preflight", Preflight::Authorize, |node| {
+        node.word(&[("authorize", Preflight::Authorize), ("forward", Preflight::Forward)])
     });
     let route_metadata = fields.or("route_metadata", MetadataUse::Refuse, |node| {
         let word = node.word(&[("read", MetadataUse::Read), ("ignore", MetadataUse::Ignore)])?;

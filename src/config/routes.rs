@@ -7,7 +7,7 @@ use super::reader::{Fields, Node, printable, refuse_duplicates};
 use super::value::Value;
 use super::words;
 use crate::policy::{
-    Authority, IssuerId, Mode, PathFeatures, PathPattern, Pattern, RequestPath, Requirement, Route,
+    Authority, IssuerId, Mode, PathFeatures, PathPattern, Pattern, RequestPath, Requirement, Route, RouteId,
     RouteTable, Rule, Segment,
 };
 
@@ -21,16 +21,19 @@ pub(super) fn read(inbound: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<
     });
     let default = inbound.required("default").and_then(|node| default(&node, issuers));
     let routes = routes?;
-    let nodes: Vec<Node<'_>> = routes.iter().map(|(node, _)| node.clone()).collect();
-    let compiled: Option<Vec<_>> = routes.into_iter().map(|(_, route)| route).collect();
-    match RouteTable::new(compiled?, default?) {
-        Ok(table) => Some(table),
+    let is_whole = default.is_some() && routes.iter().all(|(_, route)| route.is_some());
+    // What clashes is told even where other routes are not understood.
+    let placed = routes.into_iter().enumerate();
+    let (places, routes): (Vec<_>, Vec<_>) =
+        placed.filter_map(|(index, (node, route))| Some(((index, node), route?))).unzip();
+    match RouteTable::new(routes, default.unwrap_or_else(closed)) {
+        Ok(table) => is_whole.then_some(table),
         Err(duplicates) => {
-            let place = |id: u32| usize::try_from(id).unwrap_or(usize::MAX);
+            let place = |id: RouteId| usize::try_from(id.0).ok().and_then(|place| places.get(place));
             // A route that is its own duplicate names a method or an authority twice, which is reported where that stands.
             for duplicate in duplicates.into_iter().filter(|duplicate| duplicate.first != duplicate.second) {
-                if let Some(node) = nodes.get(place(duplicate.second.0)) {
-                    let first = duplicate.first.0;
+                if let (Some((first, _)), Some((_, node))) = (place(duplicate.first), place(duplicate.second))
+                {
                     node.below(".match").problem::<()>(format_args!(
                         "matches the same requests as routes[{first}]: same authority, path and method"
                     ));
@@ -80,7 +83,12 @@ fn default(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Route> {
         let fields = node.fields(&["require", "public"])?;
         rule(&fields, issuers)
     };
-    Some(Route { name: "default".into(), rule: rule?, mode: Mode::Enforce, allowed: PathFeatures::NONE })
+    Some(Route { rule: rule?, ..closed() })
+}
+
+/// The default `deny`.
+fn closed() -> Route {
+    Route { name: "default".into(), rule: Rule::Deny, mode: Mode::Enforce, allowed: PathFeatures::NONE }
 }
 
 fn rule(fields: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rule> {
@@ -253,5 +261,5 @@ const MAX_ROUTES: usize = 20_000;
 const MAX_SCOPES: usize = 64;
 /// There are nine in RFC 9110 and RFC 5789, and WebDAV's.
 const MAX_METHODS: usize = 32;
-/// Hosts of one route.
+/// A route for more hosts than this is a route for a suffix, or for any host.
 const MAX_AUTHORITIES: usize = 64;

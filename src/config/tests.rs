@@ -674,7 +674,7 @@ fn words_are_those_that_are_listed() {
     for (pointer, known) in [
         ("/refusals/body", "none, problem_json"),
         ("/refusals/detail", "full, terse"),
-        ("/cors_preflight", "deny, forward"),
+        ("/cors_preflight", "authorize, forward"),
         ("/route_metadata", "read, ignore"),
         ("/token_cache", "off"),
         ("/routes/0/mode", "enforce, report_only"),
@@ -1105,4 +1105,23 @@ fn a_token_is_not_stripped_where_route_metadata_is_read() {
     );
     document["inbound"]["token"]["after_verification"] = json!("forward");
     assert!(compiled(&document).is_ok());
+}
+
+#[test]
+fn routes_that_clash_are_told_beside_other_problems() {
+    let mut document = base();
+    document["inbound"]["routes"] = json!([
+        { "name": "broken", "match": { "path": "x" }, "public": {} },
+        { "name": "one", "match": { "path": "/x" }, "public": {} },
+        { "name": "two", "match": { "path": "/x" }, "deny": {} },
+    ]);
+    let errors = compiled(&document).unwrap_err();
+    let problems: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [
+            "inbound.routes[0].match.path: expected a path without query: it begins with /",
+            "inbound.routes[2].match: matches the same requests as routes[1]: same authority, path and method",
+        ]
+    );
 }

@@ -138,7 +138,7 @@ pub enum Detail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preflight {
     /// It is a request like any other.
-    Deny,
+    Authorize,
     /// It needs no token where the route that it asks about is not denied.
     Forward,
 }

@@ -37,7 +37,7 @@ fn a_preflight_needs_no_token_where_it_is_configured() {
 
 #[test]
 fn a_preflight_is_a_request_like_any_other_by_default() {
-    assert_eq!(cors("deny").request(preflight("/orders", "GET")).tells(), "403 route_unknown");
+    assert_eq!(cors("authorize").request(preflight("/orders", "GET")).tells(), "403 route_unknown");
     let mut proxy = Proxy::new(&config(json!({})));
     assert_eq!(proxy.request(preflight("/orders", "GET")).tells(), "401 credential_missing");
 }

@@ -17,7 +17,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
     };
     vec![
         listener("cors-forward", json!({ "cors_preflight": "forward" })),
-        listener("cors-deny", json!({ "cors_preflight": "deny" })),
+        listener("cors-deny", json!({ "cors_preflight": "authorize" })),
         listener("cors-default", json!({})),
     ]
 }

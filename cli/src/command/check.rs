@@ -18,8 +18,14 @@ pub(crate) struct Check {
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
         let mut problems = 0_usize;
+        let mut unread = false;
         for file in &self.files {
-            for document in Document::read_all(file)? {
+            let documents = Document::read_all(file).unwrap_or_else(|error| {
+                println!("{error:#}");
+                unread = true;
+                Vec::new()
+            });
+            for document in documents {
                 let place =
                     if document.place.is_empty() { String::new() } else { format!(" ({})", document.place) };
                 match document.compile() {
@@ -37,10 +43,13 @@ impl Check {
                 }
             }
         }
-        if problems == 0 {
-            return Ok(ExitCode::SUCCESS);
+        if problems > 0 {
+            println!("{problems} problems");
         }
-        println!("{problems} problems");
-        Ok(ExitCode::FAILURE)
+        Ok(match (unread, problems) {
+            (true, _) => ExitCode::from(2),
+            (false, 0) => ExitCode::SUCCESS,
+            (false, _) => ExitCode::FAILURE,
+        })
     }
 }
