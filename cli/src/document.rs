@@ -83,14 +83,16 @@ fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
     if member(value, "inbound").is_some() {
         return found.push(Document { place: place.to_owned(), content: Content::Value(value.clone()) });
     }
-    let kind = member(value, "kind").and_then(text).unwrap_or_default();
+    let kind = member(value, "kind").and_then(Value::as_text).unwrap_or_default();
     let spec = member(value, "spec");
     match kind {
         "WasmPlugin" => found.extend(spec.and_then(|spec| member(spec, "pluginConfig")).map(|config| {
             Document { place: joined(place, "spec.pluginConfig"), content: Content::Value(config.clone()) }
         })),
         "EnvoyExtensionPolicy" => {
-            for wasm in spec.and_then(|spec| member(spec, "wasm")).into_iter().flat_map(items) {
+            for wasm in
+                spec.and_then(|spec| member(spec, "wasm")).and_then(Value::as_list).unwrap_or_default()
+            {
                 found.extend(member(wasm, "config").map(|config| Document {
                     place: joined(place, "spec.wasm.config"),
                     content: Content::Value(config.clone()),
@@ -110,61 +112,28 @@ fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
 
 /// Looks for wasm filters anywhere below; those of other modules have no block of ours and are passed over.
 fn filters(value: &Value, place: &str, found: &mut Vec<Document>) {
-    if member(value, "@type").and_then(text).is_some_and(|name| name.ends_with(WASM_FILTER)) {
+    if member(value, "@type").and_then(Value::as_text).is_some_and(|name| name.ends_with(WASM_FILTER)) {
         let plugin = member(value, "config");
-        let name =
-            plugin.and_then(|plugin| member(plugin, "name")).and_then(text).unwrap_or("without a name");
+        let name = plugin
+            .and_then(|plugin| member(plugin, "name"))
+            .and_then(Value::as_text)
+            .unwrap_or("without a name");
         let place = joined(place, &format!("filter {name}"));
         let configuration = plugin.and_then(|plugin| member(plugin, "configuration"));
-        let content = configuration.and_then(|any| member(any, "value")).and_then(|value| match value {
-            Value::Object(_) => Some(Content::Value(value.clone())),
-            Value::Text(text) => Some(Content::Text(text.clone())),
-            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) => None,
+        let value = configuration.and_then(|any| member(any, "value"));
+        let content = value.and_then(|value| match value.as_text() {
+            Some(text) => Some(Content::Text(text.to_owned())),
+            None => value.as_object().map(|_| Content::Value(value.clone())),
         });
         found.extend(content.map(|content| Document { place, content }));
         return;
     }
-    match value {
-        Value::Object(members) => members.iter().for_each(|(_, value)| filters(value, place, found)),
-        Value::List(items) => items.iter().for_each(|value| filters(value, place, found)),
-        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => {}
-    }
+    value.as_object().unwrap_or_default().iter().for_each(|(_, value)| filters(value, place, found));
+    value.as_list().unwrap_or_default().iter().for_each(|value| filters(value, place, found));
 }
 
 fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    match value {
-        Value::Object(members) => members.iter().find(|(member, _)| member == name).map(|(_, value)| value),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::List(_) => None,
-    }
-}
-
-fn items(value: &Value) -> &[Value] {
-    match value {
-        Value::List(items) => items,
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::Object(_) => &[],
-    }
-}
-
-fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Text(text) => Some(text),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Object(_) => None,
-    }
+    value.as_object()?.iter().find(|(member, _)| member == name).map(|(_, value)| value)
 }
 
 fn joined(place: &str, more: &str) -> String {

@@ -123,7 +123,7 @@ impl Account<'_> {
         let names: Vec<&str> = requirement
             .issuers
             .iter()
-            .filter_map(|id| self.config.inbound.issuers.get(usize::from(id.0)))
+            .filter_map(|id| self.config.inbound.issuers.get(id.place()))
             .map(|issuer| &*issuer.name)
             .collect();
         let mut text = format!("a token of {}", names.join(" or "));
@@ -184,7 +184,7 @@ impl Observer for Account<'_> {
     fn evaluated(&mut self, evaluation: &Evaluation) {
         match evaluation {
             Evaluation::Wait(wait) => {
-                let issuer = self.config.inbound.issuers.get(usize::from(wait.issuer.0));
+                let issuer = self.config.inbound.issuers.get(wait.issuer.place());
                 let name = issuer.map_or("?", |issuer| &*issuer.name).to_owned();
                 let why = match wait.reason {
                     WaitReason::FirstKeys => {

@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::reader::{Node, refuse_duplicates};
-use super::value::Value;
 use super::{Environment, issuers, routes, words};
 use crate::claims::ClaimPath;
 use crate::inbound::{
@@ -223,7 +222,7 @@ fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
 }
 
 fn cache(node: &Node<'_>) -> Option<Option<CacheSettings>> {
-    if let Value::Text(_) = node.value() {
+    if node.value().as_text().is_some() {
         return node.word(&[("off", None)]);
     }
     let fields = node.fields(&["entries", "bytes"])?;

@@ -4,7 +4,6 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::reader::{Node, printable, refuse_duplicates};
-use super::value::Value;
 use super::{Environment, words};
 use crate::base::Secret;
 use crate::claims::{Audiences, ClaimPath, Expiry, Rules, TokenType};
@@ -79,7 +78,7 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
 }
 
 fn audiences(node: &Node<'_>) -> Option<Audiences> {
-    if let Value::Text(_) = node.value() {
+    if node.value().as_text().is_some() {
         return node
             .text_that("a list of audiences, or the word any", |text| text == "any")
             .map(|_| Audiences::Any);

@@ -69,7 +69,7 @@ impl<'a> Node<'a> {
 
     /// An object that has none but these members. Unknown and repeated ones are reported; the others are still read.
     pub(super) fn fields(&self, known: &[&str]) -> Option<Fields<'a>> {
-        let Value::Object(members) = self.value else {
+        let Some(members) = self.value.as_object() else {
             return self.problem(format_args!("expected an object, got {}", self.value.kind()));
         };
         for (index, (name, _)) in members.iter().enumerate() {
@@ -98,7 +98,7 @@ impl<'a> Node<'a> {
 
     /// A list of at least one element and at most `max`.
     pub(super) fn list(&self, max: usize) -> Option<Vec<Self>> {
-        let Value::List(items) = self.value else {
+        let Some(items) = self.value.as_list() else {
             return self.problem(format_args!("expected a list, got {}", self.value.kind()));
         };
         if items.is_empty() {
@@ -120,19 +120,16 @@ impl<'a> Node<'a> {
 
     /// A text that is not empty.
     pub(super) fn text(&self) -> Option<&'a str> {
-        match self.value {
-            Value::Text(text) if text.is_empty() => self.problem("the text is empty"),
-            Value::Text(text) if text.len() > MAX_TEXT => {
-                self.problem(format_args!("longer than {MAX_TEXT} bytes"))
-            }
-            Value::Text(text) => Some(text),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::List(_)
-            | Value::Object(_) => self.problem(format_args!("expected a text, got {}", self.value.kind())),
+        let Some(text) = self.value.as_text() else {
+            return self.problem(format_args!("expected a text, got {}", self.value.kind()));
+        };
+        if text.is_empty() {
+            return self.problem("the text is empty");
         }
+        if text.len() > MAX_TEXT {
+            return self.problem(format_args!("longer than {MAX_TEXT} bytes"));
+        }
+        Some(text)
     }
 
     /// A text that passes `test`; `expected` says what that is.
@@ -171,15 +168,7 @@ impl<'a> Node<'a> {
 
     /// A duration with a unit: `250ms`, `5s`, `10m`, `24h`.
     pub(super) fn duration(&self, min: Duration, max: Duration) -> Option<Duration> {
-        let duration = match self.value {
-            Value::Text(text) => duration(text),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::List(_)
-            | Value::Object(_) => None,
-        };
+        let duration = self.value.as_text().and_then(duration);
         match duration {
             None => {
                 self.problem("expected a duration with a unit, like \"250ms\", \"5s\", \"10m\" or \"24h\"")
@@ -193,16 +182,8 @@ impl<'a> Node<'a> {
 
     /// Nothing but `{}`.
     pub(super) fn empty(&self) -> Option<()> {
-        match self.value {
-            Value::Object(members) if members.is_empty() => Some(()),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Text(_)
-            | Value::List(_)
-            | Value::Object(_) => self.problem("expected {}"),
-        }
+        let is_empty = self.value.as_object().is_some_and(<[_]>::is_empty);
+        if is_empty { Some(()) } else { self.problem("expected {}") }
     }
 }
 

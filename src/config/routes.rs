@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::issuers::MAX_ISSUERS;
 use super::reader::{Fields, Node, printable, refuse_duplicates};
-use super::value::Value;
 use super::words;
 use crate::policy::{
     Authority, IssuerId, Mode, PathFeatures, PathPattern, Pattern, RequestPath, Requirement, Route, RouteId,
@@ -76,7 +75,7 @@ fn route(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<(Pattern, Route
 }
 
 fn default(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Route> {
-    let rule = if let Value::Text(_) = node.value() {
+    let rule = if node.value().as_text().is_some() {
         node.text_that("deny, { public: {} } or { require: { … } }", |text| text == "deny")
             .map(|_| Rule::Deny)
     } else {
@@ -131,7 +130,7 @@ fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[
         let Some(place) = place else {
             return item.problem(format_args!("no issuer is named `{}`", printable(name)));
         };
-        u16::try_from(place).ok().map(|place| (item, IssuerId(place)))
+        IssuerId::at(place).map(|issuer| (item, issuer))
     })?;
     refuse_duplicates(&places, "this issuer", |a, b| a == b);
     Some(places.into_iter().map(|(_, place)| place).collect())

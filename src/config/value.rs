@@ -25,6 +25,21 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The elements of a list, if it is one.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        if let Self::List(items) = self { Some(items) } else { None }
+    }
+
+    /// The members of an object, if it is one.
+    pub fn as_object(&self) -> Option<&[(String, Self)]> {
+        if let Self::Object(members) = self { Some(members) } else { None }
+    }
+
     pub(super) const fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

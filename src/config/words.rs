@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::reader::Node;
-use super::value::Value;
 use crate::claims::{ClaimPath, is_scope_token};
 
 /// A name that labels metrics: `[a-z0-9_-]{1,64}`, and none that metrics use for something else.
@@ -40,16 +39,10 @@ pub(super) fn scope(node: Node<'_>) -> Option<Rc<str>> {
 
 /// A claim's name, or the list of names that leads to it.
 pub(super) fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
-    let names: Vec<&str> = match node.value() {
-        Value::List(_) => node.each(ClaimPath::MAX_NAMES, |item| item.text())?,
-        Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::Object(_) => {
-            vec![node.text()?]
-        }
+    let names: Vec<&str> = if node.value().as_list().is_some() {
+        node.each(ClaimPath::MAX_NAMES, |item| item.text())?
+    } else {
+        vec![node.text()?]
     };
     ClaimPath::new(&names).or_else(|| node.problem("expected a claim's name or a list of names"))
 }

@@ -149,7 +149,7 @@ impl Filter {
         if matches!(outcome, FetchOutcome::Failed(_)) {
             return;
         }
-        let Ok(issuer) = u16::try_from(index).map(IssuerId) else { return };
+        let Some(issuer) = IssuerId::at(index) else { return };
         for parked in self.waiting.take_issuer(issuer) {
             let stream = parked.stream;
             let arrival = Arrival {
@@ -265,15 +265,15 @@ impl Filter {
     }
 
     fn retry_after(&self, wait: Wait, now: Timestamp) -> core::time::Duration {
-        let store = self.stores.get(usize::from(wait.issuer.0));
+        let store = self.stores.get(wait.issuer.place());
         store.map_or(core::time::Duration::ZERO, |store| store.next_attempt().since(now)).min(MAX_RETRY_AFTER)
     }
 
     fn tell_fetch(&mut self, index: usize, outcome: &FetchOutcome, failures: u32, effects: &mut Vec<Effect>) {
-        let (Ok(issuer), Some(settings)) = (u16::try_from(index), self.settings.issuers.get(index)) else {
+        let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
             return;
         };
-        self.metrics.record_fetch(IssuerId(issuer), outcome);
+        self.metrics.record_fetch(issuer, outcome);
         let failed = u32::from(matches!(outcome, FetchOutcome::Failed(_)));
         effects.extend(fetch_line(&settings.name, outcome, failures.saturating_add(failed)));
     }

@@ -120,7 +120,7 @@ impl Authorizer {
             }
             Err(Unverified::Denied(issuer, denial)) => decided(issuer, work, Err(denial)),
             Err(Unverified::Wait(issuer, reason)) => {
-                let store = moment.stores.get(usize::from(issuer.0));
+                let store = moment.stores.get(issuer.place());
                 let generation = store.map_or(0, KeyStore::generation);
                 Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, generation, work })
             }
@@ -205,14 +205,14 @@ impl Inbound {
         metadata: RouteMetadata,
         beside_table: bool,
     ) -> Result<Requirement, MetadataError> {
-        let everyone = || (0..self.issuers.len()).filter_map(|index| u16::try_from(index).ok()).map(IssuerId);
+        let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
         let issuers: Rc<[IssuerId]> = match &metadata.issuers {
             None if beside_table || self.issuers.len() == 1 => everyone().collect(),
             None => return Err(MetadataError::BadIssuers),
             Some(names) => {
                 let place = |name: &Rc<str>| {
                     let index = self.issuers.iter().position(|issuer| issuer.name == *name)?;
-                    u16::try_from(index).ok().map(IssuerId)
+                    IssuerId::at(index)
                 };
                 let places: Option<Vec<IssuerId>> = names.iter().map(place).collect();
                 places.ok_or(MetadataError::BadIssuers)?.into()

@@ -78,7 +78,7 @@ impl TokenCache {
         let bucket = self.buckets.get_mut(index)?;
         let place = bucket.iter().position(|entry| *entry.text == *text)?;
         let entry = bucket.get_mut(place)?;
-        let store = stores.get(usize::from(entry.issuer.0))?;
+        let store = stores.get(entry.issuer.place())?;
         let key_stays = || store.keys().is_some_and(|keys| keys.contains(entry.token.key()));
         let is_good =
             (entry.generation == store.generation() || key_stays()) && entry.token.check_time(now).is_ok();
@@ -140,7 +140,7 @@ impl TokenCache {
         self.bytes = self.bytes.saturating_add(size);
         let held = self.per_client.entry(client).or_default();
         *held = held.saturating_add(1);
-        if let Some(count) = self.per_issuer.get_mut(usize::from(issuer.0)) {
+        if let Some(count) = self.per_issuer.get_mut(issuer.place()) {
             *count = count.saturating_add(1);
         }
     }
@@ -182,7 +182,7 @@ impl TokenCache {
         let entry = bucket.swap_remove(place);
         self.entries = self.entries.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry_size(&entry.text, &entry.token));
-        if let Some(count) = self.per_issuer.get_mut(usize::from(entry.issuer.0)) {
+        if let Some(count) = self.per_issuer.get_mut(entry.issuer.place()) {
             *count = count.saturating_sub(1);
         }
         if let Some(count) = self.per_client.get_mut(&entry.client) {
@@ -196,7 +196,7 @@ impl TokenCache {
     /// Whether the issuer is over its equal share, and how many entries the client has.
     fn weight(&self, issuer: IssuerId, client: u64) -> (bool, usize) {
         let share = self.settings.entries.checked_div(self.per_issuer.len()).unwrap_or_default();
-        let held = self.per_issuer.get(usize::from(issuer.0)).copied().unwrap_or_default();
+        let held = self.per_issuer.get(issuer.place()).copied().unwrap_or_default();
         (held > share, self.per_client.get(&client).copied().unwrap_or_default())
     }
 

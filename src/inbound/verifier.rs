@@ -82,8 +82,8 @@ fn issuer_of<'a>(token: &UnverifiedToken, settings: &'a Inbound) -> Result<(Issu
     let mut issuers = settings.issuers.iter().enumerate();
     let (index, issuer) =
         issuers.find(|(_, issuer)| *issuer.rules.issuer == *iss).ok_or(Denial::IssuerUnknown)?;
-    let index = u16::try_from(index).map_err(|_| Denial::Internal("more issuers than can be counted"))?;
-    Ok((IssuerId(index), issuer))
+    let id = IssuerId::at(index).ok_or(Denial::Internal("more issuers than can be counted"))?;
+    Ok((id, issuer))
 }
 
 /// Tries the issuer's own keys that fit the token.
@@ -95,7 +95,7 @@ fn check_signature(
     observer: &mut dyn Observer,
 ) -> Result<(SignedToken, u64), Unverified> {
     let internal = || Unverified::Denied(Some(issuer), Denial::Internal("an issuer without a key store"));
-    let store = moment.stores.get_mut(usize::from(issuer.0)).ok_or_else(internal)?;
+    let store = moment.stores.get_mut(issuer.place()).ok_or_else(internal)?;
     let Some(keys) = store.keys().cloned() else {
         return Err(Unverified::Wait(issuer, WaitReason::FirstKeys));
     };

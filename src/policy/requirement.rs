@@ -6,6 +6,18 @@ use crate::claims::ScopeSet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IssuerId(pub u16);
 
+impl IssuerId {
+    /// The issuer at this place; `None` where there can be none.
+    pub fn at(place: usize) -> Option<Self> {
+        u16::try_from(place).ok().map(Self)
+    }
+
+    /// Its place.
+    pub fn place(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// What a verified token must be good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {

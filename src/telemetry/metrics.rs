@@ -109,7 +109,7 @@ impl Metrics {
     pub fn flush(&mut self, stores: &[KeyStore], now: Timestamp, effects: &mut Vec<Effect>) {
         self.gauge(Gauge::ConfigVersion, self.version, effects);
         for (index, store) in stores.iter().enumerate() {
-            let Ok(issuer) = u16::try_from(index).map(IssuerId) else { continue };
+            let Some(issuer) = IssuerId::at(index) else { continue };
             let keys = store.keys().map_or(0, |keys| keys.len());
             self.gauge(Gauge::Keys(issuer), u64::try_from(keys).unwrap_or(u64::MAX), effects);
             if let Some(fetched) = store.last_good() {
