@@ -84,8 +84,8 @@ impl Authorizer {
         }
         observer.passed(Step::Route(route));
 
-        // Removing or replacing a header makes Envoy choose the route again, perhaps one that demands more: by such a header a client
-        // could pick the route whose policy it gets, and be served by another.
+        // Removing or replacing a header makes Envoy choose the route again, perhaps one that demands more: by such a
+        // header a client could pick the route whose policy it gets, and be served by another.
         let sets =
             |(name, _): (&[u8], &[u8])| settings.forwarded_claims.iter().any(|f| f.header.as_bytes() == name);
         if settings.route_metadata == MetadataUse::Read && head.headers.iter().any(sets) {

@@ -64,8 +64,7 @@ pub(super) fn removals(head: &RequestHead, sources: &[TokenSource], edits: &mut 
 fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow<'a, [u8]>>, Denial> {
     Ok(match source {
         TokenSource::Header { name, scheme } => {
-            let mut values =
-                head.headers.iter().filter(|(field, _)| *field == name.as_bytes()).map(|(_, v)| v);
+            let mut values = head.headers.values(name);
             let first = values.next();
             if values.next().is_some() {
                 return Err(Denial::CredentialRepeated);

@@ -1,6 +1,6 @@
 //! Scopes on Envoy's own route, as route metadata under `attache`: they only add.
 
-use attache::base::encode_pairs;
+use attache::base::{Level, encode_pairs};
 use serde_json::{Value, json};
 
 use crate::proxy::{Proxy, Request, Signer, config, issuer, partner};
@@ -174,4 +174,20 @@ fn metadata_is_not_looked_at_when_the_configuration_says_so() {
     let request = |path: &str| Request::get(path).bearer(&token).raw_metadata(b"garbage".to_vec());
     assert_eq!(proxy.request(request("/orders")).tells(), "forwarded");
     assert_eq!(proxy.request(request("/unlisted")).tells(), "403 route_unknown");
+}
+
+/// It is the operator's fault, so it is the operator who is told; at most ten times a second.
+#[test]
+fn metadata_that_closes_a_route_is_logged() {
+    let mut proxy = Proxy::new(&config(json!({})));
+    for _ in 0..11 {
+        proxy.request(Request::get("/orders").metadata(&[("scopes", "extra")]));
+    }
+    let logs = proxy.logs(Level::Warn);
+    assert_eq!(logs.len(), 10);
+    assert_eq!(
+        logs[0],
+        "the route carries metadata `attache`: configure `route_metadata: read` to apply it: \
+         outcome=deny reason=route_metadata route=orders issuer=none"
+    );
 }

@@ -12,7 +12,7 @@ use attache::jose::{Algorithm, JsonError, Part, SignatureError, TokenError};
 use attache::policy::{MetadataError, PathError};
 use serde_json::json;
 
-use crate::proxy::{compile, config};
+use crate::proxy::{Proxy, Request, compile, config};
 
 #[test]
 fn every_denial_looks_as_the_golden_file_says() {
@@ -333,4 +333,14 @@ fn terse_tells_the_status_and_nothing_else() {
             }
         }
     }
+}
+
+/// Envoy makes the body the grpc-message.
+#[test]
+fn a_grpc_caller_gets_a_text_and_no_json() {
+    let settings = config(json!({ "refusals": { "body": "problem_json" } }));
+    let body = |request: Request| Proxy::new(&settings).request(request).refused().response.body;
+    let call = || Request::new("POST", "/orders");
+    assert_eq!(body(call().header("content-type", "application/grpc+proto")), "a bearer token is required");
+    assert!(body(call().header("content-type", "application/json")).starts_with('{'));
 }

@@ -1,5 +1,6 @@
 //! After a step back of a day no keys were fetched for a day, a withdrawn key went on, and a request waited for ever.
 
+use attache::base::Level;
 use serde_json::json;
 
 use crate::proxy::Time as _;
@@ -29,4 +30,18 @@ fn a_request_that_waits_is_answered() {
     proxy.set_back(1.hours());
     proxy.tick();
     assert_eq!(proxy.answer(waits).tells(), "503 keys_unavailable");
+}
+
+#[test]
+fn report_only_lines_go_on() {
+    let mut proxy = Proxy::new(&config(json!({ "routes": [
+        { "name": "dry", "match": { "path": "/dry" }, "require": { "scopes": ["a"] }, "mode": "report_only" },
+    ]})));
+    for _ in 0..11 {
+        proxy.request(Request::get("/dry"));
+    }
+    let before = proxy.logs(Level::Info).len();
+    proxy.set_back(1.hours());
+    proxy.request(Request::get("/dry"));
+    assert_eq!(proxy.logs(Level::Info).len(), before + 1);
 }
