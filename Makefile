@@ -7,7 +7,7 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/wasm32-wasip1/release/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check setup clean
+.PHONY: help demo up build test check chaos setup clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ test: ## Run all tests: lints, native, in V8, and end to end in the newest and t
 check: ## Run what is quick to run: lints, native tests, documentation, dependencies
 	@tools/setup check
 	@tools/stages check
+
+chaos: setup build ## Rotate keys, fail the issuer and swap configurations under load, for minutes; ONLY=<name> for one scenario
+	@echo 'chaos: building the load generator'
+	@ATTACHE_ENVOY=$(CURDIR)/$(ENVOY) ATTACHE_WASM=$(CURDIR)/$(WASM) \
+		cargo test --locked --quiet --test e2e_chaos -- --long $(ONLY)
 
 setup: ## Install what the demo needs into .tools
 	@tools/setup demo

@@ -15,6 +15,7 @@
 //! | [`policy`] | what a route demands; immutable |
 //! | [`claims`] | signed → trusted; scopes |
 //! | [`jose`] | bytes → checked signature |
+//! | [`sharing`] | what the threads of a process share: leases, publications, wake-ups |
 //! | [`base`] | time, secrets, HTTP as plain values, effects |
 //!
 //! # One request
@@ -25,6 +26,13 @@
 //! ([`telemetry::Metrics`]) and becomes edits or a response, which the host carries out. A request that needs keys waits
 //! ([`inbound::Waiting`]) until [`filter::Filter::handle_reply`] brings them to its [`issuer::KeyStore`], or
 //! [`filter::Filter::handle_tick`] finds its time is up.
+//!
+//! # One key set
+//!
+//! On a tick an [`issuer::KeyStore`] finds that a document is due, takes the lease that the threads share
+//! ([`sharing::Flight`]), and has the host send a call. The reply becomes the issuer's keys, is published, and
+//! ([`sharing::Group`]) wakes the other threads, which take it over by [`filter::Filter::handle_wake`]; those who waited for
+//! it are decided about.
 
 #![cfg_attr(test, allow(clippy::unwrap_in_result, reason = "a test that fails may panic"))]
 
@@ -38,4 +46,5 @@ pub mod inbound;
 pub mod issuer;
 pub mod jose;
 pub mod policy;
+pub mod sharing;
 pub mod telemetry;

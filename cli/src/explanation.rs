@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use attache::base::{Edit, Effect, Headers, HttpReply, RequestHead, Response, Timestamp, encode_pairs};
 use attache::claims::ClaimError;
 use attache::config::Config;
-use attache::filter::{Filter, Outcome};
+use attache::filter::{Filter, Outcome, Target, World};
 use attache::inbound::{Denial, Evaluation, Observer, Step, WaitReason};
+use attache::issuer::Part;
 use attache::jose::Portable;
 use attache::policy::{Mode, Requirement, Rule};
+use attache::sharing::Alone;
+use serde_json::json;
 
 /// A request to explain.
 #[derive(Clone, Debug, Default)]
@@ -35,21 +38,22 @@ pub struct Explanation {
 impl Question {
     /// Asks the filter.
     pub fn ask(&self, config: &Config) -> Explanation {
-        let mut filter = Filter::new(config.inbound.clone(), [0; 16], self.now);
-        let mut effects = Vec::new();
-        filter.handle_tick(self.now, &mut effects);
+        let world = World { now: self.now, crypto: &Portable, process: &Alone };
+        let mut filter = Filter::new(config, [0; 16], self.now, &Alone);
         let mut account = Account { config, lines: String::new(), number: 0 };
-        for effect in effects {
-            let Effect::Call { id, .. } = effect else { continue };
-            let issuer = usize::try_from(id.0).ok().and_then(|place| config.inbound.issuers.get(place));
-            let document =
-                issuer.and_then(|issuer| self.key_sets.iter().find(|(name, _)| **name == *issuer.name));
-            let Some((_, document)) = document else { continue };
-            let reply =
-                HttpReply::Response { status: 200, headers: Headers::default(), body: Ok(document.clone()) };
-            let mut told = Vec::new();
-            filter.handle_reply(id, reply, self.now, &Portable, &mut told);
-            account.tell_fetch(told);
+        // An issuer's metadata, where there is some, and then its keys.
+        for _ in 0..2 {
+            let mut effects = Vec::new();
+            filter.handle_tick(world, &mut effects);
+            for effect in effects {
+                let Effect::Call { id, .. } = effect else { continue };
+                let Some(reply) = filter.target(id).and_then(|target| self.answer(config, target)) else {
+                    continue;
+                };
+                let mut told = Vec::new();
+                filter.handle_reply(id, reply, world, &mut told);
+                account.tell_fetch(told);
+            }
         }
         let head = RequestHead {
             headers: self.headers.iter().map(|(name, value)| (name, value)).collect(),
@@ -57,8 +61,22 @@ impl Question {
                 encode_pairs(self.route_metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))
             }),
         };
-        let outcome = filter.explain_request(head, self.now, &Portable, &mut account);
+        let outcome = filter.explain_request(head, world, &mut account);
         account.finish(&outcome)
+    }
+
+    /// What an issuer answers, as far as the question says.
+    fn answer(&self, config: &Config, target: Target) -> Option<HttpReply> {
+        let issuer = config.inbound.issuers.get(target.issuer)?;
+        let (_, keys) = self.key_sets.iter().find(|(name, _)| **name == *issuer.name)?;
+        let body = match target.place.part {
+            Part::Keys => keys.clone(),
+            Part::Metadata => {
+                let metadata = json!({ "issuer": &*issuer.rules.issuer, "jwks_uri": "https://keys.example" });
+                metadata.to_string().into_bytes()
+            }
+        };
+        Some(HttpReply::Response { status: 200, headers: Headers::default(), body: Ok(body) })
     }
 }
 

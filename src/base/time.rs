@@ -32,6 +32,11 @@ impl Timestamp {
         self.0 / NANOS_PER_SEC
     }
 
+    /// Nanoseconds since the epoch.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
     /// This time and `duration` more.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {

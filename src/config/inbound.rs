@@ -10,7 +10,7 @@ use crate::inbound::{
     AfterVerification, CacheSettings, Detail, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,
     RefusalBody, Refusals, Resource, TokenSource, Twins, WaitingSettings,
 };
-use crate::policy::{RouteTable, Rule};
+use crate::policy::{IssuerId, RouteTable, Rule};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64) -> Option<Inbound> {
     let fields = node.fields(&[
@@ -65,8 +65,12 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
             node.below(path).problem::<()>("the token sits in this header: choose another");
         }
     }
+    let issuers = issuers?;
+    let place =
+        |(index, issuer): (usize, &Issuer)| Some((Rc::clone(&issuer.rules.issuer), IssuerId::at(index)?));
     Some(Inbound {
-        issuers: issuers?,
+        issuer_places: issuers.iter().enumerate().filter_map(place).collect(),
+        issuers,
         twins: Twins::new(headers.chain(token_headers)),
         forwarded_paths: forwarded_claims.iter().map(|forwarded| forwarded.claim.clone()).collect(),
         forwarded_claims,

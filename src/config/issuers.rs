@@ -3,12 +3,11 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::reader::{Node, printable, refuse_duplicates};
-use super::{Environment, words};
-use crate::base::Secret;
+use super::reader::{Node, refuse_duplicates};
+use super::{Environment, key_sources, words};
 use crate::claims::{Audiences, ClaimPath, Expiry, Rules, TokenType};
 use crate::inbound::Issuer;
-use crate::issuer::{KeySource, RemoteKeys};
+use crate::issuer::KeySource;
 use crate::jose::{Algorithm, AlgorithmSet, Key, KeySet};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment) -> Option<Vec<Issuer>> {
@@ -43,7 +42,7 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
     });
     let audiences = fields.required("audiences").and_then(|node| audiences(&node));
     let algorithms = fields.or("algorithms", AlgorithmSet::ASYMMETRIC, |node| algorithms(&node));
-    let keys = fields.required("keys").and_then(|node| keys(&node, algorithms, environment));
+    let keys = fields.required("keys").and_then(|node| keys(&node, identifier, algorithms, environment));
     let token_type = fields.or("type", TokenType::Any, |node| {
         node.word(&[("any", TokenType::Any), ("at+jwt", TokenType::AccessToken)])
     });
@@ -108,19 +107,48 @@ fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
 
 fn keys(
     node: &Node<'_>,
+    issuer: Option<&str>,
+    algorithms: Option<AlgorithmSet>,
+    environment: &dyn Environment,
+) -> Option<Vec<KeySource>> {
+    if node.value().as_list().is_none() {
+        return Some(vec![key_source(node, issuer, algorithms, environment)?]);
+    }
+    let sources: Vec<_> = node
+        .list(MAX_KEY_SOURCES)?
+        .into_iter()
+        .map(|item| (item.clone(), key_source(&item, issuer, algorithms, environment)))
+        .collect();
+    refuse_duplicates(&sources, "this source", |a, b| match (a, b) {
+        (Some(KeySource::Jwks(a)), Some(KeySource::Jwks(b))) => {
+            a.cluster == b.cluster && a.address == b.address
+        }
+        (Some(KeySource::Discovery(_)), Some(KeySource::Discovery(_))) => true,
+        _ => false,
+    });
+    sources.into_iter().map(|(_, source)| source).collect()
+}
+
+fn key_source(
+    node: &Node<'_>,
+    issuer: Option<&str>,
     algorithms: Option<AlgorithmSet>,
     environment: &dyn Environment,
 ) -> Option<KeySource> {
-    let (kind, node) = node.variant(&["jwks", "inline", "shared_secret"])?;
+    let (kind, node) = node.variant(&["jwks", "discovery", "inline", "shared_secret"])?;
     let is_symmetric = algorithms.map(|algorithms| algorithms.iter().any(Algorithm::is_symmetric));
     match kind {
-        "jwks" => {
-            let keys = remote_keys(&node);
+        "jwks" | "discovery" => {
+            let keys = if kind == "jwks" {
+                key_sources::jwks(&node).map(KeySource::Jwks)
+            } else {
+                key_sources::discovery(&node, issuer).map(KeySource::Discovery)
+            };
             if is_symmetric == Some(true) {
                 return node
                     .problem("HS* keys are secrets, and a fetched document is none: use shared_secret");
             }
-            keys.map(KeySource::Remote)
+            keys
         }
         "inline" => inline_keys(&node, algorithms?),
         _ => {
@@ -139,34 +167,6 @@ fn keys(
             Some(KeySource::Inline(Rc::new(KeySet::new(vec![key]))))
         }
     }
-}
-
-fn remote_keys(node: &Node<'_>) -> Option<RemoteKeys> {
-    let fields = node.fields(&["uri", "cluster", "timeout", "refresh", "unknown_key_interval"])?;
-    let uri = fields.required("uri").and_then(|node| words::http_url(&node));
-    let cluster = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
-    let timeout = fields.or("timeout", DEFAULT_TIMEOUT, |node| {
-        node.duration(Duration::from_millis(10), Duration::from_secs(60))
-    });
-    let refresh = fields.or("refresh", DEFAULT_REFRESH, |node| {
-        node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600))
-    });
-    let unknown_key_interval = fields.or("unknown_key_interval", DEFAULT_UNKNOWN_KEY_INTERVAL, |node| {
-        node.duration(Duration::from_millis(100), Duration::from_secs(3600))
-    });
-    let uri = uri?;
-    let host = uri.host_str().unwrap_or_default();
-    let authority = uri.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    Some(RemoteKeys {
-        cluster: cluster?,
-        scheme: if uri.scheme() == "http" { "http" } else { "https" },
-        authority: authority.into(),
-        path: format!("{}{query}", uri.path()).into(),
-        timeout: timeout?,
-        refresh: refresh?,
-        unknown_key_interval: unknown_key_interval?,
-    })
 }
 
 fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
@@ -189,24 +189,9 @@ fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
 }
 
 fn shared_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Key> {
-    use base64ct::Encoding as _;
     let fields = node.fields(&["env", "kid"])?;
     let kid = fields.or("kid", None, |node| node.text().map(|kid| Some(kid.to_owned())));
-    let secret = fields.required("env").and_then(|node| {
-        let name = node.text()?;
-        let Some(text) = environment.variable(name) else {
-            return node.problem(format_args!(
-                "the environment variable {} is not set: pass it to the VM, or export it for attachectl",
-                printable(name)
-            ));
-        };
-        let text = Secret::new(text);
-        let decoded = str::from_utf8(text.expose()).ok().map(base64ct::Base64UrlUnpadded::decode_vec);
-        match decoded {
-            Some(Ok(secret)) => Some(Secret::new(secret)),
-            Some(Err(_)) | None => node.problem("the variable does not hold base64url without padding"),
-        }
-    });
+    let secret = fields.required("env").and_then(|node| words::secret(&node, environment));
     Key::symmetric(secret?, kid?).map_or_else(|error| node.problem(error), Some)
 }
 
@@ -214,18 +199,13 @@ fn default_scopes_from() -> Vec<ClaimPath> {
     ["scope", "scp"].iter().filter_map(|name| ClaimPath::new(&[name])).collect()
 }
 
-/// A gateway of several tenants has a dozen. With [`crate::jose::MAX_KEYS`] of the largest keys each, more would not fit the
-/// memory of a VM; `tests/behaviour/memory.rs` adds it up.
-pub const MAX_ISSUERS: usize = 64;
+/// A platform that takes in the issuers of all its tenants.
+pub const MAX_ISSUERS: usize = 1_000;
+/// An old and a new server while one moves to the other, and a key written out for emergencies.
+pub const MAX_KEY_SOURCES: usize = 4;
 /// One API has a handful of names.
 const MAX_AUDIENCES: usize = 64;
 /// Issuers put scopes in one claim, roles in another.
 const MAX_SCOPE_CLAIMS: usize = 8;
 /// What clocks kept by NTP differ by at the very most.
 const DEFAULT_SKEW: Duration = Duration::from_secs(30);
-/// Far above what a JWKS endpoint takes.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A withdrawn key stops within this time.
-const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
-/// Under the deadline of waiting requests, so that a request with a new key waits for one fetch and is served.
-const DEFAULT_UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(2);

@@ -7,8 +7,10 @@ mod document;
 mod error;
 mod inbound;
 mod issuers;
+mod key_sources;
 mod reader;
 mod routes;
+mod sharing;
 mod value;
 mod words;
 
@@ -16,10 +18,11 @@ use std::rc::Rc;
 
 pub use document::MAX_CONFIG_BYTES;
 pub use error::{ConfigErrors, Problem};
-pub use issuers::MAX_ISSUERS;
+pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
 
 use crate::inbound::Inbound;
+use crate::sharing::Sharing;
 use reader::{Node, Problems};
 
 /// A configuration that holds together.
@@ -27,6 +30,8 @@ use reader::{Node, Problems};
 pub struct Config {
     /// What requests that come in have to bring.
     pub inbound: Rc<Inbound>,
+    /// What the threads of a process share; `None`: nothing.
+    pub sharing: Option<Sharing>,
 }
 
 /// Where secrets that the configuration names come from.
@@ -54,9 +59,15 @@ pub fn parse_value(document: &Value, environment: &dyn Environment) -> Result<Co
 fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Result<Config, ConfigErrors> {
     let problems = Problems::default();
     let root = Node::root(document, &problems);
-    let inbound = root.fields(&["inbound"]).and_then(|fields| fields.required("inbound"));
+    let fields = root.fields(&["inbound", "sharing"]);
+    let inbound = fields.as_ref().and_then(|fields| fields.required("inbound"));
     let inbound = inbound.and_then(|node| inbound::read(&node, environment, version));
-    problems.into_result(inbound.map(|inbound| Config { inbound: Rc::new(inbound) }))
+    let shared = Some(Sharing { seal: None, group: version });
+    let sharing = fields
+        .and_then(|fields| fields.or("sharing", shared, |node| sharing::read(&node, environment, version)));
+    problems.into_result(
+        inbound.zip(sharing).map(|(inbound, sharing)| Config { inbound: Rc::new(inbound), sharing }),
+    )
 }
 
 /// A number that tells two documents apart, for those that do not number themselves: 32 bits of a digest.

@@ -155,14 +155,14 @@ fn unknown_fields_are_refused_everywhere() {
     let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, route_metadata, waiting, token_cache, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
-    assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound"]);
+    assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, sharing"]);
     for (place, known) in [
         ("", inbound),
         (
             "/issuers/0",
             "name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
         ),
-        ("/issuers/0/keys", "jwks, inline, shared_secret"),
+        ("/issuers/0/keys", "jwks, discovery, inline, shared_secret"),
         ("/issuers/0/keys/jwks", "uri, cluster, timeout, refresh, unknown_key_interval"),
         ("/routes/0", "name, match, require, public, deny, mode, allow_in_path"),
         ("/routes/0/match", "path, prefix, methods, authorities"),
@@ -385,7 +385,10 @@ fn issuers_and_routes_are_bounded_at_their_limits() {
     document["inbound"]["routes"][0]["require"]["issuers"] = named(MAX_ISSUERS + 1);
     assert_eq!(
         problems(&document),
-        ["inbound.issuers: more than 64 entries", "inbound.routes[0].require.issuers: more than 64 entries"]
+        [
+            "inbound.issuers: more than 1000 entries",
+            "inbound.routes[0].require.issuers: more than 1000 entries"
+        ]
     );
     let route =
         |n: usize| json!({ "name": format!("r{n}"), "match": { "path": format!("/{n}") }, "public": {} });
@@ -469,7 +472,7 @@ fn issuers_are_described_without_contradiction() {
             "{issuer}.keys.jwks: HS* keys are secrets, and a fetched document is none: use shared_secret"
         ),
     );
-    let one_of = format!("{issuer}.keys: expected exactly one of jwks, inline, shared_secret");
+    let one_of = format!("{issuer}.keys: expected exactly one of jwks, discovery, inline, shared_secret");
     refuses("/issuers/0/keys", json!({}), &one_of);
     refuses("/issuers/0/keys/inline", json!({ "keys": [] }), &one_of);
 }
@@ -940,7 +943,7 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
     assert_eq!(
         problems(&document),
         [
-            "unknown field `outbound`, expected one of inbound",
+            "unknown field `outbound`, expected one of inbound, sharing",
             "inbound.version: expected a whole number from 1 to 9007199254740991",
             "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
             "inbound.issuers[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
@@ -1073,7 +1076,10 @@ fn json_text_and_struct_are_never_taken_for_each_other() {
             prost_types::Struct { fields: [(name.clone(), prost_types::Value { kind: None })].into() };
         let error = parse(&document.encode_to_vec(), &Variables).unwrap_err().to_string();
         let shown: String = name.chars().take(64).collect();
-        assert!(error.starts_with(&format!("unknown field `{shown}`, expected one of inbound")), "{error}");
+        assert!(
+            error.starts_with(&format!("unknown field `{shown}`, expected one of inbound, sharing")),
+            "{error}"
+        );
     }
 }
 
@@ -1085,9 +1091,17 @@ fn settings_are_what_the_document_says_and_the_defaults_what_it_does_not() {
     assert_eq!(inbound.cache.map(|cache| (cache.entries, cache.bytes)), Some((8192, 16_777_216)));
     assert_eq!(inbound.issuers[0].rules.clock_skew.as_secs(), 30);
     assert_eq!(inbound.route_metadata, crate::inbound::MetadataUse::Refuse);
-    let crate::issuer::KeySource::Remote(remote) = &inbound.issuers[0].keys else { panic!() };
-    let seconds = (remote.timeout.as_secs(), remote.refresh.as_secs(), remote.unknown_key_interval.as_secs());
-    assert_eq!(seconds, (5, 600, 2));
+    let [crate::issuer::KeySource::Jwks(jwks)] = &*inbound.issuers[0].keys else { panic!() };
+    let schedule = &jwks.schedule;
+    let seconds = [
+        schedule.timeout,
+        schedule.refresh,
+        schedule.min_refresh,
+        schedule.unknown_key_interval,
+        schedule.max_staleness,
+    ];
+    assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 600, 30, 2, 86_400]);
+    assert!(!jwks.believes_empty_set);
     assert!(inbound.issuers[0].rules.algorithms.iter().all(|algorithm| !algorithm.is_symmetric()));
 }
 

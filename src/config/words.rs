@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use super::reader::Node;
+use super::Environment;
+use super::reader::{Node, printable};
+use crate::base::Secret;
 use crate::claims::{ClaimPath, is_scope_token};
 
 /// A name that labels metrics: `[a-z0-9_-]{1,64}`, and none that metrics use for something else.
@@ -67,4 +69,22 @@ pub(super) fn http_url(node: &Node<'_>) -> Option<url::Url> {
         return node.problem("expected an http or https URL without user, password and fragment");
     }
     Some(url)
+}
+
+/// The secret in the environment variable that is named here: base64url without padding.
+pub(super) fn secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
+    use base64ct::Encoding as _;
+    let name = node.text()?;
+    let Some(text) = environment.variable(name) else {
+        return node.problem(format_args!(
+            "the environment variable {} is not set: pass it to the VM, or export it for attachectl",
+            printable(name)
+        ));
+    };
+    let text = Secret::new(text);
+    let decoded = str::from_utf8(text.expose()).ok().map(base64ct::Base64UrlUnpadded::decode_vec);
+    match decoded {
+        Some(Ok(secret)) => Some(Secret::new(secret)),
+        Some(Err(_)) | None => node.problem("the variable does not hold base64url without padding"),
+    }
 }

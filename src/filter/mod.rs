@@ -4,31 +4,63 @@
 //! - [`Filter::handle_request`]: a request's headers have come; the answer is its return value.
 //! - [`Filter::handle_tick`]: time has passed: fetches, deadlines, metrics.
 //! - [`Filter::handle_reply`]: a call that an effect asked for has ended.
+//! - [`Filter::handle_wake`]: another thread of the process has news.
 //! - [`Filter::handle_stream_end`]: a request is over, answered or not.
 //! - [`Filter::handle_shutdown`]: this configuration's time is over.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::base::{CallId, Edit, Effect, HttpReply, Level, RequestHead, Response, StreamId, Timestamp};
+use crate::base::{
+    CallId, Edit, Effect, HttpReply, Jitter, Level, RequestHead, Response, StreamId, Timestamp,
+};
+use crate::config::Config;
 use crate::inbound::{
     Authorizer, Decision, Denial, Evaluation, Inbound, MetadataUse, Moment, Observer, Parked, Wait, Waiting,
     Work,
 };
-use crate::issuer::{FetchOutcome, KeyStore};
+use crate::issuer::{KeyBounds, KeyStore, Outcome as KeyOutcome, Place, Report};
 use crate::jose::Crypto;
 use crate::policy::{IssuerId, Mode};
+use crate::sharing::{Group, Process, QueueId};
 use crate::telemetry::{Metrics, Reports, fetch_line};
 
-/// One configured filter on one worker.
+/// One configured filter on one thread.
 #[derive(Debug)]
 pub struct Filter {
     settings: Rc<Inbound>,
     authorizer: Authorizer,
     stores: Vec<KeyStore>,
+    /// The store that may call first at the next tick.
+    first_store: usize,
+    calls: BTreeMap<u32, Target>,
+    next_call: u32,
     waiting: Waiting,
+    group: Group,
+    jitter: Jitter,
     metrics: Metrics,
     reports: Reports,
     last_tick: Timestamp,
+}
+
+/// What an event meets: the time, and what the host can do at once.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Checks signatures.
+    pub crypto: &'a dyn Crypto,
+    /// What the threads of the process share.
+    pub process: &'a dyn Process,
+}
+
+/// Whose document a call fetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The issuer, by its place in the configuration.
+    pub issuer: usize,
+    /// Which of its documents.
+    pub place: Place,
 }
 
 /// A request to decide about, for the first time or after it has waited.
@@ -62,18 +94,36 @@ pub enum Outcome {
 }
 
 impl Filter {
-    /// A filter that has no keys yet. `seed` is random; it keys the hash of the token cache.
-    pub fn new(settings: Rc<Inbound>, seed: [u8; 16], now: Timestamp) -> Self {
-        let stores = settings.issuers.iter().map(|issuer| KeyStore::new(issuer.keys.clone(), now)).collect();
-        Self {
+    /// A filter that has the keys that its process has. `seed` is random; it keys the hashes of what is remembered, spreads
+    /// times, and tells this thread from others.
+    pub fn new(config: &Config, seed: [u8; 16], now: Timestamp, process: &dyn Process) -> Self {
+        let settings = Rc::clone(&config.inbound);
+        let mut jitter = Jitter::new(seed);
+        let me = jitter.number();
+        let bounds = KeyBounds::for_sources(settings.issuers.iter().map(|issuer| issuer.keys.len()).sum());
+        let store = |keys| KeyStore::new(keys, bounds, config.sharing.clone(), me, now);
+        let mut filter = Self {
             authorizer: Authorizer::new(Rc::clone(&settings), seed),
-            stores,
+            stores: settings.issuers.iter().map(|issuer| store(&issuer.keys)).collect(),
+            first_store: 0,
+            calls: BTreeMap::new(),
+            next_call: 0,
             waiting: Waiting::new(settings.waiting, settings.issuers.len()),
+            group: Group::new(config.sharing.as_ref().map(|sharing| sharing.group), me),
+            jitter,
             metrics: Metrics::new(&settings),
             reports: Reports::default(),
             last_tick: now,
             settings,
+        };
+        for index in 0..filter.stores.len() {
+            let mut reports = Vec::new();
+            let Some(store) = filter.stores.get_mut(index) else { continue };
+            store.handle_start(now, process, &mut filter.jitter, &mut reports);
+            // Nobody waits yet; what there is to tell is told by the metrics.
+            reports.iter().for_each(|report| filter.metrics.record_report(IssuerId::at(index), report));
         }
+        filter
     }
 
     /// Decides about a request.
@@ -81,26 +131,25 @@ impl Filter {
         &mut self,
         stream: StreamId,
         head: RequestHead,
-        now: Timestamp,
-        crypto: &dyn Crypto,
+        world: World<'_>,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
-        self.request(stream, head, now, crypto, &mut (), effects)
+        self.request(stream, head, world, &mut (), effects)
     }
 
     /// As [`Filter::handle_request`], and tells `observer` of each check that passes.
     pub fn explain_request(
         &mut self,
         head: RequestHead,
-        now: Timestamp,
-        crypto: &dyn Crypto,
+        world: World<'_>,
         observer: &mut dyn Observer,
     ) -> Outcome {
-        self.request(StreamId(0), head, now, crypto, observer, &mut Vec::new())
+        self.request(StreamId(0), head, world, observer, &mut Vec::new())
     }
 
     /// Sends the fetches that are due, answers the requests whose time is up, and hands over the metrics.
-    pub fn handle_tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub fn handle_tick(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        let now = world.now;
         let stepped_back = self.last_tick.since(now) > CLOCK_TOLERANCE;
         self.last_tick = now;
         if stepped_back {
@@ -109,27 +158,29 @@ impl Filter {
             let all = self.waiting.take_all();
             self.refuse(all, now, effects);
         }
-        for index in 0..self.stores.len() {
-            let Some(store) = self.stores.get_mut(index) else { continue };
-            let failures = store.failures();
-            let (outcome, call) = store.handle_tick(now);
-            if let Some(outcome) = outcome {
-                self.tell_fetch(index, &outcome, failures, effects);
-            }
-            if let (Some(call), Ok(id)) = (call, u32::try_from(index)) {
-                effects.push(Effect::Call { id: CallId(id), call });
-            }
-        }
+        self.group.handle_tick(world.process, now);
+        self.take_news(world, effects);
+        self.fetch(world, effects);
+        self.resume_ready(world, effects);
         let overdue = self.waiting.take_overdue(now);
         self.refuse(overdue, now, effects);
-        self.metrics.flush(&self.stores, now, effects);
+        self.metrics.flush(&self.stores, self.group.is_speaker(), now, effects);
+    }
+
+    /// Another thread says that there is news, or this one that it has work left.
+    pub fn handle_wake(&mut self, queue: QueueId, world: World<'_>, effects: &mut Vec<Effect>) {
+        if self.group.handle_wake(world.process, queue) {
+            self.take_news(world, effects);
+            self.resume_ready(world, effects);
+        }
     }
 
     /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
-    pub fn handle_shutdown(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub fn handle_shutdown(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        self.group.leave(world.process);
         let all = self.waiting.take_all();
-        self.refuse(all, now, effects);
-        self.metrics.flush(&self.stores, now, effects);
+        self.refuse(all, world.now, effects);
+        self.metrics.flush(&self.stores, self.group.is_speaker(), world.now, effects);
     }
 
     /// Takes what came of a call, and wakes the requests that waited for it.
@@ -137,30 +188,23 @@ impl Filter {
         &mut self,
         id: CallId,
         reply: HttpReply,
-        now: Timestamp,
-        crypto: &dyn Crypto,
+        world: World<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let Ok(index) = usize::try_from(id.0) else { return };
-        let Some(store) = self.stores.get_mut(index) else { return };
+        let Some(Target { issuer, place }) = self.calls.remove(&id.0) else { return };
+        let Some(store) = self.stores.get_mut(issuer) else { return };
         let failures = store.failures();
-        let Some(outcome) = store.handle_reply(reply, now) else { return };
-        self.tell_fetch(index, &outcome, failures, effects);
-        if matches!(outcome, FetchOutcome::Failed(_)) {
+        let Some(report) = store.handle_reply(place, reply, world.now, world.process, &mut self.jitter)
+        else {
             return;
-        }
-        let Some(issuer) = IssuerId::at(index) else { return };
-        for parked in self.waiting.take_issuer(issuer) {
-            let stream = parked.stream;
-            let arrival = Arrival {
-                stream,
-                head: parked.head,
-                at: parked.arrived,
-                tried: Some(parked.wait.generation),
-            };
-            let outcome = self.evaluate(arrival, now, crypto, &mut (), effects);
-            effects.extend(resume(stream, outcome));
-        }
+        };
+        self.take_reports(issuer, failures, vec![report], world, effects);
+        self.resume_ready(world, effects);
+    }
+
+    /// Whose document a call fetches, while it is under way.
+    pub fn target(&self, id: CallId) -> Option<Target> {
+        self.calls.get(&id.0).copied()
     }
 
     /// Forgets a request: it is over.
@@ -185,27 +229,115 @@ impl Filter {
         &mut self,
         stream: StreamId,
         head: RequestHead,
-        now: Timestamp,
-        crypto: &dyn Crypto,
+        world: World<'_>,
         observer: &mut dyn Observer,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(&head)) {
             return Outcome::Respond { response, annotation: "outcome=resource_metadata".into() };
         }
-        let arrival = Arrival { stream, head, at: now, tried: None };
-        self.evaluate(arrival, now, crypto, observer, effects)
+        let arrival = Arrival { stream, head, at: world.now, tried: None };
+        self.evaluate(arrival, world, observer, effects)
+    }
+
+    /// Looks at what other threads have fetched since the last time.
+    fn take_news(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        if !self.group.has_news(world.process) {
+            return;
+        }
+        for index in 0..self.stores.len() {
+            let mut reports = Vec::new();
+            let Some(store) = self.stores.get_mut(index) else { continue };
+            let failures = store.failures();
+            store.handle_news(world.now, world.process, &mut self.jitter, &mut reports);
+            self.take_reports(index, failures, reports, world, effects);
+        }
+    }
+
+    /// Sends what is due: a few calls at a tick, and each store has its turn.
+    fn fetch(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        let mut calls = MAX_CALLS_PER_TICK;
+        let first = self.first_store;
+        for index in (first..self.stores.len()).chain(0..first) {
+            let mut reports = Vec::new();
+            let Some(store) = self.stores.get_mut(index) else { continue };
+            let failures = store.failures();
+            let could_call = calls > 0;
+            let made =
+                store.handle_tick(world.now, world.process, &mut self.jitter, &mut calls, &mut reports);
+            if could_call && calls == 0 {
+                self.first_store = index.saturating_add(1);
+            }
+            for (place, call) in made {
+                let id = self.call_id(Target { issuer: index, place });
+                effects.push(Effect::Call { id, call });
+            }
+            self.take_reports(index, failures, reports, world, effects);
+        }
+    }
+
+    /// A number for a call. An earlier call for the same document has been given up: its reply is nobody's.
+    fn call_id(&mut self, target: Target) -> CallId {
+        self.calls.retain(|_, other| *other != target);
+        self.next_call = self.next_call.wrapping_add(1);
+        self.calls.insert(self.next_call, target);
+        CallId(self.next_call)
+    }
+
+    /// Tells of what happened to an issuer's documents, and lets others know of what this thread fetched.
+    fn take_reports(
+        &mut self,
+        index: usize,
+        failures: u32,
+        reports: Vec<Report>,
+        world: World<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
+            return;
+        };
+        for report in reports {
+            self.metrics.record_report(Some(issuer), &report);
+            let is_new = match &report.outcome {
+                KeyOutcome::Changed(_) | KeyOutcome::Unchanged | KeyOutcome::Moved => true,
+                KeyOutcome::Failed(_) | KeyOutcome::Refused(_) | KeyOutcome::Expired => false,
+            };
+            if is_new {
+                self.waiting.make_ready(issuer);
+            }
+            if is_new && !report.is_shared {
+                self.group.spread_news(world.process, world.now);
+            }
+            if let KeyOutcome::Refused(why) = &report.outcome {
+                effects.extend(self.reports.refused(&settings.name, *why, world.now));
+            }
+            effects.extend(fetch_line(&settings.name, &report, failures));
+        }
+    }
+
+    /// Decides about those for whom keys have come: as many as one callback may take, since each may cost a signature check.
+    fn resume_ready(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        for parked in self.waiting.take_ready(MAX_RESUMED) {
+            let stream = parked.stream;
+            let tried = Some(parked.wait.generation);
+            let arrival = Arrival { stream, head: parked.head, at: parked.arrived, tried };
+            let outcome = self.evaluate(arrival, world, &mut (), effects);
+            effects.extend(resume(stream, outcome));
+        }
+        if self.waiting.has_ready() {
+            self.group.call_again(world.process);
+        }
     }
 
     fn evaluate(
         &mut self,
         arrival: Arrival,
-        now: Timestamp,
-        crypto: &dyn Crypto,
+        world: World<'_>,
         observer: &mut dyn Observer,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let Arrival { stream, head, at: arrived, tried } = arrival;
+        let World { now, crypto, .. } = world;
         let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
         let evaluation = self.authorizer.authorize(&head, &mut moment, observer);
         observer.evaluated(&evaluation);
@@ -213,15 +345,27 @@ impl Filter {
             Evaluation::Decided(decision) => self.conclude(&decision, &head, now, effects),
             Evaluation::Wait(wait) => {
                 self.metrics.record_work(wait.work);
+                let retry_after = self.retry_after(wait, now);
+                if self.is_hopeless(wait, arrived) {
+                    let denial = Denial::KeysUnavailable { retry_after };
+                    return self.conclude(&undecided(wait, denial), &head, now, effects);
+                }
                 match self.waiting.park(Parked { stream, head, arrived, wait }) {
                     Ok(()) => Outcome::Wait,
                     Err(parked) => {
-                        let denial = Denial::WaitingFull { retry_after: self.retry_after(wait, now) };
+                        let denial = Denial::WaitingFull { retry_after };
                         self.conclude(&undecided(wait, denial), &parked.head, now, effects)
                     }
                 }
             }
         }
+    }
+
+    /// Whether a request's time would be up before anybody is asked: it need not wait for that.
+    fn is_hopeless(&self, wait: Wait, arrived: Timestamp) -> bool {
+        let end = arrived.after(self.waiting.deadline());
+        let store = self.stores.get(wait.issuer.place());
+        store.is_some_and(|store| !store.is_under_way() && store.next_attempt() >= end)
     }
 
     /// Counts a decision and turns it into what becomes of the request.
@@ -268,15 +412,6 @@ impl Filter {
         let store = self.stores.get(wait.issuer.place());
         store.map_or(core::time::Duration::ZERO, |store| store.next_attempt().since(now)).min(MAX_RETRY_AFTER)
     }
-
-    fn tell_fetch(&mut self, index: usize, outcome: &FetchOutcome, failures: u32, effects: &mut Vec<Effect>) {
-        let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
-            return;
-        };
-        self.metrics.record_fetch(issuer, outcome);
-        let failed = u32::from(matches!(outcome, FetchOutcome::Failed(_)));
-        effects.extend(fetch_line(&settings.name, outcome, failures.saturating_add(failed)));
-    }
 }
 
 /// A decision about a request that waited in vain, or could not wait.
@@ -306,3 +441,8 @@ fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
 const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
 /// Clocks are slewed by less than this between two ticks; what is more is a step.
 const CLOCK_TOLERANCE: core::time::Duration = core::time::Duration::from_secs(1);
+/// The most calls that one tick makes: with a thousand issuers, all are asked within seconds, and none of it at once.
+const MAX_CALLS_PER_TICK: usize = 32;
+/// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a worker does
+/// nothing else meanwhile.
+const MAX_RESUMED: usize = 32;

@@ -98,6 +98,23 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        size: usize,
+        version: u32,
+    ) -> u32;
+    fn proxy_register_shared_queue(name: *const u8, size: usize, id: *mut u32) -> u32;
+    fn proxy_enqueue_shared_queue(id: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_dequeue_shared_queue(id: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_size: usize,
@@ -230,6 +247,42 @@ pub(super) fn increment_metric(id: u32, by: u64) -> Result<(), Status> {
 pub(super) fn record_metric(id: u32, value: u64) -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { proxy_record_metric(id, value) })
+}
+
+/// A value that all VMs of the process with our `vm_id` share, and its version.
+pub(super) fn shared_data(key: &str) -> Result<(Vec<u8>, u32), Status> {
+    let mut version = 0;
+    // SAFETY: the key's pointer and length; `returned` hands in two locals that outlive the call, and the version is a third.
+    let value = returned(|data, size| unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version)
+    })?;
+    Ok((value, version))
+}
+
+/// Sets a shared value; with a version other than 0, only if that is still the value's.
+pub(super) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of the arguments, which outlive the call.
+    check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) })
+}
+
+/// Opens a queue for the current root context, which is called when something is in it.
+pub(super) fn register_queue(name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: the name's pointer and length; the host writes one u32 to a local that outlives the call.
+    check(unsafe { proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Puts a message into a queue.
+pub(super) fn enqueue(id: u32, message: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointer and length are those of `message`, which outlives the call.
+    check(unsafe { proxy_enqueue_shared_queue(id, message.as_ptr(), message.len()) })
+}
+
+/// Takes a message out of a queue; an error when there is none.
+pub(super) fn dequeue(id: u32) -> Result<Vec<u8>, Status> {
+    // SAFETY: `returned` hands in two locals that outlive the call.
+    returned(|data, size| unsafe { proxy_dequeue_shared_queue(id, data, size) })
 }
 
 /// Calls a function that the host offers beyond the ABI.

@@ -5,6 +5,7 @@ mod crypto;
 mod http;
 mod metrics;
 mod perform;
+mod process;
 mod root;
 
 pub use crypto::EnvoyCrypto;

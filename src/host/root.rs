@@ -15,10 +15,12 @@ use super::crypto::EnvoyCrypto;
 use super::http::Request;
 use super::metrics::Numbers;
 use super::perform;
+use super::process::HostProcess;
 use crate::base::{CallId, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, StreamId};
 use crate::config::{self, Environment};
-use crate::filter::{Filter, Outcome};
+use crate::filter::{Filter, Outcome, World};
 use crate::jose::{Algorithm, AlgorithmSet};
+use crate::sharing::QueueId;
 
 /// The root context.
 pub struct Root {
@@ -130,7 +132,10 @@ impl Context for Root {
     }
 
     fn on_done(&mut self) -> bool {
-        self.handle(|configured, effects| configured.filter.handle_shutdown(abi::now(), effects));
+        self.handle(|configured, effects| {
+            let Configured { filter, crypto } = configured;
+            filter.handle_shutdown(world(crypto), effects);
+        });
         true
     }
 }
@@ -143,8 +148,8 @@ impl RootContext for Root {
             Ok(config) => {
                 let crypto = EnvoyCrypto::new();
                 abi::log(Level::Info, &format!("configured; {}", engines(crypto.offloaded())));
-                let configured =
-                    Configured { filter: Filter::new(config.inbound, seed(), abi::now()), crypto };
+                let filter = Filter::new(&config, seed(), abi::now(), &HostProcess);
+                let configured = Configured { filter, crypto };
                 let Ok(mut shared) = self.shared.try_borrow_mut() else { return false };
                 shared.filter = Some(configured);
                 // Replies to an earlier configuration's calls are nobody's.
@@ -161,7 +166,17 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.handle(|configured, effects| configured.filter.handle_tick(abi::now(), effects));
+        self.handle(|configured, effects| {
+            let Configured { filter, crypto } = configured;
+            filter.handle_tick(world(crypto), effects);
+        });
+    }
+
+    fn on_queue_ready(&mut self, queue_id: u32) {
+        self.handle(|configured, effects| {
+            let Configured { filter, crypto } = configured;
+            filter.handle_wake(QueueId(queue_id), world(crypto), effects);
+        });
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
@@ -181,8 +196,8 @@ impl Shared {
     pub(super) fn request(&mut self, stream: StreamId, head: RequestHead) -> Option<(Outcome, Vec<Effect>)> {
         let configured = self.filter.as_mut()?;
         let mut effects = Vec::new();
-        let outcome =
-            configured.filter.handle_request(stream, head, abi::now(), &configured.crypto, &mut effects);
+        let Configured { filter, crypto } = configured;
+        let outcome = filter.handle_request(stream, head, world(crypto), &mut effects);
         Some((outcome, effects))
     }
 
@@ -210,8 +225,12 @@ impl Shared {
 
 impl Configured {
     fn reply(&mut self, id: CallId, reply: HttpReply, effects: &mut Vec<Effect>) {
-        self.filter.handle_reply(id, reply, abi::now(), &self.crypto, effects);
+        self.filter.handle_reply(id, reply, world(&self.crypto), effects);
     }
+}
+
+fn world(crypto: &EnvoyCrypto) -> World<'_> {
+    World { now: abi::now(), crypto, process: &HostProcess }
 }
 
 struct HostEnvironment;

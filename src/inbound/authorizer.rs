@@ -9,7 +9,8 @@ use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::preflight;
 use super::settings::{Inbound, MetadataUse, Preflight};
-use super::verifier::{self, Unverified};
+use super::unknown::UnknownTokens;
+use super::verifier::{self, Memory, Unverified};
 use crate::base::{RequestHead, Timestamp};
 use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
@@ -32,18 +33,19 @@ pub struct Moment<'a> {
     pub stores: &'a mut [KeyStore],
 }
 
-/// Decides about requests. Owns the cache of verified tokens and nothing else that changes.
+/// Decides about requests. Owns what is remembered of earlier tokens, and nothing else that changes.
 #[derive(Debug)]
 pub struct Authorizer {
     settings: Rc<Inbound>,
     cache: Option<TokenCache>,
+    unknown: UnknownTokens,
 }
 
 impl Authorizer {
-    /// An authorizer with an empty cache, whose hash is keyed by `seed`.
+    /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
     pub fn new(settings: Rc<Inbound>, seed: [u8; 16]) -> Self {
         let cache = settings.cache.map(|cache| TokenCache::new(cache, settings.issuers.len(), seed));
-        Self { settings, cache }
+        Self { settings, cache, unknown: UnknownTokens::new(seed) }
     }
 
     /// The cache, unless it is off.
@@ -112,8 +114,8 @@ impl Authorizer {
         observer.passed(Step::Credential { bytes: presented.as_bytes().len() });
 
         let accepts = |issuer| demands.accept(issuer);
-        let cache = self.cache.as_mut();
-        match verifier::verify(&presented, &settings, accepts, cache, moment, &mut work, observer) {
+        let memory = Memory { cache: self.cache.as_mut(), unknown: &mut self.unknown };
+        match verifier::verify(&presented, &settings, accepts, memory, moment, &mut work, observer) {
             Ok((issuer, token)) => {
                 let verdict = demands.check(issuer, token.scopes(), observer);
                 decided(Some(issuer), work, verdict.map(|()| Permit::for_token(token)))

@@ -16,6 +16,7 @@ mod preflight;
 mod resource;
 mod settings;
 mod twins;
+mod unknown;
 mod verifier;
 mod waiting;
 
@@ -30,4 +31,5 @@ pub use settings::{
     Refusals, TokenSource,
 };
 pub use twins::Twins;
+pub use unknown::MAX_UNKNOWN_TOKENS;
 pub use waiting::{MAX_WAITING_BYTES, Parked, Waiting, WaitingSettings};

@@ -1,5 +1,6 @@
 //! What the inbound half is told, compiled. Immutable.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::CacheSettings;
@@ -8,13 +9,15 @@ use super::twins::Twins;
 use super::waiting::WaitingSettings;
 use crate::claims::{ClaimPath, Rules};
 use crate::issuer::KeySource;
-use crate::policy::RouteTable;
+use crate::policy::{IssuerId, RouteTable};
 
 /// The settings of the inbound half.
 #[derive(Clone, Debug)]
 pub struct Inbound {
     /// Who may issue tokens; at least one. A [`crate::policy::IssuerId`] is a place in this list.
     pub issuers: Vec<Issuer>,
+    /// Their places by `iss`: a request finds its issuer as fast among a thousand as among ten.
+    pub issuer_places: BTreeMap<Rc<str>, IssuerId>,
     /// Where a token may sit.
     pub sources: Vec<TokenSource>,
     /// Whether the upstream sees the token.
@@ -50,8 +53,8 @@ pub struct Issuer {
     pub name: Rc<str>,
     /// What its tokens must say.
     pub rules: Rules,
-    /// Where its keys come from.
-    pub keys: KeySource,
+    /// Where its keys come from; at least one.
+    pub keys: Vec<KeySource>,
 }
 
 /// A place in a request where a token may sit. The body is none (RFC 6750 §2.2 is not supported).

@@ -12,6 +12,7 @@ use super::decision::{WaitReason, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::settings::{Inbound, Issuer};
+use super::unknown::UnknownTokens;
 use crate::claims::VerifiedToken;
 use crate::jose::{Json, SignatureError, SignedToken, UnverifiedToken};
 use crate::policy::IssuerId;
@@ -25,20 +26,27 @@ pub(super) enum Unverified {
     Wait(IssuerId, WaitReason),
 }
 
+/// What is remembered of earlier tokens.
+pub(super) struct Memory<'a> {
+    /// Those that were verified; `None` when none are kept.
+    pub(super) cache: Option<&'a mut TokenCache>,
+    /// Those whose keys nobody knows.
+    pub(super) unknown: &'a mut UnknownTokens,
+}
+
 /// Verifies a presented token of an issuer that is accepted, or finds it in the cache.
 #[allow(clippy::too_many_arguments, reason = "each is one part of the question, and there is one caller")]
 pub(super) fn verify(
     presented: &PresentedToken<'_>,
     settings: &Inbound,
     accepts: impl Fn(IssuerId) -> bool,
-    cache: Option<&mut TokenCache>,
+    mut memory: Memory<'_>,
     moment: &mut Moment<'_>,
     work: &mut Work,
     observer: &mut dyn Observer,
 ) -> Result<(IssuerId, Rc<VerifiedToken>), Unverified> {
     let text = presented.as_bytes();
-    let mut cache = cache;
-    if let Some(cache) = &mut cache {
+    if let Some(cache) = &mut memory.cache {
         let hit = cache.lookup(text, moment.stores, moment.now);
         // A request that has waited was a miss when it came.
         work.cache_hit = moment.tried.is_none().then_some(hit.is_some());
@@ -62,14 +70,14 @@ pub(super) fn verify(
     issuer.rules.check(token.header(), token.claims(), moment.now).map_err(|error| denied(error.into()))?;
     observer.passed(Step::Prescreen);
 
-    let (signed, generation) = check_signature(&token, id, moment, work, observer)?;
+    let (signed, generation) = check_signature(&token, text, id, &mut memory, moment, work, observer)?;
     let verified = VerifiedToken::verify(&signed, &issuer.rules, &settings.forwarded_paths, moment.now)
         .map_err(|error| denied(error.into()))?;
     let engine = moment.crypto.engine(token.header().algorithm);
     observer.passed(Step::Verified { token: &verified, engine });
 
     let verified = Rc::new(verified);
-    if let Some(cache) = cache {
+    if let Some(cache) = memory.cache {
         cache.insert(text, &verified, id, generation, moment.now);
     }
     Ok((id, verified))
@@ -79,17 +87,17 @@ pub(super) fn verify(
 /// after them.
 fn issuer_of<'a>(token: &UnverifiedToken, settings: &'a Inbound) -> Result<(IssuerId, &'a Issuer), Denial> {
     let iss = token.claims().get("iss").and_then(Json::as_str).ok_or(Denial::IssuerUnknown)?;
-    let mut issuers = settings.issuers.iter().enumerate();
-    let (index, issuer) =
-        issuers.find(|(_, issuer)| *issuer.rules.issuer == *iss).ok_or(Denial::IssuerUnknown)?;
-    let id = IssuerId::at(index).ok_or(Denial::Internal("more issuers than can be counted"))?;
+    let id = settings.issuer_places.get(iss).copied().ok_or(Denial::IssuerUnknown)?;
+    let issuer = settings.issuers.get(id.place()).ok_or(Denial::Internal("an issuer that is not there"))?;
     Ok((id, issuer))
 }
 
 /// Tries the issuer's own keys that fit the token.
 fn check_signature(
     token: &UnverifiedToken,
+    text: &[u8],
     issuer: IssuerId,
+    memory: &mut Memory<'_>,
     moment: &mut Moment<'_>,
     work: &mut Work,
     observer: &mut dyn Observer,
@@ -100,6 +108,11 @@ fn check_signature(
         return Err(Unverified::Wait(issuer, WaitReason::FirstKeys));
     };
     let header = token.header();
+    // A key id that the set lacks may be newer than the set; without a key id, so may the key.
+    let may_be_new = store.is_remote() && header.kid.as_deref().is_none_or(|kid| !keys.has_kid(kid));
+    if may_be_new && let Some(denial) = memory.unknown.recall(text, issuer, store.generation(), moment.now) {
+        return Err(Unverified::Denied(Some(issuer), denial));
+    }
     let candidates: Vec<_> = keys.candidates(header.algorithm, header.kid.as_deref()).collect();
     observer.passed(Step::Keys { candidates: candidates.len() });
     let has_candidates = !candidates.is_empty();
@@ -116,12 +129,15 @@ fn check_signature(
             Err(error) => failure = error,
         }
     }
-    // A key id that the set lacks may be newer than the set; without a key id, so may the key.
-    let may_be_new = header.kid.as_deref().is_none_or(|kid| !keys.has_kid(kid));
-    if may_be_new && store.is_remote() && !store.is_newer_than(moment.arrived) {
+    if may_be_new && !store.is_newer_than(moment.arrived) {
         store.want_unknown_key();
         return Err(Unverified::Wait(issuer, WaitReason::UnknownKey));
     }
     let denial = if has_candidates { Denial::Signature(failure) } else { Denial::KeyUnknown };
+    if may_be_new {
+        memory.unknown.remember(text, issuer, store.generation(), denial.clone(), moment.now);
+    } else {
+        store.want_changed_key();
+    }
     Err(Unverified::Denied(Some(issuer), denial))
 }

@@ -34,8 +34,15 @@ pub struct Waiting {
     settings: WaitingSettings,
     /// The most requests that may wait for one issuer for one reason.
     share: usize,
-    first_keys: Vec<Parked>,
-    unknown_key: Vec<Parked>,
+    first_keys: Vec<Place>,
+    unknown_key: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    parked: Parked,
+    /// What it waited for has come.
+    is_ready: bool,
 }
 
 impl Waiting {
@@ -52,25 +59,42 @@ impl Waiting {
     pub fn park(&mut self, parked: Parked) -> Result<(), Box<Parked>> {
         let (limit, share) = (self.settings.requests, self.share);
         let list = self.list_mut(parked.wait.reason);
-        let of_issuer = list.iter().filter(|other| other.wait.issuer == parked.wait.issuer).count();
-        let bytes =
-            list.iter().fold(parked.head.headers.size(), |sum, p| sum.saturating_add(p.head.headers.size()));
+        let (mut of_issuer, mut bytes) = (0_usize, parked.head.headers.size());
+        for Place { parked: other, .. } in &*list {
+            of_issuer = of_issuer.saturating_add(usize::from(other.wait.issuer == parked.wait.issuer));
+            bytes = bytes.saturating_add(other.head.headers.size());
+        }
         if list.len() >= limit || of_issuer >= share || bytes > MAX_WAITING_BYTES {
             return Err(Box::new(parked));
         }
-        list.push(parked);
+        list.push(Place { parked, is_ready: false });
         Ok(())
     }
 
-    /// Takes off all that wait for this issuer.
-    pub fn take_issuer(&mut self, issuer: IssuerId) -> Vec<Parked> {
-        self.take(|parked| parked.wait.issuer == issuer)
+    /// What those wait for who wait for this issuer has come.
+    pub fn make_ready(&mut self, issuer: IssuerId) {
+        let all = self.first_keys.iter_mut().chain(&mut self.unknown_key);
+        all.filter(|place| place.parked.wait.issuer == issuer).for_each(|place| place.is_ready = true);
+    }
+
+    /// Takes off those for whom it has come, at most `most` of each list, the oldest first.
+    pub fn take_ready(&mut self, most: usize) -> Vec<Parked> {
+        let mut taken = Vec::new();
+        for list in [&mut self.first_keys, &mut self.unknown_key] {
+            taken.extend(list.extract_if(.., |place| place.is_ready).take(most).map(|place| place.parked));
+        }
+        taken
+    }
+
+    /// Whether what somebody waits for has come.
+    pub fn has_ready(&self) -> bool {
+        self.first_keys.iter().chain(&self.unknown_key).any(|place| place.is_ready)
     }
 
     /// Takes off all whose time is up.
     pub fn take_overdue(&mut self, now: Timestamp) -> Vec<Parked> {
         let deadline = self.settings.deadline;
-        self.take(|parked| now >= parked.arrived.after(deadline))
+        self.take(|place| !place.is_ready && now >= place.parked.arrived.after(deadline))
     }
 
     /// Takes off all there are.
@@ -81,8 +105,13 @@ impl Waiting {
     /// Forgets a request that has ended.
     pub fn forget(&mut self, stream: StreamId) {
         if !self.is_empty() {
-            self.take(|parked| parked.stream == stream);
+            self.take(|place| place.parked.stream == stream);
         }
+    }
+
+    /// How long a request waits at most.
+    pub fn deadline(&self) -> Duration {
+        self.settings.deadline
     }
 
     /// How many requests wait.
@@ -95,13 +124,15 @@ impl Waiting {
         self.first_keys.is_empty() && self.unknown_key.is_empty()
     }
 
-    fn take(&mut self, mut which: impl FnMut(&Parked) -> bool) -> Vec<Parked> {
-        let mut taken: Vec<Parked> = self.first_keys.extract_if(.., |parked| which(parked)).collect();
-        taken.extend(self.unknown_key.extract_if(.., |parked| which(parked)));
+    fn take(&mut self, mut which: impl FnMut(&Place) -> bool) -> Vec<Parked> {
+        let mut taken = Vec::new();
+        for list in [&mut self.first_keys, &mut self.unknown_key] {
+            taken.extend(list.extract_if(.., |place| which(place)).map(|place| place.parked));
+        }
         taken
     }
 
-    fn list_mut(&mut self, reason: WaitReason) -> &mut Vec<Parked> {
+    fn list_mut(&mut self, reason: WaitReason) -> &mut Vec<Place> {
         match reason {
             WaitReason::FirstKeys => &mut self.first_keys,
             WaitReason::UnknownKey => &mut self.unknown_key,

@@ -1,7 +1,10 @@
-use crate::base::HttpReply;
-use crate::jose::{KeySet, KeySetError, ParsedKeySet};
+use core::time::Duration;
 
-/// Why a fetch brought no key set. For the engineer on call and the schedule; never reaches a caller.
+use super::metadata::MetadataError;
+use crate::base::{Headers, HttpReply};
+use crate::jose::KeySetError;
+
+/// Why a fetch brought no document. For the engineer on call and the schedule; never reaches a caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
@@ -16,15 +19,29 @@ pub enum FetchError {
     /// The answer is not 200. Envoy says 503 for a connection that failed and 504 for a timeout.
     #[error("status {0}")]
     Status(u16),
-    /// The answer is larger than a key set may be.
-    #[error("the answer has {0} bytes, more than a key set may have")]
+    /// The answer is larger than such a document may be.
+    #[error("the answer has {0} bytes, more than a document may have")]
     TooLarge(usize),
     /// The answer is no key set.
     #[error("{0}")]
     Malformed(#[from] KeySetError),
-    /// The set holds no key that could verify a signature: it is not believed, and the last good one stays.
+    /// The document lists no key at all: it is not believed (unless `empty_set: believe`), and the last good set stays.
+    #[error("the set is empty")]
+    EmptySet,
+    /// The document lists keys, and none could verify a signature: it is not believed, and the last good set stays.
     #[error("the set holds no usable key")]
     NoUsableKey,
+    /// The keys need more memory than this issuer's share.
+    #[error("the keys take {bytes} bytes, more than this issuer's share of {share}")]
+    NoRoom {
+        /// How much they take.
+        bytes: usize,
+        /// How much there is for one issuer.
+        share: usize,
+    },
+    /// The answer is not this issuer's metadata (RFC 8414).
+    #[error("{0}")]
+    Metadata(#[from] MetadataError),
 }
 
 impl FetchError {
@@ -37,21 +54,57 @@ impl FetchError {
             Self::Status(_) => "status",
             Self::TooLarge(_) => "too_large",
             Self::Malformed(_) => "malformed",
+            Self::EmptySet => "empty_set",
             Self::NoUsableKey => "no_usable_key",
+            Self::NoRoom { .. } => "no_room",
+            Self::Metadata(error) => error.label(),
+        }
+    }
+
+    /// Whether another address of the same document may do better: the server says that there is nothing here for us.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Status(status) => (400..500).contains(status) && *status != 429 && *status != 408,
+            Self::Metadata(_) => true,
+            Self::NotSent
+            | Self::Reset
+            | Self::Lost
+            | Self::TooLarge(_)
+            | Self::Malformed(_)
+            | Self::EmptySet
+            | Self::NoUsableKey
+            | Self::NoRoom { .. } => false,
         }
     }
 }
 
-/// Reads the answer to a fetch.
-pub(super) fn read(reply: HttpReply) -> Result<ParsedKeySet, FetchError> {
-    match reply {
-        HttpReply::NotSent => Err(FetchError::NotSent),
-        HttpReply::Reset => Err(FetchError::Reset),
-        HttpReply::Response { status: 200, body: Ok(body), .. } => {
-            let parsed = KeySet::parse(&body)?;
-            if parsed.set.is_empty() { Err(FetchError::NoUsableKey) } else { Ok(parsed) }
+/// An answer to a fetch, as HTTP goes.
+pub(super) enum Answer {
+    /// A document.
+    Document(Headers, Vec<u8>),
+    /// What we have is still what there is.
+    NotModified(Headers),
+    /// None, and how long the server wants to be left alone.
+    Failed(FetchError, Option<Duration>),
+}
+
+impl Answer {
+    /// Reads a reply. `asked` tells whether we asked for no more than a change.
+    pub(super) fn read(reply: HttpReply, asked: bool, max_bytes: usize, now: crate::base::Timestamp) -> Self {
+        match reply {
+            HttpReply::NotSent => Self::Failed(FetchError::NotSent, None),
+            HttpReply::Reset => Self::Failed(FetchError::Reset, None),
+            HttpReply::Response { status: 200, body: Ok(body), .. } if body.len() > max_bytes => {
+                Self::Failed(FetchError::TooLarge(body.len()), None)
+            }
+            HttpReply::Response { status: 200, headers, body: Ok(body) } => Self::Document(headers, body),
+            HttpReply::Response { status: 200, body: Err(size), .. } => {
+                Self::Failed(FetchError::TooLarge(size), None)
+            }
+            HttpReply::Response { status: 304, headers, .. } if asked => Self::NotModified(headers),
+            HttpReply::Response { status, headers, .. } => {
+                Self::Failed(FetchError::Status(status), crate::base::retry_after(&headers, now))
+            }
         }
-        HttpReply::Response { status: 200, body: Err(size), .. } => Err(FetchError::TooLarge(size)),
-        HttpReply::Response { status, .. } => Err(FetchError::Status(status)),
     }
 }

@@ -1,109 +1,118 @@
-//! The keys of one issuer, and when they are fetched. Sends nothing itself.
+//! The keys of one issuer, from all of its sources. Sends nothing itself.
 //!
-//! A set is replaced only by a good one: while the issuer is down, the last good keys stay. Fetches for unknown keys are
-//! coalesced: at most one in [`RemoteKeys::unknown_key_interval`], whatever the traffic.
+//! A set is replaced only by a good one: while the issuer is down, the last good keys stay, up to a maximum. Fetches for unknown
+//! keys are coalesced: at most one in [`Schedule::unknown_key_interval`](super::Schedule::unknown_key_interval), whatever the
+//! traffic and however many threads there are.
 
-use core::time::Duration;
 use std::rc::Rc;
 
-use super::fetch::{self, FetchError};
-use crate::base::{HttpCall, HttpReply, Timestamp};
-use crate::jose::{Key, KeySet};
-
-/// Where an issuer's keys come from.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// Written out in the configuration.
-    Inline(Rc<KeySet>),
-    /// Fetched from a JWKS document.
-    Remote(RemoteKeys),
-}
-
-/// A JWKS document (RFC 7517 §5) and how it is kept fresh. No duration is zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteKeys {
-    /// The cluster that carries the fetch.
-    pub cluster: Rc<str>,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// The document's host, and port if there is one.
-    pub authority: Rc<str>,
-    /// The document's path and query.
-    pub path: Rc<str>,
-    /// How long one fetch may take.
-    pub timeout: Duration,
-    /// How long after a good fetch the next one is made.
-    pub refresh: Duration,
-    /// The least time between two fetches that unknown keys cause.
-    pub unknown_key_interval: Duration,
-}
+use super::document::Document;
+use super::fetch::FetchError;
+use super::source::{Common, Happening, KeySource, Part, Source, Surroundings, What};
+use super::timetable::Wish;
+use crate::base::{HttpCall, HttpReply, Jitter, Timestamp};
+use crate::jose::{Key, KeySet, MAX_KEY_SET_BYTES};
+use crate::sharing::{Process, Sharing, Unreadable};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
 pub struct KeyStore {
-    source: KeySource,
+    common: Common,
+    sources: Vec<Source>,
     keys: Option<Rc<KeySet>>,
     generation: u64,
-    /// When the fetch under way was sent.
-    in_flight: Option<Timestamp>,
-    next_fetch: Timestamp,
-    /// A token came that no key of the set verifies.
-    unknown_key: bool,
-    last_sent: Option<Timestamp>,
-    /// When the last good fetch was *sent*: what it brought is at least as new as that.
-    last_good_sent: Option<Timestamp>,
-    last_good: Option<Timestamp>,
-    failures: u32,
 }
 
-/// What a finished fetch did.
+/// One of the documents of a [`KeyStore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The source, as the configuration counts them.
+    pub source: usize,
+    /// Which of its documents.
+    pub part: Part,
+}
+
+/// Something happened to one of the documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FetchOutcome {
-    /// The set is another one now.
-    Changed(KeyChange),
-    /// The set is what it was.
-    Unchanged,
-    /// No set came; the keys stay what they were.
-    Failed(FetchError),
+pub struct Report {
+    /// To which.
+    pub place: Place,
+    /// Another thread fetched it.
+    pub is_shared: bool,
+    /// What.
+    pub outcome: Outcome,
 }
 
-/// How a set differs from the one before it.
+/// What happened to a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The issuer's keys are others now.
+    Changed(KeyChange),
+    /// The metadata names another address of the keys.
+    Moved,
+    /// It is what it was, as of now.
+    Unchanged,
+    /// It was not fetched; what there is stays.
+    Failed(FetchError),
+    /// What another thread should have left is not to be believed.
+    Refused(Unreadable),
+    /// It has been stale for too long: what it held counts no more.
+    Expired,
+}
+
+/// How the keys differ from those before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyChange {
     /// How many keys are usable now.
     pub keys: usize,
-    /// How many of them are new.
-    pub added: usize,
-    /// How many are gone.
-    pub removed: usize,
+    /// The names of those that are new; `None` for one without a name.
+    pub added: Vec<Option<String>>,
+    /// The names of those that are gone.
+    pub removed: Vec<Option<String>>,
     /// How many entries of the document were passed over because no signature could be verified with them.
     pub skipped: usize,
     /// Whether the document held private key material, which an issuer must never publish.
     pub private_members: bool,
 }
 
-impl KeyStore {
-    /// A store that fetches for the first time at once.
-    pub fn new(source: KeySource, now: Timestamp) -> Self {
-        let keys = match &source {
-            KeySource::Inline(keys) => Some(Rc::clone(keys)),
-            KeySource::Remote(_) => None,
-        };
+/// How much an issuer's keys may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyBounds {
+    /// The most bytes of one document.
+    pub document_bytes: usize,
+    /// The most bytes that the keys of one source take in memory.
+    pub key_bytes: usize,
+}
+
+impl KeyBounds {
+    /// Equal shares for so many sources, so that no issuer, however many there are, takes more than its own.
+    pub fn for_sources(sources: usize) -> Self {
+        let share = |all: usize| all.checked_div(sources).unwrap_or(all);
         Self {
-            source,
-            keys,
-            generation: 0,
-            in_flight: None,
-            next_fetch: now,
-            unknown_key: false,
-            last_sent: None,
-            last_good_sent: None,
-            last_good: None,
-            failures: 0,
+            document_bytes: share(MAX_DOCUMENTS_BYTES).min(MAX_KEY_SET_BYTES),
+            key_bytes: share(MAX_KEYS_BYTES),
         }
     }
+}
 
-    /// The current keys; `None` until the first fetch succeeds.
+impl KeyStore {
+    /// A store that fetches for the first time at once. `me` is random, and tells this thread from others of its process.
+    pub fn new(
+        sources: &[KeySource],
+        bounds: KeyBounds,
+        sharing: Option<Sharing>,
+        me: u64,
+        now: Timestamp,
+    ) -> Self {
+        let KeyBounds { document_bytes, key_bytes } = bounds;
+        let common = Common { sharing, me, document_bytes, key_bytes };
+        let sources: Vec<_> = sources.iter().map(|source| Source::new(source, &common, now)).collect();
+        let mut store = Self { common, sources, keys: None, generation: 0 };
+        store.keys = store.merged();
+        store
+    }
+
+    /// The current keys; `None` until the first have come, and when they are too old.
     pub fn keys(&self) -> Option<&Rc<KeySet>> {
         self.keys.as_ref()
     }
@@ -113,131 +122,192 @@ impl KeyStore {
         self.generation
     }
 
-    /// Whether the keys come from a document that may change.
+    /// Whether any keys come from a document that may change.
     pub fn is_remote(&self) -> bool {
-        matches!(self.source, KeySource::Remote(_))
+        self.sources.iter().any(Source::is_remote)
     }
 
-    /// When the keys were fetched last, if they are fetched.
+    /// When the oldest of the fetched key sets came.
     pub fn last_good(&self) -> Option<Timestamp> {
-        self.last_good
+        self.sources.iter().filter_map(|source| source.key_document()?.last_good()).min()
     }
 
-    /// How many fetches have failed in a row.
+    /// How many fetches have failed in a row, of the document that is worst.
     pub fn failures(&self) -> u32 {
-        self.failures
+        self.documents().map(Document::failures).max().unwrap_or_default()
     }
 
-    /// Whether the current set was asked for after `then`: a key id that it lacks was unknown to the issuer after that.
+    /// Whether all current sets were asked for after `then`: a key id that they lack was unknown to the issuer after that.
     pub fn is_newer_than(&self, then: Timestamp) -> bool {
-        self.last_good_sent.is_some_and(|sent| sent >= then)
+        let mut remote = self.sources.iter().filter(|source| source.is_remote());
+        remote.all(|source| {
+            let sent = source.key_document().and_then(Document::last_good_sent);
+            sent.is_some_and(|sent| sent >= then)
+        })
     }
 
     /// The clock has been set back: the schedule begins anew, and no set counts as newer than a request.
     pub fn handle_clock_step(&mut self, now: Timestamp) {
-        self.next_fetch = now;
-        self.last_sent = None;
-        self.last_good_sent = None;
-        self.last_good = self.last_good.map(|last| last.min(now));
-        self.in_flight = self.in_flight.map(|sent| sent.min(now));
+        self.sources.iter_mut().for_each(|source| source.handle_clock_step(now));
     }
 
-    /// Asks for a fetch as soon as [`RemoteKeys::unknown_key_interval`] allows.
+    /// A request waits for a key that is not here: asks for a fetch as soon as the interval allows.
     pub fn want_unknown_key(&mut self) {
-        self.unknown_key = true;
+        self.sources.iter_mut().for_each(|source| source.wish(Wish::Urgent));
+    }
+
+    /// A signature does not fit the key that it names: the issuer may have replaced the key and kept the name. Asks for a fetch
+    /// ahead of its date, and no sooner than the shortest refresh: anybody can forge a signature.
+    pub fn want_changed_key(&mut self) {
+        self.sources.iter_mut().for_each(|source| source.wish(Wish::Doubt));
     }
 
     /// When the next fetch will be sent at the earliest.
     pub fn next_attempt(&self) -> Timestamp {
-        let KeySource::Remote(remote) = &self.source else { return Timestamp::MAX };
-        if !self.unknown_key || self.failures > 0 {
-            return self.next_fetch;
-        }
-        let allowed = self.last_sent.map_or(Timestamp::EPOCH, |sent| sent.after(remote.unknown_key_interval));
-        self.next_fetch.min(allowed)
+        self.documents().map(Document::next_attempt).min().unwrap_or(Timestamp::MAX)
     }
 
-    /// The call to make now, if one is due and none is under way. A fetch whose reply never came is given up here.
-    pub fn handle_tick(&mut self, now: Timestamp) -> (Option<FetchOutcome>, Option<HttpCall>) {
-        let KeySource::Remote(remote) = &self.source else { return (None, None) };
-        let patience = remote.timeout.saturating_add(LOST_AFTER);
-        let lost = self.in_flight.is_some_and(|sent| now >= sent.after(patience));
-        let outcome = lost.then(|| self.fail(FetchError::Lost, now));
-        if self.in_flight.is_some() || now < self.next_attempt() {
-            return (outcome, None);
-        }
-        let call = match &self.source {
-            KeySource::Inline(_) => None,
-            KeySource::Remote(remote) => Some(get(remote)),
-        };
-        self.in_flight = Some(now);
-        self.last_sent = Some(now);
-        self.unknown_key = false;
-        (outcome, call)
+    /// Whether an answer may come at any moment.
+    pub fn is_under_way(&self) -> bool {
+        self.documents().any(Document::is_under_way)
     }
 
-    /// Takes the reply to the call that is under way; `None` when there is none (it was given up).
-    pub fn handle_reply(&mut self, reply: HttpReply, now: Timestamp) -> Option<FetchOutcome> {
-        let sent = self.in_flight?;
-        let KeySource::Remote(remote) = &self.source else { return None };
-        let refresh = remote.refresh;
-        let parsed = match fetch::read(reply) {
-            Ok(parsed) => parsed,
-            Err(error) => return Some(self.fail(error, now)),
+    /// Takes over what the process has, before the first request and before anything is fetched.
+    pub fn handle_start(
+        &mut self,
+        now: Timestamp,
+        process: &dyn Process,
+        jitter: &mut Jitter,
+        reports: &mut Vec<Report>,
+    ) {
+        self.look(true, now, process, jitter, reports);
+    }
+
+    /// Another thread may have fetched something.
+    pub fn handle_news(
+        &mut self,
+        now: Timestamp,
+        process: &dyn Process,
+        jitter: &mut Jitter,
+        reports: &mut Vec<Report>,
+    ) {
+        self.look(false, now, process, jitter, reports);
+    }
+
+    /// The calls to make now, at most `calls`, which is lowered by as many. A fetch whose reply never came is given up here.
+    pub fn handle_tick(
+        &mut self,
+        now: Timestamp,
+        process: &dyn Process,
+        jitter: &mut Jitter,
+        calls: &mut usize,
+        reports: &mut Vec<Report>,
+    ) -> Vec<(Place, HttpCall)> {
+        let mut made = Vec::new();
+        for index in 0..self.sources.len() {
+            let mut happenings = Vec::new();
+            let Some(source) = self.sources.get_mut(index) else { continue };
+            let mut with = Surroundings { now, process, jitter };
+            let sent = source.handle_tick(&self.common, &mut with, calls, &mut happenings);
+            made.extend(sent.into_iter().map(|(part, call)| (Place { source: index, part }, call)));
+            reports.extend(happenings.into_iter().map(|happening| self.report(index, happening)));
+        }
+        made
+    }
+
+    /// Takes the reply to a call; `None` when it is no longer waited for.
+    pub fn handle_reply(
+        &mut self,
+        place: Place,
+        reply: HttpReply,
+        now: Timestamp,
+        process: &dyn Process,
+        jitter: &mut Jitter,
+    ) -> Option<Report> {
+        let source = self.sources.get_mut(place.source)?;
+        let mut with = Surroundings { now, process, jitter };
+        let happening = source.handle_reply(place.part, reply, &self.common, &mut with)?;
+        Some(self.report(place.source, happening))
+    }
+
+    fn look(
+        &mut self,
+        is_start: bool,
+        now: Timestamp,
+        process: &dyn Process,
+        jitter: &mut Jitter,
+        reports: &mut Vec<Report>,
+    ) {
+        for index in 0..self.sources.len() {
+            let mut happenings = Vec::new();
+            let Some(source) = self.sources.get_mut(index) else { continue };
+            let mut with = Surroundings { now, process, jitter };
+            source.handle_news(is_start, &self.common, &mut with, &mut happenings);
+            reports.extend(happenings.into_iter().map(|happening| self.report(index, happening)));
+        }
+    }
+
+    fn report(&mut self, index: usize, happening: Happening) -> Report {
+        let Happening { part, is_shared, what } = happening;
+        let outcome = match what {
+            What::NewKeys { skipped, private_members } => match self.adopt() {
+                Some(change) => Outcome::Changed(KeyChange { skipped, private_members, ..change }),
+                None => Outcome::Unchanged,
+            },
+            What::Moved => Outcome::Moved,
+            What::Same => Outcome::Unchanged,
+            What::Failed(error) => Outcome::Failed(error),
+            What::Refused(why) => Outcome::Refused(why),
+            What::Expired => {
+                self.adopt();
+                Outcome::Expired
+            }
         };
-        self.in_flight = None;
-        // Whoever came while this was under way is looked at again now, and asks again if it has to.
-        self.unknown_key = false;
-        self.failures = 0;
-        self.last_good = Some(now);
-        self.last_good_sent = Some(sent);
-        self.next_fetch = now.after(refresh);
-        let old = self.keys.clone();
-        let lacks = |set: Option<&KeySet>, key: &Key| set.is_none_or(|set| !set.contains(&key.id()));
-        let old_keys = old.iter().flat_map(|old| old.iter());
+        Report { place: Place { source: index, part }, is_shared, outcome }
+    }
+
+    /// Makes the sources' keys the issuer's; `None` when they are what they were.
+    fn adopt(&mut self) -> Option<KeyChange> {
+        let (old, new) = (self.keys.take(), self.merged());
+        let lacks = |set: Option<&Rc<KeySet>>, key: &Key| set.is_none_or(|set| !set.contains(&key.id()));
+        let names = |from: Option<&Rc<KeySet>>, other: Option<&Rc<KeySet>>| -> Vec<Option<String>> {
+            let keys = from.into_iter().flat_map(|set| set.iter());
+            keys.filter(|key| lacks(other, key)).map(|key| key.kid().map(str::to_owned)).collect()
+        };
         let change = KeyChange {
-            keys: parsed.set.len(),
-            added: parsed.set.iter().filter(|key| lacks(old.as_deref(), key)).count(),
-            removed: old_keys.filter(|key| lacks(Some(&parsed.set), key)).count(),
-            skipped: parsed.skipped.len(),
-            private_members: parsed.private_members,
+            keys: new.as_ref().map_or(0, |set| set.len()),
+            added: names(new.as_ref(), old.as_ref()),
+            removed: names(old.as_ref(), new.as_ref()),
+            ..KeyChange::default()
         };
-        if old.is_some() && change.added == 0 && change.removed == 0 {
-            return Some(FetchOutcome::Unchanged);
+        let is_same = old.is_some() == new.is_some() && change.added.is_empty() && change.removed.is_empty();
+        self.keys = new;
+        if is_same {
+            return None;
         }
-        self.keys = Some(Rc::new(parsed.set));
         self.generation = self.generation.saturating_add(1);
-        Some(FetchOutcome::Changed(change))
+        Some(change)
     }
 
-    fn fail(&mut self, error: FetchError, now: Timestamp) -> FetchOutcome {
-        self.in_flight = None;
-        let backoff = FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        self.failures = self.failures.saturating_add(1);
-        self.next_fetch = now.after(backoff.min(MAX_BACKOFF));
-        FetchOutcome::Failed(error)
+    fn merged(&self) -> Option<Rc<KeySet>> {
+        let mut sets = self.sources.iter().filter_map(Source::keys);
+        let first = sets.next()?;
+        let mut sets = sets.peekable();
+        if sets.peek().is_none() {
+            return Some(Rc::clone(first));
+        }
+        let mut all = KeySet::clone(first);
+        sets.for_each(|set| all.join(set));
+        Some(Rc::new(all))
     }
-}
 
-fn get(remote: &RemoteKeys) -> HttpCall {
-    HttpCall {
-        cluster: Rc::clone(&remote.cluster),
-        headers: vec![
-            (":method", "GET".to_owned()),
-            (":scheme", remote.scheme.to_owned()),
-            (":authority", remote.authority.to_string()),
-            (":path", remote.path.to_string()),
-            ("accept", "application/jwk-set+json, application/json".to_owned()),
-            ("user-agent", concat!("attache/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ],
-        body: Vec::new(),
-        timeout: remote.timeout,
+    fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.sources.iter().flat_map(Source::documents)
     }
 }
 
-/// At a proxy's start the cluster is often not there for a moment; the first retries are quick.
-const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-/// An issuer that is back is found within this time.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Envoy answers every call within its timeout; this only keeps a fault there from stopping refreshes for ever.
-const LOST_AFTER: Duration = Duration::from_secs(10);
+/// What all key sets of a filter take in memory: [`MAX_KEYS`](crate::jose::MAX_KEYS) of the largest keys for each of 64 sources;
+/// for each of a thousand, a dozen RSA keys of 4096 bits.
+pub const MAX_KEYS_BYTES: usize = 56 * 1024 * 1024;
+/// What all published documents of a filter take in the host: the largest for 256 sources, 64 KiB for each of a thousand.
+pub const MAX_DOCUMENTS_BYTES: usize = 64 * 1024 * 1024;

@@ -62,6 +62,20 @@ impl Key {
         self.algorithms
     }
 
+    /// How many bytes of memory the key takes, about. An RSA key keeps its modulus some six times: as a number, in what
+    /// Montgomery arithmetic needs, and in its SubjectPublicKeyInfo.
+    pub fn size(&self) -> usize {
+        let material = match &self.material {
+            Material::Symmetric(secret) => secret.expose().len(),
+            Material::Rsa(public) => public.key.size().saturating_mul(6),
+            Material::P256(_) | Material::P384(_) | Material::P521(_) | Material::Ed25519(_) => 512,
+        };
+        size_of::<Self>()
+            .saturating_add(self.kid.as_ref().map_or(0, String::len))
+            .saturating_add(material)
+            .saturating_add(256)
+    }
+
     /// What identifies this key, with this name and these algorithms.
     pub fn id(&self) -> KeyId {
         self.id

@@ -114,6 +114,20 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Adds the keys of another set that are not here.
+    pub fn join(&mut self, other: &Self) {
+        for key in &other.keys {
+            if !self.contains(&key.id()) {
+                self.keys.push(Rc::clone(key));
+            }
+        }
+    }
+
+    /// How many bytes of memory the keys take.
+    pub fn size(&self) -> usize {
+        self.keys.iter().fold(0, |sum, key| sum.saturating_add(key.size()))
+    }
+
     fn add(&mut self, key: Key) {
         if !self.contains(&key.id()) {
             self.keys.push(Rc::new(key));

@@ -4,39 +4,88 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::base::{Effect, Level, Timestamp};
-use crate::issuer::FetchOutcome;
+use crate::issuer::{KeyChange, Outcome, Part, Report};
 use crate::policy::MetadataError;
+use crate::sharing::Unreadable;
 
-/// The line about a fetch of keys, if it is worth one.
+/// The line about what happened to an issuer's documents, if it is worth one.
 ///
-/// `failures` counts the failures in a row, this one included, or those before a success.
-pub fn fetch_line(issuer: &str, outcome: &FetchOutcome, failures: u32) -> Option<Effect> {
-    let (level, line) = match outcome {
-        FetchOutcome::Failed(error) => {
+/// `failures` counts the failures in a row before it.
+pub fn fetch_line(issuer: &str, report: &Report, failures: u32) -> Option<Effect> {
+    let what = match report.place.part {
+        Part::Keys => "keys",
+        Part::Metadata => "metadata",
+    };
+    let (level, line) = match &report.outcome {
+        Outcome::Failed(error) => {
+            let failures = failures.saturating_add(1);
             // The first, then ever fewer: an outage is told once, not at every retry.
             let level = if failures.is_power_of_two() { Level::Warn } else { Level::Debug };
-            (level, format!("issuer {issuer}: fetching keys failed ({failures} in a row): {error}"))
+            (level, format!("issuer {issuer}: fetching {what} failed ({failures} in a row): {error}"))
         }
-        FetchOutcome::Changed(change) => {
+        Outcome::Changed(change) => {
             let level = if change.private_members { Level::Warn } else { Level::Info };
-            let mut line = format!(
-                "issuer {issuer}: keys changed: {} usable, {} added, {} removed",
-                change.keys, change.added, change.removed
-            );
-            if change.skipped > 0 {
-                line.push_str(&format!(", {} not usable", change.skipped));
-            }
-            if change.private_members {
-                line.push_str("; the document publishes PRIVATE key material: replace those keys");
-            }
-            (level, line)
+            // One thread tells of it for all.
+            let level = if report.is_shared { Level::Debug } else { level };
+            (level, format!("issuer {issuer}: keys changed: {}", Change(change)))
         }
-        FetchOutcome::Unchanged if failures > 0 => {
-            (Level::Info, format!("issuer {issuer}: keys fetched again after {failures} failures"))
+        Outcome::Moved if report.is_shared => return None,
+        Outcome::Moved => {
+            (Level::Info, format!("issuer {issuer}: the metadata names a new address of the keys"))
         }
-        FetchOutcome::Unchanged => return None,
+        Outcome::Unchanged if failures > 0 && !report.is_shared => {
+            (Level::Info, format!("issuer {issuer}: {what} fetched again after {failures} failures"))
+        }
+        Outcome::Expired => {
+            (Level::Error, format!("issuer {issuer}: the {what} are too old, and count no more"))
+        }
+        Outcome::Unchanged | Outcome::Refused(_) => return None,
     };
     Some(Effect::Log { level, line })
+}
+
+/// A change in words: numbers, and the names of a few keys.
+struct Change<'a>(&'a KeyChange);
+
+impl fmt::Display for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(change) = self;
+        write!(f, "{} usable, ", change.keys)?;
+        write!(f, "{} added{}, ", change.added.len(), Names(&change.added))?;
+        write!(f, "{} removed{}", change.removed.len(), Names(&change.removed))?;
+        if change.skipped > 0 {
+            write!(f, ", {} not usable", change.skipped)?;
+        }
+        if change.private_members {
+            f.write_str("; the document publishes PRIVATE key material: replace those keys")?;
+        }
+        Ok(())
+    }
+}
+
+/// Key ids in brackets. They are the issuer's texts: shown in part, and nothing in them but visible ASCII.
+struct Names<'a>(&'a [Option<String>]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" (")?;
+        for (index, name) in self.0.iter().take(MAX_NAMES).enumerate() {
+            f.write_str(if index > 0 { ", " } else { "" })?;
+            match name {
+                Some(name) => {
+                    let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+                    for c in name.chars().take(MAX_NAME_CHARS).map(shown) {
+                        write!(f, "{c}")?;
+                    }
+                }
+                None => f.write_str("without a name")?,
+            }
+        }
+        f.write_str(if self.0.len() > MAX_NAMES { ", …)" } else { ")" })
+    }
 }
 
 /// Log lines that requests cause: some each second, the rest counted.
@@ -58,6 +107,14 @@ impl Reports {
         self.line(Level::Warn, format_args!("{fault}: {annotation}"), now)
     }
 
+    /// The line about something in shared data that is not to be believed.
+    pub fn refused(&mut self, issuer: &str, why: Unreadable, now: Timestamp) -> Option<Effect> {
+        let line = format_args!(
+            "issuer {issuer}: a document that another module has left in shared data is refused: {why}"
+        );
+        self.line(Level::Warn, line, now)
+    }
+
     fn line(&mut self, level: Level, line: fmt::Arguments<'_>, now: Timestamp) -> Option<Effect> {
         if now < self.since || now.since(self.since) >= PERIOD {
             *self = Self { since: now, written: 0, withheld: self.withheld };
@@ -73,6 +130,10 @@ impl Reports {
     }
 }
 
+/// How many keys a line names: issuers rotate one key at a time, or all of a handful.
+const MAX_NAMES: usize = 8;
+/// How much of a key's name a line shows: thumbprints have 43 characters.
+const MAX_NAME_CHARS: usize = 64;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Enough to see what is going on; the metrics have the numbers.
 const MAX_LINES: u32 = 10;
@@ -80,40 +141,57 @@ const MAX_LINES: u32 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issuer::{FetchError, KeyChange};
+    use crate::issuer::{FetchError, Place};
 
-    fn line(outcome: &FetchOutcome, failures: u32) -> Option<(Level, String)> {
-        let effect = fetch_line("corp", outcome, failures)?;
+    fn line(outcome: Outcome, failures: u32) -> Option<(Level, String)> {
+        told(outcome, failures, false)
+    }
+
+    fn told(outcome: Outcome, failures: u32, is_shared: bool) -> Option<(Level, String)> {
+        let place = Place { source: 0, part: Part::Keys };
+        let effect = fetch_line("corp", &Report { place, is_shared, outcome }, failures)?;
         let Effect::Log { level, line } = effect else { panic!("{effect:?}") };
         Some((level, line))
     }
 
     #[test]
     fn a_failure_is_a_warning_the_first_time_and_then_ever_more_rarely() {
-        let failed = FetchOutcome::Failed(FetchError::Status(503));
-        let warned = |n: &u32| line(&failed, *n).unwrap().0 == Level::Warn;
+        let failed = || Outcome::Failed(FetchError::Status(503));
+        let warned = |n: &u32| line(failed(), *n - 1).unwrap().0 == Level::Warn;
         assert_eq!((1..=100).filter(warned).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 64]);
         let text = "issuer corp: fetching keys failed (3 in a row): status 503";
-        assert_eq!(line(&failed, 3), Some((Level::Debug, text.to_owned())));
+        assert_eq!(line(failed(), 2), Some((Level::Debug, text.to_owned())));
     }
 
     #[test]
     fn a_set_that_stays_what_it_was_is_worth_no_line_but_after_failures() {
-        assert_eq!(line(&FetchOutcome::Unchanged, 0), None);
+        assert_eq!(line(Outcome::Unchanged, 0), None);
         let text = "issuer corp: keys fetched again after 2 failures";
-        assert_eq!(line(&FetchOutcome::Unchanged, 2), Some((Level::Info, text.to_owned())));
+        assert_eq!(line(Outcome::Unchanged, 2), Some((Level::Info, text.to_owned())));
     }
 
     #[test]
-    fn a_change_is_told_in_numbers_and_a_leaked_key_is_a_warning() {
-        let mut change = KeyChange { keys: 3, added: 2, removed: 1, ..KeyChange::default() };
-        let text = "issuer corp: keys changed: 3 usable, 2 added, 1 removed";
-        assert_eq!(line(&FetchOutcome::Changed(change.clone()), 0), Some((Level::Info, text.to_owned())));
+    fn a_change_is_told_once_with_the_names_of_keys_and_a_leaked_key_is_a_warning() {
+        let names = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
+        let mut change =
+            KeyChange { keys: 3, added: names(&["k2", "k3"]), removed: vec![None], ..KeyChange::default() };
+        let text = "issuer corp: keys changed: 3 usable, 2 added (k2, k3), 1 removed (without a name)";
+        assert_eq!(line(Outcome::Changed(change.clone()), 0), Some((Level::Info, text.to_owned())));
+        assert_eq!(told(Outcome::Changed(change.clone()), 0, true), Some((Level::Debug, text.to_owned())));
         change.skipped = 4;
         change.private_members = true;
-        let (level, line) = line(&FetchOutcome::Changed(change), 0).unwrap();
+        let (level, line) = line(Outcome::Changed(change), 0).unwrap();
         assert_eq!(level, Level::Warn);
         let more = ", 4 not usable; the document publishes PRIVATE key material: replace those keys";
         assert_eq!(line, format!("{text}{more}"));
+    }
+
+    #[test]
+    fn names_of_keys_are_shown_in_part_and_nothing_else_of_them() {
+        let many: Vec<_> = (0..9).map(|n| Some(format!("k{n}"))).collect();
+        assert_eq!(Names(&many).to_string(), " (k0, k1, k2, k3, k4, k5, k6, k7, …)");
+        let odd = [Some(format!("a\nb\u{1b}[31mé{}", "x".repeat(100)))];
+        assert_eq!(Names(&odd).to_string(), format!(" (a?b?[31m?{})", "x".repeat(55)));
+        assert_eq!(Names(&[]).to_string(), "");
     }
 }

@@ -1,12 +1,13 @@
 //! Counters and gauges. Counted in here and handed to the host on the tick, so that a request costs no host call.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::name::name;
 use crate::base::{Effect, Timestamp};
 use crate::inbound::{Decision, Inbound, Work};
-use crate::issuer::{FetchOutcome, KeyStore};
+use crate::issuer::{KeyStore, Outcome, Part, Report};
 use crate::policy::{IssuerId, Mode, RouteId};
 
 /// The metrics of one filter.
@@ -18,6 +19,10 @@ pub struct Metrics {
     gauges: BTreeMap<Gauge, Level>,
     version: u64,
     is_dirty: bool,
+    /// When the gauges of keys were handed over last; `None` when it is not for us to do.
+    gauges_at: Option<Timestamp>,
+    /// Something has happened since.
+    keys_changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +31,8 @@ enum Counter {
     Cache { result: &'static str },
     Signatures { engine: &'static str },
     Fetches { issuer: IssuerId, result: &'static str },
+    MetadataFetches { issuer: IssuerId, result: &'static str },
+    Shared { issuer: IssuerId, result: &'static str },
 }
 
 /// A label whose values the configuration gives.
@@ -50,6 +57,8 @@ enum Gauge {
     ConfigVersion,
     Keys(IssuerId),
     KeyAge(IssuerId),
+    Failures(IssuerId),
+    NextFetch(IssuerId),
 }
 
 #[derive(Debug)]
@@ -68,6 +77,8 @@ impl Metrics {
             gauges: BTreeMap::new(),
             version: settings.version,
             is_dirty: false,
+            gauges_at: None,
+            keys_changed: false,
         }
     }
 
@@ -95,26 +106,48 @@ impl Metrics {
         }
     }
 
-    /// Counts what became of a fetch of keys.
-    pub fn record_fetch(&mut self, issuer: IssuerId, outcome: &FetchOutcome) {
-        let result = match outcome {
-            FetchOutcome::Changed(_) => "changed",
-            FetchOutcome::Unchanged => "unchanged",
-            FetchOutcome::Failed(error) => error.label(),
+    /// Counts what became of a fetch, or of what another thread has fetched.
+    pub fn record_report(&mut self, issuer: Option<IssuerId>, report: &Report) {
+        let Some(issuer) = issuer else { return };
+        self.keys_changed = true;
+        let result = match &report.outcome {
+            Outcome::Changed(_) | Outcome::Moved => "changed",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Failed(error) => error.label(),
+            Outcome::Refused(_) => "refused",
+            Outcome::Expired => "expired",
         };
-        self.count(Counter::Fetches { issuer, result }, 1);
+        let counter = match (report.place.part, report.is_shared) {
+            (_, true) if matches!(report.outcome, Outcome::Refused(_)) => Counter::Shared { issuer, result },
+            (_, true) => Counter::Shared { issuer, result: "taken" },
+            (Part::Keys, false) => Counter::Fetches { issuer, result },
+            (Part::Metadata, false) => Counter::MetadataFetches { issuer, result },
+        };
+        self.count(counter, 1);
     }
 
-    /// Hands over all that has changed since the last time.
-    pub fn flush(&mut self, stores: &[KeyStore], now: Timestamp, effects: &mut Vec<Effect>) {
+    /// Hands over all that has changed since the last time. `is_speaker`: whether this thread sets the gauges that all see alike.
+    pub fn flush(
+        &mut self,
+        stores: &[KeyStore],
+        is_speaker: bool,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         self.gauge(Gauge::ConfigVersion, self.version, effects);
-        for (index, store) in stores.iter().enumerate() {
-            let Some(issuer) = IssuerId::at(index) else { continue };
-            let keys = store.keys().map_or(0, |keys| keys.len());
-            self.gauge(Gauge::Keys(issuer), u64::try_from(keys).unwrap_or(u64::MAX), effects);
-            if let Some(fetched) = store.last_good() {
-                self.gauge(Gauge::KeyAge(issuer), now.since(fetched).as_secs(), effects);
+        let shown_at = self.gauges_at.replace(now);
+        if !is_speaker {
+            self.gauges_at = None;
+        } else if core::mem::take(&mut self.keys_changed)
+            || shown_at.is_none_or(|at| now < at || now.since(at) >= GAUGE_PERIOD)
+        {
+            if shown_at.is_none() {
+                // Somebody else has set them meanwhile.
+                self.gauges.values_mut().for_each(|level| level.shown = None);
             }
+            self.flush_keys(stores, now, effects);
+        } else {
+            self.gauges_at = shown_at;
         }
         if !core::mem::take(&mut self.is_dirty) {
             return;
@@ -122,6 +155,22 @@ impl Metrics {
         for series in self.counters.values_mut().filter(|series| series.pending > 0) {
             let by = core::mem::take(&mut series.pending);
             effects.push(Effect::Count { name: Rc::clone(&series.name), by });
+        }
+    }
+
+    fn flush_keys(&mut self, stores: &[KeyStore], now: Timestamp, effects: &mut Vec<Effect>) {
+        for (index, store) in stores.iter().enumerate() {
+            let Some(issuer) = IssuerId::at(index) else { continue };
+            let keys = store.keys().map_or(0, |keys| keys.len());
+            self.gauge(Gauge::Keys(issuer), u64::try_from(keys).unwrap_or(u64::MAX), effects);
+            if !store.is_remote() {
+                continue;
+            }
+            if let Some(fetched) = store.last_good() {
+                self.gauge(Gauge::KeyAge(issuer), now.since(fetched).as_secs(), effects);
+            }
+            self.gauge(Gauge::Failures(issuer), u64::from(store.failures()), effects);
+            self.gauge(Gauge::NextFetch(issuer), store.next_attempt().secs(), effects);
         }
     }
 
@@ -152,12 +201,20 @@ impl Counter {
             Self::Decisions { outcome, reason, .. } => {
                 Self::Decisions { route: Label::Other, issuer: Label::Other, outcome, reason }
             }
-            Self::Cache { .. } | Self::Signatures { .. } | Self::Fetches { .. } => self,
+            Self::Cache { .. }
+            | Self::Signatures { .. }
+            | Self::Fetches { .. }
+            | Self::MetadataFetches { .. }
+            | Self::Shared { .. } => self,
         }
     }
 
     fn series(self, routes: &[Rc<str>], issuers: &[Rc<str>]) -> Series {
         let mut annotation = String::new();
+        let of_issuer = |metric, issuer: IssuerId, result| {
+            let issuer = Label::At(u32::from(issuer.0)).text(issuers);
+            name(metric, &[("issuer", issuer), ("result", result)])
+        };
         let name = match self {
             Self::Decisions { route, issuer, outcome, reason } => {
                 let (route, issuer) = (route.text(routes), issuer.text(issuers));
@@ -167,10 +224,9 @@ impl Counter {
             }
             Self::Cache { result } => name("attache_token_cache", &[("result", result)]),
             Self::Signatures { engine } => name("attache_signature_checks", &[("engine", engine)]),
-            Self::Fetches { issuer, result } => {
-                let issuer = Label::At(u32::from(issuer.0)).text(issuers);
-                name("attache_key_fetches", &[("issuer", issuer), ("result", result)])
-            }
+            Self::Fetches { issuer, result } => of_issuer("attache_key_fetches", issuer, result),
+            Self::MetadataFetches { issuer, result } => of_issuer("attache_metadata_fetches", issuer, result),
+            Self::Shared { issuer, result } => of_issuer("attache_shared_documents", issuer, result),
         };
         Series { name, annotation: annotation.into(), pending: 0 }
     }
@@ -195,9 +251,15 @@ impl Gauge {
             Self::ConfigVersion => name("attache_config_version", &[]),
             Self::Keys(issuer) => name("attache_keys", &[("issuer", of(issuer))]),
             Self::KeyAge(issuer) => name("attache_key_age_seconds", &[("issuer", of(issuer))]),
+            Self::Failures(issuer) => name("attache_key_fetch_failures", &[("issuer", of(issuer))]),
+            Self::NextFetch(issuer) => {
+                name("attache_key_next_fetch_timestamp_seconds", &[("issuer", of(issuer))])
+            }
         }
     }
 }
 
 /// The most counters with names of their own. Envoy never forgets a metric, and each takes some 500 bytes there.
 pub const MAX_SERIES: usize = 4096;
+/// How often gauges are handed over. Nobody looks more often.
+const GAUGE_PERIOD: Duration = Duration::from_secs(1);

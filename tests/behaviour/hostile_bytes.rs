@@ -2,9 +2,10 @@
 
 use attache::base::{Headers, StreamId, Timestamp};
 use attache::config;
-use attache::filter::Filter;
+use attache::filter::{Filter, World};
 use attache::jose::{KeySet, Portable, UnverifiedToken};
 use attache::policy::{RequestPath, RouteMetadata};
+use attache::sharing::Alone;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -81,6 +82,10 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![bytes(), text()]
 }
 
+fn world() -> World<'static> {
+    World { now: Timestamp::from_secs(START), crypto: &Portable, process: &Alone }
+}
+
 fn proxy() -> (Filter, Signer) {
     let key = Signer::new("k1");
     let settings = config(json!({
@@ -98,7 +103,7 @@ fn proxy() -> (Filter, Signer) {
             { "name": "all", "match": { "prefix": "/" }, "require": { "authenticated": {} } },
         ],
     }));
-    (Filter::new(compile(&settings).unwrap(), [1; 16], Timestamp::from_secs(START)), key)
+    (Filter::new(&compile(&settings).unwrap(), [1; 16], Timestamp::from_secs(START), &Alone), key)
 }
 
 proptest! {
@@ -124,7 +129,7 @@ proptest! {
         let good = key.token().sign().into_bytes();
         let request = Request::get("/").header("authorization", [b"Bearer ", &*token].concat());
         let mut effects = Vec::new();
-        let outcome = filter.handle_request(StreamId(1), request.head(), Timestamp::from_secs(START), &Portable, &mut effects);
+        let outcome = filter.handle_request(StreamId(1), request.head(), world(), &mut effects);
         let forwarded = matches!(outcome, attache::filter::Outcome::Forward { .. });
         // White space around the token is none of it.
         prop_assert_eq!(forwarded, token.trim_ascii() == good);
@@ -158,6 +163,6 @@ proptest! {
             request = request.raw_metadata(metadata);
         }
         let mut effects = Vec::new();
-        let _ = filter.handle_request(StreamId(1), request.head(), Timestamp::from_secs(START), &Portable, &mut effects);
+        let _ = filter.handle_request(StreamId(1), request.head(), world(), &mut effects);
     }
 }

@@ -8,6 +8,8 @@
 
 // The bench: one filter with a virtual clock.
 mod proxy;
+// What several of them share.
+mod process;
 
 // One token, one verdict: RFC 6750, 7515, 7519, 8725, 9068.
 mod verification;

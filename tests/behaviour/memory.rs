@@ -1,9 +1,10 @@
 //! All bounds of one VM, added up: wasm memory never shrinks, so what can be reached once is held for ever: at most
 //! 256 MiB by default.
 
-use attache::config::{MAX_CONFIG_BYTES, MAX_ISSUERS};
-use attache::inbound::MAX_WAITING_BYTES;
-use attache::jose::{MAX_KEY_SET_BYTES, MAX_KEYS, MAX_RSA_BITS, MAX_TOKEN_BYTES};
+use attache::config::{MAX_CONFIG_BYTES, MAX_ISSUERS, MAX_KEY_SOURCES};
+use attache::inbound::{MAX_UNKNOWN_TOKENS, MAX_WAITING_BYTES};
+use attache::issuer::MAX_KEYS_BYTES;
+use attache::jose::{MAX_KEY_SET_BYTES, MAX_TOKEN_BYTES};
 use attache::telemetry::MAX_SERIES;
 use serde_json::json;
 
@@ -11,9 +12,8 @@ use crate::proxy::{compile, config};
 
 const MIB: usize = 1024 * 1024;
 
-/// A parsed RSA key of the largest size: its number in the `rsa` crate with what Montgomery arithmetic keeps (five of them), its
-/// SubjectPublicKeyInfo, and a name.
-const KEY: usize = MAX_RSA_BITS / 8 * 6 + 1024;
+/// A source of keys: its address and what is known of its document.
+const SOURCE: usize = 2048;
 /// What a document becomes while it is read: its bytes twice, and a tree with some 32 bytes a node, of which each takes at
 /// least two characters; then the table, of which half stays.
 const DOCUMENT_FACTOR: usize = 6;
@@ -22,13 +22,15 @@ const SERIES: usize = 1024;
 
 #[test]
 fn the_maxima_of_one_vm_fit_by_default() {
-    let defaults = compile(&config(json!({}))).unwrap();
+    let defaults = compile(&config(json!({}))).unwrap().inbound;
     let parts = [
         ("waiting requests, one list for each of two reasons", 2 * MAX_WAITING_BYTES),
         ("waiting requests, beside their headers", 2 * defaults.waiting.requests * 256),
         ("verified tokens", defaults.cache.unwrap().bytes),
         ("buckets of the token cache", defaults.cache.unwrap().entries * 32),
-        ("keys of all issuers", MAX_ISSUERS * MAX_KEYS * KEY),
+        ("keys of all issuers", MAX_KEYS_BYTES),
+        ("issuers, beside their keys", MAX_ISSUERS * MAX_KEY_SOURCES * SOURCE),
+        ("tokens of unknown keys", MAX_UNKNOWN_TOKENS * 256),
         ("one key set while it is read", MAX_KEY_SET_BYTES * DOCUMENT_FACTOR),
         ("the configuration", MAX_CONFIG_BYTES * DOCUMENT_FACTOR),
         ("metrics", MAX_SERIES * SERIES),

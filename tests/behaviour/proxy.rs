@@ -12,14 +12,15 @@ use attache::base::{
     CallId, Edit, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, Response, StreamId, Timestamp,
     encode_pairs,
 };
-use attache::config::{self, Environment};
-use attache::filter::{Filter, Outcome};
-use attache::inbound::Inbound;
+use attache::config::{self, Config, Environment};
+use attache::filter::{Filter, Outcome, World};
 use attache::jose::{Algorithm, Crypto, Engine, Key, Portable, SignatureError};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};
 use sha2::Digest as _;
+
+use crate::process::{Memory, Thread};
 
 /// When every test begins: 2027-01-15.
 pub const START: u64 = 1_800_000_000;
@@ -60,6 +61,7 @@ pub enum Service {
 
 pub struct Proxy {
     filter: Filter,
+    process: Thread,
     now: Timestamp,
     crypto: Counting,
     services: BTreeMap<String, Service>,
@@ -84,9 +86,17 @@ impl Proxy {
 
     #[track_caller]
     fn at(config: &Value, now: Timestamp) -> Self {
-        let settings = compile(config).unwrap_or_else(|errors| panic!("{errors}"));
+        Self::within(&Rc::default(), config, 7, now)
+    }
+
+    /// One thread of a process. `seed` tells threads apart.
+    #[track_caller]
+    pub fn within(process: &Rc<Memory>, config: &Value, seed: u8, now: Timestamp) -> Self {
+        let config = compile(config).unwrap_or_else(|errors| panic!("{errors}"));
+        let process = Thread { memory: Rc::clone(process), number: seed };
         Self {
-            filter: Filter::new(settings, [7; 16], now),
+            filter: Filter::new(&config, [seed; 16], now, &process),
+            process,
             now,
             crypto: Counting::default(),
             services: BTreeMap::new(),
@@ -130,8 +140,8 @@ impl Proxy {
         self.streams += 1;
         let stream = StreamId(self.streams);
         let mut effects = Vec::new();
-        let outcome =
-            self.filter.handle_request(stream, request.head(), self.now, &self.crypto, &mut effects);
+        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        let outcome = self.filter.handle_request(stream, request.head(), world, &mut effects);
         let answer = match outcome {
             Outcome::Forward { edits, annotation } => forwarded(&request, edits, &annotation),
             Outcome::Respond { response, annotation } => refused(response, &annotation),
@@ -176,6 +186,18 @@ impl Proxy {
         }
     }
 
+    /// Time passes until the cluster has been called so often.
+    #[track_caller]
+    pub fn advance_to_call(&mut self, cluster: &str, calls: usize) {
+        for _ in 0..1_000_000 {
+            if self.calls(cluster) >= calls {
+                return;
+            }
+            self.advance(TICK);
+        }
+        panic!("{cluster} was called {} times only", self.calls(cluster));
+    }
+
     /// The clock is set back, and nothing ticks.
     pub fn set_back(&mut self, by: Duration) {
         self.now = self.now.before(by);
@@ -188,8 +210,20 @@ impl Proxy {
 
     pub fn tick(&mut self) {
         let mut effects = Vec::new();
-        self.filter.handle_tick(self.now, &mut effects);
+        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        self.filter.handle_tick(world, &mut effects);
         self.perform(effects);
+        self.take_messages();
+    }
+
+    /// Hands over the messages in this thread's queues, as the host does at once.
+    pub fn take_messages(&mut self) {
+        while let Some(queue) = self.process.memory.message_for(self.process.number) {
+            let mut effects = Vec::new();
+            let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+            self.filter.handle_wake(queue, world, &mut effects);
+            self.perform(effects);
+        }
     }
 
     /// Answers the oldest call that is under way.
@@ -203,8 +237,10 @@ impl Proxy {
     /// Hands in a reply that nobody asked for (any more).
     pub fn hand_in(&mut self, id: CallId, reply: HttpReply) {
         let mut effects = Vec::new();
-        self.filter.handle_reply(id, reply, self.now, &self.crypto, &mut effects);
+        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        self.filter.handle_reply(id, reply, world, &mut effects);
         self.perform(effects);
+        self.take_messages();
     }
 
     /// How many calls there have been to this cluster.
@@ -248,7 +284,8 @@ impl Proxy {
     /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
     pub fn shut_down(&mut self) {
         let mut effects = Vec::new();
-        self.filter.handle_shutdown(self.now, &mut effects);
+        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        self.filter.handle_shutdown(world, &mut effects);
         self.perform(effects);
     }
 
@@ -640,8 +677,8 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-pub fn compile(config: &Value) -> Result<Rc<Inbound>, config::ConfigErrors> {
-    Ok(config::parse(config.to_string().as_bytes(), &Variables)?.inbound)
+pub fn compile(config: &Value) -> Result<Config, config::ConfigErrors> {
+    config::parse(config.to_string().as_bytes(), &Variables)
 }
 
 /// `HS_KEY` holds 64 bytes; nothing else is set.

@@ -103,23 +103,18 @@ fn a_cached_token_lives_until_it_expires_and_not_longer() {
 #[test]
 fn a_cached_token_is_not_used_before_its_time() {
     let key = Signer::new("k1");
-    let settings = crate::proxy::compile(&config(json!({}))).unwrap();
-    let mut filter = attache::filter::Filter::new(settings, [0; 16], at(START));
+    let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
+    let settings = crate::proxy::compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap();
+    let (crypto, process) = (attache::jose::Portable, attache::sharing::Alone);
+    let mut filter = attache::filter::Filter::new(&settings, [0; 16], at(START), &process);
     let mut effects = Vec::new();
-    filter.handle_tick(at(START), &mut effects);
-    filter.handle_reply(
-        attache::base::CallId(0),
-        good(&jwks(&[&key])),
-        at(START),
-        &attache::jose::Portable,
-        &mut effects,
-    );
     let token =
         key.token().claim("nbf", START + 100).claim("iat", START + 100).claim("exp", START + 900).sign();
     let mut forwards = |now: u64| {
         let head = Request::get("/orders").bearer(&token).head();
         let id = attache::base::StreamId(1);
-        let outcome = filter.handle_request(id, head, at(now), &attache::jose::Portable, &mut effects);
+        let world = attache::filter::World { now: at(now), crypto: &crypto, process: &process };
+        let outcome = filter.handle_request(id, head, world, &mut effects);
         matches!(outcome, attache::filter::Outcome::Forward { .. })
     };
     assert!(forwards(START + 200));
@@ -140,9 +135,10 @@ fn a_cached_token_does_not_outlive_its_key() {
     assert_eq!(proxy.get("/orders", &theirs), "forwarded");
     assert_eq!(proxy.get("/orders", &ours), "forwarded");
     proxy.serve("idp", good(&jwks(&[&new])));
-    proxy.advance(599.secs());
+    proxy.advance(479.secs());
     assert_eq!(proxy.get("/orders", &theirs), "forwarded");
-    proxy.advance(2.secs());
+    proxy.advance_to_call("idp", 2);
+    proxy.sleep(1.ms());
     // The key id is unknown now, and this request came after the set was asked for: one more fetch settles it.
     let waits = proxy.request(Request::get("/orders").bearer(&theirs)).waiting();
     proxy.advance(3.secs());

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use attache::base::Timestamp;
 use attache::claims::{Rules, VerifiedToken};
 use attache::inbound::{CacheSettings, TokenCache};
-use attache::issuer::KeyStore;
+use attache::issuer::{KeyBounds, KeyStore};
 use attache::jose::{KeySet, Portable, UnverifiedToken};
 use attache::policy::IssuerId;
 use serde_json::json;
@@ -26,8 +26,8 @@ impl Bench {
     pub(crate) fn new(entries: usize, bytes: usize, issuers: usize) -> Self {
         let key = Signer::new("k1");
         let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
-        let settings = compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap();
-        let store = KeyStore::new(settings.issuers[0].keys.clone(), NOW);
+        let settings = compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap().inbound;
+        let store = KeyStore::new(&settings.issuers[0].keys, KeyBounds::for_sources(1), None, 1, NOW);
         Self {
             cache: TokenCache::new(CacheSettings { entries, bytes }, issuers, [3; 16]),
             stores: vec![store; issuers],

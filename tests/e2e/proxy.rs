@@ -42,11 +42,16 @@ pub(crate) struct Setup {
     environment: Map<String, Value>,
     /// Another module than the one under test.
     module: Option<Value>,
+    workers: u32,
+    /// The file that the listeners come from, where they may change.
+    lds: Option<String>,
+    arguments: Vec<String>,
 }
 
 /// A listener with the filter in it. Envoy's own guards are off: the filter has to do without.
 pub(crate) struct Listener {
     name: String,
+    address: Value,
     plugin: Value,
     routes: Vec<Value>,
     manager: Value,
@@ -147,6 +152,9 @@ impl Setup {
             files: Vec::new(),
             environment: Map::new(),
             module: None,
+            workers: WORKERS,
+            lds: None,
+            arguments: Vec::new(),
         }
     }
 
@@ -175,6 +183,27 @@ impl Setup {
 
     pub(crate) fn listener(mut self, listener: Listener) -> Self {
         self.listeners.push(listener.build());
+        self
+    }
+
+    /// Another number of workers.
+    #[allow(dead_code, reason = "for tests/e2e_chaos")]
+    pub(crate) fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Lets the listeners come from an LDS file in Envoy's own directory.
+    #[allow(dead_code, reason = "for tests/e2e_chaos")]
+    pub(crate) fn lds(mut self, file: &str) -> Self {
+        self.lds = Some(file.to_owned());
+        self
+    }
+
+    /// More arguments for Envoy.
+    #[allow(dead_code, reason = "for tests/e2e_chaos")]
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 
@@ -212,8 +241,13 @@ impl Setup {
             "admin": { "address": any_port() },
             // Labels come out as in the file that we ship.
             "stats_config": shipped().value_mut()["stats_config"],
-            "static_resources": { "listeners": self.listeners, "clusters": all },
+            "static_resources": { "clusters": all },
         });
+        if let Some(file) = &self.lds {
+            bootstrap["dynamic_resources"] = json!({ "lds_config": watched(file) });
+        } else {
+            bootstrap["static_resources"]["listeners"] = self.listeners.into();
+        }
         let code = json!({ "local": self.module.take().unwrap_or_else(|| json!({ "filename": module() })) });
         complete(&mut bootstrap, &code, &self.environment);
         for (name, contents) in self.files.iter_mut().filter(|(name, _)| name.ends_with(".json")) {
@@ -226,7 +260,8 @@ impl Setup {
             binary: Some(binary()),
             bootstrap: bootstrap.to_string(),
             files: self.files,
-            concurrency: WORKERS,
+            concurrency: self.workers,
+            arguments: self.arguments,
             component_log_level: Some(LOG_LEVEL.to_owned()),
             patience: PATIENCE,
             ..EnvoyOptions::default()
@@ -240,6 +275,7 @@ impl Listener {
     pub(crate) fn new(name: &str, document: Document) -> Self {
         Self {
             name: name.to_owned(),
+            address: any_port(),
             plugin: json!({ "@type": WASM, "config": plugin(name, &document) }),
             routes: vec![json!({ "match": { "prefix": "/" }, "route": { "cluster": "upstream" } })],
             manager: json!({}),
@@ -250,13 +286,17 @@ impl Listener {
     pub(crate) fn ecds(name: &str, file: &str) -> Self {
         let mut listener = Self::new(name, Document::Text(String::new()));
         listener.plugin = json!({
-            "config_source": { "path_config_source": {
-                "path": format!("{{{{dir}}}}/{file}"),
-                "watched_directory": { "path": "{{dir}}" },
-            }, "resource_api_version": "V3" },
+            "config_source": watched(file),
             "type_urls": [WASM],
         });
         listener
+    }
+
+    /// Where it listens, in place of a free port.
+    #[allow(dead_code, reason = "for tests/e2e_chaos")]
+    pub(crate) fn at(mut self, addr: SocketAddr) -> Self {
+        self.address = socket_address(addr);
+        self
     }
 
     /// Envoy's routes, in place of the one for everything.
@@ -305,7 +345,7 @@ impl Listener {
         join(&mut manager, self.manager);
         json!({
             "name": name,
-            "address": any_port(),
+            "address": self.address,
             "filter_chains": [{ "filters": [{
                 "name": "envoy.filters.network.http_connection_manager", "typed_config": manager }] }],
         })
@@ -483,6 +523,17 @@ pub(crate) fn ecds_file(name: &str, version: &str, document: &Document) -> Value
     }] })
 }
 
+/// An LDS response with these listeners.
+#[allow(dead_code, reason = "for tests/e2e_chaos")]
+pub(crate) fn lds_file(version: &str, listeners: Vec<Listener>) -> Value {
+    let resources = listeners.into_iter().map(|listener| {
+        let mut listener = listener.build();
+        listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        listener
+    });
+    json!({ "version_info": version, "resources": resources.collect::<Vec<_>>() })
+}
+
 /// Completes a configuration that is replaced while Envoy runs.
 pub(crate) fn completed(mut document: Value) -> Vec<u8> {
     complete(&mut document, &json!({ "local": { "filename": module() } }), &Map::new());
@@ -525,8 +576,8 @@ fn cluster(name: &str, addr: SocketAddr) -> Value {
         "name": name,
         "type": "STATIC",
         "connect_timeout": "2s",
-        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": {
-            "socket_address": { "address": addr.ip().to_string(), "port_value": addr.port() } } } }] }] },
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": {
+            "address": socket_address(addr) } }] }] },
     })
 }
 
@@ -541,7 +592,19 @@ fn http2(mut cluster: Value) -> Value {
 }
 
 fn any_port() -> Value {
-    json!({ "socket_address": { "address": "127.0.0.1", "port_value": 0 } })
+    socket_address(SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+fn socket_address(addr: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": addr.ip().to_string(), "port_value": addr.port() } })
+}
+
+/// A file in Envoy's own directory that may change.
+fn watched(file: &str) -> Value {
+    json!({ "path_config_source": {
+        "path": format!("{{{{dir}}}}/{file}"),
+        "watched_directory": { "path": "{{dir}}" },
+    }, "resource_api_version": "V3" })
 }
 
 fn binary() -> PathBuf {

@@ -8,7 +8,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use rsa::pkcs8::EncodePublicKey;
 use rsa::rand_core::UnwrapErr;
 use rsa::signature::{RandomizedSigner, SignatureEncoding, Signer};
-use rsa::traits::PublicKeyParts;
+use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -179,6 +179,17 @@ impl Key {
             members.insert("use".into(), "sig".into());
         }
         jwk
+    }
+
+    /// Returns the private half as a JWK's `d` (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
+    pub(crate) fn private_member(&self) -> String {
+        match &self.private {
+            Private::Rsa(key) => base64url(&key.d().to_be_bytes_trimmed_vartime()),
+            Private::P256(key) => base64url(&key.to_bytes()),
+            Private::P384(key) => base64url(&key.to_bytes()),
+            Private::P521(key) => base64url(&key.to_bytes()),
+            Private::Ed25519(key) => base64url(key.as_bytes()),
+        }
     }
 
     /// Returns the public half as PEM if it is an RSA key: what an HS256 forger would take for the secret.

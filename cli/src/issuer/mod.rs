@@ -1,21 +1,36 @@
 //! An authorization server for demos and tests: client credentials (RFC 6749 §4.4), JWT access tokens (RFC 9068), a
-//! JWKS, metadata (RFC 8414), key rotation and faults on demand. It mints whatever it is asked for, to whoever asks:
-//! never run it where its tokens mean something.
+//! JWKS, metadata (RFC 8414), key rotation, caching and faults on demand. It mints whatever it is asked for, to
+//! whoever asks: never run it where its tokens mean something.
 
+mod admin;
+mod answer;
+mod caching;
+mod counters;
+mod endpoint;
+mod fault;
+mod grant;
+mod key_ring;
+mod key_set;
 mod keys;
+mod metadata;
 mod routes;
 mod spec;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+pub use self::caching::Caching;
+pub use self::endpoint::Endpoint;
+pub use self::fault::Fault;
 pub use self::keys::Algorithm;
-pub use self::spec::{Endpoint, Fault, Signer, Tamper, TokenSpec};
+pub use self::metadata::MetadataForm;
+pub use self::spec::{Signer, Tamper, TokenSpec};
 
 use self::state::State;
 use crate::server::Server;
@@ -117,6 +132,16 @@ impl Issuer {
         self.state.rotate(Some(algorithm))
     }
 
+    /// Replaces the current key by a new one of its algorithm under its id, which is returned; the old one is gone.
+    pub fn rotate_in_place(&self) -> Result<String> {
+        self.state.rotate_in_place()
+    }
+
+    /// Withdraws one key, the current one too; it can still sign. Returns whether it was published.
+    pub fn withdraw(&self, kid: &str) -> bool {
+        self.state.withdraw(kid)
+    }
+
     /// Withdraws all keys but the current one; they can still sign by their ids. Returns those ids.
     pub fn withdraw_old(&self) -> Vec<String> {
         self.state.withdraw_old()
@@ -152,7 +177,27 @@ impl Issuer {
         self.state.replace_jwks(None);
     }
 
-    /// Lets every JWKS request meet this fault until `heal`.
+    /// Serves these bytes as metadata, of both forms, from now on; without any: its own again.
+    pub fn replace_metadata(&self, raw: Option<Vec<u8>>) {
+        self.state.replace_metadata(raw);
+    }
+
+    /// Hides one form of the metadata behind a 404, or shows it again.
+    pub fn hide_metadata(&self, form: MetadataForm, hidden: bool) {
+        self.state.hide_metadata(form, hidden);
+    }
+
+    /// Sets the metadata's `jwks_uri`; without one: that of `/jwks` again.
+    pub fn set_jwks_uri(&self, uri: Option<String>) {
+        self.state.set_jwks_uri(uri);
+    }
+
+    /// Sets what an endpoint says about caching. The token endpoint keeps to `no-store`.
+    pub fn set_caching(&self, at: Endpoint, caching: Caching) {
+        self.state.set_caching(at, caching);
+    }
+
+    /// Lets every request for `/jwks` meet this fault until `heal`.
     pub fn fault(&self, fault: Fault) {
         self.fault_at(Endpoint::Jwks, fault);
     }
@@ -169,24 +214,49 @@ impl Issuer {
 
     /// Ends all faults. Requests that hang keep hanging.
     pub fn heal(&self) {
-        for at in [Endpoint::Jwks, Endpoint::Token, Endpoint::Metadata] {
+        for at in Endpoint::ALL {
             self.state.set_fault(at, None, None);
         }
     }
 
-    /// Returns how many requests for the JWKS came, faults included.
+    /// Returns how many requests for `/jwks` came, faults included.
     pub fn jwks_requests(&self) -> u64 {
-        read(&self.state.requests.jwks)
+        self.state.requests.jwks.read()
+    }
+
+    /// Returns how many requests for `/jwks2` came, faults included.
+    pub fn second_jwks_requests(&self) -> u64 {
+        self.state.requests.second_jwks.read()
+    }
+
+    /// Returns how many of the requests for either of both were answered that nothing changed.
+    pub fn jwks_not_modified(&self) -> u64 {
+        self.state.requests.jwks_not_modified.read()
+    }
+
+    /// Returns when each request for either of both came, oldest first; of the last 100,000.
+    pub fn jwks_request_times(&self) -> Vec<Instant> {
+        self.state.requests.jwks_times()
     }
 
     /// Returns how many token requests came, refused ones included.
     pub fn token_requests(&self) -> u64 {
-        read(&self.state.requests.token)
+        self.state.requests.token.read()
     }
 
-    /// Returns how many requests for metadata came.
+    /// Returns how many requests for metadata came, of both forms, hidden ones included.
     pub fn metadata_requests(&self) -> u64 {
-        read(&self.state.requests.metadata)
+        self.state.requests.metadata()
+    }
+
+    /// Returns how many of them were for the form of RFC 8414.
+    pub fn oauth_metadata_requests(&self) -> u64 {
+        self.state.requests.oauth_metadata.read()
+    }
+
+    /// Returns how many of them were for OpenID's form.
+    pub fn openid_metadata_requests(&self) -> u64 {
+        self.state.requests.openid_metadata.read()
     }
 }
 
@@ -213,10 +283,6 @@ impl Client {
             scopes: DEMO_SCOPES.iter().map(|&scope| scope.into()).collect(),
         }
     }
-}
-
-fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 /// The `iss` that `envoy.yaml` expects.

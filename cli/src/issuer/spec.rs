@@ -1,8 +1,5 @@
-//! What a token shall look like, and what shall go wrong: the orders that tests and the demo give the issuer.
+//! What a token shall look like: the order that tests and the demo give the issuer. The default is a valid token.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -70,53 +67,6 @@ pub enum Tamper {
     HalfSignature,
     /// The signature is empty.
     NoSignature,
-}
-
-/// What goes wrong at an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Answers this status and a short JSON body.
-    Status(u16),
-    /// Answers this status with `Retry-After`.
-    RetryAfter {
-        /// The status.
-        status: u16,
-        /// The header's value, in seconds.
-        seconds: u64,
-    },
-    /// Answers as usual, later.
-    Delay(Duration),
-    /// Never answers; the connection stays open.
-    Hang,
-    /// Cuts the connection without an answer.
-    Reset,
-    /// Answers 200 without a body.
-    EmptyBody,
-    /// Announces the whole body, sends half, ends the connection.
-    Truncated,
-    /// Answers 200 with half of the JSON, complete as HTTP goes.
-    HalfJson,
-    /// Answers 200 with a web page.
-    Html,
-    /// Answers 200 with bytes that are not UTF-8.
-    NotUtf8,
-    /// Answers as usual, in JSON padded to this many bytes.
-    Huge(usize),
-    /// Answers 200 with a set of no keys (elsewhere: an empty object).
-    EmptySet,
-    /// Answers 302 to the same path.
-    Redirect,
-}
-
-/// Where a fault takes place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/jwks`.
-    Jwks,
-    /// `/token`.
-    Token,
-    /// Both metadata documents under `/.well-known/`.
-    Metadata,
 }
 
 impl TokenSpec {
@@ -189,42 +139,3 @@ impl TokenSpec {
         self
     }
 }
-
-impl Fault {
-    /// Reads a fault from its name and its number, as the admin endpoint gets them.
-    pub fn parse(kind: &str, value: Option<u64>) -> Result<Self> {
-        let number = || value.ok_or_else(|| anyhow::anyhow!("fault `{kind}` needs a number: add `&value=`"));
-        let status = |or: u16| Ok::<u16, anyhow::Error>(value.map_or(Ok(or), u16::try_from)?);
-        Ok(match kind {
-            "status" => Self::Status(status(503)?),
-            "retry_after" => Self::RetryAfter { status: 503, seconds: number()? },
-            "delay" => Self::Delay(Duration::from_millis(number()?)),
-            "hang" => Self::Hang,
-            "reset" => Self::Reset,
-            "empty_body" => Self::EmptyBody,
-            "truncated" => Self::Truncated,
-            "half_json" => Self::HalfJson,
-            "html" => Self::Html,
-            "not_utf8" => Self::NotUtf8,
-            "huge" => Self::Huge(usize::try_from(number()?)?),
-            "empty_set" => Self::EmptySet,
-            "redirect" => Self::Redirect,
-            other => bail!("unknown fault `{other}`: use one of {FAULTS}, or none"),
-        })
-    }
-}
-
-impl Endpoint {
-    /// Reads an endpoint from its name, as the admin endpoint gets it.
-    pub fn parse(name: &str) -> Result<Self> {
-        Ok(match name {
-            "jwks" => Self::Jwks,
-            "token" => Self::Token,
-            "metadata" => Self::Metadata,
-            other => bail!("unknown endpoint `{other}`: use jwks, token or metadata"),
-        })
-    }
-}
-
-const FAULTS: &str = "status, retry_after, delay (ms), hang, reset, empty_body, truncated, half_json, html, not_utf8, huge \
-                      (bytes), empty_set, redirect";

@@ -1,18 +1,23 @@
 //! The issuer's memory: its keys, its clients, its faults; and the tokens that it makes of them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
+use super::caching::Caching;
+use super::counters::Counters;
+use super::endpoint::Endpoint;
+use super::fault::{Fault, Faults};
+use super::key_ring::KeyRing;
 use super::keys::{Algorithm, Key, base64url, random};
-use super::spec::{Endpoint, Fault, Signer, Tamper, TokenSpec};
-use super::{Client, IssuerOptions};
+use super::metadata::{Metadata, MetadataForm};
+use super::spec::{Signer, Tamper, TokenSpec};
+use super::{Client, IssuerOptions, key_set};
 
 /// What all handlers and the handle share.
 #[derive(Debug)]
@@ -21,46 +26,20 @@ pub(super) struct State {
     pub(super) identifier: String,
     pub(super) url: String,
     pub(super) requests: Counters,
-    keys: Mutex<Keys>,
-    faults: Mutex<HashMap<Endpoint, Active>>,
+    keys: Mutex<KeyRing>,
+    faults: Mutex<Faults>,
     jwks: Mutex<Option<Vec<u8>>>,
-}
-
-/// How many requests came to each endpoint, refused ones included.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) jwks: AtomicU64,
-    pub(super) token: AtomicU64,
-    pub(super) metadata: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Keys {
-    /// All keys that ever were, oldest first.
-    all: Vec<Published>,
-    current: usize,
-}
-
-#[derive(Debug)]
-struct Published {
-    key: Arc<Key>,
-    withdrawn: bool,
-}
-
-#[derive(Debug)]
-struct Active {
-    fault: Fault,
-    /// How many more requests meet it; none: all.
-    left: Option<u64>,
+    metadata: Mutex<Metadata>,
+    caching: Mutex<HashMap<Endpoint, Caching>>,
 }
 
 impl State {
     pub(super) fn new(options: IssuerOptions, url: String) -> Result<Self> {
-        let mut keys = Keys::default();
+        let mut keys = KeyRing::new(&options.kid_prefix);
         for algorithm in &options.algorithms {
-            keys.add(&options.kid_prefix, *algorithm)?;
+            keys.add(Key::generate(String::new(), *algorithm)?);
         }
-        if keys.all.is_empty() {
+        if options.algorithms.is_empty() {
             bail!("the issuer needs at least one algorithm to sign with");
         }
         Ok(Self {
@@ -69,8 +48,10 @@ impl State {
             options,
             requests: Counters::default(),
             keys: Mutex::new(keys),
-            faults: Mutex::new(HashMap::new()),
-            jwks: Mutex::new(None),
+            faults: Mutex::default(),
+            jwks: Mutex::default(),
+            metadata: Mutex::default(),
+            caching: Mutex::default(),
         })
     }
 
@@ -78,48 +59,47 @@ impl State {
     pub(super) fn rotate(&self, algorithm: Option<Algorithm>) -> Result<String> {
         let algorithm = match algorithm {
             Some(algorithm) => algorithm,
-            None => lock(&self.keys).current()?.algorithm,
+            None => self.current()?.algorithm,
         };
-        let mut key = Key::generate(String::new(), algorithm)?;
-        let mut keys = lock(&self.keys);
-        key.kid = keys.next_kid(&self.options.kid_prefix);
-        let kid = key.kid.clone();
-        keys.current = keys.all.len();
-        keys.all.push(Published { key: Arc::new(key), withdrawn: false });
-        Ok(kid)
+        let key = Key::generate(String::new(), algorithm)?;
+        Ok(lock(&self.keys).rotate(key))
+    }
+
+    /// Replaces the current key by a new one under its id.
+    pub(super) fn rotate_in_place(&self) -> Result<String> {
+        let key = Key::generate(String::new(), self.current()?.algorithm)?;
+        lock(&self.keys).replace_current(key)
     }
 
     /// Withdraws all keys but the current one. Returns the ids of those withdrawn.
     pub(super) fn withdraw_old(&self) -> Vec<String> {
-        let mut keys = lock(&self.keys);
-        let current = keys.current;
-        let mut gone = Vec::new();
-        for (index, published) in keys.all.iter_mut().enumerate() {
-            if index != current && !published.withdrawn {
-                published.withdrawn = true;
-                gone.push(published.key.kid.clone());
-            }
-        }
-        gone
+        lock(&self.keys).withdraw_old()
+    }
+
+    /// Withdraws one key. Returns whether it was published.
+    pub(super) fn withdraw(&self, kid: &str) -> bool {
+        lock(&self.keys).withdraw(kid)
     }
 
     /// Returns the current key's id.
     pub(super) fn kid(&self) -> String {
-        lock(&self.keys).current().map(|key| key.kid.clone()).unwrap_or_default()
+        self.current().map(|key| key.kid.clone()).unwrap_or_default()
     }
 
     /// Returns the published keys' ids, oldest first.
     pub(super) fn kids(&self) -> Vec<String> {
-        lock(&self.keys).published().map(|key| key.kid.clone()).collect()
+        self.published().iter().map(|key| key.kid.clone()).collect()
     }
 
     /// Returns the JWKS document: the keys, or what stands in their place.
     pub(super) fn jwks(&self) -> Vec<u8> {
-        if let Some(raw) = lock(&self.jwks).clone() {
-            return raw;
-        }
-        let keys: Vec<Value> = lock(&self.keys).published().map(Key::jwk).collect();
-        json!({ "keys": keys }).to_string().into_bytes()
+        let raw = lock(&self.jwks).clone();
+        raw.unwrap_or_else(|| self.jwks_as(key_set::plain))
+    }
+
+    /// Returns the JWKS document that this makes of the published keys.
+    pub(super) fn jwks_as(&self, set: impl FnOnce(&[Arc<Key>]) -> Vec<Value>) -> Vec<u8> {
+        key_set::document(set(&self.published()))
     }
 
     /// Serves these bytes as the JWKS from now on, or the keys again.
@@ -127,29 +107,49 @@ impl State {
         *lock(&self.jwks) = raw;
     }
 
+    /// Returns the metadata document.
+    pub(super) fn metadata(&self) -> Vec<u8> {
+        lock(&self.metadata).document(&self.identifier, &self.url)
+    }
+
+    /// Whether this form of the metadata is hidden.
+    pub(super) fn is_metadata_hidden(&self, form: MetadataForm) -> bool {
+        lock(&self.metadata).is_hidden(form)
+    }
+
+    /// Hides one form of the metadata, or shows it again.
+    pub(super) fn hide_metadata(&self, form: MetadataForm, hidden: bool) {
+        lock(&self.metadata).hide(form, hidden);
+    }
+
+    /// Serves these bytes as metadata from now on, or its own again.
+    pub(super) fn replace_metadata(&self, raw: Option<Vec<u8>>) {
+        lock(&self.metadata).replace(raw);
+    }
+
+    /// Sets the metadata's `jwks_uri`, or restores it.
+    pub(super) fn set_jwks_uri(&self, uri: Option<String>) {
+        lock(&self.metadata).set_jwks_uri(uri);
+    }
+
+    /// Sets what an endpoint says about caching.
+    pub(super) fn set_caching(&self, at: Endpoint, caching: Caching) {
+        lock(&self.caching).insert(at, caching);
+    }
+
+    /// Returns what an endpoint says about caching.
+    pub(super) fn caching(&self, at: Endpoint) -> Caching {
+        lock(&self.caching).get(&at).cloned().unwrap_or_default()
+    }
+
     /// Sets or ends an endpoint's fault.
     pub(super) fn set_fault(&self, at: Endpoint, fault: Option<Fault>, times: Option<u64>) {
-        let mut faults = lock(&self.faults);
-        match fault {
-            Some(fault) => faults.insert(at, Active { fault, left: times }),
-            None => faults.remove(&at),
-        };
+        lock(&self.faults).set(at, fault, times);
     }
 
     /// Returns the fault that this request meets.
     pub(super) fn meet_fault(&self, at: Endpoint) -> Option<Fault> {
-        let mut faults = lock(&self.faults);
-        let active = faults.get_mut(&at)?;
-        if let Some(left) = &mut active.left {
-            match left.checked_sub(1) {
-                Some(fewer) => *left = fewer,
-                None => {
-                    faults.remove(&at);
-                    return None;
-                }
-            }
-        }
-        Some(active.fault.clone())
+        lock(&self.faults).meet(at)
     }
 
     /// Issues an access token to a client, as RFC 9068 wants it.
@@ -211,7 +211,15 @@ impl State {
 
     /// Returns the current key's public half as PEM.
     pub(super) fn public_pem(&self) -> Result<String> {
-        lock(&self.keys).current()?.rsa_public_pem()
+        self.current()?.rsa_public_pem()
+    }
+
+    fn current(&self) -> Result<Arc<Key>> {
+        lock(&self.keys).current()
+    }
+
+    fn published(&self) -> Vec<Arc<Key>> {
+        lock(&self.keys).published().cloned().collect()
     }
 
     fn usual_claims(&self, expires_in: Option<i64>) -> Result<Map<String, Value>> {
@@ -237,67 +245,32 @@ impl State {
         Ok(claims)
     }
 
-    /// Returns the `alg`, the `kid` and a way to sign.
+    /// Returns the `alg`, the `kid` and a way to sign. What takes its time does so while others have the keys.
     fn signer(&self, signer: &Signer) -> Result<(&'static str, Option<String>, Sign)> {
-        let keys = lock(&self.keys);
-        let chosen = match signer {
-            Signer::Current => keys.index(keys.current)?,
-            Signer::Kid(kid) => {
-                keys.all.iter().position(|published| published.key.kid == *kid).with_context(|| {
-                    format!("there never was a key `{kid}`: see /admin/status for those there are")
-                })?
-            }
-            Signer::Algorithm(algorithm) => keys
-                .all
-                .iter()
-                .rposition(|published| published.key.algorithm == *algorithm && !published.withdrawn)
-                .with_context(|| {
-                    format!("no published key is for {algorithm}: start the issuer with it, or rotate to it")
-                })?,
+        let key = match signer {
+            Signer::Current => self.current()?,
+            Signer::Kid(kid) => lock(&self.keys).with_kid(kid).with_context(|| {
+                format!("there never was a key `{kid}`: see /admin/status for those there are")
+            })?,
+            Signer::Algorithm(algorithm) => lock(&self.keys).newest(*algorithm).with_context(|| {
+                format!("no published key is for {algorithm}: start the issuer with it, or rotate to it")
+            })?,
             Signer::Unknown(algorithm) => {
                 let kid = format!("unknown-{}", base64url(&random::<6>()?));
-                let key = Key::generate(kid.clone(), *algorithm)?;
-                return Ok((algorithm.name(), Some(kid), Box::new(move |message| key.sign(message))));
+                Arc::new(Key::generate(kid, *algorithm)?)
             }
             Signer::Forger => {
-                let (kid, algorithm) = keys.current().map(|key| (key.kid.clone(), key.algorithm))?;
-                let key = Key::generate(kid.clone(), algorithm)?;
-                return Ok((algorithm.name(), Some(kid), Box::new(move |message| key.sign(message))));
+                let key = self.current()?;
+                Arc::new(Key::generate(key.kid.clone(), key.algorithm)?)
             }
             Signer::None => return Ok(("none", None, Box::new(|_| Ok(Vec::new())))),
             Signer::Hs256(secret) => return Ok(("HS256", None, hmac_sha256(secret.as_bytes())?)),
             Signer::Hs256WithPublicKey => {
-                let key = keys.current()?;
+                let key = self.current()?;
                 return Ok(("HS256", Some(key.kid.clone()), hmac_sha256(key.rsa_public_pem()?.as_bytes())?));
             }
         };
-        let published = keys.all.get(chosen).context("no key")?;
-        let key = Arc::clone(&published.key);
         Ok((key.algorithm.name(), Some(key.kid.clone()), Box::new(move |message| key.sign(message))))
-    }
-}
-
-impl Keys {
-    fn add(&mut self, prefix: &str, algorithm: Algorithm) -> Result<()> {
-        let key = Key::generate(self.next_kid(prefix), algorithm)?;
-        self.all.push(Published { key: Arc::new(key), withdrawn: false });
-        Ok(())
-    }
-
-    fn next_kid(&self, prefix: &str) -> String {
-        format!("{prefix}-{}", self.all.len().saturating_add(1))
-    }
-
-    fn index(&self, index: usize) -> Result<usize> {
-        if index < self.all.len() { Ok(index) } else { bail!("the issuer has no key") }
-    }
-
-    fn current(&self) -> Result<&Key> {
-        self.all.get(self.current).map(|published| published.key.as_ref()).context("the issuer has no key")
-    }
-
-    fn published(&self) -> impl Iterator<Item = &Key> {
-        self.all.iter().filter(|published| !published.withdrawn).map(|published| published.key.as_ref())
     }
 }
 
@@ -320,12 +293,6 @@ fn adjust(members: &mut Map<String, Value>, with: &Map<String, Value>, without: 
 }
 
 /// Takes the lock, also after a test's panic: what it guards is replaced whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Counters {
-    pub(super) fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
 }

@@ -1,0 +1,114 @@
+//! Keys that are fetched: `jwks` and `discovery`.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::reader::{Fields, Node};
+use super::words;
+use crate::issuer::{Address, Discovery, Jwks, Schedule};
+
+pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
+    let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
+    let uri = fields.required("uri").and_then(|node| words::http_url(&node));
+    let cluster = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
+    let believes_empty_set = empty_set(&fields);
+    let schedule = schedule(&fields, node);
+    Some(Jwks {
+        cluster: cluster?,
+        address: Address::of(&uri?),
+        schedule: schedule?,
+        believes_empty_set: believes_empty_set?,
+    })
+}
+
+pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discovery> {
+    let own = ["cluster", "jwks_cluster", "tls", "metadata_refresh", "empty_set"];
+    let fields = node.fields(&[&own[..], &SCHEDULE[..]].concat())?;
+    let cluster: Option<Rc<str>> = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
+    let jwks_cluster =
+        fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.text().map(Rc::from));
+    let allow_http = fields.or("tls", false, |node| node.word(&[("required", false), ("optional", true)]));
+    let metadata_refresh = fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, |node| {
+        node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600))
+    });
+    let believes_empty_set = empty_set(&fields);
+    let jwks_schedule = schedule(&fields, node);
+    let issuer = issuer?;
+    let url = url::Url::parse(issuer)
+        .ok()
+        .filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
+    let Some(url) = url else {
+        return node.problem("discovery needs an `issuer` that is an https URL");
+    };
+    // RFC 8414 §2
+    if url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return node.problem("discovery needs an `issuer` without query, fragment, user and password");
+    }
+    let (allow_http, jwks_schedule, metadata_refresh) = (allow_http?, jwks_schedule?, metadata_refresh?);
+    if url.scheme() == "http" && !allow_http {
+        return node.problem("the `issuer` is not https: discovery without TLS needs `tls: optional`");
+    }
+    Some(Discovery {
+        cluster: cluster?,
+        jwks_cluster: jwks_cluster?,
+        issuer: issuer.into(),
+        url,
+        allow_http,
+        schedule: Schedule {
+            refresh: metadata_refresh,
+            min_refresh: metadata_refresh.min(DEFAULT_MIN_REFRESH),
+            ..jwks_schedule.clone()
+        },
+        jwks_schedule,
+        believes_empty_set: believes_empty_set?,
+    })
+}
+
+fn empty_set(fields: &Fields<'_>) -> Option<bool> {
+    fields.or("empty_set", false, |node| node.word(&[("keep", false), ("believe", true)]))
+}
+
+fn schedule(fields: &Fields<'_>, node: &Node<'_>) -> Option<Schedule> {
+    let day = Duration::from_secs(24 * 3600);
+    let second = Duration::from_secs(1);
+    let timeout = fields.or("timeout", DEFAULT_TIMEOUT, |node| {
+        node.duration(Duration::from_millis(10), Duration::from_secs(60))
+    });
+    let refresh = fields.or("refresh", DEFAULT_REFRESH, |node| node.duration(second, day));
+    let default_min = DEFAULT_MIN_REFRESH.min(refresh.unwrap_or(DEFAULT_MIN_REFRESH));
+    let min_refresh = fields.or("min_refresh", default_min, |node| node.duration(second, day));
+    let unknown_key_interval = fields.or("unknown_key_interval", DEFAULT_UNKNOWN_KEY_INTERVAL, |node| {
+        node.duration(Duration::from_millis(100), Duration::from_secs(3600))
+    });
+    let max_staleness = fields
+        .or("max_staleness", DEFAULT_MAX_STALENESS, |node| node.duration(second, day.saturating_mul(30)));
+    let schedule = Schedule {
+        timeout: timeout?,
+        refresh: refresh?,
+        min_refresh: min_refresh?,
+        unknown_key_interval: unknown_key_interval?,
+        max_staleness: max_staleness?,
+    };
+    if schedule.min_refresh > schedule.refresh {
+        return node.problem("`min_refresh` is longer than `refresh`");
+    }
+    Some(schedule)
+}
+
+const SCHEDULE: [&str; 5] = ["timeout", "refresh", "min_refresh", "unknown_key_interval", "max_staleness"];
+/// Far above what a JWKS endpoint takes.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A withdrawn key stops within this time.
+const DEFAULT_REFRESH: Duration = Duration::from_secs(600);
+/// An issuer that forbids caching is not asked without a pause.
+const DEFAULT_MIN_REFRESH: Duration = Duration::from_secs(30);
+/// Under the deadline of waiting requests, so that a request with a new key waits for one fetch and is served.
+const DEFAULT_UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(2);
+/// An issuer that is down for a night is repaired the next day, and a key that it withdrew meanwhile stops by then.
+const DEFAULT_MAX_STALENESS: Duration = Duration::from_secs(24 * 3600);
+/// An issuer moves its keys once in years.
+const DEFAULT_METADATA_REFRESH: Duration = Duration::from_secs(3600);

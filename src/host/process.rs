@@ -1,0 +1,40 @@
+//! The memory and queues that Envoy's threads share.
+
+use core::num::NonZeroU32;
+
+use super::abi;
+use crate::sharing::{Process, QueueId, Version};
+
+/// The process that this VM runs in, as far as VMs of our `vm_id` share it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostProcess;
+
+impl Process for HostProcess {
+    fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
+        let (value, version) = abi::shared_data(name).ok()?;
+        Some((value, Version(NonZeroU32::new(version)?)))
+    }
+
+    fn set(&self, name: &str, value: &[u8], version: Option<Version>) -> bool {
+        abi::set_shared_data(name, value, version.map_or(0, |version| version.0.get())).is_ok()
+    }
+
+    fn open_queue(&self, name: &str) -> Option<QueueId> {
+        abi::register_queue(name).ok().map(QueueId)
+    }
+
+    fn wake(&self, queue: QueueId) {
+        // A queue that is gone has nobody to be woken: it hears of the news at its tick.
+        let _ = abi::enqueue(queue.0, b"news");
+    }
+
+    fn drain(&self, queue: QueueId) {
+        let mut left = MAX_MESSAGES;
+        while left > 0 && abi::dequeue(queue.0).is_ok() {
+            left = left.saturating_sub(1);
+        }
+    }
+}
+
+/// Ours are one at a time; what another module has put there must not hold up the worker.
+const MAX_MESSAGES: u32 = 1_000;

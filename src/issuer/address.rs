@@ -1,0 +1,58 @@
+use std::rc::Rc;
+
+use url::Url;
+
+/// Where an HTTP document is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The host, and the port if there is one.
+    pub authority: Rc<str>,
+    /// Path and query.
+    pub path: Rc<str>,
+}
+
+impl Address {
+    /// The address that a URL names. The caller has seen to it that the URL is `http` or `https` and has a host.
+    pub fn of(url: &Url) -> Self {
+        let host = url.host_str().unwrap_or_default();
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Self {
+            scheme: if url.scheme() == "http" { "http" } else { "https" },
+            authority: authority.into(),
+            path: format!("{}{query}", url.path()).into(),
+        }
+    }
+
+    /// Where the metadata of an issuer may be: RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID after.
+    pub fn of_metadata(issuer: &Url) -> [Self; 2] {
+        let path = issuer.path().trim_end_matches('/');
+        let at = |path: String| Self { path: path.into(), ..Self::of(issuer) };
+        [
+            at(format!("/.well-known/oauth-authorization-server{path}")),
+            at(format!("{path}/.well-known/openid-configuration")),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(issuer: &str) -> [String; 2] {
+        Address::of_metadata(&Url::parse(issuer).unwrap()).map(|address| address.path.to_string())
+    }
+
+    /// RFC 8414 §3.1, and OpenID Connect Discovery §4.1.
+    #[test]
+    fn the_well_known_part_stands_before_the_path_or_after_it() {
+        let oauth = "/.well-known/oauth-authorization-server";
+        let openid = "/.well-known/openid-configuration";
+        assert_eq!(paths("https://h"), [oauth.to_owned(), openid.to_owned()]);
+        assert_eq!(paths("https://h/"), [oauth.to_owned(), openid.to_owned()]);
+        assert_eq!(paths("https://h/a/b"), [format!("{oauth}/a/b"), format!("/a/b{openid}")]);
+        assert_eq!(paths("https://h/a/"), [format!("{oauth}/a"), format!("/a{openid}")]);
+    }
+}

@@ -1,0 +1,120 @@
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): where an issuer's keys are.
+
+use url::Url;
+
+use super::address::Address;
+use crate::jose::{Json, JsonError, Object};
+
+/// Reads the address of the key set out of the metadata of `issuer`.
+///
+/// # Errors
+/// When the document is not that issuer's (RFC 8414 §3.3: exactly equal), or names no address that may be used.
+pub(super) fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<Address, MetadataError> {
+    if document.len() > MAX_METADATA_BYTES {
+        return Err(MetadataError::TooLong { bytes: document.len() });
+    }
+    let document = Object::parse(document)?;
+    let text = |name| document.get(name).and_then(Json::as_str);
+    if text("issuer") != Some(issuer) {
+        return Err(MetadataError::OtherIssuer);
+    }
+    let uri = text("jwks_uri").ok_or(MetadataError::KeySetMissing)?;
+    let url = Url::parse(uri).map_err(|_| MetadataError::KeySetAddress)?;
+    let is_plain = uri.bytes().all(|byte| byte.is_ascii_graphic())
+        && uri.len() <= MAX_URI_BYTES
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none();
+    match url.scheme() {
+        _ if !is_plain => Err(MetadataError::KeySetAddress),
+        "https" => Ok(Address::of(&url)),
+        "http" if allow_http => Ok(Address::of(&url)),
+        "http" => Err(MetadataError::Plaintext),
+        _ => Err(MetadataError::KeySetAddress),
+    }
+}
+
+/// Why a document is not the metadata of an issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// Longer than [`MAX_METADATA_BYTES`].
+    #[error("metadata of {bytes} bytes, at most {MAX_METADATA_BYTES} are read")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// The document is not the JSON object that it should be.
+    #[error("the metadata: {0}")]
+    Json(#[from] JsonError),
+    /// `issuer` is not exactly the configured one.
+    #[error("the metadata is another issuer's: `issuer` is not exactly the configured one")]
+    OtherIssuer,
+    /// There is no `jwks_uri`.
+    #[error("the metadata has no `jwks_uri`")]
+    KeySetMissing,
+    /// `jwks_uri` is no URL that can be fetched.
+    #[error("`jwks_uri` of the metadata is no URL that can be fetched")]
+    KeySetAddress,
+    /// `jwks_uri` is not https.
+    #[error("`jwks_uri` of the metadata is not https")]
+    Plaintext,
+}
+
+impl MetadataError {
+    /// A stable name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "metadata_too_long",
+            Self::Json(_) => "metadata_json",
+            Self::OtherIssuer => "metadata_other_issuer",
+            Self::KeySetMissing => "metadata_without_jwks_uri",
+            Self::KeySetAddress => "metadata_jwks_uri",
+            Self::Plaintext => "metadata_plaintext",
+        }
+    }
+}
+
+/// How long metadata may be. Large issuers publish 2 to 8 KiB.
+pub const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// How long an address may be.
+const MAX_URI_BYTES: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_names_its_issuer_exactly_and_an_https_address() {
+        let document = |issuer: &str, uri: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{uri}"}}"#);
+        let of = |text: String, allow_http| read(text.as_bytes(), "https://h/a", allow_http);
+        let found = of(document("https://h/a", "https://keys.h:8443/jwks?v=1"), false).unwrap();
+        assert_eq!((found.scheme, &*found.authority, &*found.path), ("https", "keys.h:8443", "/jwks?v=1"));
+        for issuer in ["https://h/a/", "https://h", "https://H/a", "", "http://h/a"] {
+            assert_eq!(
+                of(document(issuer, "https://h/jwks"), true),
+                Err(MetadataError::OtherIssuer),
+                "{issuer}"
+            );
+        }
+        assert_eq!(of(document("https://h/a", "http://h/jwks"), false), Err(MetadataError::Plaintext));
+        assert_eq!(of(document("https://h/a", "http://h/jwks"), true).map(|found| found.scheme), Ok("http"));
+        for uri in ["", "/jwks", "file:///etc/passwd", "ftp://h/", "https://u:p@h/jwks", "https://h/a b"] {
+            assert_eq!(of(document("https://h/a", uri), true), Err(MetadataError::KeySetAddress), "{uri}");
+        }
+        let missing = |text: &str| read(text.as_bytes(), "https://h/a", false);
+        assert_eq!(missing(r#"{"issuer":"https://h/a"}"#), Err(MetadataError::KeySetMissing));
+        assert_eq!(missing(r#"{"issuer":"https://h/a","jwks_uri":7}"#), Err(MetadataError::KeySetMissing));
+        assert_eq!(missing("{}"), Err(MetadataError::OtherIssuer));
+        assert_eq!(missing("[]").map_err(|error| error.label()), Err("metadata_json"));
+    }
+
+    #[test]
+    fn metadata_is_bounded_to_the_byte() {
+        let text = r#"{"issuer":"https://h/a","jwks_uri":"https://h/jwks"}"#;
+        let padded = |size: usize| format!("{text}{}", " ".repeat(size - text.len()));
+        assert!(read(padded(MAX_METADATA_BYTES).as_bytes(), "https://h/a", false).is_ok());
+        let bytes = MAX_METADATA_BYTES + 1;
+        let error = read(padded(bytes).as_bytes(), "https://h/a", false);
+        assert_eq!(error, Err(MetadataError::TooLong { bytes }));
+    }
+}

@@ -1,0 +1,170 @@
+//! When a document is asked for: how long it is fresh, what a failure costs, what cannot wait.
+
+use core::time::Duration;
+
+use crate::base::{Jitter, Timestamp, backoff};
+use crate::sharing::Standing;
+
+/// How a document is kept fresh. No duration is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// How long one fetch may take.
+    pub timeout: Duration,
+    /// The longest time after a good fetch until the next one, whatever the server says.
+    pub refresh: Duration,
+    /// The shortest time after a good fetch until the next one, whatever the server says.
+    pub min_refresh: Duration,
+    /// The least time between two fetches that unknown keys cause.
+    pub unknown_key_interval: Duration,
+    /// How long the document still counts when it should have been fetched again and could not.
+    pub max_staleness: Duration,
+}
+
+impl Schedule {
+    /// How long a document is fresh whose server states this.
+    pub(super) fn lifetime(&self, stated: Option<Duration>) -> Duration {
+        stated.unwrap_or(self.refresh).min(self.refresh).max(self.min_refresh)
+    }
+}
+
+/// What has happened to the fetches of a document, and when the next one is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Timetable {
+    /// When the last fetch was sent, by whichever thread.
+    last_sent: Option<Timestamp>,
+    /// When the next fetch is due if all is well.
+    due: Timestamp,
+    /// How many fetches in a row have failed, by whichever thread.
+    failures: u32,
+    /// How many calls in a row this thread's host did not take.
+    unsent: u32,
+    /// Before this time, no fetch after a failure.
+    not_before: Timestamp,
+    wish: Wish,
+}
+
+/// Whether a fetch is wanted before it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wish {
+    None,
+    /// Something does not fit what we have. Soon is soon enough: whoever wants can make it up.
+    Doubt,
+    /// Somebody waits for it.
+    Urgent,
+}
+
+impl Timetable {
+    /// The first fetch is due now.
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            last_sent: None,
+            due: now,
+            failures: 0,
+            unsent: 0,
+            not_before: Timestamp::EPOCH,
+            wish: Wish::None,
+        }
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.saturating_add(self.unsent)
+    }
+
+    pub(super) fn wish(&mut self, wish: Wish) {
+        self.wish = self.wish.max(wish);
+    }
+
+    /// When the next fetch is sent at the earliest.
+    pub(super) fn next_attempt(&self, schedule: &Schedule) -> Timestamp {
+        if self.failures() > 0 {
+            return self.not_before;
+        }
+        let pause = match self.wish {
+            Wish::None => return self.due,
+            Wish::Doubt => schedule.unknown_key_interval.max(schedule.min_refresh),
+            Wish::Urgent => schedule.unknown_key_interval,
+        };
+        let allowed = self.last_sent.map_or(Timestamp::EPOCH, |sent| sent.after(pause));
+        self.due.min(allowed)
+    }
+
+    /// The next fetch is due now.
+    pub(super) fn fall_due(&mut self, now: Timestamp) {
+        self.due = now;
+    }
+
+    /// The clock has been set back: dates of the old one mean nothing.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.due = now;
+        self.not_before = self.not_before.min(now);
+        self.last_sent = None;
+    }
+
+    /// A fetch is sent; returns when the one before was.
+    pub(super) fn send(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.wish = Wish::None;
+        self.last_sent.replace(now)
+    }
+
+    /// The fetch was not sent after all.
+    pub(super) fn take_back(&mut self, last_sent: Option<Timestamp>) {
+        self.last_sent = last_sent;
+    }
+
+    /// All is well until the next date: ahead of the end of the lifetime, and not for all documents at once.
+    pub(super) fn settle(
+        &mut self,
+        sent: Timestamp,
+        received: Timestamp,
+        lifetime: Duration,
+        jitter: &mut Jitter,
+    ) {
+        let part = |percent: u32| lifetime.checked_div(100).unwrap_or_default().saturating_mul(percent);
+        self.due = received.after(jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT)));
+        self.last_sent = self.last_sent.max(Some(sent));
+        self.failures = 0;
+        self.unsent = 0;
+        self.not_before = Timestamp::EPOCH;
+        // Whoever waited is looked at again now, and asks again if it has to.
+        self.wish = Wish::None;
+    }
+
+    /// A fetch has failed, and the server wants to be left alone for `pause`.
+    pub(super) fn fail(&mut self, pause: Duration, now: Timestamp, jitter: &mut Jitter) {
+        self.failures = self.failures.saturating_add(1);
+        self.unsent = 0;
+        self.not_before = now.after(backoff(self.failures, jitter).max(pause.min(MAX_RETRY_AFTER)));
+    }
+
+    /// A fetch has failed, and there is another place to try at once.
+    pub(super) fn fail_for_now(&mut self, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.unsent = 0;
+        self.not_before = now;
+    }
+
+    /// This thread's host did not take the call. Nobody was asked, and another thread may have better luck.
+    pub(super) fn fail_to_send(&mut self, now: Timestamp, jitter: &mut Jitter) {
+        self.unsent = self.unsent.saturating_add(1);
+        self.not_before = now.after(backoff(self.failures(), jitter));
+    }
+
+    /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask more often.
+    pub(super) fn heed(&mut self, standing: &Standing) {
+        self.last_sent = self.last_sent.max(standing.sent);
+        self.failures = self.failures.max(standing.failures);
+        self.not_before = self.not_before.max(standing.not_before);
+    }
+
+    /// What other threads may know.
+    pub(super) fn standing(&self, published: Timestamp) -> Standing {
+        let not_before = if self.unsent > 0 { Timestamp::EPOCH } else { self.not_before };
+        Standing { sent: self.last_sent, failures: self.failures, not_before, published }
+    }
+}
+
+/// Refreshed between four fifths and nearly all of its lifetime: ahead of its end, and not all at once.
+const EARLIEST_PERCENT: u32 = 80;
+const LATEST_PERCENT: u32 = 95;
+/// A server that asks to be left alone for longer is asked again after this time all the same: an outage would be ours then.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);

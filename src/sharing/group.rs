@@ -1,0 +1,199 @@
+//! The threads of one process that share: each has a slot with a heartbeat and a queue, by which the others wake it.
+
+use core::time::Duration;
+
+use prost::Message;
+
+use super::process::{Process, QueueId, Version};
+use crate::base::Timestamp;
+
+/// A thread's place among those of its process.
+#[derive(Debug)]
+pub struct Group {
+    /// Those with the same configuration; `None` when this thread shares nothing.
+    group: Option<u64>,
+    /// Who we are: random, not zero.
+    me: u64,
+    slot: Option<Slot>,
+    next_beat: Timestamp,
+    is_speaker: bool,
+    news: Option<Version>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    index: usize,
+    queue: QueueId,
+}
+
+impl Group {
+    /// A thread that has no slot yet; `me` is random.
+    pub fn new(group: Option<u64>, me: u64) -> Self {
+        let is_speaker = group.is_none();
+        Self { group, me: me | 1, slot: None, next_beat: Timestamp::EPOCH, is_speaker, news: None }
+    }
+
+    /// Keeps the slot, or looks for one. Where all are taken, news come with the next tick.
+    pub fn handle_tick(&mut self, process: &dyn Process, now: Timestamp) {
+        let Some(group) = self.group else { return };
+        if now < self.next_beat && self.next_beat.since(now) <= BEAT {
+            return;
+        }
+        self.next_beat = now.after(BEAT);
+        if !self.beat(process, now) {
+            self.slot = None;
+            self.claim(group, process, now);
+        }
+        // One thread tells of what all see alike: the first of its configuration.
+        let place = self.slot.map_or(0, |slot| slot.index);
+        let is_mine = |entry: Entry| entry.group == group && entry.is_live(now);
+        self.is_speaker =
+            !(0..place).any(|index| read(process, index).is_some_and(|(entry, _)| is_mine(entry)));
+    }
+
+    /// Whether there has been news since the last time this was asked.
+    pub fn has_news(&mut self, process: &dyn Process) -> bool {
+        if self.group.is_none() {
+            return false;
+        }
+        let news = process.get(NEWS).map(|(_, version)| version);
+        core::mem::replace(&mut self.news, news) != news
+    }
+
+    /// Whether this thread sets the gauges of its configuration.
+    pub fn is_speaker(&self) -> bool {
+        self.is_speaker
+    }
+
+    /// Tells all others that there is news. At most one message lies in a queue: who has not taken it will see all there is.
+    pub fn spread_news(&mut self, process: &dyn Process, now: Timestamp) {
+        if self.group.is_none() {
+            return;
+        }
+        process.set(NEWS, &self.me.to_le_bytes(), None);
+        for index in 0..MAX_SLOTS {
+            let Some((entry, version)) = read(process, index) else { continue };
+            if entry.owner == self.me || !entry.is_live(now) || entry.is_called {
+                continue;
+            }
+            let called = Entry { is_called: true, ..entry };
+            if write(process, index, &called, Some(version)) {
+                process.wake(QueueId(entry.queue));
+            }
+        }
+    }
+
+    /// Comes back at once, to go on with work that is too much for one callback. Whether that is possible.
+    pub fn call_again(&self, process: &dyn Process) {
+        if let Some(slot) = self.slot {
+            process.wake(slot.queue);
+        }
+    }
+
+    /// A message has come: takes it, and all others, out of the queue. Whether the queue is ours.
+    pub fn handle_wake(&mut self, process: &dyn Process, queue: QueueId) -> bool {
+        // A queue that somebody left behind is drained too: nobody else will.
+        process.drain(queue);
+        let Some(slot) = self.slot.filter(|slot| slot.queue == queue) else { return false };
+        for _ in 0..MAX_TRIES {
+            match read(process, slot.index) {
+                Some((entry, version)) if entry.owner == self.me && entry.is_called => {
+                    if write(process, slot.index, &Entry { is_called: false, ..entry }, Some(version)) {
+                        break;
+                    }
+                }
+                Some(_) | None => break,
+            }
+        }
+        true
+    }
+
+    /// Leaves the slot to others.
+    pub fn leave(&mut self, process: &dyn Process) {
+        if let Some(slot) = self.slot.take()
+            && let Some((entry, version)) = read(process, slot.index)
+            && entry.owner == self.me
+        {
+            write(process, slot.index, &Entry::default(), Some(version));
+        }
+    }
+
+    /// `false` when the slot is not ours (any more).
+    fn beat(&self, process: &dyn Process, now: Timestamp) -> bool {
+        let Some(slot) = self.slot else { return false };
+        for _ in 0..MAX_TRIES {
+            let Some((entry, version)) = read(process, slot.index) else { return false };
+            if entry.owner != self.me {
+                return false;
+            }
+            // A message that was lost on the way would keep all further ones away.
+            let entry = Entry { beat: now.nanos(), is_called: false, ..entry };
+            if write(process, slot.index, &entry, Some(version)) {
+                return true;
+            }
+        }
+        true
+    }
+
+    fn claim(&mut self, group: u64, process: &dyn Process, now: Timestamp) {
+        for index in 0..MAX_SLOTS {
+            let there = read(process, index);
+            if there.is_some_and(|(entry, _)| entry.is_live(now)) {
+                continue;
+            }
+            let Some(queue) = process.open_queue(&format!("attache/1/slot/{index}")) else { return };
+            let entry = Entry { owner: self.me, group, queue: queue.0, beat: now.nanos(), is_called: false };
+            // Two may write to a slot that nobody has had: the loser sees it at the next beat, and looks for another.
+            if write(process, index, &entry, there.map(|(_, version)| version)) {
+                self.slot = Some(Slot { index, queue });
+                return;
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+struct Entry {
+    #[prost(fixed64, tag = "1")]
+    owner: u64,
+    #[prost(fixed64, tag = "2")]
+    group: u64,
+    #[prost(uint32, tag = "3")]
+    queue: u32,
+    #[prost(fixed64, tag = "4")]
+    beat: u64,
+    /// A message is on its way or in the queue.
+    #[prost(bool, tag = "5")]
+    is_called: bool,
+}
+
+impl Entry {
+    fn is_live(&self, now: Timestamp) -> bool {
+        let beat = Timestamp::from_nanos(self.beat);
+        self.owner != 0 && beat.since(now) <= BEAT && now.since(beat) <= DEAD_AFTER
+    }
+}
+
+fn read(process: &dyn Process, index: usize) -> Option<(Entry, Version)> {
+    let (bytes, version) = process.get(&slot_name(index))?;
+    Some((Entry::decode(&*bytes).unwrap_or_default(), version))
+}
+
+fn write(process: &dyn Process, index: usize, entry: &Entry, version: Option<Version>) -> bool {
+    process.set(&slot_name(index), &entry.encode_to_vec(), version)
+}
+
+fn slot_name(index: usize) -> String {
+    format!("attache/1/slot/{index}")
+}
+
+/// Its version changes when there is news.
+const NEWS: &str = "attache/1/news";
+/// How often a thread says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+/// A thread that has missed three beats is gone.
+const DEAD_AFTER: Duration = Duration::from_secs(16);
+/// The most threads that wake each other: 32 workers with eight filters each. Whoever finds no slot hears of news at its tick.
+pub const MAX_SLOTS: usize = 256;
+/// Others write to a slot only once in a while.
+const MAX_TRIES: usize = 4;

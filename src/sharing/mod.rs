@@ -1,0 +1,29 @@
+//! What the threads of one process share, so that together they ask another server once: who is asking ([`Flight`]), what came of
+//! it ([`Publication`]), and how the others hear of it ([`Group`]).
+//!
+//! Whatever lies in shared data may have been put there by another module of the same `vm_id`. A lease is therefore only a hint:
+//! a forged one costs freshness, and no more of it than [`flight`](Flight) bounds. A publication is believed only with its seal,
+//! where the configuration has a sealing secret; without one, every module of the `vm_id` is trusted with it.
+
+mod flight;
+mod group;
+mod process;
+mod publication;
+mod seal;
+
+pub use flight::{Claim, Flight, Look, MAX_HOLD, Standing};
+pub use group::{Group, MAX_SLOTS};
+pub use process::{Alone, Process, QueueId, Version};
+pub use publication::{Publication, Unreadable};
+pub use seal::{MIN_SEALING_SECRET_BYTES, Seal};
+
+use std::rc::Rc;
+
+/// Whether and how the threads of a process share. Compiled from the block `sharing`.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// What seals publications, if there is a secret.
+    pub seal: Option<Rc<Seal>>,
+    /// Tells one configuration from another: those of a group show one set of gauges.
+    pub group: u64,
+}

@@ -1,0 +1,155 @@
+use core::time::Duration;
+
+use prost::Message;
+
+use super::seal::Seal;
+use crate::base::Timestamp;
+
+/// A document that one thread has fetched for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// When it was asked for: it is at least as new as that.
+    pub sent: Timestamp,
+    /// When it came.
+    pub received: Timestamp,
+    /// How long it is fresh, if the server said so.
+    pub freshness: Option<Duration>,
+    /// What to send back when asking whether it has changed.
+    pub entity_tag: Option<String>,
+    /// Which of its addresses it came from.
+    pub place: u32,
+    /// The document, as it came.
+    pub body: Vec<u8>,
+}
+
+/// What lies in the place of a publication is none, or none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The seal is missing, or not made with our secret.
+    #[error("its seal is not ours")]
+    Seal,
+    /// The encoding is broken, or the times cannot be.
+    #[error("it cannot be read")]
+    Encoding,
+}
+
+impl Publication {
+    pub(super) fn encode(&self, name: &str, seal: Option<&Seal>) -> Vec<u8> {
+        let bytes = Encoded {
+            sent: self.sent.nanos(),
+            received: self.received.nanos(),
+            freshness: self.freshness.map(|fresh| u64::try_from(fresh.as_nanos()).unwrap_or(u64::MAX)),
+            entity_tag: self.entity_tag.clone(),
+            place: self.place,
+            body: self.body.clone(),
+        }
+        .encode_to_vec();
+        seal.map_or_else(|| bytes.clone(), |seal| seal.close(name, &bytes))
+    }
+
+    pub(super) fn decode(
+        name: &str,
+        bytes: &[u8],
+        seal: Option<&Seal>,
+        now: Timestamp,
+    ) -> Result<Self, Unreadable> {
+        let bytes = match seal {
+            Some(seal) => seal.open(name, bytes).ok_or(Unreadable::Seal)?,
+            None => bytes,
+        };
+        let encoded = Encoded::decode(bytes).map_err(|_| Unreadable::Encoding)?;
+        let (sent, received) = (Timestamp::from_nanos(encoded.sent), Timestamp::from_nanos(encoded.received));
+        // A time to come would make it the newest for ever.
+        if sent > received || received > now {
+            return Err(Unreadable::Encoding);
+        }
+        Ok(Self {
+            sent,
+            received,
+            freshness: encoded.freshness.map(Duration::from_nanos),
+            entity_tag: encoded.entity_tag,
+            place: encoded.place,
+            body: encoded.body,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Encoded {
+    #[prost(fixed64, tag = "1")]
+    sent: u64,
+    #[prost(fixed64, tag = "2")]
+    received: u64,
+    #[prost(fixed64, optional, tag = "3")]
+    freshness: Option<u64>,
+    #[prost(string, optional, tag = "4")]
+    entity_tag: Option<String>,
+    #[prost(uint32, tag = "5")]
+    place: u32,
+    #[prost(bytes = "vec", tag = "6")]
+    body: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Secret;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000);
+
+    fn publication() -> Publication {
+        Publication {
+            sent: Timestamp::from_secs(998),
+            received: Timestamp::from_secs(999),
+            freshness: Some(Duration::from_secs(60)),
+            entity_tag: Some("\"1\"".to_owned()),
+            place: 1,
+            body: b"{}".to_vec(),
+        }
+    }
+
+    fn seal(byte: u8) -> Seal {
+        Seal::new(&Secret::new([byte; 32])).unwrap()
+    }
+
+    #[test]
+    fn what_is_published_is_read_back() {
+        for seal in [None, Some(&seal(1))] {
+            let bytes = publication().encode("name", seal);
+            assert_eq!(Publication::decode("name", &bytes, seal, NOW), Ok(publication()));
+        }
+    }
+
+    #[test]
+    fn a_sealed_value_is_refused_when_altered_moved_or_planted() {
+        let ours = seal(1);
+        let bytes = publication().encode("name", Some(&ours));
+        for at in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[at] ^= 1;
+            assert_eq!(Publication::decode("name", &altered, Some(&ours), NOW), Err(Unreadable::Seal));
+        }
+        let refused = |name, bytes: &[u8]| Publication::decode(name, bytes, Some(&ours), NOW);
+        assert_eq!(refused("other", &bytes), Err(Unreadable::Seal));
+        assert_eq!(refused("name", &publication().encode("name", Some(&seal(2)))), Err(Unreadable::Seal));
+        assert_eq!(refused("name", &publication().encode("name", None)), Err(Unreadable::Seal));
+        assert_eq!(refused("name", b""), Err(Unreadable::Seal));
+    }
+
+    #[test]
+    fn times_to_come_are_refused() {
+        let bytes = publication().encode("name", None);
+        let at = |secs| Publication::decode("name", &bytes, None, Timestamp::from_secs(secs));
+        assert!(at(999).is_ok());
+        assert_eq!(at(998), Err(Unreadable::Encoding));
+        let backwards = Publication { sent: NOW, received: Timestamp::from_secs(999), ..publication() };
+        let bytes = backwards.encode("name", None);
+        assert_eq!(Publication::decode("name", &bytes, None, NOW), Err(Unreadable::Encoding));
+    }
+
+    #[test]
+    fn a_secret_shorter_than_the_hash_makes_no_seal() {
+        assert!(Seal::new(&Secret::new([1; 31])).is_none());
+        assert_eq!(format!("{:?}", seal(1)), "Seal(..)");
+    }
+}
