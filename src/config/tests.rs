@@ -163,7 +163,10 @@ fn unknown_fields_are_refused_everywhere() {
             "name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
         ),
         ("/issuers/0/keys", "jwks, discovery, inline, shared_secret"),
-        ("/issuers/0/keys/jwks", "uri, cluster, timeout, refresh, unknown_key_interval"),
+        (
+            "/issuers/0/keys/jwks",
+            "uri, cluster, empty_set, timeout, refresh, min_refresh, unknown_key_interval, max_staleness",
+        ),
         ("/routes/0", "name, match, require, public, deny, mode, allow_in_path"),
         ("/routes/0/match", "path, prefix, methods, authorities"),
         ("/routes/0/require", "issuers, scopes, any_scope, authenticated"),
@@ -1139,3 +1142,5 @@ fn routes_that_clash_are_told_beside_other_problems() {
         ]
     );
 }
+
+mod keys;

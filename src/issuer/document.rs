@@ -25,6 +25,13 @@ pub(super) struct Definition {
     pub(super) max_bytes: usize,
 }
 
+/// What an event meets.
+pub(super) struct Surroundings<'a> {
+    pub(super) now: Timestamp,
+    pub(super) process: &'a dyn Process,
+    pub(super) jitter: &'a mut Jitter,
+}
+
 /// A document and its fetches.
 #[derive(Clone, Debug)]
 pub(super) struct Document {
@@ -180,107 +187,104 @@ impl Document {
     /// Takes over what the process has before anything is fetched, and makes sure that the lease can be taken.
     pub(super) fn handle_start<T>(
         &mut self,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
+        with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
-        self.flight.as_ref()?.seed(process);
-        self.handle_news(now, process, jitter, read)
+        self.flight.as_ref()?.seed(with.process);
+        self.handle_news(with, read)
     }
 
     /// Another thread may have fetched it.
     pub(super) fn handle_news<T>(
         &mut self,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
+        with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
-        let Look::Claim(claim) = self.flight.as_ref()?.look(process, now) else { return None };
-        self.heed(claim.standing, now, process, jitter, read)
+        let Look::Claim(claim) = self.flight.as_ref()?.look(with.process, with.now) else { return None };
+        self.heed(claim.standing, with, read)
     }
 
     /// Time has passed: gives up what is lost, lets go of what is too old, and says what to fetch if that is due and nobody else
     /// is at it. `may_send` is false when this is not the moment for another call.
     pub(super) fn handle_tick<T>(
         &mut self,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
         may_send: bool,
+        with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> (Option<Event<T>>, Option<HttpCall>) {
+        if self.held.as_ref().is_some_and(|held| with.now >= held.until) {
+            self.held = None;
+            self.timetable.fall_due(with.now);
+            return (Some(Event::ours(News::Expired)), None);
+        }
         if let Some(under_way) = self.under_way {
             let patience = self.definition.schedule.timeout.saturating_add(LOST_AFTER);
-            let event = (now >= under_way.sent.after(patience)).then(|| {
+            let event = (with.now >= under_way.sent.after(patience)).then(|| {
                 self.under_way = None;
-                Event::ours(self.fail(FetchError::Lost, None, now, process, jitter))
+                Event::ours(self.fail(FetchError::Lost, None, with))
             });
             return (event, None);
         }
-        if self.held.as_ref().is_some_and(|held| now >= held.until) {
-            self.held = None;
-            self.timetable.fall_due(now);
-            return (Some(Event::ours(News::Expired)), None);
-        }
-        if !may_send || now < self.next_attempt() {
+        if !may_send || with.now < self.next_attempt() {
             return (None, None);
         }
         let mut event = None;
         if let Some(flight) = self.flight.clone() {
-            match flight.look(process, now) {
+            match flight.look(with.process, with.now) {
                 Look::Again => return (None, None),
                 Look::Alone => {}
                 Look::Claim(claim) => {
-                    event = self.heed(claim.standing, now, process, jitter, read);
+                    event = self.heed(claim.standing, with, read);
                     let hold = self.definition.schedule.timeout.saturating_add(LOST_AFTER);
-                    if now < self.next_attempt() || claim.is_held || !flight.take(process, &claim, now, hold)
+                    if with.now < self.next_attempt()
+                        || claim.is_held
+                        || !flight.take(with.process, &claim, with.now, hold)
                     {
                         return (event, None);
                     }
                 }
             }
         }
-        (event, Some(self.send(now)))
+        (event, Some(self.send(with.now)))
     }
 
     /// Takes the reply to the call that is under way.
     pub(super) fn handle_reply<T>(
         &mut self,
         reply: HttpReply,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
+        with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
         let under_way = self.under_way.take()?;
-        let news = match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, now) {
+        let news = match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, with.now) {
             Answer::Failed(error, pause) => {
                 if error == FetchError::NotSent {
                     self.timetable.take_back(under_way.last_sent);
                 }
-                self.fail(error, pause, now, process, jitter)
+                self.fail(error, pause, with)
             }
             Answer::NotModified(headers) => {
-                self.renew(under_way.sent, &headers, now, process, jitter);
-                News::Same
+                if self.renew(under_way.sent, &headers, with) {
+                    News::Same
+                } else {
+                    self.fail(FetchError::Status(304), None, with)
+                }
             }
             Answer::Document(headers, body) => {
                 let publication = Publication {
                     sent: under_way.sent,
-                    received: now,
-                    freshness: freshness(&headers, now),
+                    received: with.now,
+                    freshness: freshness(&headers, with.now),
                     entity_tag: entity_tag(&headers).map(str::to_owned),
                     place: u32::try_from(self.place).unwrap_or_default(),
                     body,
                 };
-                match self.hold(&publication, jitter, read) {
+                match self.hold(&publication, with.jitter, read) {
                     Ok(news) => {
-                        self.publish(&publication, now, process);
+                        self.publish(&publication, with);
                         news
                     }
-                    Err(error) => self.fail(error, None, now, process, jitter),
+                    Err(error) => self.fail(error, None, with),
                 }
             }
         };
@@ -291,9 +295,7 @@ impl Document {
     fn heed<T>(
         &mut self,
         standing: Standing,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
+        with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
         self.timetable.heed(&standing);
@@ -301,14 +303,16 @@ impl Document {
             return None;
         }
         let is_shared = true;
-        let publication = match self.flight.as_ref()?.published(process, now) {
+        let publication = match self.flight.as_ref()?.published(with.process, with.now) {
             Ok(publication) => publication?,
             Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
         };
-        if Some(publication.sent) <= self.last_good_sent() || now >= self.counts_until(&publication) {
+        let is_too_large = publication.body.len() > self.definition.max_bytes;
+        let is_older = Some(publication.sent) <= self.last_good_sent();
+        if is_older || is_too_large || with.now >= self.counts_until(&publication) {
             return None;
         }
-        let news = self.hold(&publication, jitter, read).ok()?;
+        let news = self.hold(&publication, with.jitter, read).ok()?;
         self.place = usize::try_from(publication.place).unwrap_or_default();
         Some(Event { news, is_shared })
     }
@@ -336,51 +340,43 @@ impl Document {
         Ok(news)
     }
 
-    /// What we have is as good as new.
-    fn renew(
-        &mut self,
-        sent: Timestamp,
-        headers: &Headers,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
-    ) {
-        let stated = freshness(headers, now);
+    /// What we have is as good as new; `false` when it has become too old meanwhile.
+    fn renew(&mut self, sent: Timestamp, headers: &Headers, with: &mut Surroundings<'_>) -> bool {
+        let stated = freshness(headers, with.now);
         let lifetime = self.definition.schedule.lifetime(stated);
         let staleness = self.definition.schedule.max_staleness;
-        let Some(held) = &mut self.held else { return };
+        let Some(held) = &mut self.held else { return false };
         held.sent = sent;
-        held.received = now;
-        held.until = now.after(lifetime.saturating_add(staleness));
+        held.received = with.now;
+        held.until = with.now.after(lifetime.saturating_add(staleness));
         let digest = held.digest;
         self.elsewhere = 0;
-        self.timetable.settle(sent, now, lifetime, jitter);
-        let Some(flight) = &self.flight else { return };
+        self.timetable.settle(sent, with.now, lifetime, with.jitter);
+        let Some(flight) = &self.flight else { return true };
         // The others need the document with its new date. Where it is gone, the next fetch asks for all of it.
-        match flight.published(process, now) {
+        match flight.published(with.process, with.now) {
             Ok(Some(there)) if <[u8; 32]>::from(Sha256::digest(&there.body)) == digest => {
-                let renewed = Publication { sent, received: now, freshness: stated, ..there };
-                self.publish(&renewed, now, process);
+                let renewed = Publication { sent, received: with.now, freshness: stated, ..there };
+                self.publish(&renewed, with);
             }
             Ok(_) | Err(_) => {
                 if let Some(held) = &mut self.held {
                     held.entity_tag = None;
                 }
-                self.give_back(process);
+                self.give_back(with.process);
             }
         }
+        true
     }
 
     fn fail<T>(
         &mut self,
         error: FetchError,
         pause: Option<Duration>,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
+        with: &mut Surroundings<'_>,
     ) -> News<T> {
         if error == FetchError::NotSent {
-            self.timetable.fail_to_send(now, jitter);
+            self.timetable.fail_to_send(with.now, with.jitter);
         } else {
             self.elsewhere = self.elsewhere.saturating_add(1);
             let places = self.definition.places.len();
@@ -389,13 +385,13 @@ impl Document {
             }
             if error.is_elsewhere() && self.elsewhere < places {
                 // The other place is part of the same attempt.
-                self.timetable.fail_for_now(now);
+                self.timetable.fail_for_now(with.now);
             } else {
                 self.elsewhere = 0;
-                self.timetable.fail(pause.unwrap_or_default(), now, jitter);
+                self.timetable.fail(pause.unwrap_or_default(), with.now, with.jitter);
             }
         }
-        self.give_back(process);
+        self.give_back(with.process);
         News::Failed(error)
     }
 
@@ -425,11 +421,11 @@ impl Document {
         }
     }
 
-    fn publish(&self, publication: &Publication, now: Timestamp, process: &dyn Process) {
+    fn publish(&self, publication: &Publication, with: &Surroundings<'_>) {
         if let Some(flight) = &self.flight {
-            flight.publish(process, publication, now);
+            flight.publish(with.process, publication, with.now);
         }
-        self.give_back(process);
+        self.give_back(with.process);
     }
 
     fn give_back(&self, process: &dyn Process) {

@@ -6,9 +6,9 @@
 
 use std::rc::Rc;
 
-use super::document::Document;
+use super::document::{Document, Surroundings};
 use super::fetch::FetchError;
-use super::source::{Common, Happening, KeySource, Part, Source, Surroundings, What};
+use super::source::{Common, Happening, KeySource, Part, Source, What};
 use super::timetable::Wish;
 use crate::base::{HttpCall, HttpReply, Jitter, Timestamp};
 use crate::jose::{Key, KeySet, MAX_KEY_SET_BYTES};

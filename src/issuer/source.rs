@@ -5,13 +5,13 @@ use std::rc::Rc;
 use url::Url;
 
 use super::address::Address;
-use super::document::{Definition, Document, Event, News};
+use super::document::{Definition, Document, Event, News, Surroundings};
 use super::fetch::FetchError;
 use super::metadata::{self, MAX_METADATA_BYTES};
 use super::timetable::{Schedule, Wish};
-use crate::base::{HttpCall, HttpReply, Jitter, Timestamp};
+use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
-use crate::sharing::{Process, Sharing, Unreadable};
+use crate::sharing::{Sharing, Unreadable};
 
 /// Where keys of an issuer come from.
 #[derive(Clone, Debug)]
@@ -69,13 +69,6 @@ pub(super) struct Common {
     pub(super) document_bytes: usize,
     /// The most bytes that the keys of one source may take.
     pub(super) key_bytes: usize,
-}
-
-/// What a source does with time and with others.
-pub(super) struct Surroundings<'a> {
-    pub(super) now: Timestamp,
-    pub(super) process: &'a dyn Process,
-    pub(super) jitter: &'a mut Jitter,
 }
 
 /// A source at work.
@@ -226,9 +219,9 @@ impl Source {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
                 let event = if is_start {
-                    metadata.handle_start(with.now, with.process, with.jitter, &read)
+                    metadata.handle_start(with, &read)
                 } else {
-                    metadata.handle_news(with.now, with.process, with.jitter, &read)
+                    metadata.handle_news(with, &read)
                 };
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
                 out.extend(keys.as_mut().and_then(|keys| keys.handle_news(is_start, with)));
@@ -251,8 +244,7 @@ impl Source {
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
-                let (event, call) =
-                    metadata.handle_tick(with.now, with.process, with.jitter, *calls > 0, &read);
+                let (event, call) = metadata.handle_tick(*calls > 0, with, &read);
                 *calls = calls.saturating_sub(usize::from(call.is_some()));
                 made.extend(call.map(|call| (Part::Metadata, call)));
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
@@ -284,7 +276,7 @@ impl Source {
             (Self::Discovery(discovered), Part::Metadata) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
-                let event = metadata.handle_reply(reply, with.now, with.process, with.jitter, &read)?;
+                let event = metadata.handle_reply(reply, with, &read)?;
                 Some(Discovered::locate(settings, keys, event, common, with))
             }
             (Self::Inline(_), _) | (Self::Jwks(_), Part::Metadata) => None,
@@ -370,9 +362,9 @@ impl Keys {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
         let event = if is_start {
-            self.document.handle_start(with.now, with.process, with.jitter, &read)
+            self.document.handle_start(with, &read)
         } else {
-            self.document.handle_news(with.now, with.process, with.jitter, &read)
+            self.document.handle_news(with, &read)
         };
         event.map(|event| self.take(event))
     }
@@ -385,7 +377,7 @@ impl Keys {
     ) -> Option<(Part, HttpCall)> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let (event, call) = self.document.handle_tick(with.now, with.process, with.jitter, *calls > 0, &read);
+        let (event, call) = self.document.handle_tick(*calls > 0, with, &read);
         *calls = calls.saturating_sub(usize::from(call.is_some()));
         out.extend(event.map(|event| self.take(event)));
         call.map(|call| (Part::Keys, call))
@@ -394,7 +386,7 @@ impl Keys {
     fn handle_reply(&mut self, reply: HttpReply, with: &mut Surroundings<'_>) -> Option<Happening> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let event = self.document.handle_reply(reply, with.now, with.process, with.jitter, &read)?;
+        let event = self.document.handle_reply(reply, with, &read)?;
         Some(self.take(event))
     }
 

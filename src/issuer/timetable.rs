@@ -146,7 +146,7 @@ impl Timetable {
     /// This thread's host did not take the call. Nobody was asked, and another thread may have better luck.
     pub(super) fn fail_to_send(&mut self, now: Timestamp, jitter: &mut Jitter) {
         self.unsent = self.unsent.saturating_add(1);
-        self.not_before = now.after(backoff(self.failures(), jitter));
+        self.not_before = now.after(backoff(self.failures(), jitter).min(MAX_UNSENT_PAUSE));
     }
 
     /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask more often.
@@ -166,5 +166,7 @@ impl Timetable {
 /// Refreshed between four fifths and nearly all of its lifetime: ahead of its end, and not all at once.
 const EARLIEST_PERCENT: u32 = 80;
 const LATEST_PERCENT: u32 = 95;
+/// A cluster that comes late, as a mesh's do, is used within this time; until then, trying costs nobody anything.
+const MAX_UNSENT_PAUSE: Duration = Duration::from_secs(1);
 /// A server that asks to be left alone for longer is asked again after this time all the same: an outage would be ours then.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);

@@ -10,6 +10,8 @@
 mod proxy;
 // What several of them share.
 mod process;
+// Several filters in one process, in lockstep.
+mod threads;
 
 // One token, one verdict: RFC 6750, 7515, 7519, 8725, 9068.
 mod verification;
@@ -19,6 +21,10 @@ mod time;
 mod issuers;
 // Keys: the first ones, refresh, rotation, outages, every fault of an issuer.
 mod keys;
+// One fetch for a whole process, whoever dies, joins or reloads.
+mod sharing;
+// How threads wake each other, and who speaks for all.
+mod slots;
 // Requests that wait: their bounds and deadlines.
 mod waiting;
 // Every way to be refused, as it goes over the wire: golden.

@@ -13,12 +13,15 @@ pub struct Memory {
     values: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     versions: Cell<u32>,
     queues: RefCell<Vec<Queue>>,
+    /// The most messages that a queue has held.
+    fullest: Cell<usize>,
+    is_read_only: Cell<bool>,
 }
 
 #[derive(Debug)]
 struct Queue {
     name: String,
-    owner: u8,
+    owner: u16,
     messages: usize,
 }
 
@@ -43,16 +46,26 @@ impl Memory {
         self.values.borrow_mut().clear();
     }
 
+    /// One value is gone.
+    pub fn remove(&self, name: &str) {
+        self.values.borrow_mut().remove(name);
+    }
+
+    /// From now on no thread's write is taken.
+    pub fn take_no_writes(&self) {
+        self.is_read_only.set(true);
+    }
+
     /// A queue of this thread with a message in it.
-    pub fn message_for(&self, owner: u8) -> Option<QueueId> {
+    pub fn message_for(&self, owner: u16) -> Option<QueueId> {
         let queues = self.queues.borrow();
         let index = queues.iter().position(|queue| queue.owner == owner && queue.messages > 0)?;
         Some(QueueId(u32::try_from(index).unwrap()))
     }
 
-    /// How many messages lie in the fullest queue.
+    /// How many messages have lain in a queue at once, at the most.
     pub fn most_messages(&self) -> usize {
-        self.queues.borrow().iter().map(|queue| queue.messages).max().unwrap_or_default()
+        self.fullest.get()
     }
 }
 
@@ -60,7 +73,7 @@ impl Memory {
 #[derive(Clone, Debug)]
 pub struct Thread {
     pub memory: Rc<Memory>,
-    pub number: u8,
+    pub number: u16,
 }
 
 impl Process for Thread {
@@ -71,6 +84,9 @@ impl Process for Thread {
     }
 
     fn set(&self, name: &str, value: &[u8], version: Option<Version>) -> bool {
+        if self.memory.is_read_only.get() {
+            return false;
+        }
         let current = self.memory.values.borrow().get(name).map(|(_, version)| *version);
         // A value that is missing takes any version: there is no "only if missing".
         let fits = version.is_none_or(|version| current.is_none_or(|current| current == version.0.get()));
@@ -93,6 +109,7 @@ impl Process for Thread {
     fn wake(&self, queue: QueueId) {
         if let Some(queue) = self.memory.queues.borrow_mut().get_mut(usize::try_from(queue.0).unwrap()) {
             queue.messages += 1;
+            self.memory.fullest.set(self.memory.fullest.get().max(queue.messages));
         }
     }
 

@@ -51,12 +51,24 @@ impl Time for u64 {
 }
 
 /// What answers at the end of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Service {
     /// Nothing, until [`Proxy::reply`].
     Silent,
     /// This, at once, whenever asked.
     Answers(HttpReply),
+    /// What this makes of the call, at once; `None`: nothing, until [`Proxy::reply`].
+    Scripted(Rc<dyn Fn(&HttpCall) -> Option<HttpReply>>),
+}
+
+impl Service {
+    fn reply(&self, call: &HttpCall) -> Option<HttpReply> {
+        match self {
+            Self::Silent => None,
+            Self::Answers(reply) => Some(reply.clone()),
+            Self::Scripted(script) => script(call),
+        }
+    }
 }
 
 pub struct Proxy {
@@ -75,6 +87,7 @@ pub struct Proxy {
     /// What must never be seen in a log, a metric, an annotation or a refusal.
     secrets: Vec<String>,
     streams: u32,
+    most_checks: u32,
 }
 
 impl Proxy {
@@ -91,11 +104,14 @@ impl Proxy {
 
     /// One thread of a process. `seed` tells threads apart.
     #[track_caller]
-    pub fn within(process: &Rc<Memory>, config: &Value, seed: u8, now: Timestamp) -> Self {
+    pub fn within(process: &Rc<Memory>, config: &Value, seed: u16, now: Timestamp) -> Self {
         let config = compile(config).unwrap_or_else(|errors| panic!("{errors}"));
         let process = Thread { memory: Rc::clone(process), number: seed };
+        let [low, high] = seed.to_le_bytes();
+        let mut seed = [low; 16];
+        seed[15] ^= high;
         Self {
-            filter: Filter::new(&config, [seed; 16], now, &process),
+            filter: Filter::new(&config, seed, now, &process),
             process,
             now,
             crypto: Counting::default(),
@@ -109,6 +125,7 @@ impl Proxy {
             logs: Vec::new(),
             secrets: Vec::new(),
             streams: 0,
+            most_checks: 0,
         }
     }
 
@@ -126,6 +143,16 @@ impl Proxy {
     /// From now on the cluster answers so.
     pub fn serve(&mut self, cluster: &str, reply: HttpReply) {
         self.services.insert(cluster.to_owned(), Service::Answers(reply));
+    }
+
+    /// From now on the cluster answers as this says.
+    pub fn script(&mut self, cluster: &str, script: impl Fn(&HttpCall) -> Option<HttpReply> + 'static) {
+        self.attach(cluster, Service::Scripted(Rc::new(script)));
+    }
+
+    /// From now on this is what answers at the end of the cluster.
+    pub fn attach(&mut self, cluster: &str, service: Service) {
+        self.services.insert(cluster.to_owned(), service);
     }
 
     /// From now on nothing comes back from the cluster until [`Proxy::reply`].
@@ -210,20 +237,49 @@ impl Proxy {
 
     pub fn tick(&mut self) {
         let mut effects = Vec::new();
+        let before = self.signature_checks();
         let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
         self.filter.handle_tick(world, &mut effects);
+        self.most_checks = self.most_checks.max(self.signature_checks() - before);
         self.perform(effects);
         self.take_messages();
     }
 
     /// Hands over the messages in this thread's queues, as the host does at once.
     pub fn take_messages(&mut self) {
-        while let Some(queue) = self.process.memory.message_for(self.process.number) {
-            let mut effects = Vec::new();
-            let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
-            self.filter.handle_wake(queue, world, &mut effects);
-            self.perform(effects);
-        }
+        while self.take_message() {}
+    }
+
+    /// Hands over one message, if there is one.
+    pub fn take_message(&mut self) -> bool {
+        let Some(queue) = self.process.memory.message_for(self.process.number) else { return false };
+        let mut effects = Vec::new();
+        let before = self.signature_checks();
+        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        self.filter.handle_wake(queue, world, &mut effects);
+        self.most_checks = self.most_checks.max(self.signature_checks() - before);
+        self.perform(effects);
+        true
+    }
+
+    /// Whether a call is under way whose reply is still to be handed in.
+    pub fn is_asking(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// All calls, and when they were made.
+    pub fn sent(&self) -> &[(Timestamp, HttpCall)] {
+        &self.sent
+    }
+
+    /// The most signatures that one callback has checked.
+    pub fn most_checks(&self) -> u32 {
+        self.most_checks
     }
 
     /// Answers the oldest call that is under way.
@@ -237,8 +293,10 @@ impl Proxy {
     /// Hands in a reply that nobody asked for (any more).
     pub fn hand_in(&mut self, id: CallId, reply: HttpReply) {
         let mut effects = Vec::new();
+        let before = self.signature_checks();
         let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
         self.filter.handle_reply(id, reply, world, &mut effects);
+        self.most_checks = self.most_checks.max(self.signature_checks() - before);
         self.perform(effects);
         self.take_messages();
     }
@@ -296,9 +354,9 @@ impl Proxy {
                 Effect::Call { id, call } => {
                     assert!(!call.timeout.is_zero(), "a call without a timeout never ends");
                     self.sent.push((self.now, call.clone()));
-                    match self.services.get(&*call.cluster).cloned() {
-                        Some(Service::Answers(reply)) => self.hand_in(id, reply),
-                        Some(Service::Silent) | None => self.under_way.push((id, call)),
+                    match self.services.get(&*call.cluster).and_then(|service| service.reply(&call)) {
+                        Some(reply) => self.hand_in(id, reply),
+                        None => self.under_way.push((id, call)),
                     }
                 }
                 Effect::Forward { stream, edits, annotation } => {
@@ -621,6 +679,16 @@ pub fn good(body: &str) -> HttpReply {
     HttpReply::Response { status: 200, headers: Headers::default(), body: Ok(body.as_bytes().to_vec()) }
 }
 
+/// The reply with these headers.
+pub fn with(reply: HttpReply, fields: &[(&str, &str)]) -> HttpReply {
+    match reply {
+        HttpReply::Response { status, body, .. } => {
+            HttpReply::Response { status, headers: fields.iter().copied().collect(), body }
+        }
+        HttpReply::NotSent | HttpReply::Reset => reply,
+    }
+}
+
 /// This status with an empty body.
 pub fn status(status: u16) -> HttpReply {
     HttpReply::Response { status, headers: Headers::default(), body: Ok(Vec::new()) }
@@ -681,12 +749,17 @@ pub fn compile(config: &Value) -> Result<Config, config::ConfigErrors> {
     config::parse(config.to_string().as_bytes(), &Variables)
 }
 
-/// `HS_KEY` holds 64 bytes; nothing else is set.
+/// `HS_KEY` holds 64 bytes, `SEAL` and `OTHER_SEAL` 32 each; nothing else is set.
 pub struct Variables;
 
 impl Environment for Variables {
     fn variable(&self, name: &str) -> Option<String> {
-        (name == "HS_KEY").then(|| Base64UrlUnpadded::encode_string(&[9; 64]))
+        match name {
+            "HS_KEY" => Some(Base64UrlUnpadded::encode_string(&[9; 64])),
+            "SEAL" => Some(Base64UrlUnpadded::encode_string(&[1; 32])),
+            "OTHER_SEAL" => Some(Base64UrlUnpadded::encode_string(&[2; 32])),
+            _ => None,
+        }
     }
 }
 

@@ -1,20 +1,27 @@
-use attachectl::issuer::{Algorithm, TokenSpec};
+use std::collections::BTreeSet;
+use std::time::UNIX_EPOCH;
+
+use attachectl::issuer::{Algorithm, Fault, TokenSpec};
 use attachectl::prometheus::Sample;
 use serde_json::json;
 
 use crate::proxy::{
-    Document, Listener, Proxy, Setup, WORKERS, eventually, inbound, issuer, jwks, route, trust,
+    Document, Listener, Proxy, Setup, VMS, WORKERS, eventually, inbound, issuer, jwks, route, trust,
+    trust_with,
 };
 use crate::secrets::{scoped, token};
 
 fn start() -> Proxy {
     let keys = |name: &str| json!({ "keys": { "jwks": jwks(name, json!({ "refresh": "1s", "timeout": "500ms" })) } });
-    let mut fixed = trust("fixed", json!({}));
     let inline = issuer("fixed", &[Algorithm::Es256]);
-    fixed["keys"] = json!({ "inline": serde_json::from_slice::<serde_json::Value>(&inline.jwks()).unwrap() });
+    let inline: serde_json::Value = serde_json::from_slice(&inline.jwks()).unwrap();
+    let fixed = trust_with("fixed", json!({ "inline": inline }));
+    let found = json!({ "discovery": { "cluster": "found", "refresh": "1h" } });
+    let discovered = issuer("found", &[Algorithm::Es256]);
+    discovered.set_jwks_uri(Some("https://found.example/jwks".to_owned()));
     let both = json!({ "require": { "issuers": ["corp", "second"], "scopes": ["orders:read"] } });
     let document = inbound(
-        &[trust("corp", keys("corp")), trust("second", keys("second")), fixed],
+        &[trust("corp", keys("corp")), trust("second", keys("second")), trust_with("found", found), fixed],
         &[route("orders", "/orders", both), route("health", "/healthz", json!({ "public": {} }))],
         json!({ "version": 4711 }),
     );
@@ -22,6 +29,7 @@ fn start() -> Proxy {
     Setup::new()
         .with_issuer("corp", issuer("corp", &three))
         .issuer("second")
+        .with_issuer("found", discovered)
         .listener(Listener::new("metrics", Document::Struct(document)))
         .start()
 }
@@ -75,17 +83,24 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
     assert_eq!(misses, portable + envoy + 1);
 
     proxy.expect_metric("attache_config_version", &[], 4711);
-    for (issuer, keys) in [("corp", 3), ("second", 1), ("fixed", 1)] {
+    for (issuer, keys) in [("corp", 3), ("second", 1), ("found", 1), ("fixed", 1)] {
         proxy.expect_metric("attache_keys", &[("issuer", issuer)], keys);
     }
+    let seen: BTreeSet<String> = attache_samples(&proxy).into_iter().map(|sample| sample.name).collect();
+    assert_eq!(seen.len(), 11, "all that are documented: {seen:?}");
     for sample in attache_samples(&proxy) {
         let names: Vec<&str> = sample.labels.iter().map(|(name, _)| name.as_str()).collect();
         let expected: &[&str] = match sample.name.as_str() {
             "attache_decisions" => &["issuer", "outcome", "reason", "route"],
             "attache_token_cache" => &["result"],
             "attache_signature_checks" => &["engine"],
-            "attache_key_fetches" => &["issuer", "result"],
-            "attache_keys" | "attache_key_age_seconds" => &["issuer"],
+            "attache_key_fetches" | "attache_metadata_fetches" | "attache_shared_documents" => {
+                &["issuer", "result"]
+            }
+            "attache_keys"
+            | "attache_key_age_seconds"
+            | "attache_key_fetch_failures"
+            | "attache_key_next_fetch_timestamp_seconds" => &["issuer"],
             "attache_config_version" => &[],
             other => panic!("{other} is no metric that we document"),
         };
@@ -100,20 +115,42 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
 }
 
 #[test]
-fn fetches_are_counted_by_outcome_and_the_age_of_keys_tells_of_an_outage() {
+fn an_outage_shows_in_the_fetches_and_in_the_gauges_of_its_issuer_alone() {
     let proxy = start();
-    let fetches =
-        |result: &str| proxy.metric("attache_key_fetches", &[("issuer", "corp"), ("result", result)]);
-    eventually("first keys in every VM", || (fetches("changed") == u64::from(WORKERS) + 1).then_some(()));
-    eventually("refreshes", || (fetches("unchanged") > 2).then_some(()));
-    let age = |issuer: &str| proxy.metric("attache_key_age_seconds", &[("issuer", issuer)]);
-    proxy.issuer("corp").fault(attachectl::issuer::Fault::Status(500));
-    eventually("failed fetches", || (fetches("status") > 2).then_some(()));
-    eventually("old keys", || (age("corp") >= 4).then_some(()));
-    assert!(age("second") <= 3, "an issuer that is up has fresh keys");
+    eventually("first keys in every VM", || (proxy.taken("corp") >= VMS - 1).then_some(()));
+    assert_eq!(proxy.fetched("corp", "changed"), 1);
+    eventually("refreshes", || (proxy.fetched("corp", "unchanged") > 2).then_some(()));
+    let gauge = |name: &str, issuer: &str| proxy.metric(name, &[("issuer", issuer)]);
+    let failures = |issuer: &str| gauge("attache_key_fetch_failures", issuer);
+    let ahead = |issuer: &str| {
+        let next = gauge("attache_key_next_fetch_timestamp_seconds", issuer);
+        i128::from(next) - i128::from(UNIX_EPOCH.elapsed().unwrap().as_secs())
+    };
+    assert_eq!(failures("corp"), 0);
+    assert!((-1..=1).contains(&ahead("corp")), "a refresh each second: the next in {} s", ahead("corp"));
+    proxy.issuer("corp").fault(Fault::RetryAfter { status: 500, seconds: 8 });
+    eventually("failed fetches", || (proxy.fetched("corp", "status") == 1).then_some(()));
+    eventually("a failure to show", || (failures("corp") == 1).then_some(()));
+    eventually("the date of the next fetch to move", || (ahead("corp") > 2).then_some(()));
+    eventually("old keys", || (gauge("attache_key_age_seconds", "corp") >= 4).then_some(()));
+    eventually("another failure", || (failures("corp") == 2).then_some(()));
+    assert_eq!(proxy.fetched("corp", "status"), 2, "as often as the issuer allows");
+    assert!(gauge("attache_key_age_seconds", "second") <= 3, "an issuer that is up has fresh keys");
+    assert_eq!(failures("second"), 0);
     proxy.expect_metric("attache_keys", &[("issuer", "corp")], 3);
     proxy.issuer("corp").heal();
-    eventually("fresh keys", || (age("corp") <= 1).then_some(()));
+    eventually("fresh keys", || (gauge("attache_key_age_seconds", "corp") <= 1).then_some(()));
+    assert_eq!(failures("corp"), 0);
+    let absent = |name: &str| {
+        proxy
+            .samples()
+            .iter()
+            .all(|sample| sample.name != name || sample.labels.iter().all(|(_, value)| value != "fixed"))
+    };
+    assert!(
+        absent("attache_key_age_seconds") && absent("attache_key_fetch_failures"),
+        "nobody fetches `fixed`"
+    );
 }
 
 fn attache_samples(proxy: &Proxy) -> Vec<Sample> {

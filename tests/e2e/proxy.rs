@@ -101,6 +101,13 @@ pub(crate) fn trust(name: &str, more: Value) -> Value {
     issuer
 }
 
+/// The same with keys from elsewhere.
+pub(crate) fn trust_with(name: &str, keys: Value) -> Value {
+    let mut issuer = trust(name, json!({}));
+    issuer["keys"] = keys;
+    issuer
+}
+
 /// Where that issuer's keys come from.
 pub(crate) fn jwks(name: &str, more: Value) -> Value {
     let mut jwks = json!({ "uri": format!("https://{name}.example/jwks"), "cluster": name });
@@ -113,6 +120,19 @@ pub(crate) fn route(name: &str, path: &str, rule: Value) -> Value {
     let mut route = json!({ "name": name, "match": { "path": path } });
     join(&mut route, rule);
     route
+}
+
+/// A document in which every path wants `orders:read` from one of these issuers; `more` joins in, at the top.
+pub(crate) fn reading(name: &str, issuers: &[Value], more: Value) -> Value {
+    let names: Vec<&Value> = issuers.iter().map(|issuer| &issuer["name"]).collect();
+    let all = json!({
+        "name": name,
+        "match": { "prefix": "/" },
+        "require": { "issuers": names, "scopes": ["orders:read"] },
+    });
+    let mut document = inbound(issuers, &[all], json!({ "refusals": { "body": "problem_json" } }));
+    join(&mut document, more);
+    document
 }
 
 /// A document with these issuers and routes, and nothing for anybody else; `more` joins in.
@@ -187,7 +207,6 @@ impl Setup {
     }
 
     /// Another number of workers.
-    #[allow(dead_code, reason = "for tests/e2e_chaos")]
     pub(crate) fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
         self
@@ -423,6 +442,21 @@ impl Proxy {
         assert!(reached.is_ok(), "{name} {labels:?}: expected {value}, got {last}");
     }
 
+    /// How many fetches of an issuer's keys have ended so, in the whole process.
+    pub(crate) fn fetched(&self, issuer: &str, result: &str) -> u64 {
+        self.metric("attache_key_fetches", &[("issuer", issuer), ("result", result)])
+    }
+
+    /// How often a VM has taken an issuer's document over from another.
+    pub(crate) fn taken(&self, issuer: &str) -> u64 {
+        self.metric("attache_shared_documents", &[("issuer", issuer), ("result", "taken")])
+    }
+
+    /// How many requests are on their way through a listener.
+    pub(crate) fn active(&self, listener: &str) -> u64 {
+        self.envoy.stat(&format!("http.{listener}.downstream_rq_active")).unwrap()
+    }
+
     pub(crate) fn samples(&self) -> Vec<Sample> {
         self.envoy.samples().unwrap()
     }
@@ -628,6 +662,8 @@ const TRAPPED: [&str; 5] =
     ["[critical]", "Function: proxy_on", "in-VM backtrace", "RuntimeError", "Failed to reload"];
 /// More than one, so that no test passes only because all requests meet one VM.
 pub(crate) const WORKERS: u32 = 2;
+/// One on each worker, and one on the main thread, which sees no requests.
+pub(crate) const VMS: u64 = WORKERS as u64 + 1;
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
 const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";

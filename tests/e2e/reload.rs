@@ -20,7 +20,7 @@ fn document(n: u64) -> Value {
         route("never", "/never", json!({ "require": { "scopes": ["never"] } })),
         route("open", "/open", json!({ "public": {} })),
     ];
-    let keys = json!({ "keys": { "jwks": jwks("corp", json!({ "timeout": "30s" })) } });
+    let keys = json!({ "keys": { "jwks": jwks("corp", json!({ "timeout": "30s", "refresh": "1h", "unknown_key_interval": "100ms" })) } });
     let more = json!({ "version": n, "waiting": { "deadline": "30s", "requests": 10_000 } });
     inbound(&[trust("corp", keys)], &routes, more)
 }
@@ -112,22 +112,27 @@ fn no_request_fails_and_none_is_wrongly_allowed_while_configurations_change() {
 #[test]
 fn requests_that_wait_survive_a_reload() {
     let proxy = start();
-    let token = scoped(proxy.issuer("corp"), "orders:read");
-    let get = || proxy.get("reload", "/stays").bearer(&token).timeout(Duration::from_secs(60));
-    eventually("keys", || (get().send().unwrap().status == 200).then_some(()));
-    proxy.issuer("corp").fault(Fault::Delay(Duration::from_secs(3)));
-    swap(&proxy, 2);
+    let corp = proxy.issuer("corp");
+    let get = |token: &str| {
+        proxy.get("reload", "/stays").bearer(token).timeout(Duration::from_secs(60)).send().unwrap().status
+    };
+    let old = scoped(corp, "orders:read");
+    assert_eq!(get(&old), 200);
+    corp.fault(Fault::Delay(Duration::from_secs(4)));
+    corp.rotate().unwrap();
+    let new = scoped(corp, "orders:read");
     std::thread::scope(|scope| {
-        let waiting: Vec<_> = (0..10).map(|_| scope.spawn(|| get().send().unwrap().status)).collect();
-        eventually("all to wait", || {
-            (proxy.envoy().stat("http.reload.downstream_rq_active").unwrap() == 10).then_some(())
-        });
+        let waiting: Vec<_> = (0..10).map(|_| scope.spawn(|| get(&new))).collect();
+        eventually("all to wait", || (proxy.active("reload") == 10).then_some(()));
         // Their filter is replaced while they wait for its keys.
-        swap(&proxy, 3);
+        swap(&proxy, 2);
+        assert_eq!(get(&old), 200, "the new one has the old one's keys");
+        assert_eq!(proxy.active("reload"), 10, "they wait still");
         for status in waiting {
             assert_eq!(status.join().unwrap(), 200);
         }
     });
+    assert_eq!(corp.jwks_requests(), 2, "nobody asked but for the new key");
 }
 
 #[test]
