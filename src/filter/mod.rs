@@ -8,7 +8,9 @@
 //! - [`Filter::handle_stream_end`]: a request is over, answered or not.
 //! - [`Filter::handle_shutdown`]: this configuration's time is over.
 
-use std::collections::BTreeMap;
+mod fetches;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::base::{
@@ -19,11 +21,11 @@ use crate::inbound::{
     Authorizer, Decision, Denial, Evaluation, Inbound, MetadataUse, Moment, Observer, Parked, Wait, Waiting,
     Work,
 };
-use crate::issuer::{KeyBounds, KeyStore, Outcome as KeyOutcome, Place, Report};
-use crate::jose::Crypto;
-use crate::policy::{IssuerId, Mode};
+use crate::issuer::{KeyBounds, KeyStore, Place};
+use crate::jose::{Crypto, Portable};
+use crate::policy::Mode;
 use crate::sharing::{Group, Process, QueueId};
-use crate::telemetry::{Metrics, Reports, fetch_line};
+use crate::telemetry::{Metrics, Reports};
 
 /// One configured filter on one thread.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Filter {
     stores: Vec<KeyStore>,
     /// The store that may call first at the next tick.
     first_store: usize,
+    /// The stores that other threads may have news for.
+    to_look_at: BTreeSet<usize>,
     calls: BTreeMap<u32, Target>,
     next_call: u32,
     waiting: Waiting,
@@ -100,11 +104,14 @@ impl Filter {
         let settings = Rc::clone(&config.inbound);
         let mut jitter = Jitter::new(seed);
         let me = jitter.number();
-        let bounds = KeyBounds::for_sources(settings.issuers.iter().map(|issuer| issuer.keys.len()).sum());
-        let store = |keys| KeyStore::new(keys, bounds, config.sharing.clone(), me, now);
+        let bounds = KeyBounds::for_sources(settings.issuers.iter().flat_map(|issuer| &issuer.keys));
+        // Issuers that name one document exclude each other from fetching it just as threads do.
+        let mut store = |keys| KeyStore::new(keys, bounds, config.sharing.clone(), jitter.number(), now);
+        let stores: Vec<_> = settings.issuers.iter().map(|issuer| store(&issuer.keys)).collect();
         let mut filter = Self {
             authorizer: Authorizer::new(Rc::clone(&settings), seed),
-            stores: settings.issuers.iter().map(|issuer| store(&issuer.keys)).collect(),
+            to_look_at: (0..stores.len()).collect(),
+            stores,
             first_store: 0,
             calls: BTreeMap::new(),
             next_call: 0,
@@ -116,13 +123,10 @@ impl Filter {
             last_tick: now,
             settings,
         };
-        for index in 0..filter.stores.len() {
-            let mut reports = Vec::new();
-            let Some(store) = filter.stores.get_mut(index) else { continue };
-            store.handle_start(now, process, &mut filter.jitter, &mut reports);
-            // Nobody waits yet; what there is to tell is told by the metrics.
-            reports.iter().for_each(|report| filter.metrics.record_report(IssuerId::at(index), report));
-        }
+        filter.stores.iter_mut().for_each(|store| store.seed(process));
+        // Nobody waits yet, and nothing that is worth a line can have happened.
+        let world = World { now, crypto: &Portable, process };
+        filter.look_at_some(world, &mut Vec::new());
         filter
     }
 
@@ -150,11 +154,10 @@ impl Filter {
     /// Sends the fetches that are due, answers the requests whose time is up, and hands over the metrics.
     pub fn handle_tick(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
         let now = world.now;
-        let stepped_back = self.last_tick.since(now) > CLOCK_TOLERANCE;
-        self.last_tick = now;
-        if stepped_back {
+        let before = core::mem::replace(&mut self.last_tick, now);
+        if before.since(now) > CLOCK_TOLERANCE {
             // What was to happen at a time of the old clock might not happen for hours: it all happens now.
-            self.stores.iter_mut().for_each(|store| store.handle_clock_step(now));
+            self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, now));
             let all = self.waiting.take_all();
             self.refuse(all, now, effects);
         }
@@ -162,6 +165,7 @@ impl Filter {
         self.take_news(world, effects);
         self.fetch(world, effects);
         self.resume_ready(world, effects);
+        self.call_again(world.process);
         let overdue = self.waiting.take_overdue(now);
         self.refuse(overdue, now, effects);
         self.metrics.flush(&self.stores, self.group.is_speaker(), now, effects);
@@ -172,11 +176,15 @@ impl Filter {
         if self.group.handle_wake(world.process, queue) {
             self.take_news(world, effects);
             self.resume_ready(world, effects);
+            self.call_again(world.process);
         }
     }
 
     /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
     pub fn handle_shutdown(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        for store in &mut self.stores {
+            store.handle_shutdown(world.now, world.process, &mut self.jitter);
+        }
         self.group.leave(world.process);
         let all = self.waiting.take_all();
         self.refuse(all, world.now, effects);
@@ -193,13 +201,13 @@ impl Filter {
     ) {
         let Some(Target { issuer, place }) = self.calls.remove(&id.0) else { return };
         let Some(store) = self.stores.get_mut(issuer) else { return };
-        let failures = store.failures();
         let Some(report) = store.handle_reply(place, reply, world.now, world.process, &mut self.jitter)
         else {
             return;
         };
-        self.take_reports(issuer, failures, vec![report], world, effects);
+        self.take_reports(issuer, vec![report], world, effects);
         self.resume_ready(world, effects);
+        self.call_again(world.process);
     }
 
     /// Whose document a call fetches, while it is under way.
@@ -240,92 +248,24 @@ impl Filter {
         self.evaluate(arrival, world, observer, effects)
     }
 
-    /// Looks at what other threads have fetched since the last time.
-    fn take_news(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
-        if !self.group.has_news(world.process) {
-            return;
-        }
-        for index in 0..self.stores.len() {
-            let mut reports = Vec::new();
-            let Some(store) = self.stores.get_mut(index) else { continue };
-            let failures = store.failures();
-            store.handle_news(world.now, world.process, &mut self.jitter, &mut reports);
-            self.take_reports(index, failures, reports, world, effects);
-        }
-    }
-
-    /// Sends what is due: a few calls at a tick, and each store has its turn.
-    fn fetch(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
-        let mut calls = MAX_CALLS_PER_TICK;
-        let first = self.first_store;
-        for index in (first..self.stores.len()).chain(0..first) {
-            let mut reports = Vec::new();
-            let Some(store) = self.stores.get_mut(index) else { continue };
-            let failures = store.failures();
-            let could_call = calls > 0;
-            let made =
-                store.handle_tick(world.now, world.process, &mut self.jitter, &mut calls, &mut reports);
-            if could_call && calls == 0 {
-                self.first_store = index.saturating_add(1);
-            }
-            for (place, call) in made {
-                let id = self.call_id(Target { issuer: index, place });
-                effects.push(Effect::Call { id, call });
-            }
-            self.take_reports(index, failures, reports, world, effects);
-        }
-    }
-
-    /// A number for a call. An earlier call for the same document has been given up: its reply is nobody's.
-    fn call_id(&mut self, target: Target) -> CallId {
-        self.calls.retain(|_, other| *other != target);
-        self.next_call = self.next_call.wrapping_add(1);
-        self.calls.insert(self.next_call, target);
-        CallId(self.next_call)
-    }
-
-    /// Tells of what happened to an issuer's documents, and lets others know of what this thread fetched.
-    fn take_reports(
-        &mut self,
-        index: usize,
-        failures: u32,
-        reports: Vec<Report>,
-        world: World<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
-            return;
-        };
-        for report in reports {
-            self.metrics.record_report(Some(issuer), &report);
-            let is_new = match &report.outcome {
-                KeyOutcome::Changed(_) | KeyOutcome::Unchanged | KeyOutcome::Moved => true,
-                KeyOutcome::Failed(_) | KeyOutcome::Refused(_) | KeyOutcome::Expired => false,
-            };
-            if is_new {
-                self.waiting.make_ready(issuer);
-            }
-            if is_new && !report.is_shared {
-                self.group.spread_news(world.process, world.now);
-            }
-            if let KeyOutcome::Refused(why) = &report.outcome {
-                effects.extend(self.reports.refused(&settings.name, *why, world.now));
-            }
-            effects.extend(fetch_line(&settings.name, &report, failures));
-        }
-    }
-
     /// Decides about those for whom keys have come: as many as one callback may take, since each may cost a signature check.
     fn resume_ready(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
-        for parked in self.waiting.take_ready(MAX_RESUMED) {
+        // Where there is no other callback before the next tick, the longest list still is empty within seconds.
+        let share = self.settings.waiting.requests.div_ceil(MAX_RESUMED);
+        let most = if self.group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(share) };
+        for parked in self.waiting.take_ready(most) {
             let stream = parked.stream;
             let tried = Some(parked.wait.generation);
             let arrival = Arrival { stream, head: parked.head, at: parked.arrived, tried };
             let outcome = self.evaluate(arrival, world, &mut (), effects);
             effects.extend(resume(stream, outcome));
         }
-        if self.waiting.has_ready() {
-            self.group.call_again(world.process);
+    }
+
+    /// Has itself called at once where work is left.
+    fn call_again(&self, process: &dyn Process) {
+        if self.waiting.has_ready() || !self.to_look_at.is_empty() {
+            self.group.call_again(process);
         }
     }
 
@@ -441,8 +381,6 @@ fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
 const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
 /// Clocks are slewed by less than this between two ticks; what is more is a step.
 const CLOCK_TOLERANCE: core::time::Duration = core::time::Duration::from_secs(1);
-/// The most calls that one tick makes: with a thousand issuers, all are asked within seconds, and none of it at once.
-const MAX_CALLS_PER_TICK: usize = 32;
 /// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a worker does
 /// nothing else meanwhile.
 const MAX_RESUMED: usize = 32;

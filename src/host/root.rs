@@ -146,6 +146,8 @@ impl RootContext for Root {
         let document = abi::buffer(Buffer::Configuration, config::MAX_CONFIG_BYTES.saturating_add(1));
         match config::parse(&document.unwrap_or_default(), &HostEnvironment) {
             Ok(config) => {
+                // Envoy configures a root context once; should it do so again, nobody is forgotten.
+                self.on_done();
                 let crypto = EnvoyCrypto::new();
                 abi::log(Level::Info, &format!("configured; {}", engines(crypto.offloaded())));
                 let filter = Filter::new(&config, seed(), abi::now(), &HostProcess);

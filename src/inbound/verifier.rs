@@ -108,8 +108,10 @@ fn check_signature(
         return Err(Unverified::Wait(issuer, WaitReason::FirstKeys));
     };
     let header = token.header();
-    // A key id that the set lacks may be newer than the set; without a key id, so may the key.
-    let may_be_new = store.is_remote() && header.kid.as_deref().is_none_or(|kid| !keys.has_kid(kid));
+    // A key id that the set lacks may be newer than the set; without a key id, so may the key. Where a source has no keys now,
+    // any key may be one of its own.
+    let is_unknown = header.kid.as_deref().is_none_or(|kid| !keys.has_kid(kid));
+    let may_be_new = store.is_remote() && (is_unknown || store.is_incomplete());
     if may_be_new && let Some(denial) = memory.unknown.recall(text, issuer, store.generation(), moment.now) {
         return Err(Unverified::Denied(Some(issuer), denial));
     }
@@ -129,7 +131,7 @@ fn check_signature(
             Err(error) => failure = error,
         }
     }
-    if may_be_new && !store.is_newer_than(moment.arrived) {
+    if may_be_new && !store.is_newer_than(moment.arrived, moment.now) {
         store.want_unknown_key();
         return Err(Unverified::Wait(issuer, WaitReason::UnknownKey));
     }

@@ -91,7 +91,7 @@ impl Waiting {
         self.first_keys.iter().chain(&self.unknown_key).any(|place| place.is_ready)
     }
 
-    /// Takes off all whose time is up.
+    /// Takes off all whose time is up and for whom nothing has come.
     pub fn take_overdue(&mut self, now: Timestamp) -> Vec<Parked> {
         let deadline = self.settings.deadline;
         self.take(|place| !place.is_ready && now >= place.parked.arrived.after(deadline))

@@ -26,6 +26,11 @@ impl Address {
         }
     }
 
+    /// The address as a text.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.path)
+    }
+
     /// Where the metadata of an issuer may be: RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID after.
     pub fn of_metadata(issuer: &Url) -> [Self; 2] {
         let path = issuer.path().trim_end_matches('/');

@@ -2,28 +2,16 @@
 //! what an outage does to it. What it says is its reader's business.
 
 use core::time::Duration;
-use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::address::Address;
+use super::definition::Definition;
+use super::event::{Event, News, Read};
 use super::fetch::{Answer, FetchError};
-use super::timetable::{Schedule, Timetable, Wish};
+use super::timetable::{Timetable, Wish};
 use crate::base::{Headers, HttpCall, HttpReply, Jitter, Timestamp, entity_tag, freshness};
-use crate::sharing::{Flight, Look, Process, Publication, Sharing, Standing, Unreadable};
-
-/// Which document. All of it but the schedule is its identity in the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Definition {
-    pub(super) kind: &'static str,
-    /// The cluster that carries the fetches.
-    pub(super) cluster: Rc<str>,
-    /// Where it may be: the next one is tried when a server says that it is not there. At least one.
-    pub(super) places: Vec<Address>,
-    pub(super) schedule: Schedule,
-    /// The most bytes it may have.
-    pub(super) max_bytes: usize,
-}
+use crate::sharing::{Flight, Look, Process, Publication, Standing};
 
 /// What an event meets.
 pub(super) struct Surroundings<'a> {
@@ -43,16 +31,24 @@ pub(super) struct Document {
     /// How many places in a row have said that it is not there.
     elsewhere: usize,
     under_way: Option<UnderWay>,
+    /// How often in a row a lease that nobody held could not be taken.
+    untaken: u32,
     held: Option<Held>,
+    /// When the last good answer came, whether or not it still counts.
+    last_good: Option<Timestamp>,
+    /// How far the clock had come before it was set back: what others did until then, by the old clock or the new one, tells
+    /// nothing about what is newer than a request.
+    old_clock: Timestamp,
     timetable: Timetable,
 }
 
 /// What is known about the document that we have.
 #[derive(Clone, Debug)]
 struct Held {
-    /// When it was asked for: it is at least as new as that.
+    /// When it was asked for.
     sent: Timestamp,
-    received: Timestamp,
+    /// It is at least as new as that by our clock.
+    as_new_as: Timestamp,
     /// When it no longer counts.
     until: Timestamp,
     digest: [u8; 32],
@@ -68,48 +64,6 @@ struct UnderWay {
     is_conditional: bool,
 }
 
-/// What happened to a document.
-#[derive(Debug)]
-pub(super) struct Event<T> {
-    pub(super) news: News<T>,
-    /// Another thread fetched it.
-    pub(super) is_shared: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum News<T> {
-    /// It is another one.
-    New(T),
-    /// It is what it was, as of now.
-    Same,
-    /// It could not be fetched; what there is stays.
-    Failed(FetchError),
-    /// What lies where another thread would have put it is not to be believed.
-    Refused(Unreadable),
-    /// It has been stale for too long, and counts no more.
-    Expired,
-}
-
-/// Reads a document; an error counts as a failed fetch.
-pub(super) type Read<'a, T> = &'a dyn Fn(&[u8]) -> Result<T, FetchError>;
-
-impl<T> Event<T> {
-    const fn ours(news: News<T>) -> Self {
-        Self { news, is_shared: false }
-    }
-}
-
-impl Definition {
-    /// What the threads of a process share about it. `me` is random.
-    pub(super) fn flight(&self, sharing: &Sharing, me: u64) -> Flight {
-        let mut fields: Vec<&[u8]> = vec![self.kind.as_bytes(), self.cluster.as_bytes()];
-        for place in &self.places {
-            fields.extend([place.scheme.as_bytes(), place.authority.as_bytes(), place.path.as_bytes()]);
-        }
-        Flight::new(&fields, sharing.seal.clone(), me)
-    }
-}
-
 impl Document {
     /// A document that is fetched at once.
     pub(super) fn new(definition: Definition, flight: Option<Flight>, now: Timestamp) -> Self {
@@ -119,35 +73,45 @@ impl Document {
             place: 0,
             elsewhere: 0,
             under_way: None,
+            untaken: 0,
             held: None,
+            last_good: None,
+            old_clock: Timestamp::EPOCH,
             timetable: Timetable::new(now),
         }
     }
 
     /// Moves to another definition: what we have counts until the new place has answered, and no longer than it did.
-    pub(super) fn move_to(&mut self, definition: Definition, flight: Option<Flight>, now: Timestamp) {
-        let moved = Self::new(definition, flight, now);
+    /// Its identity stays.
+    pub(super) fn move_to(&mut self, definition: Definition, now: Timestamp) {
+        let moved = Self::new(definition, self.flight.clone(), now);
         let held = self.held.take().map(|held| Held {
             sent: Timestamp::EPOCH,
+            as_new_as: Timestamp::EPOCH,
             digest: [0; 32],
             entity_tag: None,
             ..held
         });
-        *self = Self { held, ..moved };
+        *self = Self { held, last_good: self.last_good, ..moved };
     }
 
     pub(super) fn definition(&self) -> &Definition {
         &self.definition
     }
 
+    /// What we have is at least as new as that.
+    pub(super) fn as_new_as(&self) -> Option<Timestamp> {
+        self.held.as_ref().map(|held| held.as_new_as)
+    }
+
     /// When what we have was asked for.
-    pub(super) fn last_good_sent(&self) -> Option<Timestamp> {
+    fn last_good_sent(&self) -> Option<Timestamp> {
         self.held.as_ref().map(|held| held.sent)
     }
 
-    /// When what we have came.
+    /// When the last good answer came.
     pub(super) fn last_good(&self) -> Option<Timestamp> {
-        self.held.as_ref().map(|held| held.received)
+        self.last_good
     }
 
     /// How many fetches have failed in a row.
@@ -170,28 +134,38 @@ impl Document {
     }
 
     /// The clock has been set back: the schedule begins anew, and nothing counts as newer than a request.
-    pub(super) fn handle_clock_step(&mut self, now: Timestamp) {
+    pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
+        self.old_clock = self.old_clock.max(before);
         self.timetable.begin_anew(now);
+        self.last_good = self.last_good.map(|last| last.min(now));
         let staleness =
             self.definition.schedule.refresh.saturating_add(self.definition.schedule.max_staleness);
         if let Some(held) = &mut self.held {
             held.sent = Timestamp::EPOCH;
-            held.received = held.received.min(now);
+            held.as_new_as = Timestamp::EPOCH;
             held.until = held.until.min(now.after(staleness));
         }
-        if let Some(under_way) = &mut self.under_way {
-            under_way.sent = under_way.sent.min(now);
+        // Whether it was sent before or after a request, nobody can tell any more.
+        self.under_way = None;
+    }
+
+    /// Makes sure that the lease can be taken.
+    pub(super) fn seed(&self, process: &dyn Process) {
+        if let Some(flight) = &self.flight {
+            flight.seed(process);
         }
     }
 
-    /// Takes over what the process has before anything is fetched, and makes sure that the lease can be taken.
-    pub(super) fn handle_start<T>(
-        &mut self,
-        with: &mut Surroundings<'_>,
-        read: Read<'_, T>,
-    ) -> Option<Event<T>> {
-        self.flight.as_ref()?.seed(with.process);
-        self.handle_news(with, read)
+    /// There will be no reply any more: another thread may fetch at once.
+    pub(super) fn handle_end(&mut self, with: &Surroundings<'_>) {
+        if self.under_way.take().is_some() {
+            self.give_back(with);
+        }
+    }
+
+    /// What the process knows it by in its news.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.flight.as_ref().map(Flight::id)
     }
 
     /// Another thread may have fetched it.
@@ -230,19 +204,26 @@ impl Document {
         }
         let mut event = None;
         if let Some(flight) = self.flight.clone() {
-            match flight.look(with.process, with.now) {
-                Look::Again => return (None, None),
-                Look::Alone => {}
+            let has_taken = match flight.look(with.process, with.now) {
+                Look::Alone => true,
+                Look::Again => false,
                 Look::Claim(claim) => {
                     event = self.heed(claim.standing, with, read);
-                    let hold = self.definition.schedule.timeout.saturating_add(LOST_AFTER);
-                    if with.now < self.next_attempt()
-                        || claim.is_held
-                        || !flight.take(with.process, &claim, with.now, hold)
-                    {
+                    if with.now < self.next_attempt() {
                         return (event, None);
                     }
+                    if claim.is_held {
+                        self.untaken = 0;
+                        return (event, None);
+                    }
+                    let hold = self.definition.schedule.timeout.saturating_add(LOST_AFTER);
+                    flight.take(with.process, &claim, with.now, hold)
                 }
+            };
+            self.untaken = if has_taken { 0 } else { self.untaken.saturating_add(1) };
+            // A memory that keeps no lease must not keep us from fetching.
+            if !has_taken && self.untaken < MAX_UNTAKEN {
+                return (event, None);
             }
         }
         (event, Some(self.send(with.now)))
@@ -272,13 +253,18 @@ impl Document {
             }
             Answer::Document(headers, body) => {
                 let publication = Publication {
-                    sent: under_way.sent,
+                    sent: under_way.sent.min(with.now),
                     received: with.now,
                     freshness: freshness(&headers, with.now),
                     entity_tag: entity_tag(&headers).map(str::to_owned),
-                    place: u32::try_from(self.place).unwrap_or_default(),
+                    origin: self.definition.place(self.place).map(Address::url).unwrap_or_default(),
                     body,
                 };
+                if self.last_good_sent().is_some_and(|newest| newest > publication.sent) {
+                    // Another thread was faster, with a newer one.
+                    self.give_back(with);
+                    return Some(Event::ours(News::Same));
+                }
                 match self.hold(&publication, with.jitter, read) {
                     Ok(news) => {
                         self.publish(&publication, with);
@@ -307,13 +293,18 @@ impl Document {
             Ok(publication) => publication?,
             Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
         };
+        let url = |place: &Address| place.url() == publication.origin;
+        let place = self.definition.places.iter().position(url)?;
         let is_too_large = publication.body.len() > self.definition.max_bytes;
         let is_older = Some(publication.sent) <= self.last_good_sent();
         if is_older || is_too_large || with.now >= self.counts_until(&publication) {
             return None;
         }
         let news = self.hold(&publication, with.jitter, read).ok()?;
-        self.place = usize::try_from(publication.place).unwrap_or_default();
+        if let Some(held) = self.held.as_mut().filter(|_| publication.received <= self.old_clock) {
+            held.as_new_as = Timestamp::EPOCH;
+        }
+        self.place = place;
         Some(Event { news, is_shared })
     }
 
@@ -330,13 +321,15 @@ impl Document {
         let lifetime = self.definition.schedule.lifetime(publication.freshness);
         self.held = Some(Held {
             sent: publication.sent,
-            received: publication.received,
+            as_new_as: publication.sent,
             until: self.counts_until(publication),
             digest,
             entity_tag: publication.entity_tag.clone(),
         });
         self.elsewhere = 0;
-        self.timetable.settle(publication.sent, publication.received, lifetime, jitter);
+        self.last_good = Some(publication.received);
+        let least = self.definition.schedule.min_refresh;
+        self.timetable.settle(publication.sent, publication.received, (lifetime, least), jitter);
         Ok(news)
     }
 
@@ -347,11 +340,13 @@ impl Document {
         let staleness = self.definition.schedule.max_staleness;
         let Some(held) = &mut self.held else { return false };
         held.sent = sent;
-        held.received = with.now;
+        held.as_new_as = sent;
         held.until = with.now.after(lifetime.saturating_add(staleness));
         let digest = held.digest;
         self.elsewhere = 0;
-        self.timetable.settle(sent, with.now, lifetime, with.jitter);
+        self.last_good = Some(with.now);
+        let least = self.definition.schedule.min_refresh;
+        self.timetable.settle(sent, with.now, (lifetime, least), with.jitter);
         let Some(flight) = &self.flight else { return true };
         // The others need the document with its new date. Where it is gone, the next fetch asks for all of it.
         match flight.published(with.process, with.now) {
@@ -363,7 +358,7 @@ impl Document {
                 if let Some(held) = &mut self.held {
                     held.entity_tag = None;
                 }
-                self.give_back(with.process);
+                self.give_back(with);
             }
         }
         true
@@ -384,14 +379,14 @@ impl Document {
                 self.place = self.place.saturating_add(1).checked_rem(places).unwrap_or_default();
             }
             if error.is_elsewhere() && self.elsewhere < places {
-                // The other place is part of the same attempt.
-                self.timetable.fail_for_now(with.now);
-            } else {
-                self.elsewhere = 0;
-                self.timetable.fail(pause.unwrap_or_default(), with.now, with.jitter);
+                // The other place is part of the same attempt: the lease stays ours.
+                self.timetable.look_elsewhere(with.now);
+                return News::Elsewhere(error);
             }
+            self.elsewhere = 0;
+            self.timetable.fail(pause.unwrap_or_default(), with.now, with.jitter);
         }
-        self.give_back(with.process);
+        self.give_back(with);
         News::Failed(error)
     }
 
@@ -402,36 +397,20 @@ impl Document {
             last_sent: self.timetable.send(now),
             is_conditional: entity_tag.is_some(),
         });
-        let place = self.definition.places.get(self.place).or_else(|| self.definition.places.first());
-        let text = |part: fn(&Address) -> &str| place.map(part).unwrap_or_default().to_owned();
-        let mut headers = vec![
-            (":method", "GET".to_owned()),
-            (":scheme", text(|place| place.scheme)),
-            (":authority", text(|place| &place.authority)),
-            (":path", text(|place| &place.path)),
-            ("accept", "application/jwk-set+json, application/json".to_owned()),
-            ("user-agent", concat!("attache/", env!("CARGO_PKG_VERSION")).to_owned()),
-        ];
-        headers.extend(entity_tag.map(|tag| ("if-none-match", tag)));
-        HttpCall {
-            cluster: Rc::clone(&self.definition.cluster),
-            headers,
-            body: Vec::new(),
-            timeout: self.definition.schedule.timeout,
-        }
+        self.definition.call(self.place, entity_tag)
     }
 
     fn publish(&self, publication: &Publication, with: &Surroundings<'_>) {
         if let Some(flight) = &self.flight {
             flight.publish(with.process, publication, with.now);
         }
-        self.give_back(with.process);
+        self.give_back(with);
     }
 
-    fn give_back(&self, process: &dyn Process) {
+    fn give_back(&self, with: &Surroundings<'_>) {
         if let Some(flight) = &self.flight {
             let published = self.last_good_sent().unwrap_or_default();
-            flight.give_back(process, self.timetable.standing(published));
+            flight.give_back(with.process, self.timetable.standing(published), with.now);
         }
     }
 
@@ -441,5 +420,7 @@ impl Document {
     }
 }
 
+/// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
+const MAX_UNTAKEN: u32 = 10;
 /// Envoy answers every call within its timeout; this only keeps a fault there from stopping refreshes for ever.
 const LOST_AFTER: Duration = Duration::from_secs(10);

@@ -64,12 +64,14 @@ impl FetchError {
     /// Whether another address of the same document may do better: the server says that there is nothing here for us.
     pub(super) fn is_elsewhere(&self) -> bool {
         match self {
-            Self::Status(status) => (400..500).contains(status) && *status != 429 && *status != 408,
-            Self::Metadata(_) => true,
+            // Nothing here, or a page for everything that is not here; not: too often, or out of order.
+            Self::Status(status) => {
+                ((300..500).contains(status) && ![408, 429].contains(status)) || *status == 501
+            }
+            Self::Metadata(_) | Self::TooLarge(_) => true,
             Self::NotSent
             | Self::Reset
             | Self::Lost
-            | Self::TooLarge(_)
             | Self::Malformed(_)
             | Self::EmptySet
             | Self::NoUsableKey

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use super::document::{Document, Surroundings};
 use super::fetch::FetchError;
-use super::source::{Common, Happening, KeySource, Part, Source, What};
+use super::settings::KeySource;
+use super::source::{Common, Failures, Happening, Part, Source, What};
 use super::timetable::Wish;
 use crate::base::{HttpCall, HttpReply, Jitter, Timestamp};
 use crate::jose::{Key, KeySet, MAX_KEY_SET_BYTES};
@@ -39,6 +40,8 @@ pub struct Report {
     pub place: Place,
     /// Another thread fetched it.
     pub is_shared: bool,
+    /// How many fetches of it had failed in a row before.
+    pub failures: u32,
     /// What.
     pub outcome: Outcome,
 }
@@ -54,6 +57,8 @@ pub enum Outcome {
     Unchanged,
     /// It was not fetched; what there is stays.
     Failed(FetchError),
+    /// It is not at the first of its addresses; the other one is asked next.
+    Elsewhere(FetchError),
     /// What another thread should have left is not to be believed.
     Refused(Unreadable),
     /// It has been stale for too long: what it held counts no more.
@@ -85,12 +90,21 @@ pub struct KeyBounds {
 }
 
 impl KeyBounds {
-    /// Equal shares for so many sources, so that no issuer, however many there are, takes more than its own.
-    pub fn for_sources(sources: usize) -> Self {
-        let share = |all: usize| all.checked_div(sources).unwrap_or(all);
+    /// Equal shares for all of these, so that no issuer, however many there are, takes more than its own.
+    pub fn for_sources<'a>(sources: impl Iterator<Item = &'a KeySource>) -> Self {
+        let (mut key_sets, mut documents) = (0_usize, 0_usize);
+        for source in sources {
+            key_sets = key_sets.saturating_add(1);
+            documents = documents.saturating_add(match source {
+                KeySource::Inline(_) => 0,
+                KeySource::Jwks(_) => 1,
+                KeySource::Discovery(_) => 2,
+            });
+        }
+        let share = |all: usize, parts: usize| all.checked_div(parts).unwrap_or(all);
         Self {
-            document_bytes: share(MAX_DOCUMENTS_BYTES).min(MAX_KEY_SET_BYTES),
-            key_bytes: share(MAX_KEYS_BYTES),
+            document_bytes: share(MAX_DOCUMENTS_BYTES, documents).min(MAX_KEY_SET_BYTES),
+            key_bytes: share(MAX_KEYS_BYTES, key_sets),
         }
     }
 }
@@ -137,18 +151,24 @@ impl KeyStore {
         self.documents().map(Document::failures).max().unwrap_or_default()
     }
 
-    /// Whether all current sets were asked for after `then`: a key id that they lack was unknown to the issuer after that.
-    pub fn is_newer_than(&self, then: Timestamp) -> bool {
+    /// Whether a source has no keys that count now: a key of the same name may be among those that are missing.
+    pub fn is_incomplete(&self) -> bool {
+        self.sources.iter().any(|source| source.keys().is_none())
+    }
+
+    /// Whether all current sets were asked for after `then`, by the clock as it is `now`: a key id that they lack was unknown to
+    /// the issuer after that.
+    pub fn is_newer_than(&self, then: Timestamp, now: Timestamp) -> bool {
         let mut remote = self.sources.iter().filter(|source| source.is_remote());
         remote.all(|source| {
-            let sent = source.key_document().and_then(Document::last_good_sent);
-            sent.is_some_and(|sent| sent >= then)
+            let sent = source.key_document().and_then(Document::as_new_as);
+            sent.is_some_and(|sent| sent >= then && sent <= now)
         })
     }
 
-    /// The clock has been set back: the schedule begins anew, and no set counts as newer than a request.
-    pub fn handle_clock_step(&mut self, now: Timestamp) {
-        self.sources.iter_mut().for_each(|source| source.handle_clock_step(now));
+    /// The clock has been set back from `before`: the schedule begins anew, and no set counts as newer than a request.
+    pub fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
+        self.sources.iter_mut().for_each(|source| source.handle_clock_step(before, now));
     }
 
     /// A request waits for a key that is not here: asks for a fetch as soon as the interval allows.
@@ -172,15 +192,25 @@ impl KeyStore {
         self.documents().any(Document::is_under_way)
     }
 
-    /// Takes over what the process has, before the first request and before anything is fetched.
-    pub fn handle_start(
-        &mut self,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
-        reports: &mut Vec<Report>,
-    ) {
-        self.look(true, now, process, jitter, reports);
+    /// Makes sure that the leases can be taken.
+    pub fn seed(&self, process: &dyn Process) {
+        self.documents().for_each(|document| document.seed(process));
+    }
+
+    /// There will be no more replies: lets other threads fetch what is under way here.
+    pub fn handle_shutdown(&mut self, now: Timestamp, process: &dyn Process, jitter: &mut Jitter) {
+        let with = Surroundings { now, process, jitter };
+        self.sources.iter_mut().for_each(|source| source.handle_end(&with));
+    }
+
+    /// The numbers by which the process tells news of the documents.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.documents().filter_map(Document::id)
+    }
+
+    /// The number of one of them.
+    pub fn id(&self, place: Place) -> Option<u64> {
+        self.sources.get(place.source)?.document(place.part)?.id()
     }
 
     /// Another thread may have fetched something.
@@ -191,7 +221,14 @@ impl KeyStore {
         jitter: &mut Jitter,
         reports: &mut Vec<Report>,
     ) {
-        self.look(false, now, process, jitter, reports);
+        for index in 0..self.sources.len() {
+            let mut happenings = Vec::new();
+            let Some(source) = self.sources.get_mut(index) else { continue };
+            let mut with = Surroundings { now, process, jitter };
+            let failures = source.failures();
+            source.handle_news(&self.common, &mut with, &mut happenings);
+            reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
+        }
     }
 
     /// The calls to make now, at most `calls`, which is lowered by as many. A fetch whose reply never came is given up here.
@@ -208,9 +245,10 @@ impl KeyStore {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
             let mut with = Surroundings { now, process, jitter };
+            let failures = source.failures();
             let sent = source.handle_tick(&self.common, &mut with, calls, &mut happenings);
             made.extend(sent.into_iter().map(|(part, call)| (Place { source: index, part }, call)));
-            reports.extend(happenings.into_iter().map(|happening| self.report(index, happening)));
+            reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
         made
     }
@@ -226,28 +264,12 @@ impl KeyStore {
     ) -> Option<Report> {
         let source = self.sources.get_mut(place.source)?;
         let mut with = Surroundings { now, process, jitter };
+        let failures = source.failures();
         let happening = source.handle_reply(place.part, reply, &self.common, &mut with)?;
-        Some(self.report(place.source, happening))
+        Some(self.report(place.source, failures, happening))
     }
 
-    fn look(
-        &mut self,
-        is_start: bool,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
-        reports: &mut Vec<Report>,
-    ) {
-        for index in 0..self.sources.len() {
-            let mut happenings = Vec::new();
-            let Some(source) = self.sources.get_mut(index) else { continue };
-            let mut with = Surroundings { now, process, jitter };
-            source.handle_news(is_start, &self.common, &mut with, &mut happenings);
-            reports.extend(happenings.into_iter().map(|happening| self.report(index, happening)));
-        }
-    }
-
-    fn report(&mut self, index: usize, happening: Happening) -> Report {
+    fn report(&mut self, index: usize, failures: Failures, happening: Happening) -> Report {
         let Happening { part, is_shared, what } = happening;
         let outcome = match what {
             What::NewKeys { skipped, private_members } => match self.adopt() {
@@ -257,13 +279,18 @@ impl KeyStore {
             What::Moved => Outcome::Moved,
             What::Same => Outcome::Unchanged,
             What::Failed(error) => Outcome::Failed(error),
+            What::Elsewhere(error) => Outcome::Elsewhere(error),
             What::Refused(why) => Outcome::Refused(why),
             What::Expired => {
                 self.adopt();
                 Outcome::Expired
             }
         };
-        Report { place: Place { source: index, part }, is_shared, outcome }
+        let failures = match part {
+            Part::Keys => failures.keys,
+            Part::Metadata => failures.metadata,
+        };
+        Report { place: Place { source: index, part }, is_shared, failures, outcome }
     }
 
     /// Makes the sources' keys the issuer's; `None` when they are what they were.
@@ -296,9 +323,8 @@ impl KeyStore {
         if sets.peek().is_none() {
             return Some(Rc::clone(first));
         }
-        let mut all = KeySet::clone(first);
-        sets.for_each(|set| all.join(set));
-        Some(Rc::new(all))
+        let all: Vec<&KeySet> = core::iter::once(first).chain(sets).map(|set| &**set).collect();
+        Some(Rc::new(KeySet::united(&all)))
     }
 
     fn documents(&self) -> impl Iterator<Item = &Document> {

@@ -4,10 +4,13 @@
 //! names) → [`KeyStore`] (all sources of an issuer).
 
 mod address;
+mod definition;
 mod document;
+mod event;
 mod fetch;
 mod key_store;
 mod metadata;
+mod settings;
 mod source;
 mod timetable;
 
@@ -17,5 +20,6 @@ pub use key_store::{
     KeyBounds, KeyChange, KeyStore, MAX_DOCUMENTS_BYTES, MAX_KEYS_BYTES, Outcome, Place, Report,
 };
 pub use metadata::{MAX_METADATA_BYTES, MetadataError};
-pub use source::{Discovery, Jwks, KeySource, Part};
+pub use settings::{Discovery, Jwks, KeySource};
+pub use source::Part;
 pub use timetable::{MAX_RETRY_AFTER, Schedule};

@@ -2,61 +2,17 @@
 
 use std::rc::Rc;
 
-use url::Url;
-
 use super::address::Address;
-use super::document::{Definition, Document, Event, News, Surroundings};
+use super::definition::Definition;
+use super::document::{Document, Surroundings};
+use super::event::{Event, News};
 use super::fetch::FetchError;
 use super::metadata::{self, MAX_METADATA_BYTES};
-use super::timetable::{Schedule, Wish};
+use super::settings::{Discovery, Jwks, KeySource};
+use super::timetable::Wish;
 use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
 use crate::sharing::{Sharing, Unreadable};
-
-/// Where keys of an issuer come from.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// Written out in the configuration.
-    Inline(Rc<KeySet>),
-    /// A JWKS document (RFC 7517 §5) at a known address.
-    Jwks(Jwks),
-    /// A JWKS document whose address the issuer's metadata names (RFC 8414).
-    Discovery(Discovery),
-}
-
-/// A JWKS document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jwks {
-    /// The cluster that carries the fetches.
-    pub cluster: Rc<str>,
-    /// Where it is.
-    pub address: Address,
-    /// How it is kept fresh.
-    pub schedule: Schedule,
-    /// Whether a set that lists no key is believed.
-    pub believes_empty_set: bool,
-}
-
-/// The metadata of an issuer, and the JWKS document that it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// The cluster that carries the fetches of the metadata.
-    pub cluster: Rc<str>,
-    /// The cluster that carries the fetches of the keys.
-    pub jwks_cluster: Rc<str>,
-    /// The issuer as configured; the metadata must name it exactly.
-    pub issuer: Rc<str>,
-    /// The same, as a URL.
-    pub url: Url,
-    /// Whether the keys may be fetched without TLS.
-    pub allow_http: bool,
-    /// How the metadata is kept fresh.
-    pub schedule: Schedule,
-    /// How the keys are kept fresh.
-    pub jwks_schedule: Schedule,
-    /// Whether a set that lists no key is believed.
-    pub believes_empty_set: bool,
-}
 
 /// What all sources of an issuer have in common.
 #[derive(Clone, Debug)]
@@ -104,6 +60,13 @@ pub enum Part {
     Metadata,
 }
 
+/// How many fetches of each document have failed in a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failures {
+    pub(super) keys: u32,
+    pub(super) metadata: u32,
+}
+
 /// What happened at a source.
 #[derive(Debug)]
 pub(super) struct Happening {
@@ -124,6 +87,7 @@ pub(super) enum What {
     /// It is what it was, as of now.
     Same,
     Failed(FetchError),
+    Elsewhere(FetchError),
     Refused(Unreadable),
     Expired,
 }
@@ -132,14 +96,19 @@ impl Source {
     pub(super) fn new(source: &KeySource, common: &Common, now: Timestamp) -> Self {
         match source {
             KeySource::Inline(keys) => Self::Inline(Rc::clone(keys)),
-            KeySource::Jwks(jwks) => Self::Jwks(Box::new(Keys::new(jwks, common, now))),
+            KeySource::Jwks(jwks) => {
+                let definition = Keys::definition(jwks, common);
+                Self::Jwks(Box::new(Keys::new(definition, jwks.believes_empty_set, common, now)))
+            }
             KeySource::Discovery(settings) => {
                 let definition = Definition {
                     kind: "metadata",
+                    identity: Rc::clone(&settings.issuer),
+                    is_loose: settings.allow_http,
                     cluster: Rc::clone(&settings.cluster),
                     places: Address::of_metadata(&settings.url).into(),
                     schedule: settings.schedule.clone(),
-                    max_bytes: MAX_METADATA_BYTES,
+                    max_bytes: MAX_METADATA_BYTES.min(common.document_bytes),
                 };
                 let flight = common.sharing.as_ref().map(|sharing| definition.flight(sharing, common.me));
                 let metadata = Document::new(definition, flight, now);
@@ -170,6 +139,20 @@ impl Source {
         }
     }
 
+    pub(super) fn failures(&self) -> Failures {
+        let of = |part| self.document(part).map_or(0, Document::failures);
+        Failures { keys: of(Part::Keys), metadata: of(Part::Metadata) }
+    }
+
+    /// One of the documents.
+    pub(super) fn document(&self, part: Part) -> Option<&Document> {
+        match (self, part) {
+            (_, Part::Keys) => self.key_document(),
+            (Self::Discovery(discovered), Part::Metadata) => Some(&discovered.metadata),
+            (Self::Inline(_) | Self::Jwks(_), Part::Metadata) => None,
+        }
+    }
+
     /// All documents.
     pub(super) fn documents(&self) -> impl Iterator<Item = &Document> {
         let metadata = match self {
@@ -187,44 +170,49 @@ impl Source {
                 if let Some(keys) = &mut discovered.keys {
                     keys.document.wish(wish);
                 }
+                // Perhaps the keys have moved.
+                discovered.metadata.wish(Wish::Doubt);
             }
         }
     }
 
-    pub(super) fn handle_clock_step(&mut self, now: Timestamp) {
-        match self {
-            Self::Inline(_) => {}
-            Self::Jwks(keys) => keys.document.handle_clock_step(now),
+    /// Every document, to be changed.
+    fn documents_mut(&mut self) -> impl Iterator<Item = &mut Document> {
+        let (metadata, keys) = match self {
+            Self::Inline(_) => (None, None),
+            Self::Jwks(keys) => (None, Some(&mut keys.document)),
             Self::Discovery(discovered) => {
-                discovered.metadata.handle_clock_step(now);
-                if let Some(keys) = &mut discovered.keys {
-                    keys.document.handle_clock_step(now);
-                }
+                let Discovered { metadata, keys, .. } = &mut **discovered;
+                (Some(metadata), keys.as_mut().map(|keys| &mut keys.document))
             }
-        }
+        };
+        metadata.into_iter().chain(keys)
     }
 
-    /// Looks at what the process has: `Document::handle_start` or `handle_news`.
+    pub(super) fn handle_end(&mut self, with: &Surroundings<'_>) {
+        self.documents_mut().for_each(|document| document.handle_end(with));
+    }
+
+    pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
+        self.documents_mut().for_each(|document| document.handle_clock_step(before, now));
+    }
+
+    /// Looks at what the process has.
     pub(super) fn handle_news(
         &mut self,
-        is_start: bool,
         common: &Common,
         with: &mut Surroundings<'_>,
         out: &mut Vec<Happening>,
     ) {
         match self {
             Self::Inline(_) => {}
-            Self::Jwks(keys) => out.extend(keys.handle_news(is_start, with)),
+            Self::Jwks(keys) => out.extend(keys.handle_news(with)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
-                let event = if is_start {
-                    metadata.handle_start(with, &read)
-                } else {
-                    metadata.handle_news(with, &read)
-                };
+                let event = metadata.handle_news(with, &read);
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
-                out.extend(keys.as_mut().and_then(|keys| keys.handle_news(is_start, with)));
+                out.extend(keys.as_mut().and_then(|keys| keys.handle_news(with)));
             }
         }
     }
@@ -303,18 +291,20 @@ impl Discovered {
                 };
                 match keys {
                     None => {
-                        *keys = Some(Keys::new(&jwks, common, with.now));
+                        let definition = Self::definition(&jwks, settings, common);
+                        *keys = Some(Keys::new(definition, jwks.believes_empty_set, common, with.now));
                         What::Moved
                     }
                     Some(keys) if keys.is_at(&jwks.address) => What::Same,
                     Some(keys) => {
-                        keys.move_to(&jwks, common, with.now);
+                        keys.document.move_to(Self::definition(&jwks, settings, common), with.now);
                         What::Moved
                     }
                 }
             }
             News::Same => What::Same,
             News::Failed(error) => What::Failed(error),
+            News::Elsewhere(error) => What::Elsewhere(error),
             News::Refused(why) => What::Refused(why),
             News::Expired => {
                 // Nobody vouches any more that these are the issuer's keys.
@@ -326,21 +316,26 @@ impl Discovered {
     }
 }
 
+impl Discovered {
+    /// The key set that the metadata names.
+    fn definition(jwks: &Jwks, settings: &Discovery, common: &Common) -> Definition {
+        let identity = Rc::clone(&settings.issuer);
+        Definition { kind: "discovered jwks", identity, ..Keys::definition(jwks, common) }
+    }
+}
+
 impl Keys {
-    fn new(jwks: &Jwks, common: &Common, now: Timestamp) -> Self {
-        let definition = Self::definition(jwks, common);
+    fn new(definition: Definition, believes_empty_set: bool, common: &Common, now: Timestamp) -> Self {
         let flight = common.sharing.as_ref().map(|sharing| definition.flight(sharing, common.me));
-        Self {
-            document: Document::new(definition, flight, now),
-            set: None,
-            believes_empty_set: jwks.believes_empty_set,
-            key_bytes: common.key_bytes,
-        }
+        let document = Document::new(definition, flight, now);
+        Self { document, set: None, believes_empty_set, key_bytes: common.key_bytes }
     }
 
     fn definition(jwks: &Jwks, common: &Common) -> Definition {
         Definition {
             kind: "jwks",
+            identity: jwks.address.url().into(),
+            is_loose: jwks.believes_empty_set,
             cluster: Rc::clone(&jwks.cluster),
             places: vec![jwks.address.clone()],
             schedule: jwks.schedule.clone(),
@@ -352,20 +347,10 @@ impl Keys {
         self.document.definition().places.first() == Some(address)
     }
 
-    fn move_to(&mut self, jwks: &Jwks, common: &Common, now: Timestamp) {
-        let definition = Self::definition(jwks, common);
-        let flight = common.sharing.as_ref().map(|sharing| definition.flight(sharing, common.me));
-        self.document.move_to(definition, flight, now);
-    }
-
-    fn handle_news(&mut self, is_start: bool, with: &mut Surroundings<'_>) -> Option<Happening> {
+    fn handle_news(&mut self, with: &mut Surroundings<'_>) -> Option<Happening> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let event = if is_start {
-            self.document.handle_start(with, &read)
-        } else {
-            self.document.handle_news(with, &read)
-        };
+        let event = self.document.handle_news(with, &read);
         event.map(|event| self.take(event))
     }
 
@@ -398,6 +383,7 @@ impl Keys {
             }
             News::Same => What::Same,
             News::Failed(error) => What::Failed(error),
+            News::Elsewhere(error) => What::Elsewhere(error),
             News::Refused(why) => What::Refused(why),
             News::Expired => {
                 self.set = None;

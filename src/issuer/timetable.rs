@@ -40,6 +40,8 @@ pub(super) struct Timetable {
     unsent: u32,
     /// Before this time, no fetch after a failure.
     not_before: Timestamp,
+    /// This thread's last attempt has failed, and the next one does not wait for a date.
+    tries_again: bool,
     wish: Wish,
 }
 
@@ -62,6 +64,7 @@ impl Timetable {
             failures: 0,
             unsent: 0,
             not_before: Timestamp::EPOCH,
+            tries_again: false,
             wish: Wish::None,
         }
     }
@@ -76,16 +79,16 @@ impl Timetable {
 
     /// When the next fetch is sent at the earliest.
     pub(super) fn next_attempt(&self, schedule: &Schedule) -> Timestamp {
-        if self.failures() > 0 {
+        if self.tries_again {
             return self.not_before;
         }
         let pause = match self.wish {
-            Wish::None => return self.due,
-            Wish::Doubt => schedule.unknown_key_interval.max(schedule.min_refresh),
-            Wish::Urgent => schedule.unknown_key_interval,
+            Wish::None => None,
+            Wish::Doubt => Some(schedule.unknown_key_interval.max(schedule.min_refresh)),
+            Wish::Urgent => Some(schedule.unknown_key_interval),
         };
-        let allowed = self.last_sent.map_or(Timestamp::EPOCH, |sent| sent.after(pause));
-        self.due.min(allowed)
+        let allowed = |pause| self.last_sent.map_or(Timestamp::EPOCH, |sent| sent.after(pause));
+        pause.map_or(self.due, |pause| self.due.min(allowed(pause))).max(self.not_before)
     }
 
     /// The next fetch is due now.
@@ -111,20 +114,22 @@ impl Timetable {
         self.last_sent = last_sent;
     }
 
-    /// All is well until the next date: ahead of the end of the lifetime, and not for all documents at once.
+    /// All is well until the next date: ahead of the end of the lifetime, not for all documents at once, and not before `least`.
     pub(super) fn settle(
         &mut self,
         sent: Timestamp,
         received: Timestamp,
-        lifetime: Duration,
+        (lifetime, least): (Duration, Duration),
         jitter: &mut Jitter,
     ) {
         let part = |percent: u32| lifetime.checked_div(100).unwrap_or_default().saturating_mul(percent);
-        self.due = received.after(jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT)));
+        let pause = jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT));
+        self.due = received.after(pause.max(least));
         self.last_sent = self.last_sent.max(Some(sent));
         self.failures = 0;
         self.unsent = 0;
         self.not_before = Timestamp::EPOCH;
+        self.tries_again = false;
         // Whoever waited is looked at again now, and asks again if it has to.
         self.wish = Wish::None;
     }
@@ -133,23 +138,25 @@ impl Timetable {
     pub(super) fn fail(&mut self, pause: Duration, now: Timestamp, jitter: &mut Jitter) {
         self.failures = self.failures.saturating_add(1);
         self.unsent = 0;
+        self.tries_again = true;
         self.not_before = now.after(backoff(self.failures, jitter).max(pause.min(MAX_RETRY_AFTER)));
     }
 
-    /// A fetch has failed, and there is another place to try at once.
-    pub(super) fn fail_for_now(&mut self, now: Timestamp) {
-        self.failures = self.failures.saturating_add(1);
+    /// A document is not where it was looked for, and there is another place to look at once.
+    pub(super) fn look_elsewhere(&mut self, now: Timestamp) {
         self.unsent = 0;
+        self.tries_again = true;
         self.not_before = now;
     }
 
     /// This thread's host did not take the call. Nobody was asked, and another thread may have better luck.
     pub(super) fn fail_to_send(&mut self, now: Timestamp, jitter: &mut Jitter) {
         self.unsent = self.unsent.saturating_add(1);
+        self.tries_again = true;
         self.not_before = now.after(backoff(self.failures(), jitter).min(MAX_UNSENT_PAUSE));
     }
 
-    /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask more often.
+    /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask sooner.
     pub(super) fn heed(&mut self, standing: &Standing) {
         self.last_sent = self.last_sent.max(standing.sent);
         self.failures = self.failures.max(standing.failures);

@@ -114,13 +114,16 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// Adds the keys of another set that are not here.
-    pub fn join(&mut self, other: &Self) {
-        for key in &other.keys {
-            if !self.contains(&key.id()) {
-                self.keys.push(Rc::clone(key));
+    /// The keys of several sets, in turn: a token that names none is tried with the first of each before the second of any.
+    pub fn united(sets: &[&Self]) -> Self {
+        let mut united = Self::default();
+        let longest = sets.iter().map(|set| set.len()).max().unwrap_or_default();
+        for key in (0..longest).flat_map(|place| sets.iter().filter_map(move |set| set.keys.get(place))) {
+            if !united.contains(&key.id()) {
+                united.keys.push(Rc::clone(key));
             }
         }
+        united
     }
 
     /// How many bytes of memory the keys take.

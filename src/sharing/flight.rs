@@ -8,7 +8,7 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 
 use super::process::{Process, Version};
-use super::publication::{Publication, Unreadable};
+use super::publication::{CLOCK_TOLERANCE, Publication, Unreadable};
 use super::seal::Seal;
 use crate::base::Timestamp;
 
@@ -18,6 +18,7 @@ pub struct Flight {
     lease: Rc<str>,
     document: Rc<str>,
     seal: Option<Rc<Seal>>,
+    id: u64,
     /// Who we are in a lease: random, not zero.
     me: u64,
 }
@@ -42,6 +43,8 @@ pub struct Claim {
     pub standing: Standing,
     /// Somebody else is fetching, and their time is not up.
     pub is_held: bool,
+    /// We are.
+    is_ours: bool,
     version: Version,
 }
 
@@ -68,7 +71,9 @@ impl Flight {
             digest.update(field);
         }
         let mut name = String::from("attache/1/");
-        for byte in digest.finalize() {
+        let digest = digest.finalize();
+        let id = digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        for byte in digest {
             // Writing to a string cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
@@ -76,6 +81,7 @@ impl Flight {
             lease: format!("{name}/lease").into(),
             document: format!("{name}/document").into(),
             seal,
+            id,
             me: me | 1,
         }
     }
@@ -90,12 +96,14 @@ impl Flight {
     /// What the process knows now.
     pub fn look(&self, process: &dyn Process, now: Timestamp) -> Look {
         let Some((bytes, version)) = process.get(&self.lease) else {
-            return if self.seed(process) { Look::Again } else { Look::Alone };
+            let is_there = self.seed(process) && process.get(&self.lease).is_some();
+            return if is_there { Look::Again } else { Look::Alone };
         };
         // What cannot be read says nothing, and is overwritten by whoever takes the lease.
         let record = Record::decode(&*bytes).unwrap_or_default();
         let past = |nanos| {
-            Some(Timestamp::from_nanos(nanos)).filter(|then| *then > Timestamp::EPOCH && *then <= now)
+            let latest = now.after(CLOCK_TOLERANCE);
+            Some(Timestamp::from_nanos(nanos)).filter(|then| *then > Timestamp::EPOCH && *then <= latest)
         };
         let soon = |nanos, bound| {
             let then = Timestamp::from_nanos(nanos);
@@ -108,7 +116,7 @@ impl Flight {
             published: past(record.published).unwrap_or_default(),
         };
         let is_held = record.holder != 0 && record.holder != self.me && soon(record.until, MAX_HOLD) > now;
-        Look::Claim(Claim { standing, is_held, version })
+        Look::Claim(Claim { standing, is_held, is_ours: record.holder == self.me, version })
     }
 
     /// Takes the lease for `hold`, at most [`MAX_HOLD`]; `false` when somebody else was faster.
@@ -120,23 +128,34 @@ impl Flight {
     }
 
     /// Gives the lease back with what is known now. Somebody who has taken it since keeps it.
-    pub fn give_back(&self, process: &dyn Process, standing: Standing) {
-        let Some((bytes, version)) = process.get(&self.lease) else { return };
-        let is_ours = Record::decode(&*bytes).is_ok_and(|record| record.holder == self.me);
-        if is_ours {
-            process.set(&self.lease, &Record::from(standing).encode_to_vec(), Some(version));
+    pub fn give_back(&self, process: &dyn Process, standing: Standing, now: Timestamp) {
+        let Look::Claim(claim) = self.look(process, now) else { return };
+        if claim.is_ours {
+            // What others have published meanwhile stays the newest.
+            let published = standing.published.max(claim.standing.published);
+            let record = Record::from(Standing { published, ..standing });
+            process.set(&self.lease, &record.encode_to_vec(), Some(claim.version));
         }
     }
 
     /// Shows a document to the others, unless a newer one is there.
     pub fn publish(&self, process: &dyn Process, publication: &Publication, now: Timestamp) {
-        let there = process.get(&self.document);
         let older =
             |bytes: &[u8]| self.decode(bytes, now).map_or(true, |other| other.sent <= publication.sent);
-        if there.as_ref().is_none_or(|(bytes, _)| older(bytes)) {
-            let bytes = publication.encode(&self.document, self.seal.as_deref());
-            process.set(&self.document, &bytes, there.map(|(_, version)| version));
+        let encoded = publication.encode(&self.document, self.seal.as_deref());
+        for _ in 0..MAX_TRIES {
+            let there = process.get(&self.document);
+            let is_done = there.as_ref().is_some_and(|(bytes, _)| !older(bytes))
+                || process.set(&self.document, &encoded, there.map(|(_, version)| version));
+            if is_done {
+                break;
+            }
         }
+    }
+
+    /// A number for the document: news are told by it.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The document that is shown, if there is one.
@@ -189,5 +208,7 @@ impl From<Standing> for Record {
 
 /// No lease is believed for longer: the longest timeout of a call (60 s), and a while for the host to notice.
 pub const MAX_HOLD: Duration = Duration::from_secs(75);
+/// Another thread publishes the same document in the same moment once in a while.
+const MAX_TRIES: usize = 3;
 /// No pause is believed that is longer than one that a server may ask for (`issuer`'s `MAX_RETRY_AFTER`).
 const MAX_PAUSE: Duration = Duration::from_secs(600);

@@ -17,7 +17,30 @@ pub struct Group {
     slot: Option<Slot>,
     next_beat: Timestamp,
     is_speaker: bool,
-    news: Option<Version>,
+    /// The number of the last news that we know of.
+    heard: u64,
+}
+
+/// What there is to look at since the last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing.
+    None,
+    /// These documents ([`Flight::id`](super::Flight::id)).
+    Of(Vec<u64>),
+    /// Perhaps any: there has been too much to tell it one by one.
+    All,
+}
+
+impl News {
+    /// Whether a document is among them.
+    pub fn concerns(&self, id: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::Of(ids) => ids.contains(&id),
+            Self::All => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +53,7 @@ impl Group {
     /// A thread that has no slot yet; `me` is random.
     pub fn new(group: Option<u64>, me: u64) -> Self {
         let is_speaker = group.is_none();
-        Self { group, me: me | 1, slot: None, next_beat: Timestamp::EPOCH, is_speaker, news: None }
+        Self { group, me: me | 1, slot: None, next_beat: Timestamp::EPOCH, is_speaker, heard: 0 }
     }
 
     /// Keeps the slot, or looks for one. Where all are taken, news come with the next tick.
@@ -44,20 +67,31 @@ impl Group {
             self.slot = None;
             self.claim(group, process, now);
         }
-        // One thread tells of what all see alike: the first of its configuration.
-        let place = self.slot.map_or(0, |slot| slot.index);
+        // One thread tells of what all see alike: the first of its configuration; where there is no memory, each for itself.
+        let Some(place) = self.slot.map(|slot| slot.index) else {
+            self.is_speaker = read(process, 0).is_none();
+            return;
+        };
         let is_mine = |entry: Entry| entry.group == group && entry.is_live(now);
         self.is_speaker =
             !(0..place).any(|index| read(process, index).is_some_and(|(entry, _)| is_mine(entry)));
     }
 
-    /// Whether there has been news since the last time this was asked.
-    pub fn has_news(&mut self, process: &dyn Process) -> bool {
+    /// What other threads have published since the last time this was asked.
+    pub fn news(&mut self, process: &dyn Process) -> News {
         if self.group.is_none() {
-            return false;
+            return News::None;
         }
-        let news = process.get(NEWS).map(|(_, version)| version);
-        core::mem::replace(&mut self.news, news) != news
+        let Some((journal, _)) = read_journal(process) else { return News::None };
+        let heard = core::mem::replace(&mut self.heard, journal.last);
+        match journal.last.checked_sub(heard).map(usize::try_from) {
+            Some(Ok(0)) => News::None,
+            Some(Ok(count)) if count <= journal.recent.len() => {
+                let first = journal.recent.len().saturating_sub(count);
+                News::Of(journal.recent.get(first..).unwrap_or_default().to_vec())
+            }
+            Some(_) | None => News::All,
+        }
     }
 
     /// Whether this thread sets the gauges of its configuration.
@@ -65,14 +99,26 @@ impl Group {
         self.is_speaker
     }
 
-    /// Tells all others that there is news. At most one message lies in a queue: who has not taken it will see all there is.
-    pub fn spread_news(&mut self, process: &dyn Process, now: Timestamp) {
+    /// Tells all others that there is news of a document. At most one message lies in a queue: who has not taken it will see all
+    /// there is.
+    pub fn spread_news(&mut self, document: u64, process: &dyn Process, now: Timestamp) {
         if self.group.is_none() {
             return;
         }
-        process.set(NEWS, &self.me.to_le_bytes(), None);
+        for _ in 0..MAX_TRIES {
+            let (mut journal, version) = read_journal(process)
+                .map_or((Journal::default(), None), |(journal, version)| (journal, Some(version)));
+            journal.last = journal.last.wrapping_add(1);
+            journal.recent.push(document);
+            let surplus = journal.recent.len().saturating_sub(MAX_RECENT_NEWS);
+            journal.recent.drain(..surplus);
+            if process.set(NEWS, &journal.encode_to_vec(), version) {
+                break;
+            }
+        }
         for index in 0..MAX_SLOTS {
-            let Some((entry, version)) = read(process, index) else { continue };
+            // The lowest slots are taken first: where none has ever been, there is none above.
+            let Some((entry, version)) = read(process, index) else { break };
             if entry.owner == self.me || !entry.is_live(now) || entry.is_called {
                 continue;
             }
@@ -83,7 +129,12 @@ impl Group {
         }
     }
 
-    /// Comes back at once, to go on with work that is too much for one callback. Whether that is possible.
+    /// Whether this thread can be woken.
+    pub fn has_queue(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// Comes back at once, to go on with work that is too much for one callback.
     pub fn call_again(&self, process: &dyn Process) {
         if let Some(slot) = self.slot {
             process.wake(slot.queue);
@@ -129,7 +180,8 @@ impl Group {
             // A message that was lost on the way would keep all further ones away.
             let entry = Entry { beat: now.nanos(), is_called: false, ..entry };
             if write(process, slot.index, &entry, Some(version)) {
-                return true;
+                // Whoever lost a race for this slot may have taken its queue over.
+                return process.open_queue(&queue_name(slot.index)) == Some(slot.queue);
             }
         }
         true
@@ -141,7 +193,7 @@ impl Group {
             if there.is_some_and(|(entry, _)| entry.is_live(now)) {
                 continue;
             }
-            let Some(queue) = process.open_queue(&format!("attache/1/slot/{index}")) else { return };
+            let Some(queue) = process.open_queue(&queue_name(index)) else { return };
             let entry = Entry { owner: self.me, group, queue: queue.0, beat: now.nanos(), is_called: false };
             // Two may write to a slot that nobody has had: the loser sees it at the next beat, and looks for another.
             if write(process, index, &entry, there.map(|(_, version)| version)) {
@@ -183,11 +235,31 @@ fn write(process: &dyn Process, index: usize, entry: &Entry, version: Option<Ver
     process.set(&slot_name(index), &entry.encode_to_vec(), version)
 }
 
+/// The last news, oldest first.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Journal {
+    /// The number of the last of them.
+    #[prost(fixed64, tag = "1")]
+    last: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    recent: Vec<u64>,
+}
+
+fn read_journal(process: &dyn Process) -> Option<(Journal, Version)> {
+    let (bytes, version) = process.get(NEWS)?;
+    Some((Journal::decode(&*bytes).unwrap_or_default(), version))
+}
+
+fn queue_name(index: usize) -> String {
+    format!("attache/1/queue/{index}")
+}
+
 fn slot_name(index: usize) -> String {
     format!("attache/1/slot/{index}")
 }
 
-/// Its version changes when there is news.
+/// The journal. Its numbers only tell what to look at, so a forged one costs a look at everything, or a while until the next tick
+/// of a schedule.
 const NEWS: &str = "attache/1/news";
 /// How often a thread says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
@@ -195,5 +267,7 @@ const BEAT: Duration = Duration::from_secs(5);
 const DEAD_AFTER: Duration = Duration::from_secs(16);
 /// The most threads that wake each other: 32 workers with eight filters each. Whoever finds no slot hears of news at its tick.
 pub const MAX_SLOTS: usize = 256;
+/// How much of the past the journal tells one by one: what a second of a thousand issuers brings.
+const MAX_RECENT_NEWS: usize = 64;
 /// Others write to a slot only once in a while.
 const MAX_TRIES: usize = 4;

@@ -12,7 +12,7 @@ mod publication;
 mod seal;
 
 pub use flight::{Claim, Flight, Look, MAX_HOLD, Standing};
-pub use group::{Group, MAX_SLOTS};
+pub use group::{Group, MAX_SLOTS, News};
 pub use process::{Alone, Process, QueueId, Version};
 pub use publication::{Publication, Unreadable};
 pub use seal::{MIN_SEALING_SECRET_BYTES, Seal};

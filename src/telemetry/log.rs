@@ -9,9 +9,8 @@ use crate::policy::MetadataError;
 use crate::sharing::Unreadable;
 
 /// The line about what happened to an issuer's documents, if it is worth one.
-///
-/// `failures` counts the failures in a row before it.
-pub fn fetch_line(issuer: &str, report: &Report, failures: u32) -> Option<Effect> {
+pub fn fetch_line(issuer: &str, report: &Report) -> Option<Effect> {
+    let failures = report.failures;
     let what = match report.place.part {
         Part::Keys => "keys",
         Part::Metadata => "metadata",
@@ -30,8 +29,11 @@ pub fn fetch_line(issuer: &str, report: &Report, failures: u32) -> Option<Effect
             (level, format!("issuer {issuer}: keys changed: {}", Change(change)))
         }
         Outcome::Moved if report.is_shared => return None,
+        Outcome::Elsewhere(error) => {
+            (Level::Debug, format!("issuer {issuer}: no {what} at the first address: {error}"))
+        }
         Outcome::Moved => {
-            (Level::Info, format!("issuer {issuer}: the metadata names a new address of the keys"))
+            (Level::Info, format!("issuer {issuer}: the metadata names the address of the keys"))
         }
         Outcome::Unchanged if failures > 0 && !report.is_shared => {
             (Level::Info, format!("issuer {issuer}: {what} fetched again after {failures} failures"))
@@ -149,7 +151,7 @@ mod tests {
 
     fn told(outcome: Outcome, failures: u32, is_shared: bool) -> Option<(Level, String)> {
         let place = Place { source: 0, part: Part::Keys };
-        let effect = fetch_line("corp", &Report { place, is_shared, outcome }, failures)?;
+        let effect = fetch_line("corp", &Report { place, is_shared, failures, outcome })?;
         let Effect::Log { level, line } = effect else { panic!("{effect:?}") };
         Some((level, line))
     }

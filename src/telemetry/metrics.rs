@@ -16,6 +16,9 @@ pub struct Metrics {
     routes: Vec<Rc<str>>,
     issuers: Vec<Rc<str>>,
     counters: BTreeMap<Counter, Series>,
+    /// How many of them have names of their own: neither kind takes the other's room.
+    of_requests: usize,
+    of_fetches: usize,
     gauges: BTreeMap<Gauge, Level>,
     version: u64,
     is_dirty: bool,
@@ -30,9 +33,9 @@ enum Counter {
     Decisions { route: Label, issuer: Label, outcome: &'static str, reason: &'static str },
     Cache { result: &'static str },
     Signatures { engine: &'static str },
-    Fetches { issuer: IssuerId, result: &'static str },
-    MetadataFetches { issuer: IssuerId, result: &'static str },
-    Shared { issuer: IssuerId, result: &'static str },
+    Fetches { issuer: Label, result: &'static str },
+    MetadataFetches { issuer: Label, result: &'static str },
+    Shared { issuer: Label, result: &'static str },
 }
 
 /// A label whose values the configuration gives.
@@ -74,6 +77,8 @@ impl Metrics {
             routes: settings.routes.routes().iter().map(|route| Rc::clone(&route.name)).collect(),
             issuers: settings.issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect(),
             counters: BTreeMap::new(),
+            of_requests: 0,
+            of_fetches: 0,
             gauges: BTreeMap::new(),
             version: settings.version,
             is_dirty: false,
@@ -108,12 +113,12 @@ impl Metrics {
 
     /// Counts what became of a fetch, or of what another thread has fetched.
     pub fn record_report(&mut self, issuer: Option<IssuerId>, report: &Report) {
-        let Some(issuer) = issuer else { return };
+        let Some(issuer) = issuer.map(|IssuerId(place)| Label::At(u32::from(place))) else { return };
         self.keys_changed = true;
         let result = match &report.outcome {
             Outcome::Changed(_) | Outcome::Moved => "changed",
             Outcome::Unchanged => "unchanged",
-            Outcome::Failed(error) => error.label(),
+            Outcome::Failed(error) | Outcome::Elsewhere(error) => error.label(),
             Outcome::Refused(_) => "refused",
             Outcome::Expired => "expired",
         };
@@ -176,8 +181,12 @@ impl Metrics {
 
     fn count(&mut self, counter: Counter, by: u64) -> Rc<str> {
         self.is_dirty = true;
-        let is_full = self.counters.len() >= MAX_SERIES && !self.counters.contains_key(&counter);
-        let counter = if is_full { counter.merged() } else { counter };
+        let held = if counter.is_of_request() { &mut self.of_requests } else { &mut self.of_fetches };
+        let is_new = !self.counters.contains_key(&counter);
+        let counter = if is_new && *held >= MAX_SERIES { counter.merged() } else { counter };
+        if is_new && *held < MAX_SERIES {
+            *held = held.saturating_add(1);
+        }
         let (routes, issuers) = (&self.routes, &self.issuers);
         let series = self.counters.entry(counter).or_insert_with(|| counter.series(routes, issuers));
         series.pending = series.pending.saturating_add(by);
@@ -195,25 +204,31 @@ impl Metrics {
 }
 
 impl Counter {
+    /// Whether requests make it, and not the issuers' documents.
+    fn is_of_request(self) -> bool {
+        match self {
+            Self::Decisions { .. } | Self::Cache { .. } | Self::Signatures { .. } => true,
+            Self::Fetches { .. } | Self::MetadataFetches { .. } | Self::Shared { .. } => false,
+        }
+    }
+
     /// The series that takes what has no room of its own. There are as many of these as reasons, and no more.
     fn merged(self) -> Self {
         match self {
             Self::Decisions { outcome, reason, .. } => {
                 Self::Decisions { route: Label::Other, issuer: Label::Other, outcome, reason }
             }
-            Self::Cache { .. }
-            | Self::Signatures { .. }
-            | Self::Fetches { .. }
-            | Self::MetadataFetches { .. }
-            | Self::Shared { .. } => self,
+            Self::Fetches { result, .. } => Self::Fetches { issuer: Label::Other, result },
+            Self::MetadataFetches { result, .. } => Self::MetadataFetches { issuer: Label::Other, result },
+            Self::Shared { result, .. } => Self::Shared { issuer: Label::Other, result },
+            Self::Cache { .. } | Self::Signatures { .. } => self,
         }
     }
 
     fn series(self, routes: &[Rc<str>], issuers: &[Rc<str>]) -> Series {
         let mut annotation = String::new();
-        let of_issuer = |metric, issuer: IssuerId, result| {
-            let issuer = Label::At(u32::from(issuer.0)).text(issuers);
-            name(metric, &[("issuer", issuer), ("result", result)])
+        let of_issuer = |metric, issuer: Label, result| {
+            name(metric, &[("issuer", issuer.text(issuers)), ("result", result)])
         };
         let name = match self {
             Self::Decisions { route, issuer, outcome, reason } => {
@@ -259,7 +274,7 @@ impl Gauge {
     }
 }
 
-/// The most counters with names of their own. Envoy never forgets a metric, and each takes some 500 bytes there.
+/// The most counters of requests with names of their own, and as many of fetches. Envoy never forgets a metric, and each takes some 500 bytes there.
 pub const MAX_SERIES: usize = 4096;
 /// How often gauges are handed over. Nobody looks more often.
 const GAUGE_PERIOD: Duration = Duration::from_secs(1);

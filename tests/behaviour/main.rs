@@ -23,8 +23,24 @@ mod issuers;
 mod keys;
 // One fetch for a whole process, whoever dies, joins or reloads.
 mod sharing;
+// What another module can do to them by shared data, and what not.
+mod forgery;
 // How threads wake each other, and who speaks for all.
 mod slots;
+// When a set is asked for again: HTTP caching, tags, pauses, backoff.
+mod freshness;
+// How long keys count that cannot be fetched again; empty sets.
+mod staleness;
+// Tokens of unknown keys over all threads: what they get, and what they cost.
+mod unknown_keys;
+// Keys whose address the issuer's metadata names.
+mod discovery;
+// Several sources of one issuer, and a thousand issuers.
+mod key_sources;
+// Many requests at once: bounded work in each callback, nobody forgotten.
+mod storms;
+// All of it in any order, against what must never happen.
+mod properties;
 // Requests that wait: their bounds and deadlines.
 mod waiting;
 // Every way to be refused, as it goes over the wire: golden.

@@ -33,7 +33,7 @@ fn the_maxima_of_one_vm_fit_by_default() {
         ("tokens of unknown keys", MAX_UNKNOWN_TOKENS * 256),
         ("one key set while it is read", MAX_KEY_SET_BYTES * DOCUMENT_FACTOR),
         ("the configuration", MAX_CONFIG_BYTES * DOCUMENT_FACTOR),
-        ("metrics", MAX_SERIES * SERIES),
+        ("metrics of requests and of fetches", 2 * MAX_SERIES * SERIES),
         ("the request at hand: its headers and its token", MIB + MAX_TOKEN_BYTES * DOCUMENT_FACTOR),
         ("code, stack and constants", 4 * MIB),
     ];

@@ -58,8 +58,10 @@ pub enum Service {
     /// This, at once, whenever asked.
     Answers(HttpReply),
     /// What this makes of the call, at once; `None`: nothing, until [`Proxy::reply`].
-    Scripted(Rc<dyn Fn(&HttpCall) -> Option<HttpReply>>),
+    Scripted(Rc<Script>),
 }
+
+type Script = dyn Fn(&HttpCall) -> Option<HttpReply>;
 
 impl Service {
     fn reply(&self, call: &HttpCall) -> Option<HttpReply> {

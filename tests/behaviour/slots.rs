@@ -149,7 +149,6 @@ fn each_configuration_has_a_thread_that_writes_its_gauges() {
 }
 
 #[test]
-#[ignore = "a thread without a slot takes itself for the first one"]
 fn a_thread_without_a_slot_leaves_the_gauges_to_those_that_have_one() {
     let mut threads = Threads::ready(&config(json!({})), SLOTS + 1, &[&Signer::new("k1")]);
     threads.advance(6.secs());

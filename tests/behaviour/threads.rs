@@ -267,7 +267,11 @@ impl Threads {
 
     /// Another module says that there is news: all look at their next tick.
     pub fn call_news(&self) {
-        self.memory.plant("attache/1/news", b"news");
+        let journal = self.memory.value("attache/1/news").unwrap_or_default();
+        let journal = Journal::decode(&*journal).unwrap_or_default();
+        // More than it tells one by one: perhaps of any document.
+        let journal = Journal { last: journal.last.wrapping_add(1_000), recent: Vec::new() };
+        self.memory.plant("attache/1/news", &journal.encode_to_vec());
     }
 }
 
@@ -302,6 +306,15 @@ pub struct Lease {
     pub published: u64,
 }
 
+/// The last news, as `sharing` encodes them.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Journal {
+    #[prost(fixed64, tag = "1")]
+    last: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    recent: Vec<u64>,
+}
+
 /// A publication without a seal, as `sharing` encodes it.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Published {
@@ -313,8 +326,8 @@ pub struct Published {
     pub freshness: Option<u64>,
     #[prost(string, optional, tag = "4")]
     pub entity_tag: Option<String>,
-    #[prost(uint32, tag = "5")]
-    pub place: u32,
+    #[prost(string, tag = "5")]
+    pub origin: String,
     #[prost(bytes = "vec", tag = "6")]
     pub body: Vec<u8>,
 }

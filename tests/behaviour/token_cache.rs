@@ -27,7 +27,13 @@ impl Bench {
         let key = Signer::new("k1");
         let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
         let settings = compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap().inbound;
-        let store = KeyStore::new(&settings.issuers[0].keys, KeyBounds::for_sources(1), None, 1, NOW);
+        let store = KeyStore::new(
+            &settings.issuers[0].keys,
+            KeyBounds::for_sources(settings.issuers[0].keys.iter()),
+            None,
+            1,
+            NOW,
+        );
         Self {
             cache: TokenCache::new(CacheSettings { entries, bytes }, issuers, [3; 16]),
             stores: vec![store; issuers],

@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 
 use attache::config::{self, Environment};
 use attachectl::http::Response;
+use attachectl::issuer::{Algorithm, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::proxy::{
-    Document, Listener, Proxy, Setup, completed, ecds_file, eventually, inbound, join, route, trust,
+    Document, Listener, Proxy, Setup, completed, ecds_file, eventually, inbound, issuer, join, jwks, route,
+    trust, trust_with,
 };
 use crate::secrets::{scoped, token};
 use crate::world;
@@ -45,8 +47,17 @@ fn everything() -> Value {
         "max_lifetime": "1h",
         "clock_skew": "10s",
         "scopes_from": ["scope", ["realm_access", "roles"]],
-        "keys": { "jwks": { "timeout": "2s", "refresh": "5m", "unknown_key_interval": "250ms" } },
+        "keys": { "jwks": {
+            "timeout": "2s",
+            "refresh": "5m",
+            "min_refresh": "10s",
+            "unknown_key_interval": "250ms",
+            "max_staleness": "2h",
+            "empty_set": "believe",
+        } },
     });
+    let written: Value = serde_json::from_slice(&issuer("written", &[Algorithm::EdDsa]).jwks()).unwrap();
+    let second = json!([{ "jwks": jwks("second", json!({})) }, { "inline": written }]);
     let more = json!({
         "version": 2_147_483_647,
         "token": { "sources": [{ "header": { "name": "x-token" } }, { "query": { "name": "t" } }], "after_verification": "strip" },
@@ -59,19 +70,19 @@ fn everything() -> Value {
         "token_cache": { "entries": 16, "bytes": 65_536 },
         "default": { "require": { "issuers": ["second"], "scopes": ["everything"] } },
     });
-    inbound(&[trust("corp", corp), trust("second", json!({}))], &routes, more)
+    let mut document = inbound(&[trust("corp", corp), trust_with("second", second)], &routes, more);
+    document["sharing"] = json!("process");
+    document
 }
 
 #[test]
 fn json_text_and_a_struct_mean_the_same() {
     let world = world::visit();
     let corp = world.issuer("corp");
-    let spec = |scope: &str| {
-        attachectl::issuer::TokenSpec::scoped(scope).algorithm(attachectl::issuer::Algorithm::Es256)
-    };
+    let spec = |scope: &str| TokenSpec::scoped(scope).algorithm(Algorithm::Es256);
     let read =
         token(corp, &spec("orders:read").claim("realm_access", json!({ "tenant": "north", "roles": ["b"] })));
-    let eddsa = token(corp, &spec("orders:read").algorithm(attachectl::issuer::Algorithm::EdDsa));
+    let eddsa = token(corp, &spec("orders:read").algorithm(Algorithm::EdDsa));
     let long = token(corp, &spec("orders:read").expires_in(3700));
     let other = scoped(world.issuer("second"), "everything");
     let requests: Vec<(&str, &str, Option<&str>, u16)> = vec![
@@ -139,6 +150,12 @@ fn refused() -> Vec<(&'static str, Value, Vec<&'static str>)> {
         document["inbound"]["issuers"][0]["keys"] = keys;
         document
     };
+    let shared = |sharing: Value| {
+        let mut document = good("good");
+        document["sharing"] = sharing;
+        document
+    };
+    let fetched = |more: Value| keys(json!({ "jwks": jwks("corp", more) }));
     let mut hs256 = keys(json!({ "shared_secret": { "env": "NOT_SET" } }));
     hs256["inbound"]["issuers"][0]["algorithms"] = json!(["HS256"]);
     vec![
@@ -205,6 +222,28 @@ fn refused() -> Vec<(&'static str, Value, Vec<&'static str>)> {
             vec!["inbound.issuers[0].keys.inline"],
         ),
         ("no keys", keys(json!({})), vec!["inbound.issuers[0].keys"]),
+        ("no source", keys(json!([])), vec!["inbound.issuers[0].keys"]),
+        (
+            "a source twice",
+            keys(json!([{ "jwks": jwks("corp", json!({})) }, { "jwks": jwks("corp", json!({})) }])),
+            vec!["inbound.issuers[0].keys[1]"],
+        ),
+        (
+            "a floor above the ceiling",
+            fetched(json!({ "refresh": "1m", "min_refresh": "2m" })),
+            vec!["inbound.issuers[0].keys.jwks"],
+        ),
+        (
+            "no time, and words that mean nothing",
+            fetched(json!({ "max_staleness": "0s", "empty_set": "drop" })),
+            vec!["inbound.issuers[0].keys.jwks.max_staleness", "inbound.issuers[0].keys.jwks.empty_set"],
+        ),
+        ("sharing with nobody known", shared(json!("host")), vec!["sharing"]),
+        (
+            "a sealing secret that is not set",
+            shared(json!({ "process": { "sealing_secret": { "env": "NOT_SET" } } })),
+            vec!["sharing.process.sealing_secret.env"],
+        ),
         (
             "a realm with a quote",
             with(json!({ "refusals": { "realm": "a\"b" } })),

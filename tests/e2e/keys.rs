@@ -237,7 +237,7 @@ fn the_last_good_keys_stay_while_the_issuer_is_down() {
     let proxy = setup.listener(listener("outage", &names, keys, json!({}))).start();
     for name in &names {
         eventually("first keys in every VM", || (proxy.taken(name) >= VMS - 1).then_some(()));
-        assert_eq!(proxy.fetched(name, "changed"), 1, "{name}");
+        proxy.expect_fetched(name, "changed", 1);
     }
     let before: Vec<u64> = names.iter().map(|name| proxy.issuer(name).jwks_requests()).collect();
     let start = Instant::now();

@@ -19,8 +19,12 @@
 #![allow(clippy::disallowed_methods, reason = "a real process runs in real time")]
 #![allow(clippy::print_stderr, reason = "what a failed test has to tell")]
 
+/// A door that keeps clients waiting.
+mod gate;
 /// HTTP/2 for gRPC, and for requests that have to meet one worker.
 mod h2;
+/// Modules that trap, or lie.
+mod module;
 /// A real Envoy with the filter in it.
 mod proxy;
 /// Requests that no client library would send.
@@ -38,14 +42,20 @@ mod config;
 mod cors;
 /// `envoy.yaml` as it is shipped.
 mod demo_config;
+/// Keys found by the issuer's URL.
+mod discovery;
 /// Configuration as Istio delivers it.
 mod ecds;
 /// What the upstream sees.
 mod forwarding;
+/// How long keys count, and when they are asked for.
+mod freshness;
 /// Statuses that gRPC callers understand.
 mod grpc;
 /// What attackers send.
 mod hostile;
+/// Where keys come from, and sets that are odd.
+mod key_sources;
 /// First keys, rotation, outages.
 mod keys;
 /// The Prometheus page.
@@ -54,6 +64,10 @@ mod metrics;
 mod oidc_provider;
 /// Paths and headers that servers understand differently.
 mod paths_and_headers;
+/// What another module leaves in shared data.
+mod planted;
+/// VMs that come anew.
+mod rebuild;
 /// Exact answers to refused callers.
 mod refusals;
 /// Configurations swapped under load.
@@ -64,5 +78,7 @@ mod report_only;
 mod resource_metadata;
 /// Requirements on Envoy's own routes.
 mod route_metadata;
+/// One fetch for all threads.
+mod sharing;
 /// Which tokens are good.
 mod tokens;

@@ -26,6 +26,7 @@ pub(crate) struct Proxy {
     _upstream: Upstream,
     issuers: BTreeMap<String, Issuer>,
     listeners: BTreeMap<String, SocketAddr>,
+    traps: bool,
 }
 
 /// An Envoy that the tests of a module share.
@@ -46,6 +47,7 @@ pub(crate) struct Setup {
     /// The file that the listeners come from, where they may change.
     lds: Option<String>,
     arguments: Vec<String>,
+    traps: bool,
 }
 
 /// A listener with the filter in it. Envoy's own guards are off: the filter has to do without.
@@ -175,6 +177,7 @@ impl Setup {
             workers: WORKERS,
             lds: None,
             arguments: Vec::new(),
+            traps: false,
         }
     }
 
@@ -206,6 +209,13 @@ impl Setup {
         self
     }
 
+    /// A module that traps on demand, in place of the one under test.
+    pub(crate) fn trapping_module(mut self, module: Vec<u8>) -> Self {
+        self.module = Some(json!({ "filename": format!("{{{{dir}}}}/{TRAPPING}") }));
+        self.traps = true;
+        self.file(TRAPPING, module)
+    }
+
     /// Another number of workers.
     pub(crate) fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
@@ -229,8 +239,12 @@ impl Setup {
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Proxy {
         let upstream = Upstream::start().unwrap();
+        let traps = self.traps;
         let (options, issuers) = self.options(upstream.addr(), &[]);
-        Proxy::new(Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}")), upstream, issuers)
+        let envoy = Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}"));
+        let mut proxy = Proxy::new(envoy, upstream, issuers);
+        proxy.traps = traps;
+        proxy
     }
 
     /// Starts it with one more cluster, for an issuer that is not there yet.
@@ -402,7 +416,7 @@ impl Proxy {
             .map(|listener| listener["name"].as_str().unwrap().to_owned())
             .map(|name| (name.clone(), envoy.listener(&name).unwrap()))
             .collect();
-        Self { envoy, _upstream: upstream, issuers, listeners }
+        Self { envoy, _upstream: upstream, issuers, listeners, traps: false }
     }
 
     pub(crate) fn envoy(&self) -> &Envoy {
@@ -447,6 +461,12 @@ impl Proxy {
         self.metric("attache_key_fetches", &[("issuer", issuer), ("result", result)])
     }
 
+    /// Waits until so many fetches of an issuer's keys have ended so.
+    #[track_caller]
+    pub(crate) fn expect_fetched(&self, issuer: &str, result: &str, count: u64) {
+        self.expect_metric("attache_key_fetches", &[("issuer", issuer), ("result", result)], count);
+    }
+
     /// How often a VM has taken an issuer's document over from another.
     pub(crate) fn taken(&self, issuer: &str) -> u64 {
         self.metric("attache_shared_documents", &[("issuer", issuer), ("result", "taken")])
@@ -474,8 +494,10 @@ impl Proxy {
     /// Fails if a VM trapped, or a log tells what it must not.
     #[track_caller]
     pub(crate) fn assert_sound(&self) {
-        if let Some(trap) = trap(&self.envoy) {
-            panic!("a VM trapped: {trap}");
+        match trap(&self.envoy) {
+            Some(trap) if !self.traps => panic!("a VM trapped: {trap}"),
+            None if self.traps => panic!("no VM trapped"),
+            Some(_) | None => {}
         }
         secrets::assert_none_in("Envoy's log", &self.envoy.logs());
         secrets::assert_none_in("the access log", &self.envoy.output());
@@ -568,6 +590,11 @@ pub(crate) fn lds_file(version: &str, listeners: Vec<Listener>) -> Value {
     json!({ "version_info": version, "resources": resources.collect::<Vec<_>>() })
 }
 
+/// The configuration of the filter in an ECDS response.
+pub(crate) fn plugin_of(ecds: &mut Value) -> &mut Value {
+    &mut ecds["resources"][0]["typed_config"]["config"]
+}
+
 /// Completes a configuration that is replaced while Envoy runs.
 pub(crate) fn completed(mut document: Value) -> Vec<u8> {
     complete(&mut document, &json!({ "local": { "filename": module() } }), &Map::new());
@@ -645,7 +672,7 @@ fn binary() -> PathBuf {
     from_environment("ATTACHE_ENVOY", "an Envoy")
 }
 
-fn module() -> PathBuf {
+pub(crate) fn module() -> PathBuf {
     from_environment("ATTACHE_WASM", "the built module")
 }
 
@@ -664,6 +691,7 @@ const TRAPPED: [&str; 5] =
 pub(crate) const WORKERS: u32 = 2;
 /// One on each worker, and one on the main thread, which sees no requests.
 pub(crate) const VMS: u64 = WORKERS as u64 + 1;
+const TRAPPING: &str = "trapping.wasm";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
 const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";

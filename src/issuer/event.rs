@@ -1,0 +1,35 @@
+use super::fetch::FetchError;
+use crate::sharing::Unreadable;
+
+/// What happened to a document.
+#[derive(Debug)]
+pub(super) struct Event<T> {
+    pub(super) news: News<T>,
+    /// Another thread fetched it.
+    pub(super) is_shared: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum News<T> {
+    /// It is another one.
+    New(T),
+    /// It is what it was, as of now.
+    Same,
+    /// It could not be fetched; what there is stays.
+    Failed(FetchError),
+    /// It is not where it was looked for; the other place is asked next.
+    Elsewhere(FetchError),
+    /// What lies where another thread would have put it is not to be believed.
+    Refused(Unreadable),
+    /// It has been stale for too long, and counts no more.
+    Expired,
+}
+
+/// Reads a document; an error counts as a failed fetch.
+pub(super) type Read<'a, T> = &'a dyn Fn(&[u8]) -> Result<T, FetchError>;
+
+impl<T> Event<T> {
+    pub(super) const fn ours(news: News<T>) -> Self {
+        Self { news, is_shared: false }
+    }
+}

@@ -1,0 +1,54 @@
+//! Where an issuer's keys come from, as configured.
+
+use std::rc::Rc;
+
+use url::Url;
+
+use super::address::Address;
+use super::timetable::Schedule;
+use crate::jose::KeySet;
+
+/// Where keys of an issuer come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Written out in the configuration.
+    Inline(Rc<KeySet>),
+    /// A JWKS document (RFC 7517 §5) at a known address.
+    Jwks(Jwks),
+    /// A JWKS document whose address the issuer's metadata names (RFC 8414).
+    Discovery(Discovery),
+}
+
+/// A JWKS document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwks {
+    /// The cluster that carries the fetches.
+    pub cluster: Rc<str>,
+    /// Where it is.
+    pub address: Address,
+    /// How it is kept fresh.
+    pub schedule: Schedule,
+    /// Whether a set that lists no key is believed.
+    pub believes_empty_set: bool,
+}
+
+/// The metadata of an issuer, and the JWKS document that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The cluster that carries the fetches of the metadata.
+    pub cluster: Rc<str>,
+    /// The cluster that carries the fetches of the keys.
+    pub jwks_cluster: Rc<str>,
+    /// The issuer as configured; the metadata must name it exactly.
+    pub issuer: Rc<str>,
+    /// The same, as a URL.
+    pub url: Url,
+    /// Whether the keys may be fetched without TLS.
+    pub allow_http: bool,
+    /// How the metadata is kept fresh.
+    pub schedule: Schedule,
+    /// How the keys are kept fresh.
+    pub jwks_schedule: Schedule,
+    /// Whether a set that lists no key is believed.
+    pub believes_empty_set: bool,
+}

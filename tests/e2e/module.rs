@@ -1,0 +1,202 @@
+//! Modules made for tests: the one under test with one callback that traps, and one that writes into shared data.
+
+/// The same module, in which this callback, of three numbers to one, is a trap.
+pub(crate) fn with_trap_door(module: &[u8], callback: &str) -> Vec<u8> {
+    let mut sections = sections(module);
+    let body = |id: u8, sections: &[(u8, Vec<u8>)]| {
+        sections.iter().find(|(other, _)| *other == id).unwrap().1.clone()
+    };
+    let wanted = [vec![0x60], vector(&[vec![I32], vec![I32], vec![I32]]), vector(&[vec![I32]])].concat();
+    let kind = function_types(&body(TYPES, &sections)).iter().position(|kind| *kind == wanted).unwrap();
+    let imported = imported_functions(&body(IMPORTS, &sections));
+    let functions = Reader(&body(FUNCTIONS, &sections)).number();
+    for (id, section) in &mut sections {
+        match *id {
+            FUNCTIONS => *section = longer(section, &number(kind)),
+            // No locals; `unreachable`; `end`.
+            CODE => *section = longer(section, &[3, 0, 0x00, 0x0b]),
+            EXPORTS => *section = exported_as(section, callback, imported + functions),
+            _ => {}
+        }
+    }
+    let sections = sections.iter().flat_map(|(id, body)| section(*id, body));
+    MAGIC.iter().copied().chain(sections).collect()
+}
+
+/// A module that writes these values into the shared data of its `vm_id`, whatever is there, at each request's headers.
+pub(crate) fn planter(values: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let (mut data, mut code) = (Vec::new(), vec![0]);
+    for (name, value) in values {
+        for bytes in [name.as_bytes(), value] {
+            code.extend([constant(START + data.len()), constant(bytes.len())].concat());
+            data.extend_from_slice(bytes);
+        }
+        // Of any version; call; what it returns is of no interest.
+        code.extend([constant(0), vec![0x10, 0, 0x1a]].concat());
+    }
+    code.extend([constant(0), vec![0x0b]].concat());
+    let bytes = |bytes: &[u8]| [number(bytes.len()), bytes.to_vec()].concat();
+    let text = |text: &str| bytes(text.as_bytes());
+    let function = |parameters: usize, results: usize| {
+        [vec![0x60], vector(&vec![vec![I32]; parameters]), vector(&vec![vec![I32]; results])].concat()
+    };
+    let export = |name: &str, kind: u8, index: u8| [text(name), vec![kind, index]].concat();
+    let pages = (START + data.len()).div_ceil(PAGE);
+    let sections = [
+        section(TYPES, &vector(&[function(5, 1), function(0, 0), function(1, 1), function(3, 1)])),
+        section(IMPORTS, &vector(&[[text("env"), text("proxy_set_shared_data"), vec![0, 0]].concat()])),
+        section(FUNCTIONS, &vector(&[vec![1], vec![2], vec![3]])),
+        section(MEMORIES, &vector(&[[vec![0], number(pages)].concat()])),
+        section(
+            EXPORTS,
+            &vector(&[
+                export("memory", 2, 0),
+                export("proxy_abi_version_0_2_1", 0, 1),
+                export("proxy_on_memory_allocate", 0, 2),
+                export("proxy_on_request_headers", 0, 3),
+            ]),
+        ),
+        section(
+            CODE,
+            &vector(&[
+                bytes(&[0, 0x0b]),
+                bytes(&[vec![0], constant(ALLOCATED), vec![0x0b]].concat()),
+                bytes(&code),
+            ]),
+        ),
+        section(DATA, &vector(&[[vec![0], constant(START), vec![0x0b], bytes(&data)].concat()])),
+    ];
+    MAGIC.iter().copied().chain(sections.concat()).collect()
+}
+
+fn sections(module: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut rest = Reader(module.strip_prefix(MAGIC).unwrap());
+    let mut sections = Vec::new();
+    while !rest.0.is_empty() {
+        let id = rest.bytes(1)[0];
+        let length = rest.number();
+        sections.push((id, rest.bytes(length).to_vec()));
+    }
+    sections
+}
+
+fn function_types(section: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = Reader(section);
+    (0..rest.number())
+        .map(|_| {
+            let start = rest.0;
+            assert_eq!(rest.bytes(1), [0x60]);
+            for _ in 0..2 {
+                let length = rest.number();
+                rest.bytes(length);
+            }
+            start[..start.len() - rest.0.len()].to_vec()
+        })
+        .collect()
+}
+
+fn imported_functions(section: &[u8]) -> usize {
+    let mut rest = Reader(section);
+    let count = rest.number();
+    for _ in 0..count {
+        rest.text();
+        rest.text();
+        assert_eq!(rest.bytes(1), [0], "only functions are imported");
+        rest.number();
+    }
+    count
+}
+
+fn exported_as(section: &[u8], name: &str, index: usize) -> Vec<u8> {
+    let mut rest = Reader(section);
+    let mut exports = Vec::new();
+    let mut found = false;
+    for _ in 0..rest.number() {
+        let (other, kind, mut exported) = (rest.text().to_vec(), rest.bytes(1).to_vec(), rest.number());
+        if other == name.as_bytes() {
+            (exported, found) = (index, true);
+        }
+        exports.push([number(other.len()), other, kind, number(exported)].concat());
+    }
+    assert!(found, "the module exports {name}");
+    vector(&exports)
+}
+
+/// A vector with one item more.
+fn longer(section: &[u8], item: &[u8]) -> Vec<u8> {
+    let mut rest = Reader(section);
+    let count = rest.number();
+    [number(count + 1), rest.0.to_vec(), item.to_vec()].concat()
+}
+
+fn section(id: u8, body: &[u8]) -> Vec<u8> {
+    [vec![id], number(body.len()), body.to_vec()].concat()
+}
+
+fn vector(items: &[Vec<u8>]) -> Vec<u8> {
+    [number(items.len()), items.concat()].concat()
+}
+
+/// `i32.const`, whose number is a signed one: seven bits of it would be taken for a sign.
+fn constant(value: usize) -> Vec<u8> {
+    let mut bytes = number(value);
+    if let Some(last) = bytes.last_mut().filter(|last| **last & 0x40 != 0) {
+        *last |= 0x80;
+        bytes.push(0);
+    }
+    [vec![0x41], bytes].concat()
+}
+
+/// LEB128.
+fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        bytes.push(if value > 0 { low | 0x80 } else { low });
+        if value == 0 {
+            return bytes;
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn bytes(&mut self, count: usize) -> &'a [u8] {
+        let (bytes, rest) = self.0.split_at(count);
+        self.0 = rest;
+        bytes
+    }
+
+    fn text(&mut self) -> &'a [u8] {
+        let length = self.number();
+        self.bytes(length)
+    }
+
+    fn number(&mut self) -> usize {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let byte = self.bytes(1)[0];
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        value
+    }
+}
+
+const MAGIC: &[u8] = b"\0asm\x01\0\0\0";
+const TYPES: u8 = 1;
+const IMPORTS: u8 = 2;
+const FUNCTIONS: u8 = 3;
+const MEMORIES: u8 = 5;
+const EXPORTS: u8 = 7;
+const CODE: u8 = 10;
+const DATA: u8 = 11;
+const I32: u8 = 0x7f;
+const PAGE: usize = 64 * 1024;
+/// Where the planter's values lie, and where the host may put what it has.
+const START: usize = 4096;
+const ALLOCATED: usize = 1024;

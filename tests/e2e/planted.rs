@@ -1,0 +1,147 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use attache::base::{Secret, Timestamp};
+use attache::sharing::{Flight, Look, Process, Publication, QueueId, Seal, Standing, Version};
+use attachectl::issuer::Algorithm;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Value, json};
+
+use crate::module::planter;
+use crate::proxy::{
+    Document, Listener, Setup, VMS, completed, ecds_file, echo, eventually, issuer, jwks, plugin_of, reading,
+    trust, verdict,
+};
+use crate::secrets::{self, scoped};
+
+/// Another module of the same `vm_id` puts a set of its own keys where the filters share theirs. With a sealing secret it is
+/// refused; without one, whoever can write there is trusted (docs/configuration.md), which here proves that it was planted well.
+#[test]
+fn a_planted_key_set_is_refused_by_its_seal() {
+    let secret = [9; 32];
+    let variable = Base64UrlUnpadded::encode_string(&secret);
+    secrets::remember(&variable);
+    let document = |name: &str, sharing: Value| {
+        let keys = jwks("corp", json!({ "refresh": "1h", "min_refresh": "1h" }));
+        let issuer = trust("corp", json!({ "name": name, "keys": { "jwks": keys } }));
+        Document::Struct(reading(name, &[issuer], json!({ "sharing": sharing })))
+    };
+    let sealing = json!({ "process": { "sealing_secret": { "env": "SEAL" } } });
+    let first = ecds_file("planter", "1", &document("planter", json!("none")));
+    let proxy = Setup::new()
+        .issuer("corp")
+        .environment("SEAL", &variable)
+        .file("planter.json", first.to_string())
+        .listener(Listener::ecds("planter", "planter.json"))
+        .listener(Listener::new("sealed", document("sealed", sealing)))
+        .listener(Listener::new("trusting", document("trusting", json!("process"))))
+        .start();
+    let corp = proxy.issuer("corp");
+    for listener in ["sealed", "trusting"] {
+        eventually("keys in every VM", || (proxy.taken(listener) == VMS - 1).then_some(()));
+    }
+    let attacker = issuer("corp", &[Algorithm::Es256]);
+    let send = |listener: &str, issuer| {
+        let answer = proxy.get(listener, "/").bearer(&scoped(issuer, "orders:read")).send().unwrap();
+        verdict(&answer)
+    };
+    for listener in ["sealed", "trusting"] {
+        assert_eq!(send(listener, corp), (200, "forwarded".into()));
+        assert_eq!(send(listener, &attacker), (401, "signature_invalid".into()));
+    }
+
+    // The attacker knows all but the secret: how things are named, encoded and dated.
+    let seal = Seal::new(&Secret::new(secret)).unwrap();
+    let mut values = publication(None, &attacker.jwks());
+    for (name, mut value) in publication(Some(Rc::new(seal)), &attacker.jwks()) {
+        if name.ends_with("/document") {
+            value[0] ^= 1;
+        }
+        values.push((name, value));
+    }
+    // What cannot be read of the news makes everybody look at everything.
+    values.push(("attache/1/news".to_owned(), vec![0xff]));
+    let mut update = ecds_file("planter", "2", &Document::Text(String::new()));
+    let planter = base64ct::Base64::encode_string(&planter(&values));
+    plugin_of(&mut update)["vm_config"]["code"] = json!({ "local": { "inline_bytes": planter } });
+    proxy.envoy().replace_file("planter.json", update.to_string().as_bytes()).unwrap();
+    // It lets everything through.
+    eventually("the planter", || (proxy.get("planter", "/").send().unwrap().status == 200).then_some(()));
+
+    eventually("the trusting filters to take it", || (proxy.taken("trusting") == 2 * VMS - 1).then_some(()));
+    let refused = [("issuer", "sealed"), ("result", "refused")];
+    eventually("the sealed ones to refuse it", || {
+        (proxy.metric("attache_shared_documents", &refused) >= VMS).then_some(())
+    });
+    for _ in 0..6 {
+        assert_eq!(send("trusting", &attacker), (200, "forwarded".into()));
+        assert_eq!(send("sealed", &attacker), (401, "signature_invalid".into()));
+        echo(&proxy.get("sealed", "/").bearer(&scoped(corp, "orders:read")).send().unwrap());
+    }
+    assert_eq!(proxy.taken("sealed"), VMS - 1);
+    let line = "issuer sealed: a document that another module has left in shared data is refused: its seal is not ours";
+    assert!(proxy.envoy().logs().contains(line));
+    // Whoever is new there asks the issuer.
+    let asked = corp.jwks_requests();
+    let back = ecds_file("planter", "3", &document("planter", json!("none")));
+    proxy.envoy().replace_file("planter.json", &completed(back)).unwrap();
+    eventually("the filter", || (proxy.get("planter", "/").send().unwrap().status == 401).then_some(()));
+    eventually("its own keys", || (corp.jwks_requests() == asked + VMS).then_some(()));
+}
+
+/// What filters with this seal would find in shared data if one of them had fetched this now.
+fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let board = Board::default();
+    // As `issuer::definition` names a document.
+    let fields: [&[u8]; 4] = [b"jwks", b"corp", b"https://corp.example/jwks", b"strict"];
+    let flight = Flight::new(&fields, seal, 7);
+    let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let now = Timestamp::from_nanos(now.try_into().unwrap());
+    assert!(flight.seed(&board));
+    let Look::Claim(claim) = flight.look(&board, now) else { panic!("there is a lease") };
+    assert!(flight.take(&board, &claim, now, Duration::from_secs(1)));
+    let publication = Publication {
+        sent: now,
+        received: now,
+        freshness: None,
+        entity_tag: None,
+        origin: "https://corp.example/jwks".to_owned(),
+        body: body.to_vec(),
+    };
+    flight.publish(&board, &publication, now);
+    flight.give_back(&board, Standing { sent: Some(now), published: now, ..Standing::default() }, now);
+    let values = board.0.into_inner();
+    assert_eq!(values.len(), 2, "a lease and a document");
+    values.into_iter().map(|(name, (value, _))| (name, value)).collect()
+}
+
+/// Shared data, as Envoy keeps it.
+#[derive(Default)]
+struct Board(RefCell<BTreeMap<String, (Vec<u8>, NonZeroU32)>>);
+
+impl Process for Board {
+    fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
+        self.0.borrow().get(name).map(|(value, version)| (value.clone(), Version(*version)))
+    }
+
+    fn set(&self, name: &str, value: &[u8], version: Option<Version>) -> bool {
+        let there = self.0.borrow().get(name).map(|(_, version)| *version);
+        if version.is_some_and(|Version(version)| Some(version) != there) {
+            return false;
+        }
+        let next = there.unwrap_or(NonZeroU32::MIN).saturating_add(1);
+        self.0.borrow_mut().insert(name.to_owned(), (value.to_vec(), next));
+        true
+    }
+
+    fn open_queue(&self, _name: &str) -> Option<QueueId> {
+        None
+    }
+
+    fn wake(&self, _queue: QueueId) {}
+
+    fn drain(&self, _queue: QueueId) {}
+}
