@@ -86,7 +86,10 @@ impl Filter {
             if let Outcome::Refused(why) = &report.outcome {
                 effects.extend(self.reports.refused(&settings.name, *why, world.now));
             }
-            effects.extend(fetch_line(&settings.name, &report));
+            // All threads see a document grow too old, and one tells of it.
+            if report.outcome != Outcome::Expired || self.group.is_speaker() {
+                effects.extend(fetch_line(&settings.name, &report));
+            }
         }
     }
 }

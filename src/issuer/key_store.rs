@@ -274,6 +274,11 @@ impl KeyStore {
         let outcome = match what {
             What::NewKeys { skipped, private_members } => match self.adopt() {
                 Some(change) => Outcome::Changed(KeyChange { skipped, private_members, ..change }),
+                // The keys are what they were, and no longer a secret of the issuer's.
+                None if private_members => {
+                    let keys = self.keys.as_ref().map_or(0, |keys| keys.len());
+                    Outcome::Changed(KeyChange { keys, skipped, private_members, ..KeyChange::default() })
+                }
                 None => Outcome::Unchanged,
             },
             What::Moved => Outcome::Moved,

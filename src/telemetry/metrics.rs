@@ -120,7 +120,8 @@ impl Metrics {
             Outcome::Unchanged => "unchanged",
             Outcome::Failed(error) | Outcome::Elsewhere(error) => error.label(),
             Outcome::Refused(_) => "refused",
-            Outcome::Expired => "expired",
+            // No fetch; the gauges tell.
+            Outcome::Expired => return,
         };
         let counter = match (report.place.part, report.is_shared) {
             (_, true) if matches!(report.outcome, Outcome::Refused(_)) => Counter::Shared { issuer, result },

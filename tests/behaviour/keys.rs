@@ -349,6 +349,20 @@ fn unusable_and_private_keys_are_told() {
     assert_eq!(proxy.get("/orders", &key.token().sign()), "forwarded");
 }
 
+/// Whoever begins to publish what it had better kept is told, though no key has changed.
+#[test]
+fn private_halves_of_known_keys_are_told_too() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
+    let mut jwk = key.jwk();
+    jwk["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
+    proxy.serve("idp", good(&json!({ "keys": [jwk] }).to_string()));
+    proxy.advance_to_call("idp", 3);
+    let line = "issuer corp: keys changed: 1 usable, 0 added, 0 removed; the document publishes PRIVATE key material: replace those keys";
+    assert_eq!(proxy.logs(Level::Warn), [line]);
+    assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
+}
+
 /// Envoy answers each call within its timeout. Should it ever not, a refresh still comes.
 #[test]
 fn a_reply_that_never_comes_is_given_up() {
