@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 unexport ATTACHE_ENVOY
 
 ENVOY := .tools/envoy-1.40.0/envoy
-WASM := target/wasm32-wasip1/release/attache.wasm
+WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
 .PHONY: help demo up build test check chaos setup clean
@@ -22,10 +22,10 @@ up: setup build ## Start the same and leave it running, with commands to try
 	@cargo build --locked --package attachectl
 	@target/debug/attachectl up $(STAGE)
 
-build: ## Build the filter: target/wasm32-wasip1/release/attache.wasm
+build: ## Build the filter: target/attache.wasm
 	@tools/setup build
 	@echo 'build: building the filter'
-	@cargo build --locked --release --package attache --target wasm32-wasip1
+	@tools/link
 
 test: ## Run all tests: lints, native, in V8, and end to end in the newest and the oldest supported Envoy
 	@tools/setup test
