@@ -63,11 +63,9 @@ impl Publication {
         if sent > received || received > now.after(CLOCK_TOLERANCE) {
             return Err(Unreadable::Encoding);
         }
-        // Nobody can tell then whether it was sent before or after something that happens now.
-        let latest = if received > now { now.before(CLOCK_TOLERANCE) } else { now };
         Ok(Self {
-            sent: sent.min(latest),
-            received: received.min(now),
+            sent,
+            received,
             freshness: encoded.freshness.map(Duration::from_nanos),
             entity_tag: encoded.entity_tag,
             origin: encoded.origin,
@@ -146,8 +144,8 @@ mod tests {
         let bytes = publication().encode("name", None);
         let at = |secs| Publication::decode("name", &bytes, None, Timestamp::from_secs(secs));
         assert!(at(999).is_ok());
-        // A thread whose clock was read a moment earlier takes it as of now.
-        assert_eq!(at(998).map(|read| read.received), Ok(Timestamp::from_secs(998)));
+        // A thread whose callback began a moment earlier takes it as it is, and takes it once.
+        assert_eq!(at(998).map(|read| read.received), Ok(Timestamp::from_secs(999)));
         assert_eq!(at(996), Err(Unreadable::Encoding));
         let backwards = Publication { sent: NOW, received: Timestamp::from_secs(999), ..publication() };
         let bytes = backwards.encode("name", None);

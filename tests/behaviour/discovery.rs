@@ -321,3 +321,22 @@ fn metadata_is_kept_fresh_as_its_server_states() {
     assert!(proxy.counter(&counted("attache_metadata_fetches", "unchanged")) >= 11);
     assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
 }
+
+/// A callback that began before another thread's reads what that one has published since.
+#[test]
+fn a_thread_whose_time_was_read_a_moment_earlier_takes_each_document_once() {
+    let key = Signer::new("k1");
+    let mut threads = Site::of(&[&key]).threads(&discovery(json!({})), 2);
+    threads[0].sleep(50.ms());
+    threads[0].tick();
+    threads[1].tick();
+    // The keys come later, and make the other thread look at all of the issuer's documents.
+    threads[0].sleep(50.ms());
+    threads[0].tick();
+    threads[1].sleep(60.ms());
+    threads[1].tick();
+    threads.advance(5.secs());
+    threads.all_tell(&long(&key).sign(), "forwarded");
+    let taken = "issuer=.=corp;.;result=.=taken;.;attache_shared_documents";
+    assert_eq!((threads.calls("idp"), threads.counter(taken)), (2, 2));
+}
