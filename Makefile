@@ -7,10 +7,10 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check chaos setup clean
+.PHONY: help demo up build test check chaos bench bench-quick noop setup clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup build ## Start an issuer, an upstream and Envoy with the filter, and walk through the main job
 	@echo 'demo: building attachectl'
@@ -39,6 +39,20 @@ chaos: setup build ## Rotate keys, fail the issuer and swap configurations under
 	@echo 'chaos: building the load generator'
 	@ATTACHE_ENVOY=$(CURDIR)/$(ENVOY) ATTACHE_WASM=$(CURDIR)/$(WASM) \
 		cargo test --locked --quiet --test e2e_chaos -- --long $(ONLY)
+
+bench: setup build noop ## Measure beside Envoy's own filters, for half an hour: docs/performance.md; ARGS='--parts growth' for one part
+	@echo 'bench: building attache-bench'
+	@cargo build --locked --quiet --release --package attache-bench
+	@target/release/attache-bench --envoy $(ENVOY) --wasm $(WASM) $(ARGS)
+
+bench-quick: setup build noop ## Measure the essential ratios, in less than a minute
+	@echo 'bench: building attache-bench'
+	@cargo build --locked --quiet --release --package attache-bench
+	@target/release/attache-bench --envoy $(ENVOY) --wasm $(WASM) --quick $(ARGS)
+
+noop:
+	@echo 'bench: building the filter that does nothing'
+	@cargo build --locked --quiet --release --manifest-path bench/noop/Cargo.toml --target wasm32-wasip1 --target-dir target/noop
 
 setup: ## Install what the demo needs into .tools
 	@tools/setup demo

@@ -1,0 +1,218 @@
+//! Rounds of all contenders with all workloads, in turn and in random order, from Envoys that are started anew for each run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use attachectl::http::Request;
+use fastrand::Rng;
+
+use crate::contender::{CLAIMS, Contender, ECHO_PATH, Modules};
+use crate::key::{Algorithm, Key};
+use crate::load::Extent;
+use crate::progress::Progress;
+use crate::requests::Requests;
+use crate::stand::{Cost, Place, Stand};
+use crate::statistics::{Estimate, median, ratio};
+use crate::token::{Flaw, Issuer, Order, mint};
+use crate::workload::{Workload, probes};
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Effort {
+    /// How often all Envoys are started.
+    pub(crate) runs: usize,
+    /// How many rounds each start has.
+    pub(crate) rounds: usize,
+    /// How long a part of a round is, about.
+    pub(crate) part: Duration,
+    pub(crate) seed: u64,
+}
+
+/// What was measured: for each workload and contender, the rounds of each run.
+pub(crate) struct Comparison {
+    costs: BTreeMap<Workload, BTreeMap<Contender, Vec<Vec<Cost>>>>,
+}
+
+/// What to compare.
+pub(crate) struct Plan<'p> {
+    pub(crate) workloads: &'p [Workload],
+    /// Leaves contenders out.
+    pub(crate) contenders: &'p [Contender],
+    pub(crate) effort: &'p Effort,
+}
+
+impl Comparison {
+    /// Measures.
+    pub(crate) fn measure(plan: &Plan<'_>, place: &Place, modules: Modules<'_>) -> Result<Self> {
+        let effort = plan.effort;
+        let mut rng = Rng::with_seed(effort.seed);
+        let issuer = issuer(&mut rng)?;
+        let mut costs: BTreeMap<Workload, BTreeMap<Contender, Vec<Vec<Cost>>>> = BTreeMap::new();
+        let progress = Progress::new("compare", effort.runs * effort.rounds * plan.workloads.len());
+        for run in 1..=effort.runs {
+            let stands = start(plan, place, modules, &issuer, &progress, rng.u64(..))?;
+            let mut kept: BTreeMap<Workload, Requests> = BTreeMap::new();
+            for round in 1..=effort.rounds {
+                for workload in plan.workloads {
+                    progress.step(&format!(
+                        "run {run}/{}, round {round}/{}: {}",
+                        effort.runs,
+                        effort.rounds,
+                        workload.key()
+                    ));
+                    let seed = rng.u64(..);
+                    let part = Part::new(*workload, effort.part);
+                    let fresh;
+                    let requests = if workload.fresh().is_some() {
+                        fresh = workload.requests(&issuer, part.warm_up + part.requests, seed)?;
+                        &fresh
+                    } else {
+                        if !kept.contains_key(workload) {
+                            kept.insert(*workload, workload.requests(&issuer, 0, seed)?);
+                        }
+                        kept.get(workload).context("requests that were made are gone")?
+                    };
+                    let mut order: Vec<&Contender> = plan.contenders_of(*workload).collect();
+                    rng.shuffle(&mut order);
+                    for contender in order {
+                        let stand = stands.get(contender).context("a contender that was not started")?;
+                        let cost = part
+                            .measure(stand, *contender, requests)
+                            .with_context(|| format!("{} with {}", contender.name(), workload.key()))?;
+                        let runs = costs.entry(*workload).or_default().entry(*contender).or_default();
+                        runs.resize_with(run, Vec::new);
+                        runs.last_mut().context("a run without a list")?.push(cost);
+                    }
+                }
+            }
+        }
+        progress.end();
+        Ok(Self { costs })
+    }
+
+    /// The workloads that were measured.
+    pub(crate) fn workloads(&self) -> impl Iterator<Item = Workload> {
+        self.costs.keys().copied()
+    }
+
+    /// The contenders of a workload, ours last.
+    pub(crate) fn contenders(&self, workload: Workload) -> impl Iterator<Item = Contender> {
+        self.costs.get(&workload).into_iter().flat_map(|costs| costs.keys().copied())
+    }
+
+    /// The median over all rounds of something about a cost.
+    pub(crate) fn median(
+        &self,
+        workload: Workload,
+        contender: Contender,
+        of: fn(&Cost) -> f64,
+    ) -> Option<f64> {
+        median(self.costs.get(&workload)?.get(&contender)?.iter().flatten().map(of))
+    }
+
+    /// Ours by another's in the same round.
+    pub(crate) fn ratio(
+        &self,
+        workload: Workload,
+        other: Contender,
+        of: fn(&Cost) -> f64,
+    ) -> Option<Estimate> {
+        let costs = self.costs.get(&workload)?;
+        let values = |contender| -> Option<Vec<Vec<f64>>> {
+            Some(costs.get(&contender)?.iter().map(|rounds| rounds.iter().map(of).collect()).collect())
+        };
+        ratio(&values(workload.ours())?, &values(other)?)
+    }
+}
+
+impl Plan<'_> {
+    fn contenders_of(&self, workload: Workload) -> impl Iterator<Item = &Contender> {
+        workload.contenders().iter().filter(|contender| self.contenders.contains(contender))
+    }
+}
+
+/// A part of a round: one contender with one workload.
+struct Part {
+    warm_up: usize,
+    requests: usize,
+    extent: Extent,
+}
+
+impl Part {
+    fn new(workload: Workload, time: Duration) -> Self {
+        match workload.fresh() {
+            Some(rate) => {
+                let requests = ((rate as f64 * time.as_secs_f64()) as usize).max(MIN_FRESH);
+                Self { warm_up: requests / 10, requests, extent: Extent::Count(requests) }
+            }
+            // Once round the pool at least, so that every token is in the cache.
+            None => Self { warm_up: WARM_UP, requests: 0, extent: Extent::Time(time) },
+        }
+    }
+
+    fn measure(&self, stand: &Stand, contender: Contender, requests: &Requests) -> Result<Cost> {
+        let mut cursor = 0;
+        let status = |expectation| contender.status(expectation);
+        stand.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
+        stand.measure(requests, &mut cursor, self.extent, status)
+    }
+}
+
+/// An issuer with a key of each algorithm.
+pub(crate) fn issuer(rng: &mut Rng) -> Result<Issuer> {
+    let keys = Algorithm::ALL
+        .into_iter()
+        .map(|algorithm| Key::generate(format!("{}-1", algorithm.name().to_lowercase()), algorithm, rng));
+    Ok(Issuer { identifier: "https://issuer.example".into(), keys: keys.collect::<Result<_>>()? })
+}
+
+fn start(
+    plan: &Plan<'_>,
+    place: &Place,
+    modules: Modules<'_>,
+    issuer: &Issuer,
+    progress: &Progress,
+    seed: u64,
+) -> Result<BTreeMap<Contender, Stand>> {
+    let needed = |contender: &Contender| {
+        plan.workloads.iter().any(|workload| plan.contenders_of(*workload).any(|of| of == contender))
+    };
+    let probes = probes(issuer, seed)?;
+    let mut stands = BTreeMap::new();
+    for contender in Contender::ALL.into_iter().filter(needed) {
+        progress.note(&format!("starting Envoy: {}", contender.name()));
+        let stand = Stand::start(place, contender.bootstrap(modules, issuer))
+            .with_context(|| format!("Envoy with {}", contender.name()))?;
+        stand
+            .measure(&probes, &mut 0, Extent::Count(probes.len()), |expectation| {
+                contender.status(expectation)
+            })
+            .with_context(|| format!("{} does not answer as the others do", contender.name()))?;
+        check_claims(&stand, contender, issuer, seed)?;
+        stands.insert(contender, stand);
+    }
+    Ok(stands)
+}
+
+/// The upstream sees the same claims from every contender that forwards them, and none from the others.
+fn check_claims(stand: &Stand, contender: Contender, issuer: &Issuer, seed: u64) -> Result<()> {
+    let order = Order { issuer: &issuer.identifier, key: issuer.key(Algorithm::Es256)?, flaw: Flaw::Nothing };
+    let token = mint(&[order], seed)?.pop().context("no token was made")?;
+    let url = format!("http://{}{ECHO_PATH}", stand.addr());
+    let response = Request::get(url).bearer(&token).send()?;
+    for (claim, header) in CLAIMS {
+        let seen = response.header(&format!("echo-{header}")).filter(|value| *value != "-");
+        ensure!(
+            seen.is_some_and(|value| value.starts_with("client-")) == contender.forwards_claims(),
+            "{}: the upstream sees {header} as {seen:?}, which should {}be the claim {claim}",
+            contender.name(),
+            if contender.forwards_claims() { "" } else { "not " },
+        );
+    }
+    Ok(())
+}
+
+/// More than a pool has.
+const WARM_UP: usize = 2_100;
+const MIN_FRESH: usize = 500;

@@ -1,0 +1,276 @@
+//! Who is measured: the same Envoy, with nothing or with one of several filters in front of the same direct response.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::key::key_set;
+use crate::requests::Expectation;
+use crate::token::{AUDIENCE, Issuer, SCOPE};
+
+/// What stands before the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contender {
+    /// No filter.
+    None,
+    /// A wasm filter that does nothing: the floor of any wasm filter.
+    Noop,
+    /// `jwt_authn` without a cache.
+    Jwt,
+    /// `jwt_authn` with its cache.
+    JwtCache,
+    /// `jwt_authn` without a cache, and `rbac` on the scope.
+    JwtRbac,
+    /// `jwt_authn` with its cache, and `rbac` on the scope.
+    JwtCacheRbac,
+    /// The same, with claims in headers.
+    JwtCacheRbacClaims,
+    /// Attaché.
+    Attache,
+    /// Attaché, with claims in headers.
+    AttacheClaims,
+}
+
+/// The modules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Modules<'m> {
+    pub(crate) attache: &'m Path,
+    pub(crate) noop: &'m Path,
+}
+
+impl Contender {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::None,
+        Self::Noop,
+        Self::Jwt,
+        Self::JwtCache,
+        Self::JwtRbac,
+        Self::JwtCacheRbac,
+        Self::JwtCacheRbacClaims,
+        Self::Attache,
+        Self::AttacheClaims,
+    ];
+
+    /// Its name in `summary.json`.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Noop => "noop",
+            Self::Jwt => "jwt",
+            Self::JwtCache => "jwt_cache",
+            Self::JwtRbac => "jwt_rbac",
+            Self::JwtCacheRbac => "jwt_cache_rbac",
+            Self::JwtCacheRbacClaims => "jwt_cache_rbac_claims",
+            Self::Attache => "attache",
+            Self::AttacheClaims => "attache_claims",
+        }
+    }
+
+    /// Its name in a table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "no filter",
+            Self::Noop => "no-op wasm",
+            Self::Jwt => "jwt_authn",
+            Self::JwtCache => "jwt_authn + cache",
+            Self::JwtRbac => "jwt_authn + RBAC",
+            Self::JwtCacheRbac => "jwt_authn + cache + RBAC",
+            Self::JwtCacheRbacClaims => "jwt_authn + cache + RBAC, claims",
+            Self::Attache => "Attaché",
+            Self::AttacheClaims => "Attaché, claims",
+        }
+    }
+
+    /// The status that this contender answers with.
+    pub(crate) fn status(self, expectation: Expectation) -> u16 {
+        match (self, expectation) {
+            (Self::None | Self::Noop, _) | (_, Expectation::Permitted) => 200,
+            // The scope is nothing to it.
+            (Self::Jwt | Self::JwtCache, Expectation::Forbidden) => 200,
+            (_, Expectation::Forbidden) => 403,
+            (_, Expectation::Unauthorized) => 401,
+        }
+    }
+
+    /// Whether it puts claims into headers.
+    pub(crate) fn forwards_claims(self) -> bool {
+        matches!(self, Self::JwtCacheRbacClaims | Self::AttacheClaims)
+    }
+
+    /// Envoy's bootstrap for it.
+    pub(crate) fn bootstrap(self, modules: Modules<'_>, issuer: &Issuer) -> String {
+        let claims = self.forwards_claims();
+        let filters = match self {
+            Self::None => vec![],
+            Self::Noop => vec![wasm("noop", modules.noop, None)],
+            Self::Jwt => vec![jwt_authn(issuer, false, claims)],
+            Self::JwtCache => vec![jwt_authn(issuer, true, claims)],
+            Self::JwtRbac => vec![jwt_authn(issuer, false, claims), rbac()],
+            Self::JwtCacheRbac | Self::JwtCacheRbacClaims => vec![jwt_authn(issuer, true, claims), rbac()],
+            Self::Attache | Self::AttacheClaims => {
+                vec![wasm("attache", modules.attache, Some(&document(issuer, claims)))]
+            }
+        };
+        bootstrap(filters)
+    }
+}
+
+/// Envoy's bootstrap with these filters before the router.
+pub(crate) fn bootstrap(mut filters: Vec<Value>) -> String {
+    filters.push(json!({
+        "name": "router",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+    }));
+    let ok = json!({ "status": 200, "body": { "inline_string": "ok\n" } });
+    let echo = |header: &str| json!({ "header": { "key": format!("echo-{header}"), "value": format!("%REQ({header})%") } });
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bench",
+        // As in envoy.yaml.
+        "use_remote_address": true,
+        "normalize_path": true,
+        "merge_slashes": true,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "http_filters": filters,
+        "route_config": { "name": "bench", "virtual_hosts": [{
+            "name": "all",
+            "domains": ["*"],
+            "routes": [
+                {
+                    "match": { "path": ECHO_PATH },
+                    "direct_response": ok,
+                    "response_headers_to_add": CLAIMS.map(|(_, header)| echo(header)),
+                },
+                { "match": { "prefix": "/" }, "direct_response": ok },
+            ],
+        }] },
+    });
+    let anywhere = json!({ "socket_address": { "address": "127.0.0.1", "port_value": 0 } });
+    let bootstrap = json!({
+        "node": { "id": "bench", "cluster": "bench" },
+        "admin": { "address": anywhere },
+        "static_resources": { "listeners": [{
+            "name": LISTENER,
+            "address": anywhere,
+            "filter_chains": [{ "filters": [{ "name": "http", "typed_config": manager }] }],
+        }] },
+    });
+    bootstrap.to_string()
+}
+
+/// A wasm filter.
+pub(crate) fn wasm(name: &str, module: &Path, document: Option<&Value>) -> Value {
+    let mut config = json!({
+        "name": name,
+        "root_id": name,
+        "vm_config": {
+            "vm_id": name,
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": { "local": { "filename": module } },
+        },
+    });
+    if let Some(document) = document {
+        config["configuration"] =
+            json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": document });
+    }
+    let wasm = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+    json!({ "name": name, "typed_config": { "@type": wasm, "config": config } })
+}
+
+/// Attaché's configuration: the same rule as `jwt_authn` and `rbac` have.
+fn document(issuer: &Issuer, claims: bool) -> Value {
+    let mut inbound = json!({
+        "issuers": [issuer_entry("bench", issuer)],
+        "routes": [
+            { "name": "orders", "match": { "prefix": PATH }, "require": { "scopes": [SCOPE] } },
+            { "name": "health", "match": { "path": PUBLIC_PATH }, "public": {} },
+        ],
+        "default": "deny",
+    });
+    if claims {
+        inbound["forward_claims"] =
+            CLAIMS.iter().map(|(claim, header)| json!({ "claim": claim, "header": header })).collect();
+    }
+    json!({ "inbound": inbound })
+}
+
+/// An issuer in Attaché's configuration.
+pub(crate) fn issuer_entry(name: &str, issuer: &Issuer) -> Value {
+    json!({
+        "name": name,
+        "issuer": issuer.identifier,
+        "audiences": [AUDIENCE],
+        "keys": { "inline": key_set(&issuer.keys) },
+    })
+}
+
+fn jwt_authn(issuer: &Issuer, is_caching: bool, claims: bool) -> Value {
+    let mut provider = json!({
+        "issuer": issuer.identifier,
+        "audiences": [AUDIENCE],
+        "local_jwks": { "inline_string": key_set(&issuer.keys).to_string() },
+        // As Attaché does: the token stays, `exp` must be there, clocks may differ by as much.
+        "forward": true,
+        "require_expiration": true,
+        "clock_skew_seconds": 30,
+        "payload_in_metadata": PAYLOAD,
+    });
+    if is_caching {
+        provider["jwt_cache_config"] = json!({ "jwt_cache_size": CACHE_SIZE });
+    }
+    if claims {
+        provider["claim_to_headers"] = CLAIMS
+            .iter()
+            .map(|(claim, header)| json!({ "claim_name": claim, "header_name": header }))
+            .collect();
+    }
+    json!({
+        "name": JWT_AUTHN,
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": { "bench": provider },
+            "rules": [{ "match": { "path_separated_prefix": PATH }, "requires": { "provider_name": "bench" } }],
+        },
+    })
+}
+
+/// A scope is one word of a text, and `rbac` has no matcher for that; `contains` is the cheapest that comes close.
+fn rbac() -> Value {
+    let has_scope = json!({ "sourced_metadata": { "metadata_matcher": {
+        "filter": JWT_AUTHN,
+        "path": [{ "key": PAYLOAD }, { "key": "scope" }],
+        "value": { "string_match": { "contains": SCOPE } },
+    } } });
+    let path = |matcher: Value| json!({ "url_path": { "path": matcher } });
+    let mut policies = Map::new();
+    policies.insert(
+        "orders".into(),
+        json!({ "permissions": [path(json!({ "prefix": PATH }))], "principals": [has_scope] }),
+    );
+    policies.insert(
+        "health".into(),
+        json!({ "permissions": [path(json!({ "exact": PUBLIC_PATH }))], "principals": [{ "any": true }] }),
+    );
+    json!({
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": { "action": "ALLOW", "policies": policies },
+        },
+    })
+}
+
+/// The listener's name.
+pub(crate) const LISTENER: &str = "bench";
+/// What needs the scope.
+pub(crate) const PATH: &str = "/orders";
+/// Needs the scope too, and answers with what the upstream would have seen.
+pub(crate) const ECHO_PATH: &str = "/orders/echo";
+/// What needs nothing.
+pub(crate) const PUBLIC_PATH: &str = "/healthz";
+/// Which claims go into which headers.
+pub(crate) const CLAIMS: [(&str, &str); 2] = [("client_id", "x-auth-client-id"), ("sub", "x-auth-subject")];
+/// As many tokens as Attaché keeps by default.
+const CACHE_SIZE: u32 = 8_192;
+const JWT_AUTHN: &str = "envoy.filters.http.jwt_authn";
+const PAYLOAD: &str = "jwt";

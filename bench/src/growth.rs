@@ -1,0 +1,361 @@
+//! How the cost of a request and the memory grow with routes, issuers, keys and cached tokens: one Envoy for each size, rounds in
+//! random order, and the same requests without a filter, which shows what the sizes do to Envoy itself.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use attachectl::envoy::Envoy;
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use crate::comparison::Effort;
+use crate::contender::{Contender, Modules, PATH, bootstrap, issuer_entry, wasm};
+use crate::key::{Algorithm, Key};
+use crate::load::Extent;
+use crate::progress::Progress;
+use crate::requests::{Expectation, Requests};
+use crate::stand::{Cost, Place, Stand};
+use crate::statistics::{Estimate, median, ratio};
+use crate::token::{Flaw, Issuer, Order, SCOPE, mint};
+
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Axis {
+    /// Routes in the table; requests go to all of them.
+    Routes,
+    /// Issuers with a key each; tokens of all of them, cached.
+    Issuers,
+    /// The same, every token new.
+    IssuersCold,
+    /// Keys, 125 at most an issuer; tokens of all of them, cached.
+    Keys,
+    /// The same, every token new.
+    KeysCold,
+    /// Tokens in the cache, in turn.
+    Tokens,
+}
+
+/// What was measured of an axis, in the order of its sizes.
+pub(crate) struct Growth {
+    pub(crate) axis: Axis,
+    pub(crate) points: Vec<Point>,
+}
+
+/// One size: the rounds of each run.
+pub(crate) struct Point {
+    pub(crate) size: usize,
+    ours: Vec<Vec<Cost>>,
+    plain: Vec<Vec<Cost>>,
+    /// Of Envoy's process after its last round, in bytes, for each run.
+    memory: Vec<f64>,
+}
+
+/// What an Envoy of one size is configured with and asked.
+struct Site {
+    size: usize,
+    issuers: Vec<Issuer>,
+    configuration: Value,
+    /// None where every token is new.
+    requests: Option<Requests>,
+}
+
+impl Axis {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Routes, Self::Issuers, Self::IssuersCold, Self::Keys, Self::KeysCold, Self::Tokens];
+
+    /// Its name in `summary.json`.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Routes => "routes",
+            Self::Issuers => "issuers",
+            Self::IssuersCold => "issuers_cold",
+            Self::Keys => "keys",
+            Self::KeysCold => "keys_cold",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// Its name in a table.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Routes => "routes",
+            Self::Issuers => "issuers",
+            Self::IssuersCold => "issuers, every token new",
+            Self::Keys => "keys",
+            Self::KeysCold => "keys, every token new",
+            Self::Tokens => "cached tokens",
+        }
+    }
+
+    fn sizes(self) -> [usize; 4] {
+        match self {
+            Self::Routes => [10, 100, 1_000, 10_000],
+            Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold => [1, 10, 100, 1_000],
+            Self::Tokens => [100, 1_000, 10_000, 100_000],
+        }
+    }
+
+    fn is_cold(self) -> bool {
+        matches!(self, Self::IssuersCold | Self::KeysCold)
+    }
+
+    fn site(self, size: usize, rng: &mut Rng) -> Result<Site> {
+        let (issuers, keys) = match self {
+            Self::Routes | Self::Tokens => (1, 1),
+            Self::Issuers | Self::IssuersCold => (size, 1),
+            Self::Keys | Self::KeysCold => {
+                let issuers = size.div_ceil(KEYS_PER_ISSUER);
+                (issuers, size.div_ceil(issuers))
+            }
+        };
+        // The cheapest to make in such numbers; where they are verified while it counts, what Envoy's engine verifies.
+        let algorithm = if self == Self::Tokens { Algorithm::EdDsa } else { Algorithm::Es256 };
+        let issuers = issuers_of(issuers, keys, algorithm, rng)?;
+        let entries = issuers.iter().enumerate();
+        let entries: Vec<Value> =
+            entries.map(|(place, issuer)| issuer_entry(&format!("issuer-{place}"), issuer)).collect();
+        let names: Vec<&Value> = entries.iter().map(|entry| &entry["name"]).collect();
+        let route = |name: String, path: String| {
+            json!({
+                "name": name,
+                "match": { "path": path, "methods": ["GET"] },
+                "require": { "issuers": names, "scopes": [SCOPE] },
+            })
+        };
+        let routes: Vec<Value> = if self == Self::Routes {
+            (0..size)
+                .map(|place| route(format!("route-{place}"), format!("/r{place:05}/items/{{id}}")))
+                .collect()
+        } else {
+            vec![route("orders".into(), PATH.into())]
+        };
+        let mut configuration =
+            json!({ "inbound": { "issuers": entries, "routes": routes, "default": "deny" } });
+        if self == Self::Tokens {
+            // Large enough for all sizes, and the same for each.
+            configuration["inbound"]["token_cache"] = json!({ "entries": 1_000_000, "bytes": 134_217_728 });
+        }
+        let mut site = Site { size, issuers, configuration, requests: None };
+        if !self.is_cold() {
+            let requests = match self {
+                Self::Routes => site.route_requests(rng)?,
+                Self::Tokens => site.requests(size, rng)?,
+                Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold => {
+                    site.requests(HOT_TOKENS, rng)?
+                }
+            };
+            site.requests = Some(requests);
+        }
+        Ok(site)
+    }
+}
+
+impl Growth {
+    /// Measures an axis.
+    pub(crate) fn measure(axis: Axis, effort: &Effort, place: &Place, modules: Modules<'_>) -> Result<Self> {
+        let mut rng = Rng::with_seed(effort.seed);
+        let progress = Progress::new("growth", effort.runs * effort.rounds);
+        let mut sites = Vec::new();
+        let mut points = Vec::new();
+        for size in axis.sizes() {
+            progress.note(&format!("{}: making keys and tokens for {size}", axis.title()));
+            sites.push(axis.site(size, &mut rng)?);
+            points.push(Point { size, ours: Vec::new(), plain: Vec::new(), memory: Vec::new() });
+        }
+        for run in 1..=effort.runs {
+            progress.note(&format!("{}: starting Envoys", axis.title()));
+            let plain = Stand::start(place, bootstrap(vec![]))?;
+            let mut stands = BTreeMap::new();
+            for site in &sites {
+                let filter = wasm("attache", modules.attache, Some(&site.configuration));
+                let stand = Stand::start(place, bootstrap(vec![filter]))
+                    .with_context(|| format!("{} {}", site.size, axis.title()))?;
+                if let Some(requests) = &site.requests {
+                    // Every token enters the cache.
+                    stand.measure(requests, &mut 0, Extent::Count(requests.len()), status)?;
+                }
+                stands.insert(site.size, (stand, 0));
+            }
+            for point in &mut points {
+                point.ours.push(Vec::new());
+                point.plain.push(Vec::new());
+            }
+            for round in 1..=effort.rounds {
+                progress.step(&format!(
+                    "{}: run {run}/{}, round {round}/{}",
+                    axis.title(),
+                    effort.runs,
+                    effort.rounds
+                ));
+                let mut order: Vec<(&Site, &mut Point)> = sites.iter().zip(&mut points).collect();
+                rng.shuffle(&mut order);
+                for (site, point) in order {
+                    let (stand, cursor) =
+                        stands.get_mut(&site.size).context("a size that was not started")?;
+                    let part = Part::new(site, effort);
+                    let fresh;
+                    let (requests, begin) = match &site.requests {
+                        Some(requests) => (requests, *cursor),
+                        None => {
+                            fresh = site.requests(part.fresh, &mut rng)?;
+                            (&fresh, 0)
+                        }
+                    };
+                    let (ours, end) = part.measure(stand, requests, begin, status)?;
+                    let (plain, _) = part.measure(&plain, requests, begin, |_| 200)?;
+                    *cursor = end;
+                    point.ours.last_mut().context("a run without a list")?.push(ours);
+                    point.plain.last_mut().context("a run without a list")?.push(plain);
+                }
+            }
+            for (site, point) in sites.iter().zip(&mut points) {
+                let (stand, _) = stands.get(&site.size).context("a size that was not started")?;
+                point.memory.push(stand.memory()? as f64);
+                if let Some(requests) = &site.requests {
+                    check_cached(stand.envoy(), requests.len())?;
+                }
+            }
+        }
+        progress.end();
+        Ok(Self { axis, points })
+    }
+
+    /// A size's cost by that of the smallest.
+    pub(crate) fn ratio(&self, point: &Point) -> Option<Estimate> {
+        let values = |point: &Point| -> Vec<Vec<f64>> {
+            point.ours.iter().map(|rounds| rounds.iter().map(Cost::worker_micros).collect()).collect()
+        };
+        ratio(&values(point), &values(self.points.first()?))
+    }
+}
+
+impl Point {
+    /// The worker's microseconds for a request.
+    pub(crate) fn worker_micros(&self) -> Option<f64> {
+        median(self.ours.iter().flatten().map(Cost::worker_micros))
+    }
+
+    /// The same without a filter.
+    pub(crate) fn plain_micros(&self) -> Option<f64> {
+        median(self.plain.iter().flatten().map(Cost::worker_micros))
+    }
+
+    /// Which part of the time the worker was on its core.
+    pub(crate) fn busy(&self) -> Option<f64> {
+        median(self.ours.iter().flatten().map(Cost::busy))
+    }
+
+    /// In bytes.
+    pub(crate) fn memory(&self) -> Option<f64> {
+        median(self.memory.iter().copied())
+    }
+}
+
+impl Site {
+    /// Requests with so many tokens, of all keys alike.
+    fn requests(&self, count: usize, rng: &mut Rng) -> Result<Requests> {
+        let mut requests = Requests::default();
+        for token in self.tokens(count, rng)? {
+            requests.add(PATH, "", Some(&token), Expectation::Permitted);
+        }
+        Ok(requests)
+    }
+
+    /// Requests to all routes, in random order, each with some token.
+    fn route_requests(&self, rng: &mut Rng) -> Result<Requests> {
+        let tokens = self.tokens(ROUTE_TOKENS, rng)?;
+        let mut routes: Vec<usize> = (0..ROUTE_REQUESTS).map(|place| place % self.size).collect();
+        rng.shuffle(&mut routes);
+        let mut requests = Requests::default();
+        for (route, token) in routes.iter().zip(tokens.iter().cycle()) {
+            let path = format!("/r{route:05}/items/{}", rng.u32(10_000..100_000));
+            requests.add(&path, "", Some(token), Expectation::Permitted);
+        }
+        Ok(requests)
+    }
+
+    fn tokens(&self, count: usize, rng: &mut Rng) -> Result<Vec<String>> {
+        let all: Vec<(&Issuer, &Key)> =
+            self.issuers.iter().flat_map(|issuer| issuer.keys.iter().map(move |key| (issuer, key))).collect();
+        let mut orders: Vec<Order<'_>> = all
+            .iter()
+            .cycle()
+            .take(count)
+            .map(|(issuer, key)| Order { issuer: &issuer.identifier, key, flaw: Flaw::Nothing })
+            .collect();
+        rng.shuffle(&mut orders);
+        mint(&orders, rng.u64(..))
+    }
+}
+
+/// A part of a round: one size.
+struct Part {
+    /// How many requests have to be made, where every token is new.
+    fresh: usize,
+    warm_up: usize,
+    extent: Extent,
+}
+
+impl Part {
+    fn new(site: &Site, effort: &Effort) -> Self {
+        if site.requests.is_some() {
+            return Self { fresh: 0, warm_up: WARM_UP, extent: Extent::Time(effort.part) };
+        }
+        let count = ((COLD_RATE * effort.part.as_secs_f64()) as usize).max(WARM_UP);
+        Self { fresh: count + count / 10, warm_up: count / 10, extent: Extent::Count(count) }
+    }
+
+    /// Measures from a request on; returns the next one too.
+    fn measure(
+        &self,
+        stand: &Stand,
+        requests: &Requests,
+        mut cursor: usize,
+        status: fn(Expectation) -> u16,
+    ) -> Result<(Cost, usize)> {
+        stand.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
+        let cost = stand.measure(requests, &mut cursor, self.extent, status)?;
+        Ok((cost, cursor))
+    }
+}
+
+fn status(expectation: Expectation) -> u16 {
+    Contender::Attache.status(expectation)
+}
+
+fn issuers_of(issuers: usize, keys: usize, algorithm: Algorithm, rng: &mut Rng) -> Result<Vec<Issuer>> {
+    let issuer = |place: usize| -> Result<Issuer> {
+        let keys = (0..keys).map(|key| Key::generate(format!("key-{place}-{key}"), algorithm, rng));
+        let keys = keys.collect::<Result<_>>()?;
+        Ok(Issuer { identifier: format!("https://issuer-{place:04}.example"), keys })
+    };
+    (0..issuers).map(issuer).collect()
+}
+
+/// A cache that is too small would make a different measurement of this one. Beyond the first look-up of each token, a few misses are
+/// those of a bucket that happens to be full.
+fn check_cached(envoy: &Envoy, tokens: usize) -> Result<()> {
+    let stats = envoy.stats()?;
+    let sum = |result: &str| {
+        let named = stats.iter().filter(|(name, _)| {
+            name.contains("attache_token_cache") && name.contains(&format!("result=.={result};"))
+        });
+        named.fold(0, |sum: u64, (_, value)| sum + value)
+    };
+    let (hits, misses) = (sum("hit"), sum("miss"));
+    ensure!(
+        hits + misses > 0 && misses <= tokens as u64 + hits / 50,
+        "{misses} misses and {hits} hits of the token cache with {tokens} tokens: it does not hold them, so give it more room"
+    );
+    Ok(())
+}
+
+/// A set has 128 keys at most.
+const KEYS_PER_ISSUER: usize = 125;
+const HOT_TOKENS: usize = 2_000;
+const ROUTE_TOKENS: usize = 200;
+/// So that each of the most routes is asked for.
+const ROUTE_REQUESTS: usize = 10_000;
+const WARM_UP: usize = 500;
+/// New tokens in a second, about.
+const COLD_RATE: f64 = 6_000.0;

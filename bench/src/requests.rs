@@ -1,0 +1,55 @@
+//! Requests, written out before anything is measured.
+
+use std::ops::Range;
+
+/// Requests in one piece of memory.
+#[derive(Default)]
+pub(crate) struct Requests {
+    bytes: Vec<u8>,
+    places: Vec<(Range<usize>, Expectation)>,
+}
+
+/// What a filter that checks the token and its scope says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    Permitted,
+    /// No token, or none that is valid.
+    Unauthorized,
+    /// A valid token without the scope.
+    Forbidden,
+}
+
+impl Requests {
+    /// Adds a request.
+    pub(crate) fn add(&mut self, path: &str, headers: &str, token: Option<&str>, expectation: Expectation) {
+        let start = self.bytes.len();
+        self.bytes.extend(format!("GET {path} HTTP/1.1\r\nhost: orders.example\r\n{headers}").into_bytes());
+        if let Some(token) = token {
+            self.bytes.extend(b"authorization: Bearer ");
+            self.bytes.extend(token.as_bytes());
+            self.bytes.extend(b"\r\n");
+        }
+        self.bytes.extend(b"\r\n");
+        self.places.push((start..self.bytes.len(), expectation));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// A request's bytes; none where there is no such request.
+    pub(crate) fn bytes(&self, which: usize) -> &[u8] {
+        self.places.get(which).and_then(|(place, _)| self.bytes.get(place.clone())).unwrap_or_default()
+    }
+
+    pub(crate) fn expectation(&self, which: usize) -> Expectation {
+        self.places.get(which).map_or(Expectation::Unauthorized, |(_, expectation)| *expectation)
+    }
+
+    /// A request as text, its token left out.
+    pub(crate) fn text(&self, which: usize) -> String {
+        let text = String::from_utf8_lossy(self.bytes(which));
+        let lines = text.lines().map(|line| line.split_once("Bearer ").map_or(line, |(start, _)| start));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,139 @@
+//! An Envoy that is ready to be measured: started, pinned, with its listener known.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use attachectl::envoy::{Envoy, EnvoyOptions};
+use hdrhistogram::Histogram;
+
+use crate::contender::LISTENER;
+use crate::load::{Extent, Load};
+use crate::process::{Cores, Process};
+use crate::requests::{Expectation, Requests};
+
+/// A running Envoy. Stopped when dropped.
+pub(crate) struct Stand {
+    envoy: Envoy,
+    process: Process,
+    addr: SocketAddr,
+    cores: Option<Cores>,
+}
+
+/// Where measuring happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Envoy's program.
+    pub(crate) envoy: PathBuf,
+    /// What it says of itself.
+    pub(crate) version: String,
+    pub(crate) cores: Option<Cores>,
+}
+
+/// What a load cost.
+#[derive(Clone, Debug)]
+pub(crate) struct Cost {
+    pub(crate) answers: usize,
+    pub(crate) elapsed: Duration,
+    /// The worker's time on its core.
+    pub(crate) worker: Duration,
+    /// The time of Envoy's other threads.
+    pub(crate) others: Duration,
+    /// In nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Stand {
+    /// Starts an Envoy with one worker.
+    pub(crate) fn start(place: &Place, bootstrap: String) -> Result<Self> {
+        let envoy = launch(place, bootstrap, 1)?;
+        let process = Process::new(envoy.pid()?)?;
+        if let Some(cores) = place.cores {
+            process.pin(cores)?;
+        }
+        let addr = envoy.listener(LISTENER)?;
+        Ok(Self { envoy, process, addr, cores: place.cores })
+    }
+
+    /// Sends a load and measures what it costs, from a thread on the other core.
+    pub(crate) fn measure(
+        &self,
+        requests: &Requests,
+        cursor: &mut usize,
+        extent: Extent,
+        status: impl Fn(Expectation) -> u16 + Send,
+    ) -> Result<Cost> {
+        std::thread::scope(|scope| {
+            let load = scope.spawn(move || {
+                if let Some(cores) = self.cores {
+                    cores.keep_this_thread()?;
+                }
+                let mut load = Load::connect(self.addr)?;
+                let (worker, all) = (self.process.worker_time()?, self.process.time()?);
+                let observed = load.run(requests, cursor, extent, status)?;
+                let worker = self.process.worker_time()?.saturating_sub(worker);
+                let all = self.process.time()?.saturating_sub(all);
+                Ok(Cost {
+                    answers: observed.answers,
+                    elapsed: observed.elapsed,
+                    worker,
+                    others: all.saturating_sub(worker),
+                    latency: observed.latency,
+                })
+            });
+            load.join().ok().context("the thread of the load ended early")?
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(crate) fn envoy(&self) -> &Envoy {
+        &self.envoy
+    }
+
+    /// What it holds in memory, in bytes.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        self.process.memory()
+    }
+}
+
+impl Cost {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.answers as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The worker's microseconds for a request.
+    pub(crate) fn worker_micros(&self) -> f64 {
+        self.worker.as_secs_f64() * 1e6 / self.answers as f64
+    }
+
+    /// The other threads' microseconds for a request.
+    pub(crate) fn others_micros(&self) -> f64 {
+        self.others.as_secs_f64() * 1e6 / self.answers as f64
+    }
+
+    /// Which part of the time the worker was on its core: under load, all of it.
+    pub(crate) fn busy(&self) -> f64 {
+        self.worker.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
+
+    /// A quantile of the latency, in microseconds.
+    pub(crate) fn latency_micros(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1e3
+    }
+}
+
+/// Starts an Envoy with so many workers.
+pub(crate) fn launch(place: &Place, bootstrap: String, concurrency: u32) -> Result<Envoy> {
+    Envoy::start(EnvoyOptions {
+        binary: Some(place.envoy.clone()),
+        bootstrap,
+        concurrency,
+        log_level: "warn".into(),
+        ..EnvoyOptions::default()
+    })
+}
