@@ -134,12 +134,13 @@ impl Drop for Envoy {
 fn oracle(directory: &Path) -> PathBuf {
     let target = directory.join("target");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--target", "wasm32-wasip1", "--manifest-path"])
+        .args(["build", "--locked", "--release", "--target", "wasm32-wasip1", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle/Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
         .status()
         .unwrap();
+    // Its lock file follows ours: `cargo update --workspace` in tests/oracle.
     assert!(built.success(), "the oracle does not build");
     target.join("wasm32-wasip1/release/oracle.wasm")
 }
