@@ -165,6 +165,20 @@ fn the_largest_documents_fit_the_value_limit() {
     assert_eq!(parse_keys(&keys).set.len(), MAX_KEYS);
 }
 
+/// Eight keys are tried at most: with two sources of eight, each has its first four among them.
+#[test]
+fn united_sets_take_turns_and_name_no_key_twice() {
+    let set = |bytes: core::ops::Range<u8>| {
+        KeySet::new(bytes.map(|byte| secret(byte, Some(&byte.to_string()))).collect())
+    };
+    let (first, second) = (set(0..8), set(6..14));
+    let united = KeySet::united(&[&first, &second]);
+    assert_eq!(united.len(), 14);
+    let names: Vec<_> = united.kids().take(8).collect();
+    assert_eq!(names, ["0", "6", "1", "7", "2", "8", "3", "9"]);
+    assert_eq!(tried(&united, Algorithm::Hs256, None).len(), MAX_KEYS_TRIED);
+}
+
 #[test]
 fn what_is_no_key_set_is_an_error() {
     let error = |text: &str| KeySet::parse(text.as_bytes()).unwrap_err();

@@ -279,3 +279,40 @@ impl Gauge {
 pub const MAX_SERIES: usize = 4096;
 /// How often gauges are handed over. Nobody looks more often.
 const GAUGE_PERIOD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand issuers and their faults leave requests their names, and the other way round.
+    #[test]
+    fn fetches_and_requests_take_none_of_each_others_room() {
+        let mut metrics = Metrics {
+            routes: Vec::new(),
+            issuers: (0..MAX_SERIES).map(|n| format!("i{n}").into()).collect(),
+            counters: BTreeMap::new(),
+            of_requests: 0,
+            of_fetches: 0,
+            gauges: BTreeMap::new(),
+            version: 1,
+            is_dirty: false,
+            gauges_at: None,
+            keys_changed: false,
+        };
+        let fetch =
+            |n: usize, result| Counter::Fetches { issuer: Label::At(u32::try_from(n).unwrap()), result };
+        for n in 0..MAX_SERIES {
+            metrics.count(fetch(n, "changed"), 1);
+        }
+        assert_eq!((metrics.of_fetches, metrics.counters.len()), (MAX_SERIES, MAX_SERIES));
+        for n in 0..10 {
+            metrics.count(fetch(n, "status"), 1);
+        }
+        let other = Counter::Fetches { issuer: Label::Other, result: "status" };
+        assert_eq!(metrics.counters.get(&other).map(|series| series.pending), Some(10));
+        assert_eq!(metrics.counters.len(), MAX_SERIES + 1);
+        let request = Counter::Cache { result: "hit" };
+        metrics.count(request, 1);
+        assert_eq!((metrics.of_requests, metrics.counters.contains_key(&request)), (1, true));
+    }
+}
