@@ -101,7 +101,7 @@ impl Group {
 
     /// Tells all others that there is news of a document. At most one message lies in a queue: who has not taken it will see all
     /// there is.
-    pub fn spread_news(&mut self, document: u64, process: &dyn Process, now: Timestamp) {
+    pub fn spread_news(&self, document: u64, process: &dyn Process, now: Timestamp) {
         if self.group.is_none() {
             return;
         }

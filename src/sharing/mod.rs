@@ -2,8 +2,9 @@
 //! it ([`Publication`]), and how the others hear of it ([`Group`]).
 //!
 //! Whatever lies in shared data may have been put there by another module of the same `vm_id`. A lease is therefore only a hint:
-//! a forged one costs freshness, and no more of it than [`flight`](Flight) bounds. A publication is believed only with its seal,
-//! where the configuration has a sealing secret; without one, every module of the `vm_id` is trusted with it.
+//! a forged one holds fetches back for a bounded time, though again as often as it is written, and lets nobody in. A publication is
+//! believed only with its seal, where the configuration has a sealing secret; without one, every module of the `vm_id` is trusted
+//! with it.
 
 mod flight;
 mod group;

@@ -44,7 +44,10 @@ impl Publication {
             body: self.body.clone(),
         }
         .encode_to_vec();
-        seal.map_or_else(|| bytes.clone(), |seal| seal.close(name, &bytes))
+        match seal {
+            Some(seal) => seal.close(name, &bytes),
+            None => bytes,
+        }
     }
 
     pub(super) fn decode(
