@@ -23,7 +23,9 @@ pub(crate) enum Contender {
     JwtRbac,
     /// `jwt_authn` with its cache, and `rbac` on the scope.
     JwtCacheRbac,
-    /// The same, with claims in headers.
+    /// The same with a cheaper rule that is not the same: the text of all scopes contains that of the one.
+    JwtCacheRbacText,
+    /// `JwtCacheRbac`, with claims in headers.
     JwtCacheRbacClaims,
     /// Attaché.
     Attache,
@@ -39,13 +41,14 @@ pub(crate) struct Modules<'m> {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::None,
         Self::Noop,
         Self::Jwt,
         Self::JwtCache,
         Self::JwtRbac,
         Self::JwtCacheRbac,
+        Self::JwtCacheRbacText,
         Self::JwtCacheRbacClaims,
         Self::Attache,
         Self::AttacheClaims,
@@ -60,6 +63,7 @@ impl Contender {
             Self::JwtCache => "jwt_cache",
             Self::JwtRbac => "jwt_rbac",
             Self::JwtCacheRbac => "jwt_cache_rbac",
+            Self::JwtCacheRbacText => "jwt_cache_rbac_text",
             Self::JwtCacheRbacClaims => "jwt_cache_rbac_claims",
             Self::Attache => "attache",
             Self::AttacheClaims => "attache_claims",
@@ -75,6 +79,7 @@ impl Contender {
             Self::JwtCache => "jwt_authn + cache",
             Self::JwtRbac => "jwt_authn + RBAC",
             Self::JwtCacheRbac => "jwt_authn + cache + RBAC",
+            Self::JwtCacheRbacText => "jwt_authn + cache + RBAC on text",
             Self::JwtCacheRbacClaims => "jwt_authn + cache + RBAC, claims",
             Self::Attache => "Attaché",
             Self::AttacheClaims => "Attaché, claims",
@@ -103,10 +108,15 @@ impl Contender {
         let filters = match self {
             Self::None => vec![],
             Self::Noop => vec![wasm("noop", modules.noop, None)],
-            Self::Jwt => vec![jwt_authn(issuer, false, claims)],
-            Self::JwtCache => vec![jwt_authn(issuer, true, claims)],
-            Self::JwtRbac => vec![jwt_authn(issuer, false, claims), rbac()],
-            Self::JwtCacheRbac | Self::JwtCacheRbacClaims => vec![jwt_authn(issuer, true, claims), rbac()],
+            Self::Jwt => vec![jwt_authn(issuer, false, Payload::Unused, claims)],
+            Self::JwtCache => vec![jwt_authn(issuer, true, Payload::Unused, claims)],
+            Self::JwtRbac => vec![jwt_authn(issuer, false, Payload::Words, claims), rbac(Payload::Words)],
+            Self::JwtCacheRbac | Self::JwtCacheRbacClaims => {
+                vec![jwt_authn(issuer, true, Payload::Words, claims), rbac(Payload::Words)]
+            }
+            Self::JwtCacheRbacText => {
+                vec![jwt_authn(issuer, true, Payload::Text, claims), rbac(Payload::Text)]
+            }
             Self::Attache | Self::AttacheClaims => {
                 vec![wasm("attache", modules.attache, Some(&document(issuer, claims)))]
             }
@@ -204,7 +214,18 @@ pub(crate) fn issuer_entry(name: &str, issuer: &Issuer) -> Value {
     })
 }
 
-fn jwt_authn(issuer: &Issuer, is_caching: bool, claims: bool) -> Value {
+/// What `jwt_authn` hands to `rbac`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Payload {
+    /// Nothing: nobody asks.
+    Unused,
+    /// The claims as they are: the scopes are one text.
+    Text,
+    /// The claims with the scopes as a list of words, as Istio has it.
+    Words,
+}
+
+fn jwt_authn(issuer: &Issuer, is_caching: bool, payload: Payload, claims: bool) -> Value {
     let mut provider = json!({
         "issuer": issuer.identifier,
         "audiences": [AUDIENCE],
@@ -213,8 +234,13 @@ fn jwt_authn(issuer: &Issuer, is_caching: bool, claims: bool) -> Value {
         "forward": true,
         "require_expiration": true,
         "clock_skew_seconds": 30,
-        "payload_in_metadata": PAYLOAD,
     });
+    if payload != Payload::Unused {
+        provider["payload_in_metadata"] = PAYLOAD.into();
+    }
+    if payload == Payload::Words {
+        provider["normalize_payload_in_metadata"] = json!({ "space_delimited_claims": ["scope"] });
+    }
     if is_caching {
         provider["jwt_cache_config"] = json!({ "jwt_cache_size": CACHE_SIZE });
     }
@@ -234,12 +260,17 @@ fn jwt_authn(issuer: &Issuer, is_caching: bool, claims: bool) -> Value {
     })
 }
 
-/// A scope is one word of a text, and `rbac` has no matcher for that; `contains` is the cheapest that comes close.
-fn rbac() -> Value {
+/// The scope is one of the words: `rbac` finds it in a list of words, or whatever contains it in the text of them all.
+fn rbac(payload: Payload) -> Value {
+    let matcher = if payload == Payload::Text {
+        json!({ "string_match": { "contains": SCOPE } })
+    } else {
+        json!({ "list_match": { "one_of": { "string_match": { "exact": SCOPE } } } })
+    };
     let has_scope = json!({ "sourced_metadata": { "metadata_matcher": {
         "filter": JWT_AUTHN,
         "path": [{ "key": PAYLOAD }, { "key": "scope" }],
-        "value": { "string_match": { "contains": SCOPE } },
+        "value": matcher,
     } } });
     let path = |matcher: Value| json!({ "url_path": { "path": matcher } });
     let mut policies = Map::new();

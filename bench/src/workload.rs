@@ -95,13 +95,14 @@ impl Workload {
     /// Who is measured with it.
     pub(crate) fn contenders(self) -> &'static [Contender] {
         use Contender::{
-            Attache, AttacheClaims, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims, JwtRbac, None, Noop,
+            Attache, AttacheClaims, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims, JwtCacheRbacText, JwtRbac,
+            None, Noop,
         };
         match self {
             Self::HotOne(Algorithm::Rs256)
             | Self::HotPool
             | Self::Cold(Algorithm::Rs256 | Algorithm::Es256) => {
-                &[None, Noop, Jwt, JwtCache, JwtRbac, JwtCacheRbac, Attache]
+                &[None, Noop, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache]
             }
             Self::HotOne(_) | Self::Cold(_) | Self::Mixed => &[None, JwtRbac, JwtCacheRbac, Attache],
             Self::Headers => &[None, Noop, JwtRbac, JwtCacheRbac, Attache],
