@@ -95,8 +95,8 @@ impl Workload {
     /// Who is measured with it.
     pub(crate) fn contenders(self) -> &'static [Contender] {
         use Contender::{
-            Attache, AttacheClaims, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims, JwtCacheRbacText, JwtRbac,
-            None, Noop,
+            Attache, AttacheClaims, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims, JwtCacheRbacText,
+            JwtRbac, None, Noop,
         };
         match self {
             Self::HotOne(Algorithm::Rs256)

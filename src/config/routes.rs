@@ -94,7 +94,9 @@ fn rule(fields: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rule> {
     let (require, public, deny) =
         (fields.optional("require"), fields.optional("public"), fields.optional("deny"));
     match (require, public, deny) {
-        (Some(node), None, None) => requirement(&node, issuers).map(Rule::Require),
+        (Some(node), None, None) => {
+            requirement(&node, issuers).map(|requirement| Rule::Require(requirement.into()))
+        }
         (None, Some(node), None) => node.empty().map(|()| Rule::Public),
         (None, None, Some(node)) => node.empty().map(|()| Rule::Deny),
         _ => fields.node().problem("expected exactly one of require, public, deny"),

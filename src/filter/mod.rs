@@ -238,7 +238,7 @@ impl Filter {
         stream: StreamId,
         head: RequestHead,
         world: World<'_>,
-        observer: &mut dyn Observer,
+        observer: &mut (impl Observer + ?Sized),
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(&head)) {
@@ -273,7 +273,7 @@ impl Filter {
         &mut self,
         arrival: Arrival,
         world: World<'_>,
-        observer: &mut dyn Observer,
+        observer: &mut (impl Observer + ?Sized),
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let Arrival { stream, head, at: arrived, tried } = arrival;

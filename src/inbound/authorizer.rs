@@ -58,7 +58,7 @@ impl Authorizer {
         &mut self,
         head: &RequestHead,
         moment: &mut Moment<'_>,
-        observer: &mut dyn Observer,
+        observer: &mut (impl Observer + ?Sized),
     ) -> Evaluation {
         let settings = Rc::clone(&self.settings);
         let field = |name| head.headers.first(name).unwrap_or_default();
@@ -111,8 +111,6 @@ impl Authorizer {
             Ok(None) => return decided(None, work, Err(Denial::CredentialMissing)),
             Err(denial) => return decided(None, work, Err(denial)),
         };
-        observer.passed(Step::Credential { bytes: presented.as_bytes().len() });
-
         let accepts = |issuer| demands.accept(issuer);
         let memory = Memory { cache: self.cache.as_mut(), unknown: &mut self.unknown };
         match verifier::verify(&presented, &settings, accepts, memory, moment, &mut work, observer) {
@@ -150,7 +148,7 @@ impl<'a> Demands<'a> {
         id: RouteId,
         head: &RequestHead,
         settings: &Inbound,
-        observer: &mut dyn Observer,
+        observer: &mut (impl Observer + ?Sized),
     ) -> Result<Self, Denial> {
         let metadata = match (&head.route_metadata, settings.route_metadata) {
             (None, _) | (Some(_), MetadataUse::Ignore) => None,
@@ -163,7 +161,7 @@ impl<'a> Demands<'a> {
         };
         let table = match &route.rule {
             Rule::Public => None,
-            Rule::Require(requirement) => Some(requirement),
+            Rule::Require(requirement) => Some(&**requirement),
             // Where the table is silent, Envoy's route alone says what is needed.
             Rule::Deny if id == settings.routes.default_id() && metadata.is_some() => None,
             Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
@@ -182,7 +180,12 @@ impl<'a> Demands<'a> {
         self.table.is_none() && self.metadata.is_none()
     }
 
-    fn check(&self, issuer: IssuerId, scopes: &ScopeSet, observer: &mut dyn Observer) -> Result<(), Denial> {
+    fn check(
+        &self,
+        issuer: IssuerId,
+        scopes: &ScopeSet,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> Result<(), Denial> {
         let all = || self.table.into_iter().chain(&self.metadata);
         for requirement in all() {
             requirement.check(issuer, scopes).map_err(|unmet| match unmet {

@@ -5,9 +5,10 @@
 //! displaces a lighter one.
 
 use core::hash::Hasher;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::rc::Rc;
 
+use rustc_hash::FxBuildHasher;
 use siphasher::sip::SipHasher13;
 
 use crate::base::Timestamp;
@@ -30,7 +31,8 @@ pub struct TokenCache {
     settings: CacheSettings,
     seed: [u8; 16],
     buckets: Vec<Vec<Entry>>,
-    per_client: BTreeMap<u64, usize>,
+    /// By a keyed hash already, so the map's own need not be.
+    per_client: HashMap<u64, usize, FxBuildHasher>,
     per_issuer: Vec<usize>,
     entries: usize,
     bytes: usize,
@@ -42,6 +44,8 @@ pub struct TokenCache {
 
 #[derive(Debug)]
 struct Entry {
+    /// Of the text; looked at before the text is.
+    hash: u64,
     text: Box<[u8]>,
     token: Rc<VerifiedToken>,
     issuer: IssuerId,
@@ -58,7 +62,7 @@ impl TokenCache {
             settings,
             seed,
             buckets: core::iter::repeat_with(Vec::new).take(buckets).collect(),
-            per_client: BTreeMap::new(),
+            per_client: HashMap::default(),
             per_issuer: vec![0; issuers],
             entries: 0,
             bytes: 0,
@@ -74,9 +78,10 @@ impl TokenCache {
         stores: &[KeyStore],
         now: Timestamp,
     ) -> Option<(IssuerId, Rc<VerifiedToken>)> {
-        let index = self.bucket_of(text);
+        let hash = self.hash_of(text);
+        let index = self.bucket_of(hash);
         let bucket = self.buckets.get_mut(index)?;
-        let place = bucket.iter().position(|entry| *entry.text == *text)?;
+        let place = bucket.iter().position(|entry| entry.hash == hash && is_same(&entry.text, text))?;
         let entry = bucket.get_mut(place)?;
         let store = stores.get(entry.issuer.place())?;
         let key_stays = || store.keys().is_some_and(|keys| keys.contains(entry.token.key()));
@@ -106,7 +111,8 @@ impl TokenCache {
             return;
         }
         let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
-        let index = self.bucket_of(text);
+        let hash = self.hash_of(text);
+        let index = self.bucket_of(hash);
         let full = self.entries >= self.settings.entries
             || self.buckets.get(index).is_none_or(|bucket| bucket.len() >= WAYS);
         if full && !self.make_room(index, issuer, client, now) {
@@ -128,6 +134,7 @@ impl TokenCache {
         }
         let Some(bucket) = self.buckets.get_mut(index) else { return };
         bucket.push(Entry {
+            hash,
             text: text.into(),
             token: Rc::clone(token),
             issuer,
@@ -202,9 +209,11 @@ impl TokenCache {
 
     /// The end of a token is its signature, which nobody but the issuer can choose: hashing only that is as good as hashing
     /// all of it, and the comparison is in full anyway.
-    fn bucket_of(&self, text: &[u8]) -> usize {
-        let tail = text.get(text.len().saturating_sub(HASHED_TAIL)..).unwrap_or_default();
-        let hash = self.hash(&[tail]);
+    fn hash_of(&self, text: &[u8]) -> u64 {
+        self.hash(&[text.get(text.len().saturating_sub(HASHED_TAIL)..).unwrap_or_default()])
+    }
+
+    fn bucket_of(&self, hash: u64) -> usize {
         usize::try_from(hash)
             .unwrap_or_else(|_| usize::try_from(hash >> 32).unwrap_or_default())
             .checked_rem(self.buckets.len())
@@ -218,6 +227,19 @@ impl TokenCache {
         }
         hasher.finish()
     }
+}
+
+/// Whether two texts are the same, compared in words: the C library's way on wasm is byte by byte.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let ((words, rest), (other_words, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    rest == other_rest
+        && words
+            .iter()
+            .zip(other_words)
+            .all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
 }
 
 fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {

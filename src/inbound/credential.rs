@@ -7,34 +7,44 @@ use super::denial::Denial;
 use super::settings::TokenSource;
 use crate::base::{Edit, RequestHead};
 
-/// The bytes that a client presents as its token: of the right characters, and not looked at further.
+/// The bytes that a client presents as its token, in one place of its request, and not looked at further.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PresentedToken<'a>(Cow<'a, [u8]>);
+pub(super) struct PresentedToken<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// The scheme that they came with.
+    scheme: Option<&'a str>,
+}
 
 impl PresentedToken<'_> {
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// Whether the bytes are of the right characters. A token that is known byte by byte has been asked this before.
+    pub(super) fn check(&self) -> Result<(), Denial> {
+        if is_b64token(&self.bytes) {
+            return Ok(());
+        }
+        let repeats = |scheme| joined(&self.bytes).skip(1).any(|other| after_scheme(other, scheme).is_some());
+        let is_repeated = self.scheme.is_some_and(repeats);
+        Err(if is_repeated { Denial::CredentialRepeated } else { Denial::CredentialMalformed })
     }
 }
 
 /// Takes the token from the only place where there is one; `None` when there is none.
 pub(super) fn extract<'a>(
     head: &'a RequestHead,
-    sources: &[TokenSource],
+    sources: &'a [TokenSource],
 ) -> Result<Option<PresentedToken<'a>>, Denial> {
-    let mut found: Option<Cow<'a, [u8]>> = None;
+    let mut found = None;
+    let mut take = |bytes, scheme| match found.replace(PresentedToken { bytes, scheme }) {
+        None => Ok(()),
+        Some(_) => Err(Denial::CredentialRepeated),
+    };
     for source in sources {
-        for token in candidates(head, source)? {
-            if found.replace(token).is_some() {
-                return Err(Denial::CredentialRepeated);
-            }
-        }
+        look(head, source, &mut take)?;
     }
-    match found {
-        None => Ok(None),
-        Some(token) if is_b64token(&token) => Ok(Some(PresentedToken(token))),
-        Some(_) => Err(Denial::CredentialMalformed),
-    }
+    Ok(found)
 }
 
 /// The edits that remove the token from wherever it may sit.
@@ -61,25 +71,25 @@ pub(super) fn removals(head: &RequestHead, sources: &[TokenSource], edits: &mut 
     edits.extend(without_cookies(head, &cookies));
 }
 
-fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow<'a, [u8]>>, Denial> {
-    Ok(match source {
+/// Hands each token that stands in this place to `take`, with the scheme that it came with.
+fn look<'a>(
+    head: &'a RequestHead,
+    source: &'a TokenSource,
+    take: &mut impl FnMut(Cow<'a, [u8]>, Option<&'a str>) -> Result<(), Denial>,
+) -> Result<(), Denial> {
+    match source {
         TokenSource::Header { name, scheme } => {
             let mut values = head.headers.values(name);
-            let first = values.next();
+            let Some(value) = values.next() else { return Ok(()) };
             if values.next().is_some() {
                 return Err(Denial::CredentialRepeated);
             }
-            let token = match (scheme, first) {
-                (Some(scheme), Some(value)) => {
-                    if joined(value).skip(1).any(|other| after_scheme(other, scheme).is_some()) {
-                        return Err(Denial::CredentialRepeated);
-                    }
-                    after_scheme(value, scheme)
-                }
-                (None, value) => value,
-                (Some(_), None) => None,
-            };
-            token.map(Cow::Borrowed).into_iter().collect()
+            let Some(scheme) = scheme.as_deref() else { return take(Cow::Borrowed(value), None) };
+            if let Some(token) = after_scheme(value, scheme) {
+                return take(Cow::Borrowed(token), Some(scheme));
+            }
+            let is_joined = joined(value).skip(1).any(|other| after_scheme(other, scheme).is_some());
+            if is_joined { Err(Denial::CredentialRepeated) } else { Ok(()) }
         }
         TokenSource::Query { name } => {
             let query = query(head).unwrap_or_default();
@@ -87,14 +97,14 @@ fn candidates<'a>(head: &'a RequestHead, source: &TokenSource) -> Result<Vec<Cow
             if !query.is_ascii() {
                 return Err(Denial::CredentialMalformed);
             }
-            let named = url::form_urlencoded::parse(query).filter(|(key, _)| *key == **name);
-            named.map(|(_, value)| Cow::Owned(value.into_owned().into_bytes())).collect()
+            let mut named = url::form_urlencoded::parse(query).filter(|(key, _)| *key == **name);
+            named.try_for_each(|(_, value)| take(Cow::Owned(value.into_owned().into_bytes()), None))
         }
-        TokenSource::Cookie { name } => cookies(head)
-            .filter(|(key, _)| *key == name.as_bytes())
-            .map(|(_, value)| Cow::Borrowed(value))
-            .collect(),
-    })
+        TokenSource::Cookie { name } => {
+            let mut named = cookies(head).filter(|(key, _)| *key == name.as_bytes());
+            named.try_for_each(|(_, value)| take(Cow::Borrowed(value), None))
+        }
+    }
 }
 
 /// The values that a field may have been joined from: Envoy joins repeated fields with commas before we see them.
@@ -116,7 +126,7 @@ fn after_scheme<'a>(value: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
 fn is_b64token(token: &[u8]) -> bool {
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = token.get(..token.len().saturating_sub(padding)).unwrap_or_default();
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    let allowed = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     !body.is_empty() && body.iter().all(allowed)
 }
 
@@ -189,8 +199,10 @@ mod tests {
 
     fn token(fields: &[(&str, &str)]) -> Result<Option<String>, Denial> {
         let head = head(fields);
-        let token = extract(&head, &sources())?;
-        Ok(token.map(|token| String::from_utf8(token.as_bytes().to_vec()).unwrap()))
+        let sources = sources();
+        let Some(token) = extract(&head, &sources)? else { return Ok(None) };
+        token.check()?;
+        Ok(Some(String::from_utf8(token.as_bytes().to_vec()).unwrap()))
     }
 
     fn removed(fields: &[(&str, &str)]) -> Vec<Edit> {

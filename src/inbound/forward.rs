@@ -25,9 +25,12 @@ impl Inbound {
                 None => {}
             }
         }
-        for (name, _) in head.headers.iter().filter(|(name, _)| self.twins.imitates(name)) {
-            // An imitation is ASCII, as the name that it imitates is.
-            edits.extend(str::from_utf8(name).ok().map(|name| Edit::Remove(name.into())));
+        // No request with an imitation is permitted.
+        if decision.verdict.is_err() {
+            for (name, _) in head.headers.iter().filter(|(name, _)| self.twins.imitates(name)) {
+                // An imitation is ASCII, as the name that it imitates is.
+                edits.extend(str::from_utf8(name).ok().map(|name| Edit::Remove(name.into())));
+            }
         }
         if self.after_verification == AfterVerification::Strip {
             credential::removals(head, &self.sources, &mut edits);

@@ -43,7 +43,7 @@ pub(super) fn verify(
     mut memory: Memory<'_>,
     moment: &mut Moment<'_>,
     work: &mut Work,
-    observer: &mut dyn Observer,
+    observer: &mut (impl Observer + ?Sized),
 ) -> Result<(IssuerId, Rc<VerifiedToken>), Unverified> {
     let text = presented.as_bytes();
     if let Some(cache) = &mut memory.cache {
@@ -51,11 +51,14 @@ pub(super) fn verify(
         // A request that has waited was a miss when it came.
         work.cache_hit = moment.tried.is_none().then_some(hit.is_some());
         if let Some(hit) = hit {
+            observer.passed(Step::Credential { bytes: text.len() });
             observer.passed(Step::Cached);
             return Ok(hit);
         }
     }
 
+    presented.check().map_err(|denial| Unverified::Denied(None, denial))?;
+    observer.passed(Step::Credential { bytes: text.len() });
     let token = UnverifiedToken::parse(text).map_err(|error| Unverified::Denied(None, error.into()))?;
     observer.passed(Step::Token(&token));
 
@@ -100,7 +103,7 @@ fn check_signature(
     memory: &mut Memory<'_>,
     moment: &mut Moment<'_>,
     work: &mut Work,
-    observer: &mut dyn Observer,
+    observer: &mut (impl Observer + ?Sized),
 ) -> Result<(SignedToken, u64), Unverified> {
     let internal = || Unverified::Denied(Some(issuer), Denial::Internal("an issuer without a key store"));
     let store = moment.stores.get_mut(issuer.place()).ok_or_else(internal)?;

@@ -87,20 +87,31 @@ impl<'a> RequestPath<'a> {
     /// # Errors
     /// [`PathError`], under which every request is denied whatever its route.
     pub fn parse(path: &'a [u8]) -> Result<Self, PathError> {
-        let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
-        let raw = path.get(..end).unwrap_or_default();
-        // Backslash is no URI character either, but it is common enough to deserve its own name.
-        if !raw.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#') {
-            return Err(if raw.is_empty() { PathError::NotAbsolute } else { PathError::BadCharacter });
+        let raw = path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        // The plain path, by far the most common one, is looked at once.
+        let (mut slashes, mut is_plain, mut before) = (0_usize, true, 0);
+        for byte in raw {
+            match byte {
+                b'/' => {
+                    slashes = slashes.saturating_add(1);
+                    is_plain &= before != b'/';
+                }
+                // Backslash is no URI character either, but it is common enough to deserve its own name.
+                b'%' | b'.' | b';' | b'\\' => is_plain = false,
+                b'#' => return Err(PathError::BadCharacter),
+                b'!'..=b'~' => {}
+                _ => return Err(PathError::BadCharacter),
+            }
+            before = *byte;
         }
         let raw = str::from_utf8(raw).map_err(|_| PathError::BadCharacter)?;
         if !raw.starts_with('/') {
             return Err(PathError::NotAbsolute);
         }
-        if raw.bytes().filter(|byte| *byte == b'/').count() > Self::MAX_SEGMENTS {
+        if slashes > Self::MAX_SEGMENTS {
             return Err(PathError::TooManySegments);
         }
-        Ok(Self { raw, features: features(raw) })
+        Ok(Self { raw, features: if is_plain { PathFeatures::NONE } else { features(raw) } })
     }
 
     /// What is odd about it.
@@ -124,10 +135,6 @@ impl<'a> RequestPath<'a> {
 
 fn features(raw: &str) -> PathFeatures {
     let mut features = PathFeatures::NONE;
-    // The plain path, by far the most common one, is looked at once.
-    if !raw.bytes().any(|byte| matches!(byte, b'%' | b'.' | b';' | b'\\')) && !raw.contains("//") {
-        return features;
-    }
     let mut segments = raw.strip_prefix('/').unwrap_or_default().split('/').peekable();
     while let Some(segment) = segments.next() {
         if segment.is_empty() && segments.peek().is_some() {

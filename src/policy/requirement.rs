@@ -19,7 +19,7 @@ impl IssuerId {
 }
 
 /// What a verified token must be good for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Requirement {
     /// Tokens of these issuers are accepted, and of no others.
     pub issuers: Rc<[IssuerId]>,

@@ -27,8 +27,8 @@ pub enum Rule {
     Public,
     /// No request gets through.
     Deny,
-    /// A token.
-    Require(Requirement),
+    /// A token. Routes that demand the same share it.
+    Require(Rc<Requirement>),
 }
 
 /// What becomes of a denial.

@@ -1,10 +1,11 @@
 //! Which route a request matches. See [`RouteTable::find`] for the order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::path::RequestPath;
-use super::route::{Authority, Pattern, Route, RouteId};
+use super::requirement::Requirement;
+use super::route::{Authority, PathPattern, Pattern, Route, RouteId, Rule, Segment};
 use super::trie::Trie;
 
 /// All routes of a configuration, the default included.
@@ -36,7 +37,9 @@ impl RouteTable {
             Self { routes: Vec::new(), exact: HashMap::new(), suffixes: Vec::new(), any: Trie::default() };
         let mut suffixes: HashMap<Rc<str>, Trie> = HashMap::new();
         let mut duplicates = Vec::new();
-        for (pattern, route) in routes {
+        let mut shared = Shared::default();
+        for (mut pattern, mut route) in routes {
+            shared.share(&mut pattern, &mut route);
             let id = RouteId(u32::try_from(table.routes.len()).unwrap_or(u32::MAX));
             table.routes.push(route);
             let mut insert = |trie: &mut Trie| {
@@ -104,6 +107,35 @@ impl RouteTable {
             }
         }
         in_trie(&self.any)
+    }
+}
+
+/// What many routes say alike, kept once: thousands of routes name a handful of methods, segments and requirements.
+#[derive(Default)]
+struct Shared {
+    texts: HashSet<Rc<str>>,
+    requirements: HashSet<Rc<Requirement>>,
+}
+
+impl Shared {
+    fn share(&mut self, pattern: &mut Pattern, route: &mut Route) {
+        let (PathPattern::Whole(segments) | PathPattern::Prefix(segments)) = &mut pattern.path;
+        let literals = segments.iter_mut().filter_map(|segment| match segment {
+            Segment::Literal(text) => Some(text),
+            Segment::Variable => None,
+        });
+        literals.chain(&mut pattern.methods).for_each(|text| once(&mut self.texts, text));
+        if let Rule::Require(requirement) = &mut route.rule {
+            once(&mut self.requirements, requirement);
+        }
+    }
+}
+
+/// Puts what was there first in the place of its equal.
+fn once<T: ?Sized + Eq + core::hash::Hash>(known: &mut HashSet<Rc<T>>, one: &mut Rc<T>) {
+    match known.get(one) {
+        Some(first) => *one = Rc::clone(first),
+        None => drop(known.insert(Rc::clone(one))),
     }
 }
 

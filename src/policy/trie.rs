@@ -5,13 +5,25 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use rustc_hash::FxBuildHasher;
+
 use super::route::{PathPattern, RouteId, Segment};
 
 /// Routes by path and method.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Trie {
-    literals: HashMap<Rc<str>, Trie>,
-    variable: Option<Box<Trie>>,
+    /// The root first.
+    nodes: Vec<Node>,
+}
+
+/// A node's place among the nodes.
+type Place = usize;
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// The operator chooses these texts, and no caller: their hash needs no key.
+    literals: HashMap<Rc<str>, Place, FxBuildHasher>,
+    variable: Option<Place>,
     whole: Methods,
     prefix: Methods,
 }
@@ -19,8 +31,14 @@ pub(super) struct Trie {
 /// The routes of one path pattern by method.
 #[derive(Clone, Debug, Default)]
 struct Methods {
-    listed: Vec<(Rc<str>, RouteId)>,
+    listed: Box<[(Rc<str>, RouteId)]>,
     any: Option<RouteId>,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()] }
+    }
 }
 
 impl Trie {
@@ -35,13 +53,19 @@ impl Trie {
             PathPattern::Whole(segments) => (segments, false),
             PathPattern::Prefix(segments) => (segments, true),
         };
-        let mut node = self;
+        let mut place = ROOT;
         for segment in segments {
-            node = match segment {
-                Segment::Literal(text) => node.literals.entry(Rc::clone(text)).or_default(),
-                Segment::Variable => node.variable.get_or_insert_default(),
+            let new = self.nodes.len();
+            let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
+            place = match segment {
+                Segment::Literal(text) => *node.literals.entry(Rc::clone(text)).or_insert(new),
+                Segment::Variable => *node.variable.get_or_insert(new),
             };
+            if place == new {
+                self.nodes.push(Node::default());
+            }
         }
+        let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
         if is_prefix { node.prefix.insert(methods, route) } else { node.whole.insert(methods, route) }
     }
 
@@ -52,32 +76,38 @@ impl Trie {
         segments: impl Iterator<Item = Cow<'a, str>> + Clone,
         method: &[u8],
     ) -> Option<RouteId> {
-        self.find_whole(segments.clone(), method).or_else(|| self.find_prefix(segments, method))
+        self.find_whole(ROOT, segments.clone(), method).or_else(|| self.find_prefix(ROOT, segments, method))
     }
 
     fn find_whole<'a>(
         &self,
+        place: Place,
         mut segments: impl Iterator<Item = Cow<'a, str>> + Clone,
         method: &[u8],
     ) -> Option<RouteId> {
-        let Some(segment) = segments.next() else { return self.whole.find(method) };
-        let by_literal =
-            self.literals.get(segment.as_ref()).and_then(|next| next.find_whole(segments.clone(), method));
+        let node = self.nodes.get(place)?;
+        let Some(segment) = segments.next() else { return node.whole.find(method) };
+        let by_literal = node
+            .literals
+            .get(segment.as_ref())
+            .and_then(|next| self.find_whole(*next, segments.clone(), method));
         // An empty segment is no value for a variable: `/orders/` is not `/orders/{id}`.
-        let variable = self.variable.as_ref().filter(|_| !segment.is_empty());
-        by_literal.or_else(|| variable.and_then(|next| next.find_whole(segments, method)))
+        let variable = node.variable.filter(|_| !segment.is_empty());
+        by_literal.or_else(|| variable.and_then(|next| self.find_whole(next, segments, method)))
     }
 
     fn find_prefix<'a>(
         &self,
+        place: Place,
         mut segments: impl Iterator<Item = Cow<'a, str>> + Clone,
         method: &[u8],
     ) -> Option<RouteId> {
+        let node = self.nodes.get(place)?;
         let longer = segments
             .next()
-            .and_then(|segment| self.literals.get(segment.as_ref()))
-            .and_then(|next| next.find_prefix(segments, method));
-        longer.or_else(|| self.prefix.find(method))
+            .and_then(|segment| node.literals.get(segment.as_ref()))
+            .and_then(|next| self.find_prefix(*next, segments, method));
+        longer.or_else(|| node.prefix.find(method))
     }
 }
 
@@ -86,13 +116,16 @@ impl Methods {
         if methods.is_empty() {
             return self.any.replace(route).map_or(Ok(()), Err);
         }
+        let mut listed = core::mem::take(&mut self.listed).into_vec();
+        let mut first = Ok(());
         for method in methods {
-            if let Some((_, other)) = self.listed.iter().find(|(listed, _)| listed == method) {
-                return Err(*other);
+            match listed.iter().find(|(listed, _)| listed == method) {
+                Some((_, other)) => first = first.and(Err(*other)),
+                None => listed.push((Rc::clone(method), route)),
             }
-            self.listed.push((Rc::clone(method), route));
         }
-        Ok(())
+        self.listed = listed.into();
+        first
     }
 
     fn find(&self, method: &[u8]) -> Option<RouteId> {
@@ -103,3 +136,5 @@ impl Methods {
             .or(self.any)
     }
 }
+
+const ROOT: Place = 0;

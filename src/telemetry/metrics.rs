@@ -1,8 +1,10 @@
 //! Counters and gauges. Counted in here and handed to the host on the tick, so that a request costs no host call.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+
+use rustc_hash::FxBuildHasher;
 
 use super::name::name;
 use crate::base::{Effect, Timestamp};
@@ -15,7 +17,8 @@ use crate::policy::{IssuerId, Mode, RouteId};
 pub struct Metrics {
     routes: Vec<Rc<str>>,
     issuers: Vec<Rc<str>>,
-    counters: BTreeMap<Counter, Series>,
+    /// Labels are the configuration's, and no caller's: their hash needs no key.
+    counters: HashMap<Counter, Series, FxBuildHasher>,
     /// How many of them have names of their own: neither kind takes the other's room.
     of_requests: usize,
     of_fetches: usize,
@@ -28,7 +31,7 @@ pub struct Metrics {
     keys_changed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Counter {
     Decisions { route: Label, issuer: Label, outcome: &'static str, reason: &'static str },
     Cache { result: &'static str },
@@ -39,7 +42,7 @@ enum Counter {
 }
 
 /// A label whose values the configuration gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Label {
     None,
     /// There are too many series to tell this one apart.
@@ -76,7 +79,7 @@ impl Metrics {
         Self {
             routes: settings.routes.routes().iter().map(|route| Rc::clone(&route.name)).collect(),
             issuers: settings.issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect(),
-            counters: BTreeMap::new(),
+            counters: HashMap::default(),
             of_requests: 0,
             of_fetches: 0,
             gauges: BTreeMap::new(),
@@ -182,10 +185,13 @@ impl Metrics {
 
     fn count(&mut self, counter: Counter, by: u64) -> Rc<str> {
         self.is_dirty = true;
+        if let Some(series) = self.counters.get_mut(&counter) {
+            series.pending = series.pending.saturating_add(by);
+            return Rc::clone(&series.annotation);
+        }
         let held = if counter.is_of_request() { &mut self.of_requests } else { &mut self.of_fetches };
-        let is_new = !self.counters.contains_key(&counter);
-        let counter = if is_new && *held >= MAX_SERIES { counter.merged() } else { counter };
-        if is_new && *held < MAX_SERIES {
+        let counter = if *held >= MAX_SERIES { counter.merged() } else { counter };
+        if *held < MAX_SERIES {
             *held = held.saturating_add(1);
         }
         let (routes, issuers) = (&self.routes, &self.issuers);
@@ -290,7 +296,7 @@ mod tests {
         let mut metrics = Metrics {
             routes: Vec::new(),
             issuers: (0..MAX_SERIES).map(|n| format!("i{n}").into()).collect(),
-            counters: BTreeMap::new(),
+            counters: HashMap::default(),
             of_requests: 0,
             of_fetches: 0,
             gauges: BTreeMap::new(),

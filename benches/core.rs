@@ -1,0 +1,258 @@
+//! What the core's pieces cost, in instructions: the same on a busy machine as on a quiet one, so that a regression shows in
+//! review. `make microbench` runs it and rewrites benches/instructions.txt.
+//!
+//! The engine of the requests says yes or no at once: signatures are measured by themselves, at the end.
+
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    reason = "gungraun's macros make public modules and full paths"
+)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+use std::hint::black_box;
+
+use attache::base::{Headers, RequestHead, StreamId, Timestamp, encode_pairs};
+use attache::config::{self, Config, Environment};
+use attache::filter::{Filter, Outcome, World};
+use attache::jose::{Algorithm, Crypto, Engine, Key, KeySet, Portable, SignatureError, UnverifiedToken};
+use attache::policy::{RequestPath, RouteId};
+use attache::sharing::{Process, QueueId, Version};
+use base64ct::{Base64UrlUnpadded, Encoding as _};
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use serde_json::{Value, json};
+
+/// A filter, and requests as the host hands them over.
+struct Bench {
+    filter: Filter,
+    engine: Yes,
+    requests: Vec<Vec<u8>>,
+}
+
+impl Bench {
+    /// A filter of this many routes whose requests carry tokens with these numbers.
+    fn new(routes: usize, tokens: std::ops::Range<usize>, exp: u64, headers: &[(&str, &str)]) -> Self {
+        let requests = tokens.map(|number| {
+            let authorization = format!("Bearer {}", token(number, exp));
+            let own = [
+                (":authority", "orders.example"),
+                (":path", "/orders/7"),
+                (":method", "GET"),
+                (":scheme", "http"),
+                ("x-forwarded-for", "127.0.0.1"),
+                ("x-forwarded-proto", "http"),
+                ("x-request-id", "3f0a0dd8-6a8a-4a4d-9ac3-2f8d8a0e8a1d"),
+                ("authorization", &authorization),
+            ];
+            encode_pairs(own.into_iter().chain(headers.iter().copied()))
+        });
+        Self {
+            requests: requests.collect(),
+            filter: Filter::new(&compile(&document(routes)), [7; 16], NOW, &Alone),
+            engine: Yes(true),
+        }
+    }
+
+    /// Every token has been seen.
+    fn warm(mut self) -> Self {
+        self.run();
+        self
+    }
+
+    fn refusing(mut self) -> Self {
+        self.engine = Yes(false);
+        self
+    }
+
+    /// Handles every request.
+    fn run(&mut self) -> usize {
+        let mut forwarded = 0;
+        for pairs in &self.requests {
+            let head =
+                RequestHead { headers: Headers::from_pairs(pairs.clone()).unwrap(), route_metadata: None };
+            let mut effects = Vec::new();
+            let world = World { now: NOW, crypto: &self.engine, process: &Alone };
+            let outcome = self.filter.handle_request(StreamId(1), head, world, &mut effects);
+            forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
+        }
+        forwarded
+    }
+}
+
+fn hot() -> Bench {
+    Bench::new(10, 0..1, LATER, &[]).warm()
+}
+
+fn hot_with_30_headers() -> Bench {
+    let names: Vec<String> = (0..22).map(|number| format!("x-some-header-{number}")).collect();
+    let headers: Vec<(&str, &str)> =
+        names.iter().map(|name| (name.as_str(), "text/html, application/json;q=0.9")).collect();
+    Bench::new(10, 0..1, LATER, &headers).warm()
+}
+
+/// The cache is full: each new token takes another's place.
+fn cold() -> Bench {
+    let mut bench = Bench::new(10, 0..10_000, LATER, &[]).warm();
+    bench.requests = Bench::new(10, 10_000..10_001, LATER, &[]).requests;
+    bench
+}
+
+fn forged() -> Bench {
+    Bench::new(10, 0..1, LATER, &[]).refusing()
+}
+
+fn expired() -> Bench {
+    Bench::new(10, 0..1, EARLIER, &[])
+}
+
+fn public() -> Bench {
+    let mut bench = hot();
+    bench.requests = vec![encode_pairs([(":path", "/healthz"), (":method", "GET")].into_iter())];
+    bench.warm()
+}
+
+#[library_benchmark]
+#[bench::seen(hot())]
+#[bench::seen_with_30_headers(hot_with_30_headers())]
+#[bench::new(cold())]
+#[bench::forged(forged())]
+#[bench::expired(expired())]
+#[bench::public(public())]
+fn request(mut bench: Bench) -> (usize, Bench) {
+    (bench.run(), bench)
+}
+
+#[library_benchmark]
+#[bench::token(token(0, LATER))]
+fn parse(text: String) -> (UnverifiedToken, String) {
+    (UnverifiedToken::parse(&text).unwrap(), text)
+}
+
+#[library_benchmark]
+#[bench::among_10(compile(&document(10)))]
+#[bench::among_10_000(compile(&document(10_000)))]
+fn route(config: Config) -> (RouteId, Config) {
+    let path = RequestPath::parse(b"/r00003/items/17").unwrap();
+    (config.inbound.routes.find(b"orders.example", &path, b"GET"), config)
+}
+
+#[library_benchmark]
+#[bench::of_1_000_routes(document(1_000).to_string())]
+fn configuration(text: String) -> (Config, String) {
+    (config::parse(text.as_bytes(), &Nothing).unwrap_or_else(|errors| panic!("{errors}")), text)
+}
+
+fn signed(algorithm: &str) -> (UnverifiedToken, KeySet) {
+    let samples: Vec<Value> = serde_json::from_str(include_str!("../tests/conformance/tokens.json")).unwrap();
+    let sample = samples.iter().find(|sample| sample["alg"] == algorithm).unwrap();
+    let keys = json!({ "keys": [sample["jwk"]] }).to_string();
+    let token = UnverifiedToken::parse(sample["token"].as_str().unwrap()).unwrap();
+    (token, KeySet::parse_inline(keys.as_bytes()).unwrap().set)
+}
+
+#[library_benchmark]
+#[bench::rs256(signed("RS256"))]
+#[bench::ps256(signed("PS256"))]
+#[bench::es256(signed("ES256"))]
+#[bench::eddsa(signed("EdDSA"))]
+fn portable((token, keys): (UnverifiedToken, KeySet)) -> bool {
+    token.verify(keys.iter().next().unwrap(), &Portable).is_ok()
+}
+
+library_benchmark_group!(name = core; benchmarks = request, parse, route, configuration, portable);
+main!(library_benchmark_groups = core);
+
+/// As many routes as asked for, and two that are always there.
+fn document(routes: usize) -> Value {
+    let mut list: Vec<Value> = (0..routes)
+        .map(|number| {
+            json!({
+                "name": format!("route-{number}"),
+                "match": { "path": format!("/r{number:05}/items/{{id}}"), "methods": ["GET"] },
+                "require": { "scopes": ["orders:read"] },
+            })
+        })
+        .collect();
+    list.push(json!({
+        "name": "orders", "match": { "prefix": "/orders" }, "require": { "scopes": ["orders:read"] },
+    }));
+    list.push(json!({ "name": "health", "match": { "path": "/healthz" }, "public": {} }));
+    let samples: Vec<Value> = serde_json::from_str(include_str!("../tests/conformance/tokens.json")).unwrap();
+    let mut jwk = samples.iter().find(|sample| sample["alg"] == "RS256").unwrap()["jwk"].clone();
+    jwk["kid"] = "key-1".into();
+    json!({ "inbound": {
+        "issuers": [{
+            "name": "corp",
+            "issuer": ISSUER,
+            "audiences": ["https://orders.example"],
+            "keys": { "inline": { "keys": [jwk] } },
+        }],
+        "routes": list,
+        "default": "deny",
+    } })
+}
+
+fn compile(document: &Value) -> Config {
+    config::parse(document.to_string().as_bytes(), &Nothing).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// An access token as issuers make them, one of fifty clients'. Its signature is numbers.
+fn token(number: usize, exp: u64) -> String {
+    let client = format!("client-{:02}", number % 50);
+    let claims = json!({
+        "iss": ISSUER, "sub": client, "client_id": client, "aud": "https://orders.example",
+        "scope": "orders:read inventory:read", "iat": exp - 600, "exp": exp, "jti": format!("{number:032x}"),
+    });
+    let header = json!({ "alg": "RS256", "typ": "at+jwt", "kid": "key-1" });
+    let mut signature = [0x5a; 256];
+    signature[200..208].copy_from_slice(&(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    signature[248..].copy_from_slice(&(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    let part = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
+    format!(
+        "{}.{}.{}",
+        part(header.to_string().as_bytes()),
+        part(claims.to_string().as_bytes()),
+        part(&signature)
+    )
+}
+
+struct Yes(bool);
+
+impl Crypto for Yes {
+    fn verify(&self, _: Algorithm, _: &Key, _: &[u8], _: &[u8]) -> Result<(), SignatureError> {
+        if self.0 { Ok(()) } else { Err(SignatureError::Mismatch) }
+    }
+
+    fn engine(&self, _: Algorithm) -> Engine {
+        Engine::Envoy
+    }
+}
+
+struct Nothing;
+
+impl Environment for Nothing {
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+struct Alone;
+
+impl Process for Alone {
+    fn get(&self, _: &str) -> Option<(Vec<u8>, Version)> {
+        None
+    }
+    fn set(&self, _: &str, _: &[u8], _: Option<Version>) -> bool {
+        false
+    }
+    fn open_queue(&self, _: &str) -> Option<QueueId> {
+        None
+    }
+    fn wake(&self, _: QueueId) {}
+    fn drain(&self, _: QueueId) {}
+}
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const LATER: u64 = 1_800_000_500;
+const EARLIER: u64 = 1_799_999_000;
+const ISSUER: &str = "https://issuer.example";
