@@ -7,7 +7,7 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check chaos bench bench-quick noop setup clean
+.PHONY: help demo up build test check chaos bench bench-quick microbench noop setup clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench-quick: setup build noop ## Measure the essential ratios, in less than a mi
 	@echo 'bench: building attache-bench'
 	@cargo build --locked --quiet --release --package attache-bench
 	@target/release/attache-bench --envoy $(ENVOY) --wasm $(WASM) --quick $(ARGS)
+
+microbench: ## Count the instructions of the core's pieces and compare with benches/instructions.txt, which it rewrites; needs valgrind
+	@tools/setup microbench
+	@tools/microbench
 
 noop:
 	@echo 'bench: building the filter that does nothing'

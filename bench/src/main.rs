@@ -60,6 +60,9 @@ struct Arguments {
     /// Only these workloads, or what grows: names of summary.json.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
+    /// Only these contenders, and ours: names of summary.json.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    contenders: Vec<String>,
     /// How often all Envoys are started; from six on, intervals have 95 %. Default: 6, quick 1.
     #[arg(long)]
     runs: Option<usize>,
@@ -123,8 +126,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let modules = Modules { attache: &attache, noop: &noop };
     tell_about_others();
 
-    let contenders = if arguments.quick { QUICK_CONTENDERS } else { &Contender::ALL };
-    let plan = Plan { workloads: &workloads, contenders, effort: &effort };
+    let contenders = arguments.chosen_contenders()?;
+    let plan = Plan { workloads: &workloads, contenders: &contenders, effort: &effort };
     let comparison = match workloads.as_slice() {
         [] => None,
         _ => Some(Comparison::measure(&plan, &place, modules)?),
@@ -199,6 +202,20 @@ impl Arguments {
             bail!("nothing is named `{unknown}`: use some of {}", names.join(", "));
         }
         Ok((workloads, axes))
+    }
+
+    fn chosen_contenders(&self) -> Result<Vec<Contender>> {
+        let names = Contender::ALL.map(Contender::key);
+        if let Some(unknown) = self.contenders.iter().find(|only| !names.contains(&only.as_str())) {
+            bail!("no contender is named `{unknown}`: use some of {}", names.join(", "));
+        }
+        let all = if self.quick { QUICK_CONTENDERS } else { &Contender::ALL };
+        let is_named = |contender: &Contender| self.contenders.iter().any(|name| name == contender.key());
+        let is_ours =
+            |contender: &Contender| matches!(contender, Contender::Attache | Contender::AttacheClaims);
+        let wanted =
+            |contender: &Contender| self.contenders.is_empty() || is_ours(contender) || is_named(contender);
+        Ok(all.iter().copied().filter(wanted).collect())
     }
 
     fn place(&self) -> Result<Place> {

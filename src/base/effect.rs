@@ -28,8 +28,8 @@ pub enum Effect {
         stream: StreamId,
         /// What changes in its headers first.
         edits: Vec<Edit>,
-        /// The decision, for filter state.
-        annotation: Rc<str>,
+        /// The decision, for filter state, if it is to be written there.
+        annotation: Option<Rc<str>>,
     },
     /// Answer a waiting request.
     Respond {

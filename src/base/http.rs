@@ -1,71 +1,49 @@
 //! HTTP as plain values: what a request says, what we answer, what we ask of others.
 
-use core::ops::Range;
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::pairs::{Pair, PairsError, decode_pairs};
+use super::pairs::{Pairs, PairsError, decode_pairs, encode_pairs};
 
 /// Header fields in the order in which they came, repeated ones included, as bytes: a client may send any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
-    bytes: Vec<u8>,
-    fields: Vec<Pair>,
+    /// In the host's encoding, which has been read to its end once.
+    pairs: Vec<u8>,
 }
 
 impl Headers {
-    /// Reads the host's encoding without copying a field.
-    pub fn from_pairs(bytes: Vec<u8>) -> Result<Self, PairsError> {
-        let fields = decode_pairs(&bytes)?;
-        Ok(Self { bytes, fields })
-    }
-
-    /// Adds a field. Names are lower case, as Envoy gives them.
-    pub fn push(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let name = self.append(name.as_ref());
-        let value = self.append(value.as_ref());
-        self.fields.push((name, value));
+    /// Takes over the host's encoding.
+    pub fn from_pairs(pairs: Vec<u8>) -> Result<Self, PairsError> {
+        decode_pairs(&pairs)?;
+        Ok(Self { pairs })
     }
 
     /// All fields in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|(name, value)| (self.slice(name), self.slice(value)))
+    pub fn iter(&self) -> Pairs<'_> {
+        Pairs::of(&self.pairs)
     }
 
-    /// The values of every field of this name.
+    /// The values of every field of this name, which is lower case, as Envoy gives names.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(field, _)| *field == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The value of the first field of this name.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(field, _)| *field == name.as_bytes()).map(|(_, value)| value)
+        self.values(name).next()
     }
 
     /// How many bytes of memory the fields take.
     pub fn size(&self) -> usize {
-        let entry = size_of::<Pair>();
-        self.bytes.len().saturating_add(self.fields.len().saturating_mul(entry))
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
-    fn slice(&self, range: &Range<usize>) -> &[u8] {
-        self.bytes.get(range.clone()).unwrap_or_default()
+        self.pairs.len()
     }
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
-        let mut headers = Self::default();
-        for (name, value) in fields {
-            headers.push(name, value);
-        }
-        headers
+        let fields: Vec<(N, V)> = fields.into_iter().collect();
+        Self { pairs: encode_pairs(fields.iter().map(|(name, value)| (name, value))) }
     }
 }
 
@@ -136,17 +114,14 @@ pub enum HttpReply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::encode_pairs;
 
     #[test]
     fn fields_keep_their_order_and_their_repetitions() {
         let pairs = [("a", "1"), ("b", ""), ("a", "2"), ("", "x")];
         let decoded = Headers::from_pairs(encode_pairs(pairs.into_iter())).unwrap();
-        let pushed: Headers = pairs.into_iter().collect();
-        let texts = |headers: &Headers| -> Vec<(Vec<u8>, Vec<u8>)> {
-            headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
-        };
-        assert_eq!(texts(&decoded), texts(&pushed));
+        assert_eq!(decoded, pairs.into_iter().collect());
+        let texts = decoded.iter().map(|(name, value)| (str::from_utf8(name), str::from_utf8(value)));
+        assert!(texts.eq(pairs.map(|(name, value)| (Ok(name), Ok(value)))));
         assert_eq!(decoded.values("a").collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(decoded.first("a"), Some(&b"1"[..]));
         assert_eq!(decoded.first("b"), Some(&b""[..]));
@@ -155,11 +130,10 @@ mod tests {
 
     #[test]
     fn the_size_counts_bytes_and_fields() {
-        let mut headers = Headers::default();
-        assert_eq!(headers.size(), 0);
-        headers.push("name", "value");
-        assert_eq!(headers.size(), 9 + size_of::<Pair>());
-        headers.push("", "");
-        assert_eq!(headers.size(), 9 + 2 * size_of::<Pair>());
+        let size = |fields: &[(&str, &str)]| fields.iter().copied().collect::<Headers>().size();
+        // Two sizes of four bytes, and a NUL behind each text.
+        assert_eq!(size(&[("name", "value")]), 4 + 9 + 10);
+        assert_eq!(size(&[("name", "value"), ("", "")]), 4 + 9 + 2 * 10);
+        assert_eq!(Headers::default().size(), 0);
     }
 }

@@ -14,6 +14,6 @@ pub use caching::{entity_tag, freshness, retry_after};
 pub use effect::{CallId, Effect, Level, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, RequestHead, Response};
 pub use jitter::Jitter;
-pub use pairs::{Pair, PairsError, decode_pairs, encode_pairs};
+pub use pairs::{Pairs, PairsError, decode_pairs, encode_pairs};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -16,7 +16,7 @@ impl ClaimPath {
     }
 
     /// The claim at this path.
-    pub fn find<'a>(&self, claims: &'a Object) -> Option<&'a Json> {
+    pub fn find<'a, 't>(&self, claims: &'a Object<'t>) -> Option<&'a Json<'t>> {
         let (last, outer) = self.0.split_last()?;
         let mut object = claims;
         for name in outer {

@@ -70,11 +70,11 @@ impl Rules {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn check(&self, header: &Header, claims: &Object, now: Timestamp) -> Result<(), ClaimError> {
+    pub fn check(&self, header: &Header<'_>, claims: &Object<'_>, now: Timestamp) -> Result<(), ClaimError> {
         self.validity(header, claims)?.check(now)
     }
 
-    pub(super) fn validity(&self, header: &Header, claims: &Object) -> Result<Validity, ClaimError> {
+    pub(super) fn validity(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<Validity, ClaimError> {
         self.check_issuer(claims)?;
         if !self.algorithms.contains(header.algorithm) {
             return Err(ClaimError::AlgorithmNotAllowed { algorithm: header.algorithm });
@@ -84,7 +84,7 @@ impl Rules {
         self.check_lifetime(claims)
     }
 
-    fn check_issuer(&self, claims: &Object) -> Result<(), ClaimError> {
+    fn check_issuer(&self, claims: &Object<'_>) -> Result<(), ClaimError> {
         match string(claims, "iss")? {
             None => Err(ClaimError::Missing { claim: "iss" }),
             Some(iss) if iss == &*self.issuer => Ok(()),
@@ -92,7 +92,7 @@ impl Rules {
         }
     }
 
-    fn check_type(&self, header: &Header, claims: &Object) -> Result<(), ClaimError> {
+    fn check_type(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<(), ClaimError> {
         if self.token_type == TokenType::Any {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Rules {
         Ok(())
     }
 
-    fn check_audience(&self, claims: &Object) -> Result<(), ClaimError> {
+    fn check_audience(&self, claims: &Object<'_>) -> Result<(), ClaimError> {
         let malformed = ClaimError::Malformed { claim: "aud" };
         let accepted = |aud: &str| match &self.audiences {
             Audiences::Any => true,
@@ -131,7 +131,7 @@ impl Rules {
         if matches { Ok(()) } else { Err(ClaimError::WrongAudience) }
     }
 
-    fn check_lifetime(&self, claims: &Object) -> Result<Validity, ClaimError> {
+    fn check_lifetime(&self, claims: &Object<'_>) -> Result<Validity, ClaimError> {
         let exp = numeric_date(claims, "exp")?;
         let nbf = numeric_date(claims, "nbf")?;
         let iat = numeric_date(claims, "iat")?;
@@ -151,6 +151,10 @@ impl Rules {
 }
 
 impl Validity {
+    pub(super) fn expires_at(&self) -> Timestamp {
+        self.exp.map_or(Timestamp::MAX, |exp| exp.after(self.clock_skew))
+    }
+
     /// Whether the token may be used now. `exp` at the second itself is past (RFC 7519 §4.1.4: "on or after").
     pub(super) fn check(&self, now: Timestamp) -> Result<(), ClaimError> {
         if let Some(exp) = self.exp.filter(|exp| now >= exp.after(self.clock_skew)) {
@@ -167,7 +171,7 @@ impl Validity {
     }
 }
 
-fn string<'a>(claims: &'a Object, claim: &'static str) -> Result<Option<&'a str>, ClaimError> {
+fn string<'a>(claims: &'a Object<'_>, claim: &'static str) -> Result<Option<&'a str>, ClaimError> {
     match claims.get(claim) {
         None => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(ClaimError::Malformed { claim }),

@@ -2,9 +2,9 @@ use crate::jose::Json;
 
 /// A claim as the text of one header field, or `None` when it has no such text: only visible ASCII and inner spaces, at most
 /// 1,024 bytes, never empty. Numbers are whole and of 64 bits. A list of strings is joined by spaces if no element holds one; objects and `null` have no text.
-pub fn header_text(claim: &Json) -> Option<String> {
+pub fn header_text(claim: &Json<'_>) -> Option<String> {
     let text = match claim {
-        Json::String(text) => text.clone(),
+        Json::String(text) => text.to_string(),
         Json::Bool(value) => value.to_string(),
         // Other numbers have lost digits on the way: two identities could become one text.
         Json::Number(number) if number.is_u64() || number.is_i64() => number.to_string(),

@@ -6,7 +6,10 @@ use crate::jose::{Json, Object};
 
 /// Reads a NumericDate (RFC 7519 §2): it may be fractional, negative or huge, and is clamped to what a [`Timestamp`] can tell.
 /// Beyond the calendar, some 262,000 years either way, it is malformed.
-pub(super) fn numeric_date(claims: &Object, claim: &'static str) -> Result<Option<Timestamp>, ClaimError> {
+pub(super) fn numeric_date(
+    claims: &Object<'_>,
+    claim: &'static str,
+) -> Result<Option<Timestamp>, ClaimError> {
     let number = match claims.get(claim) {
         None => return Ok(None),
         Some(Json::Number(number)) => number,

@@ -24,7 +24,7 @@ impl VerifiedToken {
     /// # Errors
     /// The first rule that is broken.
     pub fn verify(
-        token: &SignedToken,
+        token: &SignedToken<'_>,
         rules: &Rules,
         forwarded: &[ClaimPath],
         now: Timestamp,
@@ -48,6 +48,11 @@ impl VerifiedToken {
     /// [`ClaimError::Expired`], [`ClaimError::NotYetValid`] or [`ClaimError::IssuedInFuture`].
     pub fn check_time(&self, now: Timestamp) -> Result<(), ClaimError> {
         self.validity.check(now)
+    }
+
+    /// From when on the token is good no more, clock skew included; the end of time if it does not expire.
+    pub fn expires_at(&self) -> Timestamp {
+        self.validity.expires_at()
     }
 
     /// The key that verified the signature.

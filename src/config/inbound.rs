@@ -7,8 +7,8 @@ use super::reader::{Node, refuse_duplicates};
 use super::{Environment, issuers, routes, words};
 use crate::claims::ClaimPath;
 use crate::inbound::{
-    AfterVerification, CacheSettings, Detail, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,
-    RefusalBody, Refusals, Resource, TokenSource, Twins, WaitingSettings,
+    AfterVerification, CacheSettings, Detail, FilterState, ForwardedClaim, Inbound, Issuer, MetadataUse,
+    Preflight, RefusalBody, Refusals, Resource, TokenSource, Twins, WaitingSettings,
 };
 use crate::policy::{IssuerId, RouteTable, Rule};
 
@@ -22,6 +22,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         "refusals",
         "cors_preflight",
         "route_metadata",
+        "filter_state",
         "waiting",
         "token_cache",
         "routes",
@@ -43,6 +44,9 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
                 .problem("stripping the token can change Envoy's route: forward it, or ignore metadata");
         }
         Some(word)
+    });
+    let filter_state = fields.or("filter_state", FilterState::Denials, |node| {
+        node.word(&[("denials", FilterState::Denials), ("all", FilterState::All)])
     });
     let waiting = fields.or("waiting", DEFAULT_WAITING, |node| waiting(&node));
     let cache = fields.or("token_cache", Some(DEFAULT_CACHE), |node| cache(&node));
@@ -80,6 +84,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         refusals: refusals?,
         preflight: preflight?,
         route_metadata: route_metadata?,
+        filter_state: filter_state?,
         waiting: waiting?,
         cache: cache?,
         routes: table?,

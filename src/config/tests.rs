@@ -152,7 +152,7 @@ fn a_document_is_bounded_at_its_limit() {
 
 #[test]
 fn unknown_fields_are_refused_everywhere() {
-    let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, route_metadata, waiting, token_cache, routes, default";
+    let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, route_metadata, filter_state, waiting, token_cache, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
     assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, sharing"]);

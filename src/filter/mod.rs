@@ -18,8 +18,8 @@ use crate::base::{
 };
 use crate::config::Config;
 use crate::inbound::{
-    Authorizer, Decision, Denial, Evaluation, Inbound, MetadataUse, Moment, Observer, Parked, Wait, Waiting,
-    Work,
+    Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
+    Wait, Waiting, Work,
 };
 use crate::issuer::{KeyBounds, KeyStore, Place};
 use crate::jose::{Crypto, Portable};
@@ -83,8 +83,8 @@ pub enum Outcome {
     Forward {
         /// What changes in its headers first.
         edits: Vec<Edit>,
-        /// The decision, for filter state.
-        annotation: Rc<str>,
+        /// The decision, for filter state, if it is to be written there.
+        annotation: Option<Rc<str>>,
     },
     /// It is answered here.
     Respond {
@@ -334,9 +334,13 @@ impl Filter {
             }
             Err(_) => {
                 effects.extend(self.reports.report(&annotation, now));
+                Outcome::Forward { edits: self.settings.edits(head, decision), annotation: Some(annotation) }
+            }
+            Ok(_) => {
+                let is_written = self.settings.filter_state == FilterState::All;
+                let annotation = is_written.then_some(annotation);
                 Outcome::Forward { edits: self.settings.edits(head, decision), annotation }
             }
-            Ok(_) => Outcome::Forward { edits: self.settings.edits(head, decision), annotation },
         }
     }
 

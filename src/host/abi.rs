@@ -1,8 +1,10 @@
-//! The host calls that are made while traffic is served, with raw statuses. The only file with `unsafe` in it.
+//! The calls that the host takes, with raw statuses. With `callbacks.rs`, the only file with `unsafe` in it.
 //!
-//! The SDK's wrappers unwrap or panic on any status that they do not list, and a panic takes the worker's VM; here every status
-//! is a value. Each call copies what it needs before it returns, so no lifetime crosses the border.
+//! Every status is a value: a panic would take the worker's VM. Each call copies what it needs before it returns, so no lifetime
+//! crosses the border.
 #![allow(unsafe_code, reason = "foreign functions of the proxy-wasm ABI 0.2.1")]
+
+use core::time::Duration;
 
 use crate::base::{Level, Timestamp};
 
@@ -115,6 +117,18 @@ unsafe extern "C" {
     fn proxy_register_shared_queue(name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_enqueue_shared_queue(id: u32, message: *const u8, size: usize) -> u32;
     fn proxy_dequeue_shared_queue(id: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_http_call(
+        cluster: *const u8,
+        cluster_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout: u32,
+        number: *mut u32,
+    ) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_size: usize,
@@ -285,6 +299,35 @@ pub(super) fn dequeue(id: u32) -> Result<Vec<u8>, Status> {
     returned(|data, size| unsafe { proxy_dequeue_shared_queue(id, data, size) })
 }
 
+/// Sends a request through a cluster, in the name of the current context; the number under which its reply comes. `headers` are
+/// in the pair encoding. A timeout of less than a millisecond is one: zero would mean none.
+pub(super) fn http_call(
+    cluster: &str,
+    headers: &[u8],
+    body: &[u8],
+    timeout: Duration,
+) -> Result<u32, Status> {
+    let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
+    let no_trailers = 0_u32.to_le_bytes();
+    let mut number = 0;
+    // SAFETY: pointers and lengths are those of slices that outlive the call; the host writes one u32 to a local that does.
+    check(unsafe {
+        proxy_http_call(
+            cluster.as_ptr(),
+            cluster.len(),
+            headers.as_ptr(),
+            headers.len(),
+            body.as_ptr(),
+            body.len(),
+            no_trailers.as_ptr(),
+            no_trailers.len(),
+            millis,
+            &raw mut number,
+        )
+    })?;
+    Ok(number)
+}
+
 /// Calls a function that the host offers beyond the ABI.
 pub(super) fn call_foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, Status> {
     // SAFETY: pointers and lengths of slices that outlive the call; `returned` hands in two locals that do.
@@ -308,9 +351,13 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from `proxy_on_memory_allocate(size)`, which gives away a boxed slice of that length, and
-    // gives it to us alone.
+    // SAFETY: the host got `data` from `proxy_on_memory_allocate(size)`, which is `give_away(size)`, and gives it to us alone.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Memory for the host to write `size` bytes into; [`returned`] takes it over.
+pub(super) fn give_away(size: usize) -> *mut u8 {
+    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
 }
 
 const fn check(status: u32) -> Result<(), Status> {

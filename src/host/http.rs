@@ -1,73 +1,40 @@
 //! One request: headers in, verdict out.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
 use super::abi::{self, Map, Status};
 use super::perform;
-use super::root::Shared;
+use super::root::Root;
 use crate::base::{Headers, RequestHead, StreamId};
 use crate::filter::Outcome;
 
-/// A request that is in the filter's hands.
-pub(super) struct Request {
-    id: u32,
-    shared: Rc<RefCell<Shared>>,
-    waits: bool,
+/// What the host is to do with a request that it has shown us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Hand it on.
+    Continue,
+    /// Keep it: it has been answered, or will be, or will be let go on.
+    Pause,
 }
 
-impl Request {
-    pub(super) fn new(id: u32, shared: Rc<RefCell<Shared>>) -> Self {
-        Self { id, shared, waits: false }
-    }
+/// Decides about the request of the current context.
+pub(super) fn decide(root: &mut Root, stream: StreamId) -> Action {
+    try_decide(root, stream).unwrap_or_else(|why| {
+        perform::fail(why);
+        Action::Pause
+    })
+}
 
-    fn decide(&mut self) -> Result<Action, &'static str> {
-        let mut shared = self.shared.try_borrow_mut().map_err(|_| "the filter is entered twice")?;
-        let head = head(shared.reads_route_metadata()).ok_or("the request's headers cannot be read")?;
-        let (outcome, effects) =
-            shared.request(StreamId(self.id), head).ok_or("the filter is not configured")?;
-        // Nothing that a request causes needs the root context: calls are made on the tick.
-        shared.perform_here(effects);
-        drop(shared);
-        match outcome {
-            Outcome::Forward { edits, annotation } => {
-                perform::edit(&edits, &annotation).map_err(|_| "a request header cannot be changed")?;
-                Ok(Action::Continue)
-            }
-            Outcome::Respond { response, annotation } => {
-                perform::respond(&response, &annotation);
-                Ok(Action::Pause)
-            }
-            Outcome::Wait => {
-                self.waits = true;
-                Ok(Action::Pause)
-            }
+fn try_decide(root: &mut Root, stream: StreamId) -> Result<Action, &'static str> {
+    let head = head(root.reads_route_metadata()).ok_or("the request's headers cannot be read")?;
+    match root.request(stream, head).ok_or("the filter is not configured")? {
+        Outcome::Forward { edits, annotation } => {
+            perform::edit(&edits, annotation.as_deref()).map_err(|_| "a request header cannot be changed")?;
+            Ok(Action::Continue)
         }
-    }
-}
-
-impl Context for Request {}
-
-impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        self.decide().unwrap_or_else(|why| {
-            perform::fail(why);
-            Action::Pause
-        })
-    }
-}
-
-impl Drop for Request {
-    /// The SDK drops a context when the host deletes it: the request is over, answered or not.
-    fn drop(&mut self) {
-        if self.waits
-            && let Ok(mut shared) = self.shared.try_borrow_mut()
-        {
-            shared.end(StreamId(self.id));
+        Outcome::Respond { response, annotation } => {
+            perform::respond(&response, &annotation);
+            Ok(Action::Pause)
         }
+        Outcome::Wait => Ok(Action::Pause),
     }
 }
 

@@ -8,14 +8,16 @@ use crate::base::{Edit, Response, encode_pairs};
 ///
 /// # Errors
 /// When a header could not be changed: the request must not go on then.
-pub(super) fn edit(edits: &[Edit], annotation: &str) -> Result<(), Status> {
+pub(super) fn edit(edits: &[Edit], annotation: Option<&str>) -> Result<(), Status> {
     for edit in edits {
         match edit {
             Edit::Remove(name) => abi::remove_header(Map::Request, name)?,
             Edit::Set(name, value) => abi::set_header(Map::Request, name, value)?,
         }
     }
-    annotate(annotation);
+    if let Some(annotation) = annotation {
+        annotate(annotation);
+    }
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Verified tokens, by their own bytes. Only a verified token enters, and policy is looked at anew each time.
 //!
-//! Buckets of a few places, chosen by a keyed hash, compared in full. Whoever fills more than its share pays: where a place is
-//! needed, an issuer over its share and then the client with the most entries gives one up, and a heavier client never
-//! displaces a lighter one.
+//! Buckets of a few places, chosen by a keyed hash, compared in full. Where there is no place, an expired token gives way, and
+//! any other only to one that comes for the second time: a client with a new token for each request displaces nobody. Whoever
+//! fills more than its share pays: an issuer over its share and then the client with the most entries gives a place up, and a
+//! heavier client never displaces a lighter one.
 
 use core::hash::Hasher;
 use std::collections::HashMap;
@@ -30,7 +31,7 @@ pub struct CacheSettings {
 pub struct TokenCache {
     settings: CacheSettings,
     seed: [u8; 16],
-    buckets: Vec<Vec<Entry>>,
+    buckets: Vec<Bucket>,
     /// By a keyed hash already, so the map's own need not be.
     per_client: HashMap<u64, usize, FxBuildHasher>,
     per_issuer: Vec<usize>,
@@ -40,18 +41,27 @@ pub struct TokenCache {
     uses: u64,
     /// The bucket that gives up bytes next.
     hand: usize,
+    visitors: Visitors,
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    /// Half of each entry's hash, in their order: a token that is not here is not looked for among the entries, which lie
+    /// elsewhere in memory.
+    tags: [u32; WAYS],
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Of the text; looked at before the text is.
-    hash: u64,
     text: Box<[u8]>,
     token: Rc<VerifiedToken>,
     issuer: IssuerId,
     client: u64,
     generation: u64,
     last_use: u64,
+    /// The token's, so that it is not looked for in another place.
+    expires_at: Timestamp,
 }
 
 impl TokenCache {
@@ -61,13 +71,14 @@ impl TokenCache {
         Self {
             settings,
             seed,
-            buckets: core::iter::repeat_with(Vec::new).take(buckets).collect(),
+            buckets: core::iter::repeat_with(Bucket::default).take(buckets).collect(),
             per_client: HashMap::default(),
             per_issuer: vec![0; issuers],
             entries: 0,
             bytes: 0,
             uses: 0,
             hand: 0,
+            visitors: Visitors::new(settings.entries),
         }
     }
 
@@ -80,9 +91,12 @@ impl TokenCache {
     ) -> Option<(IssuerId, Rc<VerifiedToken>)> {
         let hash = self.hash_of(text);
         let index = self.bucket_of(hash);
-        let bucket = self.buckets.get_mut(index)?;
-        let place = bucket.iter().position(|entry| entry.hash == hash && is_same(&entry.text, text))?;
-        let entry = bucket.get_mut(place)?;
+        let Bucket { tags, entries } = self.buckets.get_mut(index)?;
+        let tag = tag_of(hash);
+        let mut tagged = tags.iter().enumerate().filter(|(_, other)| **other == tag).map(|(place, _)| place);
+        let place =
+            tagged.find(|place| entries.get(*place).is_some_and(|entry| is_same(&entry.text, text)))?;
+        let entry = entries.get_mut(place)?;
         let store = stores.get(entry.issuer.place())?;
         let key_stays = || store.keys().is_some_and(|keys| keys.contains(entry.token.key()));
         let is_good =
@@ -110,12 +124,18 @@ impl TokenCache {
         if size > self.settings.bytes {
             return;
         }
-        let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
         let hash = self.hash_of(text);
         let index = self.bucket_of(hash);
-        let full = self.entries >= self.settings.entries
-            || self.buckets.get(index).is_none_or(|bucket| bucket.len() >= WAYS);
-        if full && !self.make_room(index, issuer, client, now) {
+        let is_tight =
+            |cache: &Self| cache.is_full(index) || cache.bytes.saturating_add(size) > cache.settings.bytes;
+        if is_tight(self) {
+            self.remove_expired(index, now);
+            if is_tight(self) && !self.visitors.come(hash) {
+                return;
+            }
+        }
+        let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
+        if self.is_full(index) && !self.make_room(index, issuer, client, now) {
             return;
         }
         // A few buckets give up bytes, and no more: what finds no room is not kept, and costs no search of the whole cache.
@@ -133,14 +153,17 @@ impl TokenCache {
             return;
         }
         let Some(bucket) = self.buckets.get_mut(index) else { return };
-        bucket.push(Entry {
-            hash,
+        if let Some(tag) = bucket.tags.get_mut(bucket.entries.len()) {
+            *tag = tag_of(hash);
+        }
+        bucket.entries.push(Entry {
             text: text.into(),
             token: Rc::clone(token),
             issuer,
             client,
             generation,
             last_use: self.uses,
+            expires_at: token.expires_at(),
         });
         self.uses = self.uses.saturating_add(1);
         self.entries = self.entries.saturating_add(1);
@@ -167,17 +190,32 @@ impl TokenCache {
         self.bytes
     }
 
+    /// Whether a bucket, or the cache, has no place left.
+    fn is_full(&self, index: usize) -> bool {
+        self.entries >= self.settings.entries
+            || self.buckets.get(index).is_none_or(|bucket| bucket.entries.len() >= WAYS)
+    }
+
+    fn remove_expired(&mut self, index: usize, now: Timestamp) {
+        let entries = self.buckets.get(index).map(|bucket| bucket.entries.as_slice()).unwrap_or_default();
+        if let Some(place) = entries.iter().position(|entry| entry.expires_at <= now) {
+            self.remove(index, place);
+        }
+    }
+
     /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than the newcomer.
     fn make_room(&mut self, index: usize, issuer: IssuerId, client: u64, now: Timestamp) -> bool {
         let weight = self.weight(issuer, client);
         let Some(bucket) = self.buckets.get(index) else { return false };
-        let victim = bucket.iter().enumerate().max_by_key(|(_, entry)| {
-            let expired = entry.token.check_time(now).is_err();
-            (expired, self.weight(entry.issuer, entry.client), core::cmp::Reverse(entry.last_use))
+        let victim = bucket.entries.iter().enumerate().max_by_key(|(_, entry)| {
+            (
+                entry.expires_at <= now,
+                self.weight(entry.issuer, entry.client),
+                core::cmp::Reverse(entry.last_use),
+            )
         });
         let Some((place, entry)) = victim else { return false };
-        let expired = entry.token.check_time(now).is_err();
-        let gives_way = expired || self.weight(entry.issuer, entry.client) >= weight;
+        let gives_way = entry.expires_at <= now || self.weight(entry.issuer, entry.client) >= weight;
         if gives_way {
             self.remove(index, place);
         }
@@ -185,8 +223,17 @@ impl TokenCache {
     }
 
     fn remove(&mut self, index: usize, place: usize) {
-        let Some(bucket) = self.buckets.get_mut(index).filter(|bucket| place < bucket.len()) else { return };
-        let entry = bucket.swap_remove(place);
+        let Some(Bucket { tags, entries }) =
+            self.buckets.get_mut(index).filter(|bucket| place < bucket.entries.len())
+        else {
+            return;
+        };
+        let entry = entries.swap_remove(place);
+        // The last one has taken its place.
+        let last = tags.get(entries.len()).copied();
+        if let Some((tag, last)) = tags.get_mut(place).zip(last) {
+            *tag = last;
+        }
         self.entries = self.entries.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(entry_size(&entry.text, &entry.token));
         if let Some(count) = self.per_issuer.get_mut(entry.issuer.place()) {
@@ -214,10 +261,7 @@ impl TokenCache {
     }
 
     fn bucket_of(&self, hash: u64) -> usize {
-        usize::try_from(hash)
-            .unwrap_or_else(|_| usize::try_from(hash >> 32).unwrap_or_default())
-            .checked_rem(self.buckets.len())
-            .unwrap_or_default()
+        usize::try_from(hash >> 32).unwrap_or_default().checked_rem(self.buckets.len()).unwrap_or_default()
     }
 
     fn hash(&self, parts: &[&[u8]]) -> u64 {
@@ -229,17 +273,59 @@ impl TokenCache {
     }
 }
 
+/// The half of a hash that does not choose the bucket.
+fn tag_of(hash: u64) -> u32 {
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
+}
+
+/// Which tokens have found no place lately, about: one of a few is taken for one of them that it is not.
+#[derive(Debug)]
+struct Visitors {
+    bits: Box<[u64]>,
+    set: usize,
+}
+
+impl Visitors {
+    fn new(entries: usize) -> Self {
+        let words = entries.saturating_mul(BITS_PER_ENTRY).div_ceil(64).max(1);
+        Self { bits: core::iter::repeat_n(0, words).collect(), set: 0 }
+    }
+
+    /// Whether the token has been here before; it has from now on.
+    fn come(&mut self, hash: u64) -> bool {
+        // Not the bits that choose the bucket.
+        let (word, bit) = (hash & u64::from(u32::MAX), hash >> 58);
+        let words = u64::try_from(self.bits.len()).unwrap_or(u64::MAX);
+        let place = word.checked_rem(words).and_then(|place| usize::try_from(place).ok()).unwrap_or_default();
+        let mask = 1_u64.rotate_left(u32::try_from(bit).unwrap_or_default());
+        let Some(word) = self.bits.get_mut(place) else { return false };
+        if *word & mask != 0 {
+            return true;
+        }
+        *word |= mask;
+        self.set = self.set.saturating_add(1);
+        if self.set > self.bits.len().saturating_mul(64 / BITS_PER_ENTRY) {
+            self.bits.fill(0);
+            self.set = 0;
+        }
+        false
+    }
+}
+
 /// Whether two texts are the same, compared in words: the C library's way on wasm is byte by byte.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
     let ((words, rest), (other_words, other_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    rest == other_rest
-        && words
-            .iter()
-            .zip(other_words)
-            .all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
+    let ((fours, words), (other_fours, other_words)) = (words.as_chunks::<4>(), other_words.as_chunks::<4>());
+    let differ = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+    // Four words at a time, so that it is not asked after each whether to go on.
+    let are_same =
+        |a: &[[u8; 8]], b: &[[u8; 8]]| a.iter().zip(b).map(differ).fold(0, |all, one| all | one) == 0;
+    fours.iter().zip(other_fours).all(|(a, b)| are_same(a, b))
+        && are_same(words, other_words)
+        && rest.iter().zip(other_rest).all(|(a, b)| a == b)
 }
 
 fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {
@@ -248,6 +334,8 @@ fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {
 
 /// Places in a bucket: enough that few buckets are full in a cache that is half full, few enough to look through.
 const WAYS: usize = 8;
+/// The visitors are forgotten when there are as many as there may be entries: one bit of four is set then.
+const BITS_PER_ENTRY: usize = 4;
 /// Eight buckets are 64 entries: enough to make room for the largest token where entries are of a common size.
 const MAX_SWEPT: usize = 8;
 /// Two blocks of the hash, of the 43 characters and more that a signature has.

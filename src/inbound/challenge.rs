@@ -140,26 +140,36 @@ impl Inbound {
         if self.refusals.detail == Detail::Terse {
             return "Bearer".to_owned();
         }
-        let mut parameters = Vec::new();
+        let mut challenge = String::with_capacity(COMMON_CHALLENGE);
+        challenge.push_str("Bearer");
+        let mut separator = " ";
+        let mut add = |name: &str, value: &str| {
+            challenge.extend([separator, name, "=\"", value, "\""]);
+            separator = ", ";
+        };
         if let Some(realm) = &self.refusals.realm {
-            parameters.push(format!("realm=\"{realm}\""));
+            add("realm", realm);
         }
         if let Some(error) = refusal.error() {
-            parameters.push(format!("error=\"{error}\""));
-            parameters.push(format!("error_description=\"{}\"", described(denial)));
+            add("error", error);
+            add("error_description", &described(denial));
         }
         if let Refusal::InsufficientScope(scopes) = refusal {
-            parameters.push(format!("scope=\"{}\"", scopes.join(" ")));
+            add("scope", &scopes.join(" "));
         }
         if let Some(resource) = &self.resource {
-            parameters.push(format!("resource_metadata=\"{}\"", resource.metadata_url()));
+            add("resource_metadata", resource.metadata_url());
         }
-        if parameters.is_empty() { "Bearer".to_owned() } else { format!("Bearer {}", parameters.join(", ")) }
+        challenge
     }
 }
 
 /// The denial's text without the characters that `error_description` may not hold (RFC 6750 §3).
 fn described(denial: &Denial) -> String {
-    let text = denial.to_string();
-    text.chars().filter(|c| matches!(c, ' ' | '!' | '#'..='[' | ']'..='~')).collect()
+    let mut text = denial.to_string();
+    text.retain(|c| matches!(c, ' ' | '!' | '#'..='[' | ']'..='~'));
+    text
 }
+
+/// A realm, an error with its description, a scope and the resource's metadata take about this much.
+const COMMON_CHALLENGE: usize = 256;

@@ -27,8 +27,8 @@ pub use denial::Denial;
 pub use observer::{Observer, Step};
 pub use resource::Resource;
 pub use settings::{
-    AfterVerification, Detail, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight, RefusalBody,
-    Refusals, TokenSource,
+    AfterVerification, Detail, FilterState, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,
+    RefusalBody, Refusals, TokenSource,
 };
 pub use twins::Twins;
 pub use unknown::MAX_UNKNOWN_TOKENS;

@@ -35,7 +35,7 @@ pub enum Step<'a> {
     /// The cache holds the token, verified, under a key that is still in the set.
     Cached,
     /// The token is a JWT that we read.
-    Token(&'a UnverifiedToken),
+    Token(&'a UnverifiedToken<'a>),
     /// Its issuer is configured.
     Issuer(&'a Issuer),
     /// Header and claims keep every rule of the issuer (the prescreen: nothing is trusted yet).

@@ -42,6 +42,8 @@ pub struct Inbound {
     pub cache: Option<CacheSettings>,
     /// What each route demands.
     pub routes: RouteTable,
+    /// Which decisions the host's access logs are told of.
+    pub filter_state: FilterState,
     /// Shown as a gauge.
     pub version: u64,
 }
@@ -106,6 +108,15 @@ pub enum MetadataUse {
     Refuse,
     /// They are not looked at.
     Ignore,
+}
+
+/// Which decisions are written into filter state, where access logs can read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterState {
+    /// Denials, those of report-only routes included.
+    Denials,
+    /// Permits too: on them it costs as much as the rest of the decision.
+    All,
 }
 
 /// How a refusal looks.

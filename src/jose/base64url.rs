@@ -5,7 +5,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The bytes that `text` encodes, or `None` when it is not the one encoding of any bytes.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    let mut bytes = Vec::with_capacity(text.len());
+    decode_into(text, &mut bytes).map(|()| bytes)
+}
+
+/// As [`decode`], behind what `bytes` holds already.
+pub(super) fn decode_into(text: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
+    URL_SAFE_NO_PAD.decode_vec(text, bytes).ok()
 }
 
 #[cfg(test)]

@@ -76,12 +76,6 @@ pub enum SignatureError {
     /// A half of an ECDSA signature is zero or not below the order of the curve.
     #[error("r or s is out of range")]
     OutOfRange,
-    /// The JOSE frame cannot read the header.
-    #[error("a member of the header has the wrong type")]
-    FrameHeader,
-    /// The JOSE frame cannot read the claims: `exp`, `nbf` or `iat` is no time.
-    #[error("a time claim is not a time")]
-    FrameClaims,
 }
 
 impl SignatureError {
@@ -92,8 +86,6 @@ impl SignatureError {
             Self::AlgorithmNotForKey { .. } => "algorithm_not_for_key",
             Self::BadLength { .. } => "signature_length",
             Self::OutOfRange => "signature_out_of_range",
-            Self::FrameHeader => "header_not_understood",
-            Self::FrameClaims => "time_claim_not_understood",
         }
     }
 }
@@ -109,8 +101,6 @@ mod tests {
             (SignatureError::AlgorithmNotForKey { algorithm: Algorithm::Es256 }, "the key is not for ES256"),
             (SignatureError::BadLength { expected: 64, got: 63 }, "expected a signature of 64 bytes, got 63"),
             (SignatureError::OutOfRange, "r or s is out of range"),
-            (SignatureError::FrameHeader, "a member of the header has the wrong type"),
-            (SignatureError::FrameClaims, "a time claim is not a time"),
         ];
         let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
         for (error, text) in errors {

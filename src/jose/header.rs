@@ -3,23 +3,25 @@
 //! Keys come from configuration and issuer only: `jwk`, `jku`, `x5u` and `x5c` are ignored as sources of keys (RFC
 //! 8725 §3.5).
 
+use std::borrow::Cow;
+
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
 use super::token::{Part, TokenError};
 
 /// What of a token's header matters. It is the token's own word until a signature check has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<'t> {
     /// The algorithm that the token claims (`alg`).
     pub algorithm: Algorithm,
     /// Which of the issuer's keys (`kid`), at most [`MAX_KID_BYTES`] bytes.
-    pub kid: Option<String>,
+    pub kid: Option<Cow<'t, str>>,
     /// The type of token (`typ`), at most [`MAX_TYP_BYTES`] bytes, as written.
-    pub typ: Option<String>,
+    pub typ: Option<Cow<'t, str>>,
 }
 
-impl Header {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, TokenError> {
+impl<'t> Header<'t> {
+    pub(super) fn parse(text: &'t [u8]) -> Result<Self, TokenError> {
         let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
         // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC
         // forbids an empty list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that
@@ -46,13 +48,17 @@ impl Header {
         }
         Ok(Self {
             algorithm,
-            kid: string(&object, "kid", MAX_KID_BYTES)?.map(str::to_owned),
-            typ: string(&object, "typ", MAX_TYP_BYTES)?.map(str::to_owned),
+            kid: string(&object, "kid", MAX_KID_BYTES)?.cloned(),
+            typ: string(&object, "typ", MAX_TYP_BYTES)?.cloned(),
         })
     }
 }
 
-fn string<'o>(object: &'o Object, member: &'static str, limit: usize) -> Result<Option<&'o str>, TokenError> {
+fn string<'o, 't>(
+    object: &'o Object<'t>,
+    member: &'static str,
+    limit: usize,
+) -> Result<Option<&'o Cow<'t, str>>, TokenError> {
     let Some(value) = object.get(member) else {
         return Ok(None);
     };
@@ -79,7 +85,7 @@ mod tests {
     use super::super::json::JsonError;
     use super::*;
 
-    fn parse(text: &str) -> Result<Header, TokenError> {
+    fn parse(text: &str) -> Result<Header<'_>, TokenError> {
         Header::parse(text.as_bytes())
     }
 
@@ -90,7 +96,7 @@ mod tests {
                 "x5u":"https://evil.example","x5c":["AA"],"x-own":1}"#,
         );
         let expected =
-            Header { algorithm: Algorithm::Es256, kid: Some("k".to_owned()), typ: Some("at+jwt".to_owned()) };
+            Header { algorithm: Algorithm::Es256, kid: Some("k".into()), typ: Some("at+jwt".into()) };
         assert_eq!(header, Ok(expected));
     }
 
@@ -134,12 +140,11 @@ mod tests {
     #[test]
     fn members_are_strings_and_bounded_at_their_limits() {
         for (member, limit) in [("kid", MAX_KID_BYTES), ("typ", MAX_TYP_BYTES)] {
-            let with =
-                |length: usize| parse(&format!(r#"{{"alg":"RS256","{member}":"{}"}}"#, "x".repeat(length)));
-            assert!(with(limit).is_ok());
-            assert_eq!(with(limit + 1), Err(TokenError::MemberTooLong { member, limit }));
-            let wrong = parse(&format!(r#"{{"alg":"RS256","{member}":7}}"#));
-            assert_eq!(wrong, Err(TokenError::MemberType { member }));
+            let with = |length: usize| format!(r#"{{"alg":"RS256","{member}":"{}"}}"#, "x".repeat(length));
+            assert!(parse(&with(limit)).is_ok());
+            assert_eq!(parse(&with(limit + 1)), Err(TokenError::MemberTooLong { member, limit }));
+            let wrong = format!(r#"{{"alg":"RS256","{member}":7}}"#);
+            assert_eq!(parse(&wrong), Err(TokenError::MemberType { member }));
         }
     }
 }

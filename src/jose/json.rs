@@ -6,12 +6,13 @@
 
 use core::cell::Cell;
 use core::fmt;
+use std::borrow::Cow;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value.
+/// A JSON value. Strings are where they stand in the text that was read, but for those with escapes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Json {
+pub enum Json<'t> {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -19,26 +20,26 @@ pub enum Json {
     /// A number, as an integer where it is written as one.
     Number(serde_json::Number),
     /// A string.
-    String(String),
+    String(Cow<'t, str>),
     /// An array.
-    Array(Vec<Json>),
+    Array(Vec<Json<'t>>),
     /// An object.
-    Object(Object),
+    Object(Object<'t>),
 }
 
-impl Json {
+impl<'t> Json<'t> {
     /// The string, if it is one.
     pub fn as_str(&self) -> Option<&str> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
     /// The elements, if it is an array.
-    pub fn as_array(&self) -> Option<&[Json]> {
+    pub fn as_array(&self) -> Option<&[Json<'t>]> {
         if let Self::Array(elements) = self { Some(elements) } else { None }
     }
 
     /// The object, if it is one.
-    pub fn as_object(&self) -> Option<&Object> {
+    pub fn as_object(&self) -> Option<&Object<'t>> {
         if let Self::Object(object) = self { Some(object) } else { None }
     }
 
@@ -55,11 +56,11 @@ impl Json {
 
 /// A JSON object: members in the order in which they were written, each name once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object(Vec<(String, Json)>);
+pub struct Object<'t>(Vec<(Cow<'t, str>, Json<'t>)>);
 
-impl Object {
+impl<'t> Object<'t> {
     /// Reads a text that is one object and nothing else.
-    pub fn parse(text: &[u8]) -> Result<Self, JsonError> {
+    pub fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
         let text = core::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
         let budget = Budget { values: Cell::new(MAX_JSON_VALUES), fault: Cell::new(None) };
         let mut reader = serde_json::Deserializer::from_str(text);
@@ -70,13 +71,13 @@ impl Object {
     }
 
     /// The member of this name.
-    pub fn get(&self, name: &str) -> Option<&Json> {
-        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| value)
+    pub fn get(&self, name: &str) -> Option<&Json<'t>> {
+        self.0.iter().find(|(member, _)| is_named(member, name)).map(|(_, value)| value)
     }
 
     /// All members in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json<'t>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
     }
 
     /// How many members there are.
@@ -173,9 +174,9 @@ impl Seed<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
-    type Value = Json;
+    type Value = Json<'de>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Json, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Json<'de>, D::Error> {
         let Some(left) = self.budget.values.get().checked_sub(1) else {
             return Err(self.budget.refuse(JsonError::TooManyValues));
         };
@@ -185,43 +186,47 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 }
 
 impl<'de> Visitor<'de> for Seed<'_> {
-    type Value = Json;
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
         Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
         Ok(Json::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
         Ok(Json::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json<'de>, E> {
         // JSON text cannot say a number that is not finite, so this cannot fail.
         let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom(""))?;
         Ok(Json::Number(number))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::String(value.to_owned()))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Borrowed(value)))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(Json::String(value))
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
+    fn visit_string<E>(self, value: String) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
         let seed = self.deeper()?;
         let mut array = Vec::new();
         while let Some(element) = elements.next_element_seed(seed)? {
@@ -230,11 +235,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Json::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let seed = self.deeper()?;
-        let mut object: Vec<(String, Json)> = Vec::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if object.iter().any(|(member, _)| *member == name) {
+        let mut object: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
+        if seed.depth == 1 {
+            object.reserve(COMMON_MEMBERS);
+        }
+        while let Some(name) = members.next_key_seed(Name)? {
+            if object.iter().any(|(member, _)| is_named(member, &name)) {
                 return Err(self.budget.refuse(JsonError::DuplicateMember));
             }
             if object.len() >= MAX_JSON_MEMBERS {
@@ -247,6 +255,40 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
+/// Names are short and mostly differ in their first letters: a call of the C library's comparison costs more than that.
+fn is_named(member: &str, name: &str) -> bool {
+    member.len() == name.len() && member.bytes().zip(name.bytes()).all(|(a, b)| a == b)
+}
+
+/// A member's name.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Cow<'de, str>, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// How many members a header or the claims of an access token have, about: room for them is made at once.
+const COMMON_MEMBERS: usize = 10;
 /// How deep arrays and objects may nest. The deepest claims in use (Keycloak's `resource_access`, RFC 9396's
 /// `authorization_details`) need 4 to 6; serde_json itself would recurse to 128.
 pub const MAX_JSON_DEPTH: usize = 16;

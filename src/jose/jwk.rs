@@ -19,7 +19,7 @@ pub(super) enum Symmetric {
 }
 
 /// Reads a key.
-pub(super) fn parse(jwk: &Object, symmetric: Symmetric) -> Result<Key, KeyError> {
+pub(super) fn parse(jwk: &Object<'_>, symmetric: Symmetric) -> Result<Key, KeyError> {
     let kty = required(jwk, "kty")?;
     check_use(jwk)?;
     check_operations(jwk)?;
@@ -43,13 +43,13 @@ pub(super) fn parse(jwk: &Object, symmetric: Symmetric) -> Result<Key, KeyError>
 
 /// Whether the key carries members that nobody but its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An
 /// issuer that publishes them has lost the key; what we keep of it can still only verify.
-pub(super) fn has_private_members(jwk: &Object) -> bool {
+pub(super) fn has_private_members(jwk: &Object<'_>) -> bool {
     let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
     // In a symmetric key none of these exists; there `k` is the whole key.
     private.into_iter().any(|member| jwk.get(member).is_some())
 }
 
-fn elliptic(jwk: &Object) -> Result<Material, KeyError> {
+fn elliptic(jwk: &Object<'_>) -> Result<Material, KeyError> {
     match required(jwk, "crv")? {
         "P-256" => Material::p256(&point(jwk, 32)?),
         "P-384" => Material::p384(&point(jwk, 48)?),
@@ -59,7 +59,7 @@ fn elliptic(jwk: &Object) -> Result<Material, KeyError> {
 }
 
 /// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included.
-fn point(jwk: &Object, size: usize) -> Result<Vec<u8>, KeyError> {
+fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> {
     let mut point = vec![UNCOMPRESSED];
     for member in ["x", "y"] {
         let coordinate = bytes(jwk, member, MAX_RSA_BYTES)?;
@@ -71,7 +71,7 @@ fn point(jwk: &Object, size: usize) -> Result<Vec<u8>, KeyError> {
     Ok(point)
 }
 
-fn algorithms(jwk: &Object, material: &Material) -> Result<AlgorithmSet, KeyError> {
+fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<AlgorithmSet, KeyError> {
     let possible = material.algorithms();
     let Some(name) = string(jwk, "alg")? else {
         return Ok(possible);
@@ -91,14 +91,14 @@ fn algorithms(jwk: &Object, material: &Material) -> Result<AlgorithmSet, KeyErro
     }
 }
 
-fn check_use(jwk: &Object) -> Result<(), KeyError> {
+fn check_use(jwk: &Object<'_>) -> Result<(), KeyError> {
     match string(jwk, "use")? {
         None | Some("sig") => Ok(()),
         Some(_) => Err(KeyError::Use),
     }
 }
 
-fn check_operations(jwk: &Object) -> Result<(), KeyError> {
+fn check_operations(jwk: &Object<'_>) -> Result<(), KeyError> {
     let Some(operations) = jwk.get("key_ops") else {
         return Ok(());
     };
@@ -110,7 +110,7 @@ fn check_operations(jwk: &Object) -> Result<(), KeyError> {
     }
 }
 
-fn string<'o>(jwk: &'o Object, member: &'static str) -> Result<Option<&'o str>, KeyError> {
+fn string<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<Option<&'o str>, KeyError> {
     match jwk.get(member) {
         None => Ok(None),
         Some(Json::String(text)) => Ok(Some(text)),
@@ -120,11 +120,11 @@ fn string<'o>(jwk: &'o Object, member: &'static str) -> Result<Option<&'o str>, 
     }
 }
 
-fn required<'o>(jwk: &'o Object, member: &'static str) -> Result<&'o str, KeyError> {
+fn required<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<&'o str, KeyError> {
     string(jwk, member)?.ok_or(KeyError::MemberMissing { member })
 }
 
-fn bytes(jwk: &Object, member: &'static str, limit: usize) -> Result<Vec<u8>, KeyError> {
+fn bytes(jwk: &Object<'_>, member: &'static str, limit: usize) -> Result<Vec<u8>, KeyError> {
     let bytes =
         base64url::decode(required(jwk, member)?.as_bytes()).ok_or(KeyError::MemberEncoding { member })?;
     if bytes.len() > limit {

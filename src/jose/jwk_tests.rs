@@ -8,7 +8,8 @@ const EC: &str = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e
 const OKP: &str = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
 
 fn jwk(members: &str) -> Result<Key, KeyError> {
-    let object = Object::parse(format!("{{{members}}}").as_bytes()).unwrap();
+    let text = format!("{{{members}}}");
+    let object = Object::parse(text.as_bytes()).unwrap();
     parse(&object, Symmetric::Allowed)
 }
 

@@ -4,7 +4,6 @@ use core::fmt;
 
 use rsa::BoxedUint;
 use rsa::pkcs8::EncodePublicKey as _;
-use rsa::traits::PublicKeyParts as _;
 use sha2::{Digest as _, Sha256};
 
 use super::algorithm::{Algorithm, AlgorithmSet};
@@ -24,12 +23,15 @@ pub struct Key {
 #[derive(Clone)]
 pub(super) enum Material {
     Symmetric(Secret),
-    Rsa(Box<Public<rsa::RsaPublicKey>>),
+    Rsa(Box<Public<rsa::RsaPublicKey>>, ModulusBytes),
     P256(Box<Public<p256::ecdsa::VerifyingKey>>),
     P384(Box<Public<p384::ecdsa::VerifyingKey>>),
     P521(Box<Public<p521::ecdsa::VerifyingKey>>),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
 }
+
+/// How long an RSA key's modulus and its signatures are, in bytes: the key itself would count its bits at each question.
+pub(super) type ModulusBytes = usize;
 
 /// A public key, and its SubjectPublicKeyInfo for the engine that wants that.
 #[derive(Clone)]
@@ -67,7 +69,7 @@ impl Key {
     pub fn size(&self) -> usize {
         let material = match &self.material {
             Material::Symmetric(secret) => secret.expose().len(),
-            Material::Rsa(public) => public.key.size().saturating_mul(6),
+            Material::Rsa(_, modulus_bytes) => modulus_bytes.saturating_mul(6),
             Material::P256(_) | Material::P384(_) | Material::P521(_) | Material::Ed25519(_) => 512,
         };
         size_of::<Self>()
@@ -84,7 +86,7 @@ impl Key {
     /// The SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in DER, for RSA and ECDSA keys.
     pub fn spki(&self) -> Option<&[u8]> {
         match &self.material {
-            Material::Rsa(public) => Some(&public.spki),
+            Material::Rsa(public, _) => Some(&public.spki),
             Material::P256(public) => Some(&public.spki),
             Material::P384(public) => Some(&public.spki),
             Material::P521(public) => Some(&public.spki),
@@ -110,7 +112,7 @@ impl Key {
             | Algorithm::Ps256
             | Algorithm::Ps384
             | Algorithm::Ps512 => match &self.material {
-                Material::Rsa(public) => public.key.size(),
+                Material::Rsa(_, modulus_bytes) => *modulus_bytes,
                 Material::Symmetric(_)
                 | Material::P256(_)
                 | Material::P384(_)
@@ -163,7 +165,7 @@ impl Material {
         );
         let key = key.map_err(|_| KeyError::Modulus)?;
         let spki = key.to_public_key_der().map_err(|_| KeyError::Modulus)?.into_vec();
-        Ok(Self::Rsa(Box::new(Public { key, spki })))
+        Ok(Self::Rsa(Box::new(Public { key, spki }), modulus.len()))
     }
 
     /// RFC 7518 §6.2.1: `point` is `04 ‖ x ‖ y`, which must lie on the curve.
@@ -211,7 +213,7 @@ impl Material {
                     .map(|(algorithm, _)| algorithm)
                     .collect()
             }
-            Self::Rsa(_) => RSA,
+            Self::Rsa(..) => RSA,
             Self::P256(_) => AlgorithmSet::of(&[Algorithm::Es256]),
             Self::P384(_) => AlgorithmSet::of(&[Algorithm::Es384]),
             Self::P521(_) => AlgorithmSet::of(&[Algorithm::Es512]),
@@ -229,7 +231,7 @@ impl KeyId {
     fn new(kid: Option<&str>, algorithms: AlgorithmSet, material: &Material) -> Self {
         let (kind, bytes): (u8, &[u8]) = match material {
             Material::Symmetric(secret) => (0, secret.expose()),
-            Material::Rsa(public) => (1, &public.spki),
+            Material::Rsa(public, _) => (1, &public.spki),
             Material::P256(public) => (1, &public.spki),
             Material::P384(public) => (1, &public.spki),
             Material::P521(public) => (1, &public.spki),

@@ -7,7 +7,7 @@
 mod algorithm;
 mod base64url;
 mod crypto;
-mod frame;
+
 mod header;
 mod json;
 mod jwk;
@@ -27,4 +27,4 @@ pub use key_set::{
     KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, MAX_KEYS_TRIED, ParsedKeySet, SkippedKey,
 };
 pub use portable::Portable;
-pub use token::{MAX_TOKEN_BYTES, Part, SignedToken, TokenError, UnverifiedToken};
+pub use token::{MAX_TOKEN_BYTES, Part, SignedToken, TokenError, TokenParts, UnverifiedToken};

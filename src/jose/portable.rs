@@ -24,7 +24,7 @@ impl Crypto for Portable {
         admissible(algorithm, key, signature)?;
         match key.material() {
             Material::Symmetric(secret) => hmac(algorithm, secret.expose(), message, signature),
-            Material::Rsa(public) => rsa(algorithm, &public.key, message, signature),
+            Material::Rsa(public, _) => rsa(algorithm, &public.key, message, signature),
             Material::P256(public) => {
                 let signature = p256::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
                 public.key.verify(message, &signature).map_err(mismatch)

@@ -1,12 +1,13 @@
 //! The examples of the RFCs.
 
-use super::super::{KeySet, UnverifiedToken};
+use super::super::{KeySet, TokenParts};
 use super::*;
 
 #[track_caller]
 fn verifies(jwk: &str, token: &str) {
     let set = KeySet::parse_inline(format!(r#"{{"keys":[{jwk}]}}"#).as_bytes()).unwrap().set;
-    let token = UnverifiedToken::parse(token).unwrap();
+    let parts = TokenParts::decode(token).unwrap();
+    let token = parts.read().unwrap();
     let key = set.candidates(token.header().algorithm, None).next().expect("a usable key");
     assert_eq!(token.verify(key, &Portable).map(|_| ()), Ok(()));
 }

@@ -2,70 +2,140 @@
 //!
 //! Each type is made only by its check. Time, issuer, audience and scopes are not looked at here.
 
-use core::fmt;
-use std::rc::Rc;
-
 use super::base64url;
 use super::crypto::{Crypto, SignatureError};
-use super::frame;
+use core::fmt;
+
 use super::header::Header;
 use super::json::{JsonError, Object};
 use super::key::{Key, KeyId};
 
-/// A token whose syntax is that of RFC 7515 §7.1 and RFC 7519 §7.2, and of which nothing else is known.
-#[derive(Clone)]
-pub struct UnverifiedToken {
-    text: Rc<str>,
-    content: Rc<Content>,
+/// The three parts of a token in compact serialization (RFC 7515 §7.1), decoded. What they say has not been read.
+pub struct TokenParts<'t> {
+    /// Header and claims with the dot between them: what is signed (RFC 7515 §5.1).
+    signed: &'t [u8],
+    /// Header, claims and signature, one behind the other.
+    decoded: Vec<u8>,
+    claims_at: usize,
+    signature_at: usize,
+    fault: Option<TokenError>,
 }
 
-#[derive(Debug)]
-struct Content {
-    header: Header,
-    claims: Object,
-}
-
-impl UnverifiedToken {
-    /// Reads a token in compact serialization: exactly three parts, each in strict base64url; a header that we
-    /// understand wholly; claims that are an object.
-    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, TokenError> {
+impl<'t> TokenParts<'t> {
+    /// Takes a token apart: exactly three parts, each in strict base64url.
+    ///
+    /// # Errors
+    /// When there are not three parts, or too many bytes. What is wrong with a part itself is a [`TokenParts::fault`].
+    pub fn decode(text: &'t (impl AsRef<[u8]> + ?Sized)) -> Result<Self, TokenError> {
         let text = text.as_ref();
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong { bytes: text.len(), limit: MAX_TOKEN_BYTES });
         }
-        let mut parts = text.split(|byte| *byte == b'.');
-        let (Some(header), Some(claims), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let (header, rest) = split(text).ok_or_else(|| wrong_parts(text))?;
+        let (claims, signature) = split(rest).ok_or_else(|| wrong_parts(text))?;
+        if split(signature).is_some() {
             return Err(wrong_parts(text));
+        }
+        let signed = text.get(..text.len().saturating_sub(signature.len()).saturating_sub(1));
+        let mut parts = Self {
+            signed: signed.unwrap_or_default(),
+            decoded: Vec::with_capacity(text.len()),
+            claims_at: 0,
+            signature_at: 0,
+            fault: None,
         };
-        let header = Header::parse(&part(header, Part::Header)?)?;
-        let claims = Object::parse(&part(claims, Part::Claims)?)
-            .map_err(|error| TokenError::Json { part: Part::Claims, error })?;
-        part(signature, Part::Signature)?;
-        // Base64url and dots: this cannot fail any more.
-        let text = core::str::from_utf8(text).map_err(|_| TokenError::Encoding { part: Part::Header })?;
-        Ok(Self { text: text.into(), content: Rc::new(Content { header, claims }) })
+        parts.add(Part::Header, header);
+        parts.claims_at = parts.decoded.len();
+        parts.add(Part::Claims, claims);
+        parts.signature_at = parts.decoded.len();
+        parts.add(Part::Signature, signature);
+        Ok(parts)
     }
 
-    /// The header, which may choose among keys and nothing else.
-    pub fn header(&self) -> &Header {
-        &self.content.header
+    /// The first part that is empty or not base64url, if there is one: such a token can be read up to there.
+    pub fn fault(&self) -> Option<TokenError> {
+        self.fault
     }
 
-    /// The claims, **not** to be trusted: for the prescreen only, which may refuse by them and never accept.
-    pub fn claims(&self) -> &Object {
-        &self.content.claims
+    /// Reads a header that we understand wholly, and claims that are an object.
+    ///
+    /// # Errors
+    /// What of them we do not read, or do not let pass; the [`TokenParts::fault`] where its part is reached.
+    pub fn read(&self) -> Result<UnverifiedToken<'_>, TokenError> {
+        self.check(Part::Header)?;
+        let header = Header::parse(self.decoded.get(..self.claims_at).unwrap_or_default())?;
+        self.check(Part::Claims)?;
+        let claims = self.decoded.get(self.claims_at..self.signature_at).unwrap_or_default();
+        let claims = Object::parse(claims).map_err(|error| TokenError::Json { part: Part::Claims, error })?;
+        self.check(Part::Signature)?;
+        Ok(UnverifiedToken { parts: self, header, claims })
     }
 
-    /// Checks the signature with `key`. The algorithm is the token's only in so far as the key allows it.
-    pub fn verify(&self, key: &Key, crypto: &dyn Crypto) -> Result<SignedToken, SignatureError> {
-        frame::verify(&self.text, self.content.header.algorithm, key, crypto)?;
-        Ok(SignedToken { content: Rc::clone(&self.content), key: key.id() })
+    /// Decodes a part, unless one before it has a fault already.
+    fn add(&mut self, part: Part, text: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        if text.is_empty() {
+            self.fault = Some(TokenError::EmptyPart { part });
+        } else if base64url::decode_into(text, &mut self.decoded).is_none() {
+            self.fault = Some(TokenError::Encoding { part });
+        }
+    }
+
+    /// An error when the fault is this part's.
+    fn check(&self, this: Part) -> Result<(), TokenError> {
+        match self.fault {
+            Some(fault @ (TokenError::EmptyPart { part } | TokenError::Encoding { part }))
+                if part == this =>
+            {
+                Err(fault)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn signature(&self) -> &[u8] {
+        self.decoded.get(self.signature_at..).unwrap_or_default()
     }
 }
 
-impl fmt::Debug for UnverifiedToken {
+/// A token whose syntax is that of RFC 7515 §7.1 and RFC 7519 §7.2, and of which nothing else is known.
+pub struct UnverifiedToken<'t> {
+    parts: &'t TokenParts<'t>,
+    header: Header<'t>,
+    claims: Object<'t>,
+}
+
+impl<'t> UnverifiedToken<'t> {
+    /// The header, which may choose among keys and nothing else.
+    pub fn header(&self) -> &Header<'t> {
+        &self.header
+    }
+
+    /// The claims, **not** to be trusted: for the prescreen only, which may refuse by them and never accept.
+    pub fn claims(&self) -> &Object<'t> {
+        &self.claims
+    }
+
+    /// Checks the signature with `key`. The algorithm is the token's only in so far as the key allows it.
+    ///
+    /// # Errors
+    /// Why `key` has not signed this token, or may not have.
+    pub fn verify<'a>(&'a self, key: &Key, crypto: &dyn Crypto) -> Result<SignedToken<'a>, SignatureError> {
+        crypto.verify(self.header.algorithm, key, self.parts.signed, self.parts.signature())?;
+        Ok(SignedToken { header: &self.header, claims: &self.claims, key: key.id() })
+    }
+}
+
+impl fmt::Debug for TokenParts<'_> {
+    /// Shows nothing: it is a credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenParts").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for UnverifiedToken<'_> {
     /// Shows neither text nor claims: the text is a credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnverifiedToken").field("header", self.header()).finish_non_exhaustive()
@@ -73,21 +143,22 @@ impl fmt::Debug for UnverifiedToken {
 }
 
 /// A token that the holder of a key has signed. Made only by [`UnverifiedToken::verify`].
-#[derive(Clone, Debug)]
-pub struct SignedToken {
-    content: Rc<Content>,
+#[derive(Clone, Copy, Debug)]
+pub struct SignedToken<'t> {
+    header: &'t Header<'t>,
+    claims: &'t Object<'t>,
     key: KeyId,
 }
 
-impl SignedToken {
+impl<'t> SignedToken<'t> {
     /// The header.
-    pub fn header(&self) -> &Header {
-        &self.content.header
+    pub fn header(&self) -> &Header<'t> {
+        self.header
     }
 
     /// The claims: the words of whoever holds the key.
-    pub fn claims(&self) -> &Object {
-        &self.content.claims
+    pub fn claims(&self) -> &Object<'t> {
+        self.claims
     }
 
     /// The key that verified the token.
@@ -96,11 +167,10 @@ impl SignedToken {
     }
 }
 
-fn part(text: &[u8], part: Part) -> Result<Vec<u8>, TokenError> {
-    if text.is_empty() {
-        return Err(TokenError::EmptyPart { part });
-    }
-    base64url::decode(text).ok_or(TokenError::Encoding { part })
+/// What stands before and behind the first dot.
+fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let dot = memchr::memchr(b'.', text)?;
+    Some((text.get(..dot)?, text.get(dot.saturating_add(1)..)?))
 }
 
 fn wrong_parts(text: &[u8]) -> TokenError {

@@ -54,8 +54,7 @@ impl RouteMetadata {
         let pairs = decode_pairs(bytes).map_err(|_| MetadataError::NotAMap)?;
         let mut metadata = Self::default();
         for (key, value) in pairs {
-            let value = bytes.get(value).unwrap_or_default();
-            match bytes.get(key).unwrap_or_default() {
+            match key {
                 b"scopes" => metadata.scopes = list("scopes", value)?,
                 b"any_scope" => metadata.any_scope = list("any_scope", value)?,
                 b"issuers" => metadata.issuers = Some(list("issuers", value)?),
@@ -75,10 +74,10 @@ fn list(key: &'static str, value: &[u8]) -> Result<Vec<Rc<str>>, MetadataError> 
     let bad = MetadataError::BadList { key };
     let texts: Vec<&[u8]> = if value.contains(&0) {
         let items = decode_pairs(value).map_err(|_| bad)?;
-        if items.iter().any(|(_, padding)| !padding.is_empty()) {
+        if items.clone().any(|(_, padding)| !padding.is_empty()) {
             return Err(bad);
         }
-        items.into_iter().map(|(item, _)| value.get(item).unwrap_or_default()).collect()
+        items.map(|(item, _)| item).collect()
     } else {
         value.split(|byte| *byte == b' ').filter(|text| !text.is_empty()).collect()
     };

@@ -79,6 +79,7 @@ impl PathFeatures {
 pub struct RequestPath<'a> {
     raw: &'a str,
     features: PathFeatures,
+    has_escapes: bool,
 }
 
 impl<'a> RequestPath<'a> {
@@ -89,7 +90,7 @@ impl<'a> RequestPath<'a> {
     pub fn parse(path: &'a [u8]) -> Result<Self, PathError> {
         let raw = path.split(|byte| *byte == b'?').next().unwrap_or_default();
         // The plain path, by far the most common one, is looked at once.
-        let (mut slashes, mut is_plain, mut before) = (0_usize, true, 0);
+        let (mut slashes, mut is_plain, mut has_escapes, mut before) = (0_usize, true, false, 0);
         for byte in raw {
             match byte {
                 b'/' => {
@@ -97,7 +98,8 @@ impl<'a> RequestPath<'a> {
                     is_plain &= before != b'/';
                 }
                 // Backslash is no URI character either, but it is common enough to deserve its own name.
-                b'%' | b'.' | b';' | b'\\' => is_plain = false,
+                b'.' | b';' | b'\\' => is_plain = false,
+                b'%' => (is_plain, has_escapes) = (false, true),
                 b'#' => return Err(PathError::BadCharacter),
                 b'!'..=b'~' => {}
                 _ => return Err(PathError::BadCharacter),
@@ -111,7 +113,8 @@ impl<'a> RequestPath<'a> {
         if slashes > Self::MAX_SEGMENTS {
             return Err(PathError::TooManySegments);
         }
-        Ok(Self { raw, features: if is_plain { PathFeatures::NONE } else { features(raw) } })
+        let features = if is_plain { PathFeatures::NONE } else { features(raw) };
+        Ok(Self { raw, features, has_escapes })
     }
 
     /// What is odd about it.
@@ -126,11 +129,31 @@ impl<'a> RequestPath<'a> {
 
     /// Its segments, percent-decoded: `/a/b%20c/` gives `a`, `b c` and an empty one.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone + use<'a> {
-        self.raw.strip_prefix('/').unwrap_or_default().split('/').map(|segment| decode(segment).0)
+        Segments { rest: self.raw.strip_prefix('/'), has_escapes: self.has_escapes }
     }
 
     /// Deeper than any API we know of; bounds the work of one look-up.
     pub const MAX_SEGMENTS: usize = 128;
+}
+
+/// The segments of a path, one by one.
+#[derive(Clone)]
+struct Segments<'a> {
+    rest: Option<&'a str>,
+    has_escapes: bool,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Cow<'a, str>;
+
+    fn next(&mut self) -> Option<Cow<'a, str>> {
+        let rest = self.rest?;
+        // Segments are short: a search that is made for long texts takes longer to begin.
+        let slash = rest.bytes().position(|byte| byte == b'/');
+        let segment = slash.and_then(|slash| rest.get(..slash)).unwrap_or(rest);
+        self.rest = slash.and_then(|slash| rest.get(slash.saturating_add(1)..));
+        Some(if self.has_escapes { decode(segment).0 } else { Cow::Borrowed(segment) })
+    }
 }
 
 fn features(raw: &str) -> PathFeatures {

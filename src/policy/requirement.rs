@@ -65,7 +65,8 @@ mod tests {
     use crate::jose::Object;
 
     fn held(scopes: &str) -> ScopeSet {
-        let claims = Object::parse(format!(r#"{{"scope":"{scopes}"}}"#).as_bytes()).unwrap();
+        let claims = format!(r#"{{"scope":"{scopes}"}}"#);
+        let claims = Object::parse(claims.as_bytes()).unwrap();
         ScopeSet::read(&claims, &[ClaimPath::new(&["scope"]).unwrap()]).unwrap()
     }
 

@@ -76,38 +76,31 @@ impl Trie {
         segments: impl Iterator<Item = Cow<'a, str>> + Clone,
         method: &[u8],
     ) -> Option<RouteId> {
-        self.find_whole(ROOT, segments.clone(), method).or_else(|| self.find_prefix(ROOT, segments, method))
+        let mut prefix = None;
+        self.find_whole(ROOT, segments, method, Some(&mut prefix)).or(prefix)
     }
 
+    /// The route of the whole path below a node. A prefix has literals only: where no variable has been taken, the longest
+    /// one so far is left in `prefix`.
     fn find_whole<'a>(
         &self,
         place: Place,
         mut segments: impl Iterator<Item = Cow<'a, str>> + Clone,
         method: &[u8],
+        mut prefix: Option<&mut Option<RouteId>>,
     ) -> Option<RouteId> {
         let node = self.nodes.get(place)?;
+        if let Some(prefix) = &mut prefix {
+            **prefix = node.prefix.find(method).or(**prefix);
+        }
         let Some(segment) = segments.next() else { return node.whole.find(method) };
         let by_literal = node
             .literals
             .get(segment.as_ref())
-            .and_then(|next| self.find_whole(*next, segments.clone(), method));
+            .and_then(|next| self.find_whole(*next, segments.clone(), method, prefix));
         // An empty segment is no value for a variable: `/orders/` is not `/orders/{id}`.
         let variable = node.variable.filter(|_| !segment.is_empty());
-        by_literal.or_else(|| variable.and_then(|next| self.find_whole(next, segments, method)))
-    }
-
-    fn find_prefix<'a>(
-        &self,
-        place: Place,
-        mut segments: impl Iterator<Item = Cow<'a, str>> + Clone,
-        method: &[u8],
-    ) -> Option<RouteId> {
-        let node = self.nodes.get(place)?;
-        let longer = segments
-            .next()
-            .and_then(|segment| node.literals.get(segment.as_ref()))
-            .and_then(|next| self.find_prefix(*next, segments, method));
-        longer.or_else(|| node.prefix.find(method))
+        by_literal.or_else(|| variable.and_then(|next| self.find_whole(next, segments, method, None)))
     }
 }
 

@@ -10,6 +10,7 @@ use super::name::name;
 use crate::base::{Effect, Timestamp};
 use crate::inbound::{Decision, Inbound, Work};
 use crate::issuer::{KeyStore, Outcome, Part, Report};
+use crate::jose::Engine;
 use crate::policy::{IssuerId, Mode, RouteId};
 
 /// The metrics of one filter.
@@ -17,8 +18,12 @@ use crate::policy::{IssuerId, Mode, RouteId};
 pub struct Metrics {
     routes: Vec<Rc<str>>,
     issuers: Vec<Rc<str>>,
-    /// Labels are the configuration's, and no caller's: their hash needs no key.
-    counters: HashMap<Counter, Series, FxBuildHasher>,
+    /// The counters of permits, of which almost every request needs one, by route and issuer. Labels are the configuration's,
+    /// and no caller's: their hash needs no key.
+    permits: HashMap<(Label, Label), Series, FxBuildHasher>,
+    /// What requests took since the last time.
+    taken: Taken,
+    counters: BTreeMap<Counter, Series>,
     /// How many of them have names of their own: neither kind takes the other's room.
     of_requests: usize,
     of_fetches: usize,
@@ -31,7 +36,16 @@ pub struct Metrics {
     keys_changed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What requests took: counted for each, and a counter like the others only when it is handed over.
+#[derive(Debug, Default)]
+struct Taken {
+    hits: u64,
+    misses: u64,
+    by_envoy: u64,
+    by_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Counter {
     Decisions { route: Label, issuer: Label, outcome: &'static str, reason: &'static str },
     Cache { result: &'static str },
@@ -79,7 +93,9 @@ impl Metrics {
         Self {
             routes: settings.routes.routes().iter().map(|route| Rc::clone(&route.name)).collect(),
             issuers: settings.issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect(),
-            counters: HashMap::default(),
+            permits: HashMap::default(),
+            taken: Taken::default(),
+            counters: BTreeMap::new(),
             of_requests: 0,
             of_fetches: 0,
             gauges: BTreeMap::new(),
@@ -93,24 +109,30 @@ impl Metrics {
     /// Counts a decision, and says how it reads in an access log: `outcome=… reason=… route=… issuer=…`.
     pub fn record(&mut self, decision: &Decision) -> Rc<str> {
         self.record_work(decision.work);
-        let reason = decision.verdict.as_ref().map_or_else(|denial| denial.label(), |_| "ok");
-        let outcome = match (&decision.verdict, decision.mode) {
-            (Ok(_), Mode::Enforce | Mode::ReportOnly) => "permit",
-            (Err(_), Mode::Enforce) => "deny",
-            (Err(_), Mode::ReportOnly) => "report",
-        };
         let route = decision.route.map_or(Label::None, |RouteId(place)| Label::At(place));
         let issuer = decision.issuer.map_or(Label::None, |IssuerId(place)| Label::At(u32::from(place)));
+        let (outcome, reason) = match (&decision.verdict, decision.mode) {
+            (Ok(_), Mode::Enforce | Mode::ReportOnly) => return self.permit(route, issuer),
+            (Err(denial), Mode::Enforce) => ("deny", denial.label()),
+            (Err(denial), Mode::ReportOnly) => ("report", denial.label()),
+        };
         self.count(Counter::Decisions { route, issuer, outcome, reason }, 1)
     }
 
     /// Counts what a decision took, or what it took to find that it has to wait.
     pub fn record_work(&mut self, work: Work) {
-        if let Some(hit) = work.cache_hit {
-            self.count(Counter::Cache { result: if hit { "hit" } else { "miss" } }, 1);
+        let Taken { hits, misses, by_envoy, by_us } = &mut self.taken;
+        match work.cache_hit {
+            Some(true) => *hits = hits.saturating_add(1),
+            Some(false) => *misses = misses.saturating_add(1),
+            None => {}
         }
         if let Some((engine, checks)) = work.signatures {
-            self.count(Counter::Signatures { engine: engine.label() }, u64::from(checks));
+            let checked = match engine {
+                Engine::Envoy => by_envoy,
+                Engine::Portable => by_us,
+            };
+            *checked = checked.saturating_add(u64::from(checks));
         }
     }
 
@@ -158,10 +180,22 @@ impl Metrics {
         } else {
             self.gauges_at = shown_at;
         }
+        let Taken { hits, misses, by_envoy, by_us } = core::mem::take(&mut self.taken);
+        for (counter, by) in [
+            (Counter::Cache { result: "hit" }, hits),
+            (Counter::Cache { result: "miss" }, misses),
+            (Counter::Signatures { engine: Engine::Envoy.label() }, by_envoy),
+            (Counter::Signatures { engine: Engine::Portable.label() }, by_us),
+        ] {
+            if by > 0 {
+                self.count(counter, by);
+            }
+        }
         if !core::mem::take(&mut self.is_dirty) {
             return;
         }
-        for series in self.counters.values_mut().filter(|series| series.pending > 0) {
+        let all = self.permits.values_mut().chain(self.counters.values_mut());
+        for series in all.filter(|series| series.pending > 0) {
             let by = core::mem::take(&mut series.pending);
             effects.push(Effect::Count { name: Rc::clone(&series.name), by });
         }
@@ -183,15 +217,30 @@ impl Metrics {
         }
     }
 
-    fn count(&mut self, counter: Counter, by: u64) -> Rc<str> {
+    fn permit(&mut self, route: Label, issuer: Label) -> Rc<str> {
         self.is_dirty = true;
-        if let Some(series) = self.counters.get_mut(&counter) {
-            series.pending = series.pending.saturating_add(by);
+        if let Some(series) = self.permits.get_mut(&(route, issuer)) {
+            series.pending = series.pending.saturating_add(1);
             return Rc::clone(&series.annotation);
         }
+        let permit = |route, issuer| Counter::Decisions { route, issuer, outcome: "permit", reason: "ok" };
+        if self.of_requests >= MAX_SERIES {
+            return self.count(permit(Label::Other, Label::Other), 1);
+        }
+        self.of_requests = self.of_requests.saturating_add(1);
+        let mut series = permit(route, issuer).series(&self.routes, &self.issuers);
+        series.pending = 1;
+        let annotation = Rc::clone(&series.annotation);
+        self.permits.insert((route, issuer), series);
+        annotation
+    }
+
+    fn count(&mut self, counter: Counter, by: u64) -> Rc<str> {
+        self.is_dirty = true;
         let held = if counter.is_of_request() { &mut self.of_requests } else { &mut self.of_fetches };
-        let counter = if *held >= MAX_SERIES { counter.merged() } else { counter };
-        if *held < MAX_SERIES {
+        let is_new = !self.counters.contains_key(&counter);
+        let counter = if is_new && *held >= MAX_SERIES { counter.merged() } else { counter };
+        if is_new && *held < MAX_SERIES {
             *held = held.saturating_add(1);
         }
         let (routes, issuers) = (&self.routes, &self.issuers);
@@ -296,7 +345,9 @@ mod tests {
         let mut metrics = Metrics {
             routes: Vec::new(),
             issuers: (0..MAX_SERIES).map(|n| format!("i{n}").into()).collect(),
-            counters: HashMap::default(),
+            permits: HashMap::default(),
+            taken: Taken::default(),
+            counters: BTreeMap::new(),
             of_requests: 0,
             of_fetches: 0,
             gauges: BTreeMap::new(),

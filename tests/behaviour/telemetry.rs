@@ -76,6 +76,30 @@ fn the_annotation_says_how_it_was_decided() {
     assert_eq!(public, "outcome=permit reason=ok route=health issuer=none");
 }
 
+/// Writing filter state costs as much as the rest of a permit.
+#[test]
+fn only_denials_are_annotated_unless_all_is_asked_for() {
+    let key = Signer::new("k1");
+    let routes = json!([
+        { "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders:read"] } },
+        { "name": "tried", "match": { "path": "/tried" }, "require": { "scopes": ["x"] }, "mode": "report_only" },
+    ]);
+    for word in [json!(null), json!("denials")] {
+        let mut proxy =
+            Proxy::ready(&config(json!({ "filter_state": word, "routes": routes.clone() })), &[&key]);
+        let token = key.token().sign();
+        let permit = proxy.request(Request::get("/orders").bearer(&token)).forwarded().annotation;
+        assert_eq!(permit, "");
+        let report = proxy.request(Request::get("/tried").bearer(&token)).forwarded().annotation;
+        assert_eq!(report, "outcome=report reason=scope_insufficient route=tried issuer=corp");
+        let deny = proxy.request(Request::get("/nowhere").bearer(&token)).refused().annotation;
+        assert_eq!(deny, "outcome=deny reason=route_unknown route=default issuer=none");
+        proxy.tick();
+        let permits = "route=.=orders;.;issuer=.=corp;.;outcome=.=permit;.;reason=.=ok;.;attache_decisions";
+        assert_eq!(proxy.counter(permits), 1);
+    }
+}
+
 /// Envoy never forgets a metric: what a configuration can make of them is bounded, and nothing is lost beyond the bound.
 #[test]
 fn series_are_bounded_and_nothing_goes_uncounted() {

@@ -6,7 +6,7 @@ use attache::base::Timestamp;
 use attache::claims::{Rules, VerifiedToken};
 use attache::inbound::{CacheSettings, TokenCache};
 use attache::issuer::{KeyBounds, KeyStore};
-use attache::jose::{KeySet, Portable, UnverifiedToken};
+use attache::jose::{KeySet, Portable, TokenParts};
 use attache::policy::IssuerId;
 use serde_json::json;
 
@@ -46,18 +46,31 @@ impl Bench {
         self.key.token().claim("client_id", client).claim("jti", n)
     }
 
-    /// Verifies and inserts a token of this client.
+    /// Verifies a token and inserts it, as often as it is presented and not found: twice.
     pub(crate) fn insert(&mut self, issuer: u16, token: &Token) -> String {
+        let text = self.insert_once(issuer, token);
+        if !self.holds(&text) {
+            self.insert_once(issuer, token);
+        }
+        text
+    }
+
+    fn insert_once(&mut self, issuer: u16, token: &Token) -> String {
+        self.insert_at(NOW, issuer, token)
+    }
+
+    fn insert_at(&mut self, now: Timestamp, issuer: u16, token: &Token) -> String {
         let text = token.sign();
         let verified = self.verified(&text);
-        self.cache.insert(text.as_bytes(), &verified, IssuerId(issuer), 0, NOW);
+        self.cache.insert(text.as_bytes(), &verified, IssuerId(issuer), 0, now);
         text
     }
 
     fn verified(&self, text: &str) -> Rc<VerifiedToken> {
         let keys = KeySet::parse(jwks(&[&self.key]).as_bytes()).unwrap().set;
-        let signed =
-            UnverifiedToken::parse(text).unwrap().verify(keys.iter().next().unwrap(), &Portable).unwrap();
+        let parts = TokenParts::decode(text).unwrap();
+        let token = parts.read().unwrap();
+        let signed = token.verify(keys.iter().next().unwrap(), &Portable).unwrap();
         Rc::new(VerifiedToken::verify(&signed, &self.rules, &[], NOW).unwrap())
     }
 
@@ -176,6 +189,55 @@ fn an_issuer_over_its_share_displaces_only_its_own() {
     let left = bench.held(&quiet);
     // Up to its share of half the places it may push others out where a bucket is full; beyond it never.
     assert!(left * 4 >= quiet.len() * 3, "{left} of {} are left", quiet.len());
+}
+
+/// A client that gets itself a token for each request fills what is free, and nothing else.
+#[test]
+fn a_token_that_comes_once_displaces_no_other() {
+    let mut bench = Bench::new(64, 1 << 24, 1);
+    let kept: Vec<String> = (0..1_000).map(|n| bench.insert_once(0, &bench.of("a", n))).collect();
+    let kept: Vec<String> = kept.into_iter().filter(|text| bench.holds(text)).collect();
+    assert!(kept.len() > 56 && bench.cache.len() == kept.len(), "{}", kept.len());
+    for n in 1_000..1_050 {
+        bench.insert_once(0, &bench.of(&format!("once-{n}"), n));
+    }
+    // One of a few is taken for one that came before.
+    assert!(bench.held(&kept) * 10 >= kept.len() * 7, "{} of {}", bench.held(&kept), kept.len());
+    let again = bench.of("again", 0);
+    bench.insert_once(0, &again);
+    let text = bench.insert_once(0, &again);
+    assert!(bench.holds(&text));
+}
+
+#[test]
+fn an_expired_token_gives_way_to_one_that_comes_for_the_first_time() {
+    let mut bench = Bench::new(1, 1 << 20, 1);
+    bench.insert_once(0, &bench.of("a", 1));
+    let late = NOW.after(core::time::Duration::from_secs(4000));
+    let next = bench.of("b", 2).claim("exp", START + 9000);
+    let text = bench.insert_at(late, 0, &next);
+    assert!(bench.cache.lookup(text.as_bytes(), &bench.stores, late).is_some());
+}
+
+/// Tokens with the same end, whose hash is the same, are held apart by all of their bytes, whichever was there first.
+#[test]
+fn tokens_of_one_hash_are_each_found() {
+    let mut bench = Bench::new(64, 1 << 20, 1);
+    let tokens: Vec<Token> = (0..8).map(|n| bench.of("a", n)).collect();
+    let verified = bench.verified(&tokens[0].sign());
+    let tail = "x".repeat(64);
+    let texts: Vec<String> = (0..8).map(|n| format!("{}{n}{tail}", "y".repeat(n * 3))).collect();
+    for text in &texts {
+        bench.cache.insert(text.as_bytes(), &verified, IssuerId(0), 0, NOW);
+    }
+    assert_eq!(bench.held(&texts), 8);
+    for (n, text) in texts.iter().enumerate() {
+        for at in 0..text.len() {
+            let mut other = text.clone().into_bytes();
+            other[at] ^= 1;
+            assert!(!bench.holds(&String::from_utf8(other).unwrap()), "{n}: {at}");
+        }
+    }
 }
 
 #[test]

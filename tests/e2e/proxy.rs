@@ -139,7 +139,8 @@ pub(crate) fn reading(name: &str, issuers: &[Value], more: Value) -> Value {
 
 /// A document with these issuers and routes, and nothing for anybody else; `more` joins in.
 pub(crate) fn inbound(issuers: &[Value], routes: &[Value], more: Value) -> Value {
-    let mut inbound = json!({ "issuers": issuers, "default": "deny" });
+    // The access log shows permits too.
+    let mut inbound = json!({ "issuers": issuers, "default": "deny", "filter_state": "all" });
     if !routes.is_empty() {
         inbound["routes"] = routes.into();
     }
