@@ -7,7 +7,7 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check chaos bench bench-quick microbench noop setup clean
+.PHONY: help demo up build test check chaos bench bench-quick microbench sizes noop setup clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ bench-quick: setup build noop ## Measure the essential ratios, in less than a mi
 microbench: ## Count the instructions of the core's pieces and compare with benches/instructions.txt, which it rewrites; needs valgrind
 	@tools/setup microbench
 	@tools/microbench
+
+sizes: ## Which crate takes how much of the module
+	@tools/setup build
+	@CARGO_PROFILE_RELEASE_STRIP=none cargo build --locked --quiet --release --package attache --target wasm32-wasip1 --target-dir target/named
+	@tools/sizes target/named/wasm32-wasip1/release/attache.wasm
 
 noop:
 	@echo 'bench: building the filter that does nothing'

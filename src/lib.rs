@@ -6,7 +6,7 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | `host` | proxy-wasm: callbacks in, hostcalls out; decides nothing (wasi only) |
+//! | `host` | the proxy-wasm ABI: callbacks in, hostcalls out; decides nothing (wasi only) |
 //! | [`filter`] | events in, effects out: the only code that knows all the parts |
 //! | [`config`] | the file as written → the settings that each layer owns → errors with a path |
 //! | [`telemetry`] | metrics and log lines, derived from decisions |

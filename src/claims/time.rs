@@ -29,7 +29,7 @@ pub(super) fn numeric_date(
     Ok(Some(Timestamp::EPOCH.after(since_epoch)))
 }
 
-/// The last second that the JOSE frame's calendar knows; its first one lies a little further away.
+/// The last second of the year 262142, where calendars of 64-bit days end; no issuer means it.
 const CALENDAR_SECS: f64 = 8_210_266_876_799.0;
 
 #[cfg(test)]
