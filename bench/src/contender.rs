@@ -90,8 +90,8 @@ impl Contender {
     pub(crate) fn status(self, expectation: Expectation) -> u16 {
         match (self, expectation) {
             (Self::None | Self::Noop, _) | (_, Expectation::Permitted) => 200,
-            // The scope is nothing to it.
-            (Self::Jwt | Self::JwtCache, Expectation::Forbidden) => 200,
+            // The scope is nothing to them, or is found in a longer one.
+            (Self::Jwt | Self::JwtCache | Self::JwtCacheRbacText, Expectation::Forbidden) => 200,
             (_, Expectation::Forbidden) => 403,
             (_, Expectation::Unauthorized) => 401,
         }

@@ -107,7 +107,8 @@ pub(crate) const AUDIENCE: &str = "https://orders.example";
 /// The scope that is required.
 pub(crate) const SCOPE: &str = "orders:read";
 const SCOPES: &str = "orders:read inventory:read";
-const OTHER_SCOPES: &str = "orders:list inventory:read";
+/// No word of them is the scope, and the scope is part of one.
+const OTHER_SCOPES: &str = "orders:readonly inventory:read";
 /// A cache that gives each client its share has some to give to.
 const CLIENTS: u8 = 50;
 const HOUR: u64 = 3_600;
