@@ -61,9 +61,15 @@ thread_local! {
     static CONTEXTS: RefCell<Contexts> = RefCell::default();
 }
 
-/// `None` when a callback comes within another one, which no host does.
+/// `None` when a callback comes within another one: Envoy puts off what would, and nobody else is known to do it.
 fn with_contexts<T>(act: impl FnOnce(&mut Contexts) -> T) -> Option<T> {
-    CONTEXTS.with(|contexts| contexts.try_borrow_mut().ok().map(|mut contexts| act(&mut contexts)))
+    CONTEXTS.with(|contexts| match contexts.try_borrow_mut() {
+        Ok(mut contexts) => Some(act(&mut contexts)),
+        Err(_) => {
+            abi::log(Level::Error, "a callback within a callback is lost");
+            None
+        }
+    })
 }
 
 fn with_root<T: Default>(id: u32, act: impl FnOnce(&mut Root) -> T) -> T {

@@ -1,9 +1,9 @@
 //! Verified tokens, by their own bytes. Only a verified token enters, and policy is looked at anew each time.
 //!
 //! Buckets of a few places, chosen by a keyed hash, compared in full. Where there is no place, an expired token gives way, and
-//! any other only to one that comes for the second time: a client with a new token for each request displaces nobody. Whoever
-//! fills more than its share pays: an issuer over its share and then the client with the most entries gives a place up, and a
-//! heavier client never displaces a lighter one.
+//! any other only to one that comes for the second time, unless its client has far more: a client with a new token for each request
+//! displaces nobody. Whoever fills more than its share pays: an issuer over its share and then the client with the most entries
+//! gives a place up, and a heavier client never displaces a lighter one.
 
 use core::hash::Hasher;
 use std::collections::HashMap;
@@ -128,13 +128,13 @@ impl TokenCache {
         let index = self.bucket_of(hash);
         let is_tight =
             |cache: &Self| cache.is_full(index) || cache.bytes.saturating_add(size) > cache.settings.bytes;
+        let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
         if is_tight(self) {
             self.remove_expired(index, now);
-            if is_tight(self) && !self.visitors.come(hash) {
+            if is_tight(self) && !self.is_entitled(index, issuer, client) && !self.visitors.come(hash) {
                 return;
             }
         }
-        let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
         if self.is_full(index) && !self.make_room(index, issuer, client, now) {
             return;
         }
@@ -201,6 +201,18 @@ impl TokenCache {
         if let Some(place) = entries.iter().position(|entry| entry.expires_at <= now) {
             self.remove(index, place);
         }
+    }
+
+    /// Whether somebody in this bucket has so much more than a client that its token need not come twice: more than twice as many
+    /// entries, or an issuer over its share. Among equals each would displace the other in turn.
+    fn is_entitled(&self, index: usize, issuer: IssuerId, client: u64) -> bool {
+        let entries = self.buckets.get(index).map(|bucket| bucket.entries.as_slice()).unwrap_or_default();
+        let (is_over, held) = self.weight(issuer, client);
+        let far_more = held.saturating_mul(2).saturating_add(1);
+        entries.iter().any(|entry| {
+            let (other_is_over, others) = self.weight(entry.issuer, entry.client);
+            (other_is_over && !is_over) || (other_is_over == is_over && others > far_more)
+        })
     }
 
     /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than the newcomer.

@@ -48,9 +48,9 @@ pub(super) fn verify(
     let text = presented.as_bytes();
     if let Some(cache) = &mut memory.cache {
         let hit = cache.lookup(text, moment.stores, moment.now);
-        // A request that has waited was a miss when it came.
-        work.cache_hit = moment.tried.is_none().then_some(hit.is_some());
         if let Some(hit) = hit {
+            // A request that has waited was a miss when it came.
+            work.cache_hit = moment.tried.is_none().then_some(true);
             observer.passed(Step::Credential { bytes: text.len() });
             observer.passed(Step::Cached);
             return Ok(hit);
@@ -62,8 +62,9 @@ pub(super) fn verify(
     if parts.as_ref().map_or(true, |parts| parts.fault().is_some()) {
         presented.check().map_err(|denial| Unverified::Denied(None, denial))?;
     }
-    let parts = parts.map_err(|error| Unverified::Denied(None, error.into()))?;
+    work.cache_hit = (memory.cache.is_some() && moment.tried.is_none()).then_some(false);
     observer.passed(Step::Credential { bytes: text.len() });
+    let parts = parts.map_err(|error| Unverified::Denied(None, error.into()))?;
     let token = parts.read().map_err(|error| Unverified::Denied(None, error.into()))?;
     observer.passed(Step::Token(&token));
 

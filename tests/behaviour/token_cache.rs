@@ -195,18 +195,38 @@ fn an_issuer_over_its_share_displaces_only_its_own() {
 #[test]
 fn a_token_that_comes_once_displaces_no_other() {
     let mut bench = Bench::new(64, 1 << 24, 1);
-    let kept: Vec<String> = (0..1_000).map(|n| bench.insert_once(0, &bench.of("a", n))).collect();
+    let of = |bench: &Bench, n: usize| bench.of(&format!("client-{}", n % 16), n);
+    let kept: Vec<String> = (0..1_000).map(|n| bench.insert_once(0, &of(&bench, n))).collect();
     let kept: Vec<String> = kept.into_iter().filter(|text| bench.holds(text)).collect();
     assert!(kept.len() > 56 && bench.cache.len() == kept.len(), "{}", kept.len());
     for n in 1_000..1_050 {
-        bench.insert_once(0, &bench.of(&format!("once-{n}"), n));
+        bench.insert_once(0, &of(&bench, n));
     }
     // One of a few is taken for one that came before.
     assert!(bench.held(&kept) * 10 >= kept.len() * 7, "{} of {}", bench.held(&kept), kept.len());
-    let again = bench.of("again", 0);
-    bench.insert_once(0, &again);
-    let text = bench.insert_once(0, &again);
-    assert!(bench.holds(&text));
+    let held = (2_000..2_020).filter(|n| {
+        let again = of(&bench, *n);
+        bench.insert_once(0, &again);
+        let text = bench.insert_once(0, &again);
+        bench.holds(&text)
+    });
+    assert!(held.count() > 10);
+}
+
+/// One client's tokens, which nobody sees twice, must not keep the tokens of others out.
+#[test]
+fn a_light_client_is_let_in_at_its_first_visit() {
+    let mut bench = Bench::new(64, 1 << 24, 1);
+    for n in 0..1_000 {
+        bench.insert_once(0, &bench.of("heavy", n));
+    }
+    for n in 0..20 {
+        let text = bench.insert_once(0, &bench.of(&format!("light-{n}"), n));
+        assert!(bench.holds(&text), "{n}");
+        for n in 0..100 {
+            bench.insert_once(0, &bench.of("heavy", 2_000 + n));
+        }
+    }
 }
 
 #[test]
