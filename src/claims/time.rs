@@ -29,7 +29,7 @@ pub(super) fn numeric_date(
     Ok(Some(Timestamp::EPOCH.after(since_epoch)))
 }
 
-/// The last second of the year 262142, where calendars of 64-bit days end; no issuer means it.
+/// The last second that chrono's calendar knows, and with it the second reader of the tests: neither takes what the other refuses.
 const CALENDAR_SECS: f64 = 8_210_266_876_799.0;
 
 #[cfg(test)]

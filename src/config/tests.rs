@@ -681,6 +681,7 @@ fn words_are_those_that_are_listed() {
         ("/refusals/body", "none, problem_json"),
         ("/refusals/detail", "full, terse"),
         ("/cors_preflight", "authorize, forward"),
+        ("/filter_state", "denials, all"),
         ("/route_metadata", "read, ignore"),
         ("/token_cache", "off"),
         ("/routes/0/mode", "enforce, report_only"),

@@ -352,3 +352,23 @@ const BITS_PER_ENTRY: usize = 4;
 const MAX_SWEPT: usize = 8;
 /// Two blocks of the hash, of the 43 characters and more that a signature has.
 const HASHED_TAIL: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hash sees the end of a text too, so nothing but this shows what the comparison overlooks.
+    #[test]
+    fn texts_are_the_same_only_if_every_byte_is() {
+        for length in 0..100 {
+            let text: Vec<u8> = (0..length).collect();
+            assert!(is_same(&text, &text.clone()), "{length}");
+            for at in 0..text.len() {
+                let mut other = text.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&text, &other), "{at} of {length}");
+                assert!(!is_same(&text, &text[..at]), "{at} of {length}");
+            }
+        }
+    }
+}

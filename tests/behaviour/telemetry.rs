@@ -45,6 +45,23 @@ fn every_decision_is_counted_by_route_issuer_outcome_and_reason() {
     assert_eq!(proxy.counters().len(), expected.len(), "{:#?}", proxy.counters());
 }
 
+/// What cannot be a token at all is another fault than a token that is badly written, and nothing that was looked for.
+#[test]
+fn a_credential_of_wrong_characters_is_malformed_and_no_miss_of_the_cache() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
+    let good = key.token().sign();
+    let (header, rest) = good.split_once('.').unwrap();
+    for bad in ["a b".to_owned(), "a,b".to_owned(), "a".to_owned() + "!", format!("{header}.!{rest}")] {
+        assert_eq!(proxy.get("/orders", &bad), "400 credential_malformed", "{bad}");
+    }
+    proxy.tick();
+    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache"), 0);
+    assert_eq!(proxy.get("/orders", &format!("{header}.~{rest}")), "401 token_encoding");
+    proxy.tick();
+    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache"), 1);
+}
+
 #[test]
 fn a_request_that_waited_is_counted_once() {
     let key = Signer::new("k1");
