@@ -12,10 +12,12 @@
 
 use std::hint::black_box;
 
-use attache::base::{Headers, RequestHead, StreamId, Timestamp, encode_pairs};
+use attache::base::{Headers, Random, RequestHead, StreamId, Timestamp, encode_pairs};
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
-use attache::jose::{Algorithm, Crypto, Engine, Key, KeySet, Portable, SignatureError, TokenParts};
+use attache::jose::{
+    Algorithm, Crypto, Engine, Key, KeySet, Portable, SignatureError, SigningError, SigningKey, TokenParts,
+};
 use attache::policy::{RequestPath, RouteId};
 use attache::sharing::{Process, QueueId, Version};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -69,10 +71,12 @@ impl Bench {
     fn run(&mut self) -> usize {
         let mut forwarded = 0;
         for pairs in &self.requests {
-            let head =
-                RequestHead { headers: Headers::from_pairs(pairs.clone()).unwrap(), route_metadata: None };
+            let head = RequestHead {
+                headers: Headers::from_pairs(pairs.clone()).unwrap(),
+                ..RequestHead::default()
+            };
             let mut effects = Vec::new();
-            let world = World { now: NOW, crypto: &self.engine, process: &Alone };
+            let world = World { now: NOW, crypto: &self.engine, random: &Nothing, process: &Alone };
             let outcome = self.filter.handle_request(StreamId(1), head, world, &mut effects);
             forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
         }
@@ -135,7 +139,7 @@ fn parse(text: String) -> (usize, String) {
 #[bench::among_10_000(compile(&document(10_000)))]
 fn route(config: Config) -> (RouteId, Config) {
     let path = RequestPath::parse(b"/r00003/items/17").unwrap();
-    (config.inbound.routes.find(b"orders.example", &path, b"GET"), config)
+    (config.inbound.as_ref().unwrap().routes.find(b"orders.example", &path, b"GET"), config)
 }
 
 #[library_benchmark]
@@ -228,6 +232,10 @@ impl Crypto for Yes {
     fn engine(&self, _: Algorithm) -> Engine {
         Engine::Envoy
     }
+
+    fn sign(&self, _: Algorithm, _: &SigningKey, _: &[u8], _: &dyn Random) -> Result<Vec<u8>, SigningError> {
+        Err(SigningError::Host)
+    }
 }
 
 struct Nothing;
@@ -236,6 +244,10 @@ impl Environment for Nothing {
     fn variable(&self, _: &str) -> Option<String> {
         None
     }
+}
+
+impl Random for Nothing {
+    fn fill(&self, _: &mut [u8]) {}
 }
 
 struct Alone;

@@ -12,13 +12,15 @@
 //! | [`telemetry`] | metrics and log lines, derived from decisions |
 //! | [`inbound`] | one request → one decision: extraction, verification, cache, denial, challenge |
 //! | [`issuer`] | what changes about an issuer over time: its keys (sans-IO) |
+//! | [`outbound`] | getting and keeping our own tokens, and which request gets which (sans-IO) |
+//! | [`oauth`] | what both halves share: documents of an authorization server, client authentication, token messages, breaker |
 //! | [`policy`] | what a route demands; immutable |
 //! | [`claims`] | signed → trusted; scopes |
-//! | [`jose`] | bytes → checked signature |
+//! | [`jose`] | bytes → checked signature; bytes → signature |
 //! | [`sharing`] | what the threads of a process share: leases, publications, wake-ups |
-//! | [`base`] | time, secrets, HTTP as plain values, effects |
+//! | [`base`] | time, randomness, secrets, HTTP as plain values, effects |
 //!
-//! # One request
+//! # One request that comes in
 //!
 //! `host::http` hands a [`base::RequestHead`] to [`filter::Filter::handle_request`]; [`inbound::Authorizer`] finds the route
 //! ([`policy::RouteTable`]), takes the token from its place and has it verified: [`jose::UnverifiedToken`] →
@@ -26,6 +28,15 @@
 //! ([`telemetry::Metrics`]) and becomes edits or a response, which the host carries out. A request that needs keys waits
 //! ([`inbound::Waiting`]) until [`filter::Filter::handle_reply`] brings them to its [`issuer::KeyStore`], or
 //! [`filter::Filter::handle_tick`] finds its time is up.
+//!
+//! # One token
+//!
+//! A request that goes out passes [`filter::Filter::handle_request`] as well; [`outbound::Injector`] finds its destination
+//! ([`outbound::DestinationTable`]: cluster and authority first), sees that nobody's credential is overwritten and that the way is
+//! encrypted, and puts the client's token on it. Where there is none yet, the request waits; on the next tick, or at once if
+//! threads share, the [`outbound::TokenStore`] has its turn: [`oauth::Breaker`], lease ([`sharing::Flight`]), call
+//! ([`oauth::TokenRequest`]). The reply ([`oauth::TokenAnswer`]) becomes the token of all threads. When an upstream answers 401,
+//! [`filter::Filter::handle_response`] purges it.
 //!
 //! # One key set
 //!
@@ -45,6 +56,8 @@ pub mod host;
 pub mod inbound;
 pub mod issuer;
 pub mod jose;
+pub mod oauth;
+pub mod outbound;
 pub mod policy;
 pub mod sharing;
 pub mod telemetry;

@@ -1,6 +1,8 @@
 //! The demo: a walk through the filter's main job, each step with what is expected and what came. It meets the parts
 //! by URL only, so that it runs against containers as well.
 
+mod sidecar;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -41,11 +43,17 @@ pub fn walk(places: &Places, tell: &mut dyn FnMut(Row)) {
     walk.routes();
     walk.rotation();
     walk.metrics();
+    if let Some(sidecar) = &places.sidecar {
+        walk.sidecar(sidecar);
+    }
 }
 
 /// Waits until all parts answer.
 pub fn wait_until_up(places: &Places, patience: Duration) -> Result<()> {
-    for url in [format!("{}/ready", places.admin), format!("{}/jwks", places.issuer)] {
+    let sidecar = places.sidecar.iter().map(|sidecar| format!("{}/ready", sidecar.admin));
+    for url in
+        [format!("{}/ready", places.admin), format!("{}/jwks", places.issuer)].into_iter().chain(sidecar)
+    {
         wait_for(&url, patience, || {
             let answer = Request::get(&url).timeout(Duration::from_secs(2)).send();
             Ok(answer.is_ok_and(|answer| answer.status == 200).then_some(()))

@@ -6,12 +6,20 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use attache::config::{self, Config, ConfigErrors, Value};
 
+use crate::egress;
+
 /// A configuration and where it stands.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// Where in the file: `document 2, filter attache`; empty when the file is nothing else.
     pub place: String,
     content: Content,
+    /// The connection manager that the filter is in, where there is one.
+    manager: Option<Value>,
+    /// All connection managers of the same file.
+    managers: Vec<Value>,
+    /// Its clusters.
+    clusters: Vec<Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +41,10 @@ impl config::Environment for Environment {
 }
 
 impl Document {
+    fn new(place: String, content: Content, manager: Option<Value>) -> Self {
+        Self { place, content, manager, managers: Vec::new(), clusters: Vec::new() }
+    }
+
     /// Reads all configurations of a file; `-` is standard input.
     pub fn read_all(path: &Path) -> Result<Vec<Self>> {
         let text = if path == Path::new("-") {
@@ -59,15 +71,32 @@ impl Document {
         let several = values.len() > 1;
         for (index, value) in values.iter().enumerate() {
             let place = if several { format!("document {}", index.saturating_add(1)) } else { String::new() };
+            let from = documents.len();
             find(value, &place, &mut documents);
+            let clusters =
+                member(value, "static_resources").and_then(|resources| member(resources, "clusters"));
+            let mut managers = Vec::new();
+            collect_managers(value, &mut managers);
+            for document in documents.iter_mut().skip(from) {
+                document.managers.clone_from(&managers);
+                document.clusters = clusters.and_then(Value::as_list).unwrap_or_default().to_vec();
+            }
         }
         if documents.is_empty() {
             bail!(
-                "no configuration of Attaché here: expected `inbound: …`, an Envoy bootstrap with a wasm filter, a \
+                "no configuration of Attaché here: expected `inbound: …` or `outbound: …`, an Envoy bootstrap with a wasm filter, a \
                  WasmPlugin or an EnvoyExtensionPolicy"
             );
         }
         Ok(documents)
+    }
+
+    /// What the rest of the file does to a configuration that holds together by itself: places where a token would go that nobody
+    /// meant, and assertions that the file contradicts.
+    pub fn contradictions(&self, config: &Config) -> Vec<String> {
+        config.outbound.as_ref().map_or_else(Vec::new, |outbound| {
+            egress::contradictions(outbound, self.manager.as_ref(), &self.managers, &self.clusters)
+        })
     }
 
     /// Compiles it as the filter does.
@@ -80,38 +109,36 @@ impl Document {
 }
 
 fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
-    if member(value, "inbound").is_some() {
-        return found.push(Document { place: place.to_owned(), content: Content::Value(value.clone()) });
+    if member(value, "inbound").is_some() || member(value, "outbound").is_some() {
+        return found.push(Document::new(place.to_owned(), Content::Value(value.clone()), None));
     }
     let kind = member(value, "kind").and_then(Value::as_text).unwrap_or_default();
     let spec = member(value, "spec");
     match kind {
         "WasmPlugin" => found.extend(spec.and_then(|spec| member(spec, "pluginConfig")).map(|config| {
-            Document { place: joined(place, "spec.pluginConfig"), content: Content::Value(config.clone()) }
+            Document::new(joined(place, "spec.pluginConfig"), Content::Value(config.clone()), None)
         })),
         "EnvoyExtensionPolicy" => {
             for wasm in
                 spec.and_then(|spec| member(spec, "wasm")).and_then(Value::as_list).unwrap_or_default()
             {
-                found.extend(member(wasm, "config").map(|config| Document {
-                    place: joined(place, "spec.wasm.config"),
-                    content: Content::Value(config.clone()),
+                found.extend(member(wasm, "config").map(|config| {
+                    Document::new(joined(place, "spec.wasm.config"), Content::Value(config.clone()), None)
                 }));
             }
         }
         "TrafficExtension" => {
             let wasm = spec.and_then(|spec| member(spec, "wasm"));
-            found.extend(wasm.and_then(|wasm| member(wasm, "pluginConfig")).map(|config| Document {
-                place: joined(place, "spec.wasm.pluginConfig"),
-                content: Content::Value(config.clone()),
+            found.extend(wasm.and_then(|wasm| member(wasm, "pluginConfig")).map(|config| {
+                Document::new(joined(place, "spec.wasm.pluginConfig"), Content::Value(config.clone()), None)
             }));
         }
-        _ => filters(value, place, found),
+        _ => filters(value, place, None, found),
     }
 }
 
 /// Looks for wasm filters anywhere below; those of other modules have no block of ours and are passed over.
-fn filters(value: &Value, place: &str, found: &mut Vec<Document>) {
+fn filters(value: &Value, place: &str, manager: Option<&Value>, found: &mut Vec<Document>) {
     if member(value, "@type").and_then(Value::as_text).is_some_and(|name| name.ends_with(WASM_FILTER)) {
         let plugin = member(value, "config");
         let name = plugin
@@ -125,14 +152,28 @@ fn filters(value: &Value, place: &str, found: &mut Vec<Document>) {
             Some(text) => Some(Content::Text(text.to_owned())),
             None => value.as_object().map(|_| Content::Value(value.clone())),
         });
-        found.extend(content.map(|content| Document { place, content }));
+        found.extend(content.map(|content| Document::new(place, content, manager.cloned())));
         return;
     }
-    value.as_object().unwrap_or_default().iter().for_each(|(_, value)| filters(value, place, found));
-    value.as_list().unwrap_or_default().iter().for_each(|value| filters(value, place, found));
+    let manager = if is_manager(value) { Some(value) } else { manager };
+    let members = value.as_object().unwrap_or_default().iter().map(|(_, value)| value);
+    let items = value.as_list().unwrap_or_default();
+    members.chain(items).for_each(|value| filters(value, place, manager, found));
 }
 
-fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+fn is_manager(value: &Value) -> bool {
+    member(value, "http_filters").is_some() && member(value, "route_config").is_some()
+}
+
+fn collect_managers(value: &Value, found: &mut Vec<Value>) {
+    if is_manager(value) {
+        return found.push(value.clone());
+    }
+    value.as_object().unwrap_or_default().iter().for_each(|(_, value)| collect_managers(value, found));
+    value.as_list().unwrap_or_default().iter().for_each(|value| collect_managers(value, found));
+}
+
+pub(crate) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.as_object()?.iter().find(|(member, _)| member == name).map(|(_, value)| value)
 }
 

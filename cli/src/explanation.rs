@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 
-use attache::base::{Edit, Effect, Headers, HttpReply, RequestHead, Response, Timestamp, encode_pairs};
+use attache::base::{
+    Edit, Effect, Headers, HttpReply, Random, RequestHead, Response, Timestamp, encode_pairs,
+};
 use attache::claims::ClaimError;
 use attache::config::Config;
 use attache::filter::{Filter, Outcome, Target, World};
 use attache::inbound::{Denial, Evaluation, Observer, Step, WaitReason};
 use attache::issuer::Part;
 use attache::jose::Portable;
-use attache::policy::{Mode, Requirement, Rule};
+use attache::policy::{IssuerId, Mode, Requirement, Rule};
 use attache::sharing::Alone;
 use serde_json::json;
 
@@ -38,7 +40,7 @@ pub struct Explanation {
 impl Question {
     /// Asks the filter.
     pub fn ask(&self, config: &Config) -> Explanation {
-        let world = World { now: self.now, crypto: &Portable, process: &Alone };
+        let world = World { now: self.now, crypto: &Portable, random: &NothingIsSigned, process: &Alone };
         let mut filter = Filter::new(config, [0; 16], self.now, &Alone);
         let mut account = Account { config, lines: String::new(), number: 0 };
         // An issuer's metadata, where there is some, and then its keys.
@@ -60,6 +62,7 @@ impl Question {
             route_metadata: (!self.route_metadata.is_empty()).then(|| {
                 encode_pairs(self.route_metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))
             }),
+            ..RequestHead::default()
         };
         let outcome = filter.explain_request(head, world, &mut account);
         account.finish(&outcome)
@@ -67,9 +70,10 @@ impl Question {
 
     /// What an issuer answers, as far as the question says.
     fn answer(&self, config: &Config, target: Target) -> Option<HttpReply> {
-        let issuer = config.inbound.issuers.get(target.issuer)?;
+        let Target::Issuer { issuer, place } = target else { return None };
+        let issuer = config.inbound.as_ref()?.issuers.get(issuer)?;
         let (_, keys) = self.key_sets.iter().find(|(name, _)| **name == *issuer.name)?;
-        let body = match target.place.part {
+        let body = match place.part {
             Part::Keys => keys.clone(),
             Part::Metadata => {
                 let metadata = json!({ "issuer": &*issuer.rules.issuer, "jwks_uri": "https://keys.example" });
@@ -78,6 +82,13 @@ impl Question {
         };
         Some(HttpReply::Response { status: 200, headers: Headers::default(), body: Ok(body) })
     }
+}
+
+/// Nobody is asked for a token here.
+struct NothingIsSigned;
+
+impl Random for NothingIsSigned {
+    fn fill(&self, _bytes: &mut [u8]) {}
 }
 
 struct Account<'a> {
@@ -137,13 +148,12 @@ impl Account<'_> {
         }
     }
 
+    fn issuer(&self, id: IssuerId) -> Option<&str> {
+        Some(&*self.config.inbound.as_ref()?.issuers.get(id.place())?.name)
+    }
+
     fn requirement(&self, requirement: &Requirement) -> String {
-        let names: Vec<&str> = requirement
-            .issuers
-            .iter()
-            .filter_map(|id| self.config.inbound.issuers.get(id.place()))
-            .map(|issuer| &*issuer.name)
-            .collect();
+        let names: Vec<&str> = requirement.issuers.iter().filter_map(|id| self.issuer(*id)).collect();
         let mut text = format!("a token of {}", names.join(" or "));
         if !requirement.all_of.is_empty() {
             let _ = write!(text, " with all of: {}", requirement.all_of.join(" "));
@@ -202,8 +212,7 @@ impl Observer for Account<'_> {
     fn evaluated(&mut self, evaluation: &Evaluation) {
         match evaluation {
             Evaluation::Wait(wait) => {
-                let issuer = self.config.inbound.issuers.get(wait.issuer.place());
-                let name = issuer.map_or("?", |issuer| &*issuer.name).to_owned();
+                let name = self.issuer(wait.issuer).unwrap_or("?").to_owned();
                 let why = match wait.reason {
                     WaitReason::FirstKeys => {
                         format!("the keys of {name} are not here: give --jwks {name}=FILE")

@@ -4,6 +4,7 @@
 pub mod bootstrap;
 pub mod demo;
 pub mod document;
+mod egress;
 pub mod envoy;
 pub mod explanation;
 pub mod http;

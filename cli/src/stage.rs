@@ -1,4 +1,5 @@
-//! All that the demo needs, running: the issuer, the upstream, and Envoy with the repository's `envoy.yaml`. Its ports
+//! All that the demo needs, running: the issuer, the upstream, Envoy with the repository's `envoy.yaml`, and another with
+//! `sidecar.yaml`, which calls it. Its ports
 //! are used as they are written; one that is taken is replaced by a free one, and nothing else in the file changes.
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub struct Stage {
     envoy: Envoy,
+    sidecar: Envoy,
     issuer: Issuer,
     _upstream: Upstream,
     notes: Vec<String>,
@@ -30,6 +32,8 @@ pub struct StageOptions {
     pub wasm: Option<PathBuf>,
     /// The bootstrap.
     pub config: PathBuf,
+    /// The bootstrap of the sidecar that calls it.
+    pub sidecar: PathBuf,
     /// How many workers.
     pub concurrency: u32,
 }
@@ -43,6 +47,19 @@ pub struct Places {
     pub admin: String,
     /// The issuer.
     pub issuer: String,
+    /// The sidecar of a service that calls what is behind the proxy.
+    pub sidecar: Option<Sidecar>,
+}
+
+/// Where the parts of the sidecar are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sidecar {
+    /// What others call the service by.
+    pub inbound: String,
+    /// What the service calls others by.
+    pub outbound: String,
+    /// Its admin.
+    pub admin: String,
 }
 
 impl Stage {
@@ -79,18 +96,39 @@ impl Stage {
         bootstrap.set_admin(admin)?;
         let listener = free_or_any(at(bootstrap.listener(LISTENER)?), "the proxy", &mut notes);
         bootstrap.set_listener(LISTENER, listener)?;
+        let mut sidecar = Bootstrap::read(&options.sidecar)?;
+        let admin = free_or_any(at(sidecar.admin()?), "the sidecar's admin", &mut notes);
+        sidecar.set_admin(admin)?;
+        for name in [INBOUND, OUTBOUND] {
+            let listener = free_or_any(at(sidecar.listener(name)?), "the sidecar", &mut notes);
+            sidecar.set_listener(name, listener)?;
+        }
         if let Some(wasm) = &options.wasm {
             let wasm = std::fs::canonicalize(wasm)
                 .with_context(|| format!("no filter at {}: run `make build`", wasm.display()))?;
             bootstrap.set_wasm(&wasm)?;
+            sidecar.set_wasm(&wasm)?;
         }
-        let envoy = Envoy::start(EnvoyOptions {
-            binary: options.envoy,
-            bootstrap: bootstrap.to_json(),
-            concurrency: options.concurrency,
-            ..EnvoyOptions::default()
-        })?;
-        Ok(Self { envoy, issuer, _upstream: upstream, notes })
+        let start = |bootstrap: &Bootstrap| {
+            Envoy::start(EnvoyOptions {
+                binary: options.envoy.clone(),
+                bootstrap: bootstrap.to_json(),
+                concurrency: options.concurrency,
+                ..EnvoyOptions::default()
+            })
+        };
+        let envoy = start(&bootstrap)?;
+        let orders = envoy.listener(LISTENER)?;
+        for (name, addr) in [
+            ("orders", orders),
+            ("service", upstream.addr()),
+            (ISSUER_CLUSTER, issuer.addr()),
+            ("idp-keys", issuer.addr()),
+        ] {
+            sidecar.set_cluster(name, &addr.ip().to_string(), addr.port())?;
+        }
+        let sidecar = start(&sidecar)?;
+        Ok(Self { envoy, sidecar, issuer, _upstream: upstream, notes })
     }
 
     /// Returns where the parts are.
@@ -99,6 +137,11 @@ impl Stage {
             proxy: self.envoy.url(LISTENER)?,
             admin: format!("http://{}", self.envoy.admin()),
             issuer: self.issuer.url().to_owned(),
+            sidecar: Some(Sidecar {
+                inbound: self.sidecar.url(INBOUND)?,
+                outbound: self.sidecar.url(OUTBOUND)?,
+                admin: format!("http://{}", self.sidecar.admin()),
+            }),
         })
     }
 
@@ -152,5 +195,7 @@ fn taken(addr: SocketAddr, what: &str) -> String {
 }
 
 const LISTENER: &str = "proxy";
+const INBOUND: &str = "inbound";
+const OUTBOUND: &str = "outbound";
 const ISSUER_CLUSTER: &str = "idp";
 const UPSTREAM_CLUSTER: &str = "upstream";

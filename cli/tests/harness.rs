@@ -52,7 +52,7 @@ fn client_credentials_in_the_form_give_a_token_of_rfc_9068() {
 
 #[test]
 fn basic_credentials_are_form_urlencoded_first() {
-    let client = attachectl::issuer::Client { id: "a:b c".into(), secret: "p%=&+".into(), scopes: vec![] };
+    let client = attachectl::issuer::Client::new("a:b c").secret("p%=&+");
     let issuer = Issuer::start(IssuerOptions { clients: vec![client], ..IssuerOptions::default() }).unwrap();
     let basic = base64ct::Base64::encode_string(b"a%3Ab+c:p%25%3D%26%2B");
     let send = |authorization: String| {

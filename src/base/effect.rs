@@ -54,6 +54,20 @@ pub enum Effect {
         /// To what.
         value: u64,
     },
+    /// Add to a gauge that all threads keep together, or take off.
+    Adjust {
+        /// Its name, with labels.
+        name: Rc<str>,
+        /// How much. Not zero.
+        by: i64,
+    },
+    /// Record a value in a histogram.
+    Sample {
+        /// Its name, with labels.
+        name: Rc<str>,
+        /// The value.
+        value: u64,
+    },
     /// Write a line to the log.
     Log {
         /// How grave it is.

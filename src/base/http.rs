@@ -1,8 +1,10 @@
 //! HTTP as plain values: what a request says, what we answer, what we ask of others.
 
+use core::fmt;
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::Secret;
 use super::pairs::{Pairs, PairsError, decode_pairs, encode_pairs};
 
 /// Header fields in the order in which they came, repeated ones included, as bytes: a client may send any.
@@ -54,15 +56,58 @@ pub struct RequestHead {
     pub headers: Headers,
     /// The route's metadata under `attache`, in the host's pair encoding; `None` when there is none.
     pub route_metadata: Option<Vec<u8>>,
+    /// The cluster that the request goes to, as far as that is decided.
+    pub cluster: Option<Vec<u8>>,
+    /// What that cluster's metadata says under `attache`, `tls`.
+    pub cluster_tls: Option<Vec<u8>>,
+    /// The name of Envoy's route.
+    pub route_name: Option<Vec<u8>>,
 }
 
-/// A change to the headers of a request that goes on to the upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl RequestHead {
+    /// How many bytes of memory it takes.
+    pub fn size(&self) -> usize {
+        let own = [&self.route_metadata, &self.cluster, &self.cluster_tls, &self.route_name];
+        own.into_iter().flatten().fold(self.headers.size(), |sum, bytes| sum.saturating_add(bytes.len()))
+    }
+}
+
+/// What of a request the host has to look for, beside its headers: each costs a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// [`RequestHead::route_metadata`].
+    pub route_metadata: bool,
+    /// [`RequestHead::cluster`] and [`RequestHead::cluster_tls`].
+    pub cluster: bool,
+    /// [`RequestHead::route_name`].
+    pub route_name: bool,
+}
+
+/// A change to the headers of a request that goes on to the upstream. Its `Debug` shows no value: it may be a token.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Edit {
     /// Removes every field of this name.
     Remove(Rc<str>),
     /// Puts one field of this name in place of any there were.
     Set(Rc<str>, Rc<str>),
+}
+
+impl Edit {
+    /// The field that it is about.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Remove(name) | Self::Set(name, _) => name,
+        }
+    }
+}
+
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remove(name) => write!(f, "Remove({name})"),
+            Self::Set(name, _) => write!(f, "Set({name}, ..)"),
+        }
+    }
 }
 
 /// An answer of our own.
@@ -85,10 +130,10 @@ pub struct Response {
 pub struct HttpCall {
     /// The cluster that carries the call.
     pub cluster: Rc<str>,
-    /// Header fields, pseudo-headers included.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body; empty for a GET.
-    pub body: Vec<u8>,
+    /// Header fields, pseudo-headers included. Any may be a credential.
+    pub headers: Vec<(Rc<str>, Secret)>,
+    /// The body; empty for a GET. It may hold a credential.
+    pub body: Secret,
     /// After this time the host answers 504 in the other side's place. Never zero, which would mean none.
     pub timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! What every layer may use: time, HTTP as plain values, secrets. Knows nothing of tokens or proxies.
+//! What every layer may use: time, randomness, HTTP as plain values, secrets. Knows nothing of tokens or proxies.
 
 mod backoff;
 mod caching;
@@ -6,14 +6,18 @@ mod effect;
 mod http;
 mod jitter;
 mod pairs;
+mod random;
 mod secret;
 mod time;
+mod waiting_list;
 
 pub use backoff::{MAX_BACKOFF, backoff};
 pub use caching::{entity_tag, freshness, retry_after};
 pub use effect::{CallId, Effect, Level, StreamId};
-pub use http::{Edit, Headers, HttpCall, HttpReply, RequestHead, Response};
+pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};
 pub use jitter::Jitter;
 pub use pairs::{Pairs, PairsError, decode_pairs, encode_pairs};
+pub use random::Random;
 pub use secret::Secret;
 pub use time::Timestamp;
+pub use waiting_list::{MAX_WAITING_BYTES, Parked, WaitingBounds, WaitingList};

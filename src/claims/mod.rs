@@ -16,4 +16,5 @@ pub use path::ClaimPath;
 pub use rules::{Audiences, Expiry, Rules, TokenType};
 pub use scope::{ScopeSet, is_scope_token};
 pub use text::header_text;
+pub(crate) use time::numeric_date;
 pub use token::VerifiedToken;

@@ -6,7 +6,7 @@ use crate::jose::{Json, Object};
 
 /// Reads a NumericDate (RFC 7519 §2): it may be fractional, negative or huge, and is clamped to what a [`Timestamp`] can tell.
 /// Beyond the calendar, some 262,000 years either way, it is malformed.
-pub(super) fn numeric_date(
+pub(crate) fn numeric_date(
     claims: &Object<'_>,
     claim: &'static str,
 ) -> Result<Option<Timestamp>, ClaimError> {

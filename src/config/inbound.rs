@@ -152,14 +152,18 @@ fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
     let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| words::claim_path(&node));
     let header = fields.required("header").and_then(|node| {
         let header = words::header_name(&node)?;
-        let is_reserved = RESERVED_HEADERS.contains(&&*header)
-            || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| header.starts_with(prefix));
-        if is_reserved {
+        if is_reserved(&header) {
             return node.problem("this header steers the connection or the proxy: choose another");
         }
         Some(header)
     });
     Some(ForwardedClaim { claim: claim?, header: header? })
+}
+
+/// Whether a header steers the connection or the proxy.
+pub(super) fn is_reserved(header: &str) -> bool {
+    RESERVED_HEADERS.contains(&header)
+        || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| header.starts_with(prefix))
 }
 
 fn resource(
@@ -219,7 +223,7 @@ fn refusals(node: &Node<'_>) -> Option<Refusals> {
     Some(refusals)
 }
 
-fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
+pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
     let fields = node.fields(&["requests", "deadline"])?;
     let requests = fields.or("requests", DEFAULT_WAITING.requests, |node| {
         node.integer(1, 10_000).and_then(|number| usize::try_from(number).ok())
@@ -252,7 +256,8 @@ const fn default_refusals() -> Refusals {
 }
 
 /// A few seconds at a few dozen requests a second: what comes in while a proxy starts.
-const DEFAULT_WAITING: WaitingSettings = WaitingSettings { requests: 256, deadline: Duration::from_secs(5) };
+pub(super) const DEFAULT_WAITING: WaitingSettings =
+    WaitingSettings { requests: 256, deadline: Duration::from_secs(5) };
 /// Thousands of machine clients with tokens of one to two kilobytes.
 const DEFAULT_CACHE: CacheSettings = CacheSettings { entries: 8192, bytes: 16 * 1024 * 1024 };
 /// Each place costs a look at every request.

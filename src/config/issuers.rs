@@ -35,11 +35,7 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
         "scopes_from",
     ])?;
     let name = fields.required("name").and_then(|node| words::name(&node));
-    let identifier = fields.required("issuer").and_then(|node| {
-        node.text_that("an issuer of visible ASCII characters", |text| {
-            text.bytes().all(|b| b.is_ascii_graphic())
-        })
-    });
+    let identifier = fields.required("issuer").and_then(|node| words::issuer(&node));
     let audiences = fields.required("audiences").and_then(|node| audiences(&node));
     let algorithms = fields.or("algorithms", AlgorithmSet::ASYMMETRIC, |node| algorithms(&node));
     let keys = fields.required("keys").and_then(|node| keys(&node, identifier, algorithms, environment));

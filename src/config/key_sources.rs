@@ -3,9 +3,12 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use url::Url;
+
 use super::reader::{Fields, Node};
 use super::words;
-use crate::issuer::{Address, Discovery, Jwks, Schedule};
+use crate::issuer::{Discovery, Jwks};
+use crate::oauth::{Address, Schedule};
 
 pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
     let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
@@ -27,16 +30,29 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
     let cluster: Option<Rc<str>> = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
     let jwks_cluster =
         fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.text().map(Rc::from));
-    let allow_http = fields.or("tls", false, |node| node.word(&[("required", false), ("optional", true)]));
-    let metadata_refresh = fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, |node| {
-        node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600))
-    });
+    let allow_http = allow_http(&fields);
+    let metadata_refresh = metadata_refresh(&fields);
     let believes_empty_set = empty_set(&fields);
     let jwks_schedule = schedule(&fields, node);
     let issuer = issuer?;
-    let url = url::Url::parse(issuer)
-        .ok()
-        .filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
+    let url = issuer_url(node, issuer, allow_http);
+    let jwks_schedule = jwks_schedule?;
+    Some(Discovery {
+        cluster: cluster?,
+        jwks_cluster: jwks_cluster?,
+        issuer: issuer.into(),
+        url: url?,
+        allow_http: allow_http?,
+        schedule: of_metadata(metadata_refresh?, &jwks_schedule),
+        jwks_schedule,
+        believes_empty_set: believes_empty_set?,
+    })
+}
+
+/// The URL of an issuer whose metadata is fetched; what is wrong with it is told at `node`.
+pub(super) fn issuer_url(node: &Node<'_>, issuer: &str, allow_http: Option<bool>) -> Option<Url> {
+    let url =
+        Url::parse(issuer).ok().filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
     let Some(url) = url else {
         return node.problem("discovery needs an `issuer` that is an https URL");
     };
@@ -48,36 +64,43 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
     {
         return node.problem("discovery needs an `issuer` without query, fragment, user and password");
     }
-    let (allow_http, jwks_schedule, metadata_refresh) = (allow_http?, jwks_schedule?, metadata_refresh?);
-    if url.scheme() == "http" && !allow_http {
+    if url.scheme() == "http" && !allow_http? {
         return node.problem("the `issuer` is not https: discovery without TLS needs `tls: optional`");
     }
-    Some(Discovery {
-        cluster: cluster?,
-        jwks_cluster: jwks_cluster?,
-        issuer: issuer.into(),
-        url,
-        allow_http,
-        schedule: Schedule {
-            refresh: metadata_refresh,
-            min_refresh: metadata_refresh.min(DEFAULT_MIN_REFRESH),
-            ..jwks_schedule.clone()
-        },
-        jwks_schedule,
-        believes_empty_set: believes_empty_set?,
+    Some(url)
+}
+
+/// `tls`: whether a server may be asked without.
+pub(super) fn allow_http(fields: &Fields<'_>) -> Option<bool> {
+    fields.or("tls", false, |node| node.word(&[("required", false), ("optional", true)]))
+}
+
+pub(super) fn metadata_refresh(fields: &Fields<'_>) -> Option<Duration> {
+    fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, |node| {
+        node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600))
     })
+}
+
+/// The schedule of metadata; what is not its own is as for what it leads to.
+pub(super) fn of_metadata(refresh: Duration, others: &Schedule) -> Schedule {
+    Schedule { refresh, min_refresh: refresh.min(DEFAULT_MIN_REFRESH), ..others.clone() }
 }
 
 fn empty_set(fields: &Fields<'_>) -> Option<bool> {
     fields.or("empty_set", false, |node| node.word(&[("keep", false), ("believe", true)]))
 }
 
-fn schedule(fields: &Fields<'_>, node: &Node<'_>) -> Option<Schedule> {
+/// `timeout`: how long one call may take.
+pub(super) fn timeout(fields: &Fields<'_>) -> Option<Duration> {
+    fields.or("timeout", DEFAULT_TIMEOUT, |node| {
+        node.duration(Duration::from_millis(10), Duration::from_secs(60))
+    })
+}
+
+pub(super) fn schedule(fields: &Fields<'_>, node: &Node<'_>) -> Option<Schedule> {
     let day = Duration::from_secs(24 * 3600);
     let second = Duration::from_secs(1);
-    let timeout = fields.or("timeout", DEFAULT_TIMEOUT, |node| {
-        node.duration(Duration::from_millis(10), Duration::from_secs(60))
-    });
+    let timeout = timeout(fields);
     let refresh = fields.or("refresh", DEFAULT_REFRESH, |node| node.duration(second, day));
     let default_min = DEFAULT_MIN_REFRESH.min(refresh.unwrap_or(DEFAULT_MIN_REFRESH));
     let min_refresh = fields.or("min_refresh", default_min, |node| node.duration(second, day));
@@ -100,7 +123,7 @@ fn schedule(fields: &Fields<'_>, node: &Node<'_>) -> Option<Schedule> {
 }
 
 const SCHEDULE: [&str; 5] = ["timeout", "refresh", "min_refresh", "unknown_key_interval", "max_staleness"];
-/// Far above what a JWKS endpoint takes.
+/// Far above what a JWKS or a token endpoint takes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A withdrawn key stops within this time.
 const DEFAULT_REFRESH: Duration = Duration::from_secs(600);

@@ -3,11 +3,16 @@
 //! A document is JSON text or a serialized protobuf `Struct`; both become the same [`Value`], which is then read by a reader
 //! that reports **every** problem with its path. Nothing falls back to a default that opens.
 
+mod authentication;
+mod clients;
+mod destinations;
 mod document;
+mod endpoints;
 mod error;
 mod inbound;
 mod issuers;
 mod key_sources;
+mod outbound;
 mod reader;
 mod routes;
 mod sharing;
@@ -16,22 +21,29 @@ mod words;
 
 use std::rc::Rc;
 
+pub use clients::MAX_CLIENTS;
+pub use destinations::MAX_DESTINATIONS;
 pub use document::MAX_CONFIG_BYTES;
 pub use error::{ConfigErrors, Problem};
 pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
 
 use crate::inbound::Inbound;
+use crate::outbound::Outbound;
 use crate::sharing::Sharing;
 use reader::{Node, Problems};
 
 /// A configuration that holds together.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What requests that come in have to bring.
-    pub inbound: Rc<Inbound>,
+    /// What requests that come in have to bring; `None`: nothing.
+    pub inbound: Option<Rc<Inbound>>,
+    /// Which requests that go out get whose token; `None`: none.
+    pub outbound: Option<Rc<Outbound>>,
     /// What the threads of a process share; `None`: nothing.
     pub sharing: Option<Sharing>,
+    /// Tells the document from others: the inbound half's `version`, or a digest.
+    pub version: u64,
 }
 
 /// Where secrets that the configuration names come from.
@@ -59,15 +71,25 @@ pub fn parse_value(document: &Value, environment: &dyn Environment) -> Result<Co
 fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Result<Config, ConfigErrors> {
     let problems = Problems::default();
     let root = Node::root(document, &problems);
-    let fields = root.fields(&["inbound", "sharing"]);
-    let inbound = fields.as_ref().and_then(|fields| fields.required("inbound"));
-    let inbound = inbound.and_then(|node| inbound::read(&node, environment, version));
-    let shared = Some(Sharing { seal: None, group: version });
-    let sharing = fields
-        .and_then(|fields| fields.or("sharing", shared, |node| sharing::read(&node, environment, version)));
-    problems.into_result(
-        inbound.zip(sharing).map(|(inbound, sharing)| Config { inbound: Rc::new(inbound), sharing }),
-    )
+    let config = root.fields(&["inbound", "outbound", "sharing"]).and_then(|fields| {
+        let (inbound, outbound) = (fields.optional("inbound"), fields.optional("outbound"));
+        if inbound.is_none() && outbound.is_none() {
+            root.problem::<()>("there is neither the block `inbound` nor the block `outbound`");
+        }
+        let has_inbound = inbound.is_some();
+        let inbound = inbound.map(|node| inbound::read(&node, environment, version));
+        let outbound = outbound.map(|node| outbound::read(&node, environment, has_inbound));
+        let shared = Some(Sharing { seal: None, shares_unsealed_tokens: false, group: version });
+        let sharing = fields.or("sharing", shared, |node| sharing::read(&node, environment, version));
+        // What is there and was not understood has been reported.
+        let inbound = inbound.map_or(Some(None), |inbound| inbound.map(|inbound| Some(Rc::new(inbound))));
+        let outbound =
+            outbound.map_or(Some(None), |outbound| outbound.map(|outbound| Some(Rc::new(outbound))));
+        let inbound = inbound?;
+        let version = inbound.as_ref().map_or(version, |inbound| inbound.version);
+        Some(Config { inbound, outbound: outbound?, sharing: sharing?, version })
+    });
+    problems.into_result(config)
 }
 
 /// A number that tells two documents apart, for those that do not number themselves: 32 bits of a digest.

@@ -2,7 +2,9 @@
 
 use core::cell::RefCell;
 use core::fmt::Display;
+use core::hash::Hash;
 use core::time::Duration;
+use std::collections::HashSet;
 
 use super::error::{ConfigErrors, Problem};
 use super::value::Value;
@@ -58,8 +60,15 @@ impl<'a> Node<'a> {
 
     /// Reports a problem here. Returns `None`, for whoever has nothing better to return.
     pub(super) fn problem<T>(&self, text: impl Display) -> Option<T> {
-        self.problems.add(&self.path, text.to_string());
+        self.report(&text);
         None
+    }
+
+    /// Not a part of each of its callers, of which there are hundreds.
+    #[cold]
+    #[inline(never)]
+    fn report(&self, text: &dyn Display) {
+        self.problems.add(&self.path, text.to_string());
     }
 
     /// This value under a longer path, to report a problem there.
@@ -84,6 +93,28 @@ impl<'a> Node<'a> {
             }
         }
         Some(Fields { node: self.clone(), members })
+    }
+
+    /// The members of an object whose names the document makes up: at least one and at most `max`, none of them twice.
+    pub(super) fn members(&self, max: usize) -> Option<Vec<(&'a str, Self)>> {
+        let Some(members) = self.value.as_object() else {
+            return self.problem(format_args!("expected an object, got {}", self.value.kind()));
+        };
+        if members.is_empty() {
+            return self.problem("the object is empty");
+        }
+        if members.len() > max {
+            return self.problem(format_args!("more than {max} entries"));
+        }
+        let fields = Fields { node: self.clone(), members };
+        let node =
+            |(name, value): &'a (String, Value)| (name.as_str(), fields.member(&printable(name), value));
+        for (index, (name, _)) in members.iter().enumerate() {
+            if members.iter().take(index).any(|(other, _)| other == name) {
+                self.problem::<()>(format_args!("the field `{}` is there twice", printable(name)));
+            }
+        }
+        Some(members.iter().map(node).collect())
     }
 
     /// The name of an object's only member, and its value: `{ header: … }`.
@@ -226,6 +257,19 @@ impl<'a> Fields<'a> {
 pub(super) fn refuse_duplicates<'a, T>(items: &[(Node<'a>, T)], what: &str, same: impl Fn(&T, &T) -> bool) {
     for (index, (node, item)) in items.iter().enumerate() {
         if items.iter().take(index).any(|(_, other)| same(other, item)) {
+            node.problem::<()>(format_args!("{what} is there already"));
+        }
+    }
+}
+
+/// Reports each element that is equal to an earlier one. For lists that are too long to compare each with each.
+pub(super) fn refuse_repeated<'n, 'a: 'n, T: Eq + Hash>(
+    items: impl IntoIterator<Item = (&'n Node<'a>, T)>,
+    what: &str,
+) {
+    let mut seen = HashSet::new();
+    for (node, item) in items {
+        if !seen.insert(item) {
             node.problem::<()>(format_args!("{what} is there already"));
         }
     }

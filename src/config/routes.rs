@@ -138,7 +138,7 @@ fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[
     Some(places.into_iter().map(|(_, place)| place).collect())
 }
 
-fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
+pub(super) fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     let scopes = node.each(MAX_SCOPES, |item| words::scope(item.clone()).map(|scope| (item, scope)))?;
     refuse_duplicates(&scopes, "this scope", |a, b| a == b);
     Some(scopes.into_iter().map(|(_, scope)| scope).collect())
@@ -156,7 +156,7 @@ fn pattern(node: &Node<'_>) -> Option<Pattern> {
     Some(Pattern { authorities: authorities?, path: path?, methods: methods? })
 }
 
-fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
+pub(super) fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     let is_method = |text: &str| {
         let is_word = text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         // Nobody sends these; who writes them means that the list should be left out.
@@ -168,7 +168,7 @@ fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     Some(methods.into_iter().map(|(_, method)| method).collect())
 }
 
-fn authorities(node: &Node<'_>) -> Option<Vec<Authority>> {
+pub(super) fn authorities(node: &Node<'_>) -> Option<Vec<Authority>> {
     let authorities =
         node.each(MAX_AUTHORITIES, |item| authority(&item).map(|authority| (item, authority)))?;
     refuse_duplicates(&authorities, "this authority", |a, b| a == b);
@@ -202,7 +202,7 @@ fn authority(node: &Node<'_>) -> Option<Authority> {
 }
 
 /// A prefix ends at a segment: `/files` is `/files` and `/files/…`.
-fn prefix(node: &Node<'_>) -> Option<Vec<Segment>> {
+pub(super) fn prefix(node: &Node<'_>) -> Option<Vec<Segment>> {
     let mut segments = segments(node)?;
     if segments.contains(&Segment::Variable) {
         return node.problem("a prefix has no variables: use `path`");
@@ -216,7 +216,7 @@ fn prefix(node: &Node<'_>) -> Option<Vec<Segment>> {
     Some(segments)
 }
 
-fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
+pub(super) fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
     let text = node.text_that("a path without query: it begins with /", |text| {
         text.starts_with('/') && !text.contains('?')
     })?;

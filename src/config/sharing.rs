@@ -6,20 +6,30 @@ use super::reader::Node;
 use super::{Environment, words};
 use crate::sharing::{MIN_SEALING_SECRET_BYTES, Seal, Sharing};
 
-/// `none`, `process`, or `process` with a sealing secret.
+/// `none`, `process`, or `process` with a sealing secret, or with the word that tokens may be shared without one.
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, group: u64) -> Option<Option<Sharing>> {
-    let process = |seal| Sharing { seal, group };
+    let process = |seal, shares_unsealed_tokens| Sharing { seal, shares_unsealed_tokens, group };
     if node.value().as_text().is_some() {
         let is_shared = node.word(&[("none", false), ("process", true)])?;
-        return Some(is_shared.then(|| process(None)));
+        return Some(is_shared.then(|| process(None, false)));
     }
     let (_, node) = node.variant(&["process"])?;
-    let secret = node.fields(&["sealing_secret"])?.required("sealing_secret")?;
-    let variable = secret.fields(&["env"])?.required("env")?;
+    let fields = node.fields(&["sealing_secret", "tokens"])?;
+    let unsealed = fields.or("tokens", false, |node| {
+        let unsealed = node.word(&[("unsealed", true)])?;
+        if fields.optional("sealing_secret").is_some() {
+            return node.problem("tokens are sealed with the sealing secret: leave `tokens` out");
+        }
+        Some(unsealed)
+    })?;
+    if unsealed {
+        return Some(Some(process(None, true)));
+    }
+    let variable = words::env(&fields.required("sealing_secret")?)?;
     let secret = words::secret(&variable, environment)?;
     let Some(seal) = Seal::new(&secret) else {
         return variable
             .problem(format_args!("a sealing secret has at least {MIN_SEALING_SECRET_BYTES} bytes"));
     };
-    Some(Some(process(Some(Rc::new(seal)))))
+    Some(Some(process(Some(Rc::new(seal)), false)))
 }

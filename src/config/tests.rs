@@ -121,7 +121,7 @@ fn what_is_no_document_says_so() {
     assert_eq!(error(b"null"), "expected an object, got null");
     assert_eq!(error(b"true"), "expected an object, got true or false");
     assert_eq!(error(b"\"x\""), "expected an object, got a text");
-    assert_eq!(error(b"{}"), "the field `inbound` is missing");
+    assert_eq!(error(b"{}"), "there is neither the block `inbound` nor the block `outbound`");
     assert_eq!(error(br#"{"inbound":null}"#), "inbound: expected an object, got null");
 }
 
@@ -155,7 +155,7 @@ fn unknown_fields_are_refused_everywhere() {
     let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, route_metadata, filter_state, waiting, token_cache, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
-    assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, sharing"]);
+    assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, outbound, sharing"]);
     for (place, known) in [
         ("", inbound),
         (
@@ -930,7 +930,7 @@ fn nothing_is_there_twice() {
 #[test]
 fn every_problem_is_reported_in_the_order_of_the_document() {
     let document = json!({
-        "outbound": {},
+        "outbond": {},
         "inbound": {
             "version": 0,
             "issuers": [{ "name": "A", "issuer": "", "keys": { "jwks": { "uri": "x" } }, "colour": 1 }],
@@ -947,7 +947,7 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
     assert_eq!(
         problems(&document),
         [
-            "unknown field `outbound`, expected one of inbound, sharing",
+            "unknown field `outbond`, expected one of inbound, outbound, sharing",
             "inbound.version: expected a whole number from 1 to 9007199254740991",
             "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
             "inbound.issuers[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
@@ -1081,7 +1081,8 @@ fn json_text_and_struct_are_never_taken_for_each_other() {
         let error = parse(&document.encode_to_vec(), &Variables).unwrap_err().to_string();
         let shown: String = name.chars().take(64).collect();
         assert!(
-            error.starts_with(&format!("unknown field `{shown}`, expected one of inbound, sharing")),
+            error
+                .starts_with(&format!("unknown field `{shown}`, expected one of inbound, outbound, sharing")),
             "{error}"
         );
     }
@@ -1089,7 +1090,7 @@ fn json_text_and_struct_are_never_taken_for_each_other() {
 
 #[test]
 fn settings_are_what_the_document_says_and_the_defaults_what_it_does_not() {
-    let inbound = compiled(&base()).unwrap().inbound;
+    let inbound = compiled(&base()).unwrap().inbound.unwrap();
     assert_eq!(inbound.waiting.requests, 256);
     assert_eq!(inbound.waiting.deadline.as_secs(), 5);
     assert_eq!(inbound.cache.map(|cache| (cache.entries, cache.bytes)), Some((8192, 16_777_216)));
@@ -1145,3 +1146,4 @@ fn routes_that_clash_are_told_beside_other_problems() {
 }
 
 mod keys;
+mod outbound;

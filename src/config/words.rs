@@ -20,14 +20,36 @@ pub(super) fn name(node: &Node<'_>) -> Option<Rc<str>> {
     Some(text.into())
 }
 
-/// A header's name, in lower case. Underscores are refused: servers take them for dashes.
+/// A header's name, in lower case.
 pub(super) fn header_name(node: &Node<'_>) -> Option<Rc<str>> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let text = node
-        .text_that("a header name of letters, digits and dashes, at most 64 characters", |text| {
-            text.len() <= 64 && text.bytes().all(allowed)
-        })?;
+    let text = node.text_that(HEADER_NAME, is_header_name)?;
     Some(text.to_ascii_lowercase().into())
+}
+
+/// Underscores are refused: servers take them for dashes.
+pub(super) fn is_header_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(allowed)
+}
+
+/// A text that shows as it is: no character of it steers anything.
+pub(super) fn plain(node: &Node<'_>) -> Option<Rc<str>> {
+    node.text_that("a text without control characters", |text| !text.chars().any(char::is_control))
+        .map(Rc::from)
+}
+
+/// What `iss` says.
+pub(super) fn issuer<'a>(node: &Node<'a>) -> Option<&'a str> {
+    node.text_that("an issuer of visible ASCII characters", |text| text.bytes().all(|b| b.is_ascii_graphic()))
+}
+
+/// An absolute URI of any scheme, without fragment (RFC 8707 §2).
+pub(super) fn absolute_uri(node: &Node<'_>) -> Option<Rc<str>> {
+    node.text_that("an absolute URI of visible ASCII characters, without fragment", |text| {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        is_plain && url::Url::parse(text).is_ok()
+    })
+    .map(Rc::from)
 }
 
 /// A scope (RFC 6749 §3.3).
@@ -71,20 +93,52 @@ pub(super) fn http_url(node: &Node<'_>) -> Option<url::Url> {
     Some(url)
 }
 
+/// The name of a variable: `{ env: NAME }`.
+pub(super) fn env<'a>(node: &Node<'a>) -> Option<Node<'a>> {
+    node.fields(&["env"])?.required("env")
+}
+
+/// What the environment variable that is named here holds.
+pub(super) fn variable(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
+    let name = node.text()?;
+    match environment.variable(name) {
+        Some(text) => Some(Secret::new(text)),
+        None => node.problem(format_args!(
+            "the environment variable {} is not set: pass it to the VM, or export it for attachectl",
+            printable(name)
+        )),
+    }
+}
+
 /// The secret in the environment variable that is named here: base64url without padding.
 pub(super) fn secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
     use base64ct::Encoding as _;
-    let name = node.text()?;
-    let Some(text) = environment.variable(name) else {
-        return node.problem(format_args!(
-            "the environment variable {} is not set: pass it to the VM, or export it for attachectl",
-            printable(name)
-        ));
-    };
-    let text = Secret::new(text);
+    let text = variable(node, environment)?;
     let decoded = str::from_utf8(text.expose()).ok().map(base64ct::Base64UrlUnpadded::decode_vec);
     match decoded {
         Some(Ok(secret)) => Some(Secret::new(secret)),
         Some(Err(_)) | None => node.problem("the variable does not hold base64url without padding"),
     }
 }
+
+/// The secret in the environment variable that is named here, as it stands there, but for the end of a line that files have.
+pub(super) fn client_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
+    let variable = variable(node, environment)?;
+    let text = str::from_utf8(variable.expose()).unwrap_or_default();
+    let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+    if text.is_empty() {
+        return node.problem("the variable is empty");
+    }
+    if text.len() > MAX_CLIENT_SECRET_BYTES {
+        return node.problem(format_args!("the variable holds more than {MAX_CLIENT_SECRET_BYTES} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return node.problem("the variable holds control characters: a secret is one line of text");
+    }
+    Some(Secret::new(text))
+}
+
+/// What a header name is.
+pub(super) const HEADER_NAME: &str = "a header name of letters, digits and dashes, at most 64 characters";
+/// Servers make secrets of 32 to 64 characters; those that are tokens themselves have up to two thousand.
+const MAX_CLIENT_SECRET_BYTES: usize = 4096;

@@ -2,48 +2,41 @@
 //! same effects.
 //!
 //! - [`Filter::handle_request`]: a request's headers have come; the answer is its return value.
+//! - [`Filter::handle_response`]: the upstream has answered a request that carries a token of ours.
 //! - [`Filter::handle_tick`]: time has passed: fetches, deadlines, metrics.
 //! - [`Filter::handle_reply`]: a call that an effect asked for has ended.
 //! - [`Filter::handle_wake`]: another thread of the process has news.
 //! - [`Filter::handle_stream_end`]: a request is over, answered or not.
 //! - [`Filter::handle_shutdown`]: this configuration's time is over.
+//!
+//! A request passes the inbound half (`gate`), which verifies the caller's token, and then the outbound half (`departure`), which
+//! puts ours on it; a half that is not configured lets everything pass.
 
-mod fetches;
+mod departure;
+mod gate;
+mod shared;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::base::{
-    CallId, Edit, Effect, HttpReply, Jitter, Level, RequestHead, Response, StreamId, Timestamp,
+    CallId, Edit, Effect, HttpReply, Needs, Random, RequestHead, Response, StreamId, Timestamp,
 };
 use crate::config::Config;
-use crate::inbound::{
-    Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
-    Wait, Waiting, Work,
-};
-use crate::issuer::{KeyBounds, KeyStore, Place};
+use crate::inbound::Observer;
+use crate::issuer::Place;
 use crate::jose::{Crypto, Portable};
-use crate::policy::Mode;
-use crate::sharing::{Group, Process, QueueId};
-use crate::telemetry::{Metrics, Reports};
+use crate::outbound::Errand;
+use crate::sharing::{Group, News, Process, QueueId};
+use departure::{Departing, Departures};
+use gate::{Gate, Passage};
+use shared::Shared;
 
 /// One configured filter on one thread.
 #[derive(Debug)]
 pub struct Filter {
-    settings: Rc<Inbound>,
-    authorizer: Authorizer,
-    stores: Vec<KeyStore>,
-    /// The store that may call first at the next tick.
-    first_store: usize,
-    /// The stores that other threads may have news for.
-    to_look_at: BTreeSet<usize>,
-    calls: BTreeMap<u32, Target>,
-    next_call: u32,
-    waiting: Waiting,
-    group: Group,
-    jitter: Jitter,
-    metrics: Metrics,
-    reports: Reports,
+    gate: Option<Gate>,
+    departures: Option<Departures>,
+    shared: Shared,
     last_tick: Timestamp,
 }
 
@@ -52,28 +45,26 @@ pub struct Filter {
 pub struct World<'a> {
     /// The time.
     pub now: Timestamp,
-    /// Checks signatures.
+    /// Checks and makes signatures.
     pub crypto: &'a dyn Crypto,
+    /// Makes what must not be guessed.
+    pub random: &'a dyn Random,
     /// What the threads of the process share.
     pub process: &'a dyn Process,
 }
 
-/// Whose document a call fetches.
+/// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The issuer, by its place in the configuration.
-    pub issuer: usize,
-    /// Which of its documents.
-    pub place: Place,
-}
-
-/// A request to decide about, for the first time or after it has waited.
-struct Arrival {
-    stream: StreamId,
-    head: RequestHead,
-    at: Timestamp,
-    /// The generation of keys that failed it before it waited.
-    tried: Option<u64>,
+pub enum Target {
+    /// A document of an issuer's.
+    Issuer {
+        /// The issuer, by its place in the configuration.
+        issuer: usize,
+        /// Which of its documents.
+        place: Place,
+    },
+    /// A token of ours, or where to ask for one.
+    Outbound(Errand),
 }
 
 /// What is to become of a request now.
@@ -98,36 +89,35 @@ pub enum Outcome {
 }
 
 impl Filter {
-    /// A filter that has the keys that its process has. `seed` is random; it keys the hashes of what is remembered, spreads
-    /// times, and tells this thread from others.
+    /// A filter that has what its process has. `seed` is random; it keys the hashes of what is remembered, spreads times, and tells
+    /// this thread from others.
     pub fn new(config: &Config, seed: [u8; 16], now: Timestamp, process: &dyn Process) -> Self {
-        let settings = Rc::clone(&config.inbound);
-        let mut jitter = Jitter::new(seed);
-        let me = jitter.number();
-        let bounds = KeyBounds::for_sources(settings.issuers.iter().flat_map(|issuer| &issuer.keys));
-        // Issuers that name one document exclude each other from fetching it just as threads do.
-        let mut store = |keys| KeyStore::new(keys, bounds, config.sharing.clone(), jitter.number(), now);
-        let stores: Vec<_> = settings.issuers.iter().map(|issuer| store(&issuer.keys)).collect();
-        let mut filter = Self {
-            authorizer: Authorizer::new(Rc::clone(&settings), seed),
-            to_look_at: (0..stores.len()).collect(),
-            stores,
-            first_store: 0,
-            calls: BTreeMap::new(),
-            next_call: 0,
-            waiting: Waiting::new(settings.waiting, settings.issuers.len()),
-            group: Group::new(config.sharing.as_ref().map(|sharing| sharing.group), me),
-            jitter,
-            metrics: Metrics::new(&settings),
-            reports: Reports::default(),
-            last_tick: now,
-            settings,
-        };
-        filter.stores.iter_mut().for_each(|store| store.seed(process));
+        let mut shared = Shared::new(config, seed);
+        let gate = config.inbound.as_ref();
+        let gate = gate
+            .map(|settings| Gate::new(settings, config.sharing.as_ref(), seed, &mut shared, now, process));
+        let departures = config.outbound.as_ref().map(|settings| {
+            let inbound = config.inbound.clone();
+            Departures::new(settings, inbound, config.sharing.as_ref(), seed, &mut shared, now, process)
+        });
+        let mut filter = Self { gate, departures, shared, last_tick: now };
         // Nobody waits yet, and nothing that is worth a line can have happened.
-        let world = World { now, crypto: &Portable, process };
-        filter.look_at_some(world, &mut Vec::new());
+        let world = World { now, crypto: &Portable, random: &NothingIsSigned, process };
+        let mut effects = Vec::new();
+        if let Some(gate) = &mut filter.gate {
+            gate.look_at_some(world, &mut filter.shared, &mut effects);
+        }
+        if let Some(departures) = &mut filter.departures {
+            departures.take_news(&News::All, world, &mut filter.shared, &mut effects);
+        }
         filter
+    }
+
+    /// What of a request the host has to look for.
+    pub fn needs(&self) -> Needs {
+        let gate = self.gate.as_ref().map(Gate::needs).unwrap_or_default();
+        let departures = self.departures.as_ref().map(Departures::needs).unwrap_or_default();
+        Needs { route_metadata: gate.route_metadata || departures.route_metadata, ..departures }
     }
 
     /// Decides about a request.
@@ -151,30 +141,63 @@ impl Filter {
         self.request(StreamId(0), head, world, observer, &mut Vec::new())
     }
 
-    /// Sends the fetches that are due, answers the requests whose time is up, and hands over the metrics.
+    /// Whether a request carries a token of ours, so that its answer matters.
+    pub fn carries_token(&self, stream: StreamId) -> bool {
+        self.departures.as_ref().is_some_and(|departures| departures.carries_token(stream))
+    }
+
+    /// The upstream has answered a request with this status.
+    pub fn handle_response(
+        &mut self,
+        stream: StreamId,
+        status: u16,
+        world: World<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(departures) = &mut self.departures {
+            departures.handle_response(stream, status, world, effects);
+            self.call_again(world.process);
+        }
+    }
+
+    /// Sends the calls that are due, answers the requests whose time is up, and hands over the metrics.
     pub fn handle_tick(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
         let now = world.now;
         let before = core::mem::replace(&mut self.last_tick, now);
         if before.since(now) > CLOCK_TOLERANCE {
             // What was to happen at a time of the old clock might not happen for hours: it all happens now.
-            self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, now));
-            let all = self.waiting.take_all();
-            self.refuse(all, now, effects);
+            if let Some(gate) = &mut self.gate {
+                let waited = gate.handle_clock_step(before, now, &mut self.shared, effects);
+                self.depart_all(waited, world, effects);
+            }
+            if let Some(departures) = &mut self.departures {
+                departures.handle_clock_step(before, now, &mut self.shared, effects);
+            }
         }
-        self.group.handle_tick(world.process, now);
+        self.shared.group.handle_tick(world.process, now);
         self.take_news(world, effects);
-        self.fetch(world, effects);
+        let mut calls = MAX_CALLS_PER_TICK;
+        if let Some(gate) = &mut self.gate {
+            gate.fetch(&mut calls, world, &mut self.shared, effects);
+        }
+        self.obtain(calls, world, effects);
         self.resume_ready(world, effects);
         self.call_again(world.process);
-        let overdue = self.waiting.take_overdue(now);
-        self.refuse(overdue, now, effects);
-        self.metrics.flush(&self.stores, self.group.is_speaker(), now, effects);
+        if let Some(gate) = &mut self.gate {
+            let waited = gate.take_overdue(now, &mut self.shared, effects);
+            self.depart_all(waited, world, effects);
+        }
+        if let Some(departures) = &mut self.departures {
+            departures.refuse_overdue(now, &mut self.shared, effects);
+        }
+        self.flush(now, effects);
     }
 
     /// Another thread says that there is news, or this one that it has work left.
     pub fn handle_wake(&mut self, queue: QueueId, world: World<'_>, effects: &mut Vec<Effect>) {
-        if self.group.handle_wake(world.process, queue) {
+        if self.shared.group.handle_wake(world.process, queue) {
             self.take_news(world, effects);
+            self.obtain(MAX_CALLS_PER_TICK, world, effects);
             self.resume_ready(world, effects);
             self.call_again(world.process);
         }
@@ -182,13 +205,15 @@ impl Filter {
 
     /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
     pub fn handle_shutdown(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
-        for store in &mut self.stores {
-            store.handle_shutdown(world.now, world.process, &mut self.jitter);
+        if let Some(gate) = &mut self.gate {
+            let waited = gate.handle_shutdown(world, &mut self.shared, effects);
+            self.depart_all(waited, world, effects);
         }
-        self.group.leave(world.process);
-        let all = self.waiting.take_all();
-        self.refuse(all, world.now, effects);
-        self.metrics.flush(&self.stores, self.group.is_speaker(), world.now, effects);
+        if let Some(departures) = &mut self.departures {
+            departures.handle_shutdown(world, &mut self.shared, effects);
+        }
+        self.shared.group.leave(world.process);
+        self.flush(world.now, effects);
     }
 
     /// Takes what came of a call, and wakes the requests that waited for it.
@@ -199,35 +224,42 @@ impl Filter {
         world: World<'_>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(Target { issuer, place }) = self.calls.remove(&id.0) else { return };
-        let Some(store) = self.stores.get_mut(issuer) else { return };
-        let Some(report) = store.handle_reply(place, reply, world.now, world.process, &mut self.jitter)
-        else {
-            return;
-        };
-        self.take_reports(issuer, vec![report], world, effects);
+        match self.shared.take_call(id) {
+            Some(Target::Issuer { issuer, place }) => {
+                let Some(gate) = &mut self.gate else { return };
+                if !gate.handle_reply(issuer, place, reply, world, &mut self.shared, effects) {
+                    return;
+                }
+            }
+            Some(Target::Outbound(errand)) => {
+                let Some(departures) = &mut self.departures else { return };
+                departures.handle_reply(errand, reply, world, &mut self.shared, effects);
+            }
+            None => return,
+        }
         self.resume_ready(world, effects);
         self.call_again(world.process);
     }
 
-    /// Whose document a call fetches, while it is under way.
+    /// What a call is for, while it is under way.
     pub fn target(&self, id: CallId) -> Option<Target> {
-        self.calls.get(&id.0).copied()
+        self.shared.target(id)
     }
 
     /// Forgets a request: it is over.
     pub fn handle_stream_end(&mut self, stream: StreamId) {
-        self.waiting.forget(stream);
+        if let Some(gate) = &mut self.gate {
+            gate.forget(stream);
+        }
+        if let Some(departures) = &mut self.departures {
+            departures.forget(stream);
+        }
     }
 
-    /// Whether the host has to look for metadata on Envoy's route.
-    pub fn reads_route_metadata(&self) -> bool {
-        self.settings.route_metadata != MetadataUse::Ignore
-    }
-
-    /// How many requests wait for keys.
+    /// How many requests wait, for keys or for tokens.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        let departures = self.departures.as_ref().map_or(0, Departures::waiting);
+        self.gate.as_ref().map_or(0, Gate::waiting).saturating_add(departures)
     }
 
     /// How large the body of a reply may be before it is not worth reading.
@@ -241,136 +273,77 @@ impl Filter {
         observer: &mut (impl Observer + ?Sized),
         effects: &mut Vec<Effect>,
     ) -> Outcome {
-        if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(&head)) {
-            return Outcome::Respond { response, annotation: "outcome=resource_metadata".into() };
-        }
-        let arrival = Arrival { stream, head, at: world.now, tried: None };
-        self.evaluate(arrival, world, observer, effects)
+        let passage = match &mut self.gate {
+            Some(gate) => gate.request(stream, head, world, observer, &mut self.shared, effects),
+            None => Passage::Open(Departing::plain(stream, head, world.now)),
+        };
+        self.depart(passage, world, effects)
     }
 
-    /// Decides about those for whom keys have come: as many as one callback may take, since each may cost a signature check.
-    fn resume_ready(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
-        // Where there is no other callback before the next tick, the longest list still is empty within seconds.
-        let share = self.settings.waiting.requests.div_ceil(MAX_RESUMED);
-        let most = if self.group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(share) };
-        for parked in self.waiting.take_ready(most) {
-            let stream = parked.stream;
-            let tried = Some(parked.wait.generation);
-            let arrival = Arrival { stream, head: parked.head, at: parked.arrived, tried };
-            let outcome = self.evaluate(arrival, world, &mut (), effects);
+    /// Hands a request that has passed the gate on to the outbound half.
+    fn depart(&mut self, passage: Passage, world: World<'_>, effects: &mut Vec<Effect>) -> Outcome {
+        let departing = match passage {
+            Passage::Open(departing) => departing,
+            Passage::Closed(outcome) => return outcome,
+        };
+        let Some(departures) = &mut self.departures else { return departing.forward(Vec::new()) };
+        let outcome = departures.request(departing, world.now, &mut self.shared, effects);
+        if outcome == Outcome::Wait {
+            self.call_again(world.process);
+        }
+        outcome
+    }
+
+    fn depart_all(&mut self, waited: Vec<(StreamId, Passage)>, world: World<'_>, effects: &mut Vec<Effect>) {
+        for (stream, passage) in waited {
+            let outcome = self.depart(passage, world, effects);
             effects.extend(resume(stream, outcome));
         }
     }
 
+    fn take_news(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        let news = self.shared.group.news(world.process);
+        if let Some(gate) = &mut self.gate {
+            gate.take_news(&news, world, &mut self.shared, effects);
+        }
+        if let Some(departures) = &mut self.departures {
+            departures.take_news(&news, world, &mut self.shared, effects);
+        }
+    }
+
+    fn obtain(&mut self, calls: usize, world: World<'_>, effects: &mut Vec<Effect>) {
+        if let Some(departures) = &mut self.departures {
+            departures.obtain(calls, world, &mut self.shared, effects);
+        }
+    }
+
+    fn resume_ready(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
+        if let Some(gate) = &mut self.gate {
+            let waited = gate.take_ready(world, &mut self.shared, effects);
+            self.depart_all(waited, world, effects);
+        }
+        if let Some(departures) = &mut self.departures {
+            departures.resume_ready(world.now, &mut self.shared, effects);
+        }
+    }
+
     /// Has itself called at once where work is left.
-    fn call_again(&self, process: &dyn Process) {
-        if self.waiting.has_ready() || !self.to_look_at.is_empty() {
-            self.group.call_again(process);
+    fn call_again(&mut self, process: &dyn Process) {
+        let gate = self.gate.as_ref().is_some_and(Gate::has_work);
+        let departures = self.departures.as_mut().is_some_and(Departures::take_work);
+        if gate || departures {
+            self.shared.group.call_again(process);
         }
     }
 
-    fn evaluate(
-        &mut self,
-        arrival: Arrival,
-        world: World<'_>,
-        observer: &mut (impl Observer + ?Sized),
-        effects: &mut Vec<Effect>,
-    ) -> Outcome {
-        let Arrival { stream, head, at: arrived, tried } = arrival;
-        let World { now, crypto, .. } = world;
-        let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
-        let evaluation = self.authorizer.authorize(&head, &mut moment, observer);
-        observer.evaluated(&evaluation);
-        match evaluation {
-            Evaluation::Decided(decision) => self.conclude(&decision, &head, now, effects),
-            Evaluation::Wait(wait) => {
-                self.metrics.record_work(wait.work);
-                let retry_after = self.retry_after(wait, now);
-                if self.is_hopeless(wait, arrived) {
-                    let denial = Denial::KeysUnavailable { retry_after };
-                    return self.conclude(&undecided(wait, denial), &head, now, effects);
-                }
-                match self.waiting.park(Parked { stream, head, arrived, wait }) {
-                    Ok(()) => Outcome::Wait,
-                    Err(parked) => {
-                        let denial = Denial::WaitingFull { retry_after };
-                        self.conclude(&undecided(wait, denial), &parked.head, now, effects)
-                    }
-                }
-            }
+    fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let stores = self.gate.as_ref().map_or(&[][..], Gate::stores);
+        let is_speaker = self.shared.group.is_speaker();
+        self.shared.metrics.flush(stores, is_speaker, now, effects);
+        if let Some(departures) = &mut self.departures {
+            departures.flush(is_speaker, now, effects);
         }
     }
-
-    /// Whether a request's time would be up before anybody is asked: it need not wait for that.
-    fn is_hopeless(&self, wait: Wait, arrived: Timestamp) -> bool {
-        let end = arrived.after(self.waiting.deadline());
-        let store = self.stores.get(wait.issuer.place());
-        store.is_some_and(|store| !store.is_under_way() && store.next_attempt() >= end)
-    }
-
-    /// Counts a decision and turns it into what becomes of the request.
-    fn conclude(
-        &mut self,
-        decision: &Decision,
-        head: &RequestHead,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) -> Outcome {
-        let annotation = self.metrics.record(decision);
-        if let Err(Denial::Internal(why)) = &decision.verdict {
-            effects.push(Effect::Log { level: Level::Error, line: format!("internal error: {why}") });
-        }
-        match &decision.verdict {
-            Err(denial) if decision.mode == Mode::Enforce => {
-                if let Denial::RouteMetadata(error) = denial {
-                    effects.extend(self.reports.fault(error, &annotation, now));
-                }
-                let mut response = self.settings.refuse(denial);
-                if is_grpc(head) && !response.body.is_empty() {
-                    // It becomes the grpc-message, which is a text.
-                    response.body = denial.to_string();
-                }
-                Outcome::Respond { response, annotation }
-            }
-            Err(_) => {
-                effects.extend(self.reports.report(&annotation, now));
-                Outcome::Forward { edits: self.settings.edits(head, decision), annotation: Some(annotation) }
-            }
-            Ok(_) => {
-                let is_written = self.settings.filter_state == FilterState::All;
-                let annotation = is_written.then_some(annotation);
-                Outcome::Forward { edits: self.settings.edits(head, decision), annotation }
-            }
-        }
-    }
-
-    fn refuse(&mut self, waited: Vec<Parked>, now: Timestamp, effects: &mut Vec<Effect>) {
-        for parked in waited {
-            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(parked.wait, now) };
-            let outcome = self.conclude(&undecided(parked.wait, denial), &parked.head, now, effects);
-            effects.extend(resume(parked.stream, outcome));
-        }
-    }
-
-    fn retry_after(&self, wait: Wait, now: Timestamp) -> core::time::Duration {
-        let store = self.stores.get(wait.issuer.place());
-        store.map_or(core::time::Duration::ZERO, |store| store.next_attempt().since(now)).min(MAX_RETRY_AFTER)
-    }
-}
-
-/// A decision about a request that waited in vain, or could not wait.
-fn undecided(wait: Wait, denial: Denial) -> Decision {
-    Decision {
-        route: Some(wait.route),
-        mode: wait.mode,
-        issuer: Some(wait.issuer),
-        work: Work::default(),
-        verdict: Err(denial),
-    }
-}
-
-fn is_grpc(head: &RequestHead) -> bool {
-    head.headers.first("content-type").is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
 fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
@@ -381,6 +354,19 @@ fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
     }
 }
 
+/// The most waiting requests that one callback may take on: each may cost a signature check, and a worker does nothing else meanwhile.
+/// Where there is no other callback before the next tick, the longest list still is empty within seconds.
+fn resumed_at_once(longest: usize, group: &Group) -> usize {
+    if group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(longest.div_ceil(MAX_RESUMED)) }
+}
+
+/// At a filter's making nothing is signed.
+struct NothingIsSigned;
+
+impl Random for NothingIsSigned {
+    fn fill(&self, _bytes: &mut [u8]) {}
+}
+
 /// A caller that is told to come back later than this would be better off not being told.
 const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
 /// Clocks are slewed by less than this between two ticks; what is more is a step.
@@ -388,3 +374,5 @@ const CLOCK_TOLERANCE: core::time::Duration = core::time::Duration::from_secs(1)
 /// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a worker does
 /// nothing else meanwhile.
 const MAX_RESUMED: usize = 32;
+/// The most calls that one tick makes: with a thousand issuers, all are asked within seconds, and none of it at once.
+const MAX_CALLS_PER_TICK: usize = 32;

@@ -22,6 +22,8 @@ impl Status {
 pub(super) enum Map {
     /// The headers of the request at hand.
     Request,
+    /// The headers of its response.
+    Response,
     /// The headers of a reply to a call of ours.
     CallReply,
 }
@@ -30,6 +32,7 @@ impl Map {
     const fn number(self) -> u32 {
         match self {
             Self::Request => 0,
+            Self::Response => 2,
             Self::CallReply => 6,
         }
     }
@@ -60,6 +63,8 @@ pub(super) enum Metric {
     Counter,
     /// Is set.
     Gauge,
+    /// Takes many values, and tells how they are spread.
+    Histogram,
 }
 
 #[link(wasm_import_module = "env")]
@@ -71,6 +76,13 @@ unsafe extern "C" {
         kind: u32,
         start: usize,
         max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_value(
+        kind: u32,
+        key: *const u8,
+        key_size: usize,
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
@@ -177,6 +189,14 @@ pub(super) fn header_pairs(map: Map) -> Result<Vec<u8>, Status> {
     returned(|data, size| unsafe { proxy_get_header_map_pairs(map.number(), data, size) })
 }
 
+/// The value of the first field of this name.
+pub(super) fn header(map: Map, name: &str) -> Result<Vec<u8>, Status> {
+    // SAFETY: the name's pointer and length; `returned` hands in two locals that outlive the call.
+    returned(|data, size| unsafe {
+        proxy_get_header_map_value(map.number(), name.as_ptr(), name.len(), data, size)
+    })
+}
+
 /// Puts one field of this name in place of any there were.
 pub(super) fn set_header(map: Map, name: &str, value: &str) -> Result<(), Status> {
     // SAFETY: pointers and lengths are those of the arguments, which outlive the call.
@@ -244,6 +264,7 @@ pub(super) fn define_metric(kind: Metric, name: &str) -> Result<u32, Status> {
     let kind = match kind {
         Metric::Counter => 0,
         Metric::Gauge => 1,
+        Metric::Histogram => 2,
     };
     let mut id = 0;
     // SAFETY: the name's pointer and length; the host writes one u32 to a local that outlives the call.
@@ -251,13 +272,13 @@ pub(super) fn define_metric(kind: Metric, name: &str) -> Result<u32, Status> {
     Ok(id)
 }
 
-/// Adds to a counter.
-pub(super) fn increment_metric(id: u32, by: u64) -> Result<(), Status> {
+/// Adds to a counter, or to a gauge, from which a negative number takes off.
+pub(super) fn increment_metric(id: u32, by: i64) -> Result<(), Status> {
     // SAFETY: no pointers.
-    check(unsafe { proxy_increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX)) })
+    check(unsafe { proxy_increment_metric(id, by) })
 }
 
-/// Sets a gauge.
+/// Sets a gauge, or records a value in a histogram.
 pub(super) fn record_metric(id: u32, value: u64) -> Result<(), Status> {
     // SAFETY: no pointers.
     check(unsafe { proxy_record_metric(id, value) })

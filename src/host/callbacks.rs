@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::abi;
-use super::http::{Action, decide};
+use super::http::{Action, decide, tell_response};
 use super::perform;
 use super::root::Root;
 use crate::base::{Level, StreamId};
@@ -141,6 +141,15 @@ extern "C" fn proxy_on_request_headers(stream: u32, _num_headers: usize, _end_of
         Action::Continue => 0,
         Action::Pause => 1,
     }
+}
+
+/// Only the requests that carry a token of ours are looked at; the response always goes on.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(stream: u32, _num_headers: usize, _end_of_stream: u32) -> u32 {
+    with_contexts(|contexts| {
+        contexts.roots.iter_mut().for_each(|root| tell_response(root, StreamId(stream)));
+    });
+    0
 }
 
 /// The context is over. That a root context will be, `proxy_on_done` would say before, but of each request as well.

@@ -1,12 +1,16 @@
-//! Signature checks by Envoy's BoringSSL, where the host offers it and answers right; by the portable engine
+//! Signatures and their checks by Envoy's BoringSSL, where the host offers it and answers right; by the portable engine
 //! everywhere else.
 //!
-//! What runs is decided once, per algorithm, by known answers: a host without the function, or with a wrong or
-//! garbled verdict, is not asked again.
+//! What checks is decided once, per algorithm, by known answers: a host without the function, or with a wrong or
+//! garbled verdict, is not asked again. What signs is decided by each signature: they are rare, and a check costs less than
+//! they do.
 
 use super::abi;
+use super::random::HostRandom;
+use crate::base::Random;
 use crate::jose::{
-    Algorithm, AlgorithmSet, Crypto, Engine, Key, Portable, SignatureError, admissible, known_answer, offload,
+    Algorithm, AlgorithmSet, Crypto, Engine, Key, Portable, SignatureError, SigningError, SigningKey,
+    admissible, known_answer, offload,
 };
 
 /// The engines of this host.
@@ -26,6 +30,15 @@ impl EnvoyCrypto {
     /// What the host checks for us.
     pub fn offloaded(&self) -> AlgorithmSet {
         self.offloaded
+    }
+
+    /// What the host signs for us, if the key is one for it; asks the host for one signature.
+    pub fn signs(&self) -> AlgorithmSet {
+        if known_answer::signs(&Host, &HostRandom) {
+            AlgorithmSet::of(&offload::SIGNING)
+        } else {
+            AlgorithmSet::EMPTY
+        }
     }
 }
 
@@ -56,6 +69,21 @@ impl Crypto for EnvoyCrypto {
 
     fn engine(&self, algorithm: Algorithm) -> Engine {
         if self.offloaded.contains(algorithm) { Engine::Envoy } else { Engine::Portable }
+    }
+
+    fn sign(
+        &self,
+        algorithm: Algorithm,
+        key: &SigningKey,
+        message: &[u8],
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, SigningError> {
+        match Host.sign(algorithm, key, message, random) {
+            Ok(signature) if self.verify(algorithm, key.public(), message, &signature).is_ok() => {
+                Ok(signature)
+            }
+            Ok(_) | Err(_) => Portable.sign(algorithm, key, message, random),
+        }
     }
 }
 
@@ -94,5 +122,18 @@ impl Crypto for Host {
 
     fn engine(&self, _algorithm: Algorithm) -> Engine {
         Engine::Envoy
+    }
+
+    fn sign(
+        &self,
+        algorithm: Algorithm,
+        key: &SigningKey,
+        message: &[u8],
+        _random: &dyn Random,
+    ) -> Result<Vec<u8>, SigningError> {
+        let arguments = offload::sign_arguments(algorithm, key, message)?;
+        let answer = abi::call_foreign_function(offload::SIGN_FUNCTION, &arguments);
+        let signature = answer.ok().and_then(|answer| offload::signature(algorithm, &answer));
+        signature.ok_or(SigningError::Host)
     }
 }

@@ -3,7 +3,7 @@
 use super::abi::{self, Map, Status};
 use super::perform;
 use super::root::Root;
-use crate::base::{Headers, RequestHead, StreamId};
+use crate::base::{Headers, Needs, RequestHead, StreamId};
 use crate::filter::Outcome;
 
 /// What the host is to do with a request that it has shown us.
@@ -24,7 +24,7 @@ pub(super) fn decide(root: &mut Root, stream: StreamId) -> Action {
 }
 
 fn try_decide(root: &mut Root, stream: StreamId) -> Result<Action, &'static str> {
-    let head = head(root.reads_route_metadata()).ok_or("the request's headers cannot be read")?;
+    let head = head(root.needs()).ok_or("the request's headers cannot be read")?;
     match root.request(stream, head).ok_or("the filter is not configured")? {
         Outcome::Forward { edits, annotation } => {
             perform::edit(&edits, annotation.as_deref()).map_err(|_| "a request header cannot be changed")?;
@@ -38,19 +38,37 @@ fn try_decide(root: &mut Root, stream: StreamId) -> Result<Action, &'static str>
     }
 }
 
-fn head(reads_route_metadata: bool) -> Option<RequestHead> {
+fn head(needs: Needs) -> Option<RequestHead> {
     let headers = Headers::from_pairs(abi::header_pairs(Map::Request).ok()?).ok()?;
-    let route_metadata = if reads_route_metadata {
-        match abi::property(ROUTE_METADATA) {
-            Ok(bytes) => Some(bytes),
-            Err(Status::NOT_FOUND) => None,
-            // It may be there and we cannot see it: empty bytes are no metadata that anyone could meet.
-            Err(_) => Some(Vec::new()),
-        }
-    } else {
-        None
-    };
-    Some(RequestHead { headers, route_metadata })
+    let looked_for = |is_needed: bool, path| if is_needed { property(path) } else { None };
+    Some(RequestHead {
+        headers,
+        route_metadata: looked_for(needs.route_metadata, ROUTE_METADATA),
+        cluster: looked_for(needs.cluster, CLUSTER_NAME),
+        cluster_tls: looked_for(needs.cluster, CLUSTER_TLS),
+        route_name: looked_for(needs.route_name, ROUTE_NAME),
+    })
+}
+
+fn property(path: &str) -> Option<Vec<u8>> {
+    match abi::property(path) {
+        Ok(bytes) => Some(bytes),
+        Err(Status::NOT_FOUND) => None,
+        // It may be there and we cannot see it: empty bytes are nothing that anyone could meet.
+        Err(_) => Some(Vec::new()),
+    }
+}
+
+/// Tells of the status of the response of the current context, if it is one that matters.
+pub(super) fn tell_response(root: &mut Root, stream: StreamId) {
+    if root.carries_token(stream) {
+        let status = abi::header(Map::Response, ":status").ok();
+        let status = status.and_then(|status| str::from_utf8(&status).ok()?.parse().ok());
+        root.response(stream, status.unwrap_or_default());
+    }
 }
 
 const ROUTE_METADATA: &str = "xds\0route_metadata\0filter_metadata\0attache";
+const CLUSTER_NAME: &str = "xds\0cluster_name";
+const CLUSTER_TLS: &str = "xds\0cluster_metadata\0filter_metadata\0attache\0tls";
+const ROUTE_NAME: &str = "xds\0route_name";

@@ -12,7 +12,19 @@ impl Numbers {
     pub(super) fn count(&mut self, name: &Rc<str>, by: u64) {
         if let Some(id) = self.number(Metric::Counter, name) {
             // A metric that is lost must not cost a request.
+            let _ = abi::increment_metric(id, i64::try_from(by).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(super) fn adjust(&mut self, name: &Rc<str>, by: i64) {
+        if let Some(id) = self.number(Metric::Gauge, name) {
             let _ = abi::increment_metric(id, by);
+        }
+    }
+
+    pub(super) fn sample(&mut self, name: &Rc<str>, value: u64) {
+        if let Some(id) = self.number(Metric::Histogram, name) {
+            let _ = abi::record_metric(id, value);
         }
     }
 

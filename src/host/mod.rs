@@ -10,6 +10,7 @@ mod http;
 mod metrics;
 mod perform;
 mod process;
+mod random;
 mod root;
 
 pub use crypto::EnvoyCrypto;

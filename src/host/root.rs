@@ -1,15 +1,17 @@
 //! The plugin on one thread: configuration, ticks, replies to our calls.
 
-use core::hash::{BuildHasher, Hasher};
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 
 use super::abi::{self, Buffer, Map};
 use super::crypto::EnvoyCrypto;
 use super::metrics::Numbers;
 use super::perform;
 use super::process::HostProcess;
-use crate::base::{CallId, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, StreamId, encode_pairs};
+use super::random::HostRandom;
+use crate::base::{
+    CallId, Effect, Headers, HttpCall, HttpReply, Level, Needs, Random as _, RequestHead, Secret, StreamId,
+    encode_pairs,
+};
 use crate::config::{self, Environment};
 use crate::filter::{Filter, Outcome, World};
 use crate::jose::{Algorithm, AlgorithmSet};
@@ -19,6 +21,7 @@ use crate::sharing::QueueId;
 pub(super) struct Root {
     id: u32,
     configured: Option<Configured>,
+    needs: Needs,
     numbers: Numbers,
     /// The calls that are under way, by the host's number.
     calls: HashMap<u32, CallId>,
@@ -32,7 +35,13 @@ struct Configured {
 impl Root {
     /// A root context that is not configured: its requests are answered 500.
     pub(super) fn new(id: u32) -> Self {
-        Self { id, configured: None, numbers: Numbers::default(), calls: HashMap::new() }
+        Self {
+            id,
+            configured: None,
+            needs: Needs::default(),
+            numbers: Numbers::default(),
+            calls: HashMap::new(),
+        }
     }
 
     /// The host's number of it.
@@ -50,7 +59,9 @@ impl Root {
                 self.shut_down();
                 let crypto = EnvoyCrypto::new();
                 abi::log(Level::Info, &format!("configured; {}", engines(crypto.offloaded())));
+                abi::log(Level::Info, &engines(crypto.signs()));
                 let filter = Filter::new(&config, seed(), abi::now(), &HostProcess);
+                self.needs = filter.needs();
                 self.configured = Some(Configured { filter, crypto });
                 // Replies to an earlier configuration's calls are nobody's.
                 self.calls.clear();
@@ -87,9 +98,22 @@ impl Root {
         self.handle(|filter, world, effects| filter.handle_shutdown(world, effects));
     }
 
-    /// Whether requests need what their route's metadata says.
-    pub(super) fn reads_route_metadata(&self) -> bool {
-        self.configured.as_ref().is_some_and(|configured| configured.filter.reads_route_metadata())
+    /// What has to be looked for, beside a request's headers.
+    pub(super) fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    /// Whether a request carries a token of ours, so that its response matters.
+    pub(super) fn carries_token(&self, stream: StreamId) -> bool {
+        self.configured.as_ref().is_some_and(|configured| configured.filter.carries_token(stream))
+    }
+
+    /// An upstream has answered such a request.
+    pub(super) fn response(&mut self, stream: StreamId, status: u16) {
+        let effects = self.effects_of(|filter, world, effects| {
+            filter.handle_response(stream, status, world, effects);
+        });
+        effects.into_iter().for_each(|effect| self.tell(effect));
     }
 
     /// Decides about a request; `None` without a configuration.
@@ -146,7 +170,11 @@ impl Root {
             Effect::Respond { stream, response, annotation } => {
                 self.on_stream(stream, || perform::respond(&response, &annotation));
             }
-            Effect::Count { .. } | Effect::Gauge { .. } | Effect::Log { .. } => self.tell(effect),
+            Effect::Count { .. }
+            | Effect::Gauge { .. }
+            | Effect::Adjust { .. }
+            | Effect::Sample { .. }
+            | Effect::Log { .. } => self.tell(effect),
         }
         Ok(())
     }
@@ -156,6 +184,8 @@ impl Root {
         match effect {
             Effect::Count { name, by } => self.numbers.count(&name, by),
             Effect::Gauge { name, value } => self.numbers.set(&name, value),
+            Effect::Adjust { name, by } => self.numbers.adjust(&name, by),
+            Effect::Sample { name, value } => self.numbers.sample(&name, value),
             Effect::Log { level, line } => abi::log(level, &line),
             Effect::Call { .. } | Effect::Forward { .. } | Effect::Respond { .. } => {}
         }
@@ -172,15 +202,17 @@ impl Root {
 
     /// `None` when the host does not take the call: the cluster is unknown, or has no healthy host.
     fn dispatch(&mut self, id: CallId, call: &HttpCall) -> Option<()> {
-        let headers = encode_pairs(call.headers.iter().map(|(name, value)| (*name, value)));
-        let number = abi::http_call(&call.cluster, &headers, &call.body, call.timeout).ok()?;
+        let pairs = call.headers.iter().map(|(name, value)| (&**name, value.expose()));
+        let headers = Secret::new(encode_pairs(pairs));
+        let number =
+            abi::http_call(&call.cluster, headers.expose(), call.body.expose(), call.timeout).ok()?;
         self.calls.insert(number, id);
         Some(())
     }
 }
 
 fn world(crypto: &EnvoyCrypto) -> World<'_> {
-    World { now: abi::now(), crypto, process: &HostProcess }
+    World { now: abi::now(), crypto, random: &HostRandom, process: &HostProcess }
 }
 
 struct HostEnvironment;
@@ -216,13 +248,9 @@ fn engines(offloaded: AlgorithmSet) -> String {
     }
 }
 
-/// Sixteen random bytes: the standard library's hash keys come from the host, and a keyed hash of nothing is as random as they.
 fn seed() -> [u8; 16] {
-    let random = || RandomState::new().build_hasher().finish().to_le_bytes();
     let mut seed = [0; 16];
-    for (byte, random) in seed.iter_mut().zip(random().into_iter().chain(random())) {
-        *byte = random;
-    }
+    HostRandom.fill(&mut seed);
     seed
 }
 

@@ -152,11 +152,13 @@ impl<'a> Demands<'a> {
     ) -> Result<Self, Denial> {
         let metadata = match (&head.route_metadata, settings.route_metadata) {
             (None, _) | (Some(_), MetadataUse::Ignore) => None,
+            // What it says is not for this half.
+            (Some(bytes), MetadataUse::Refuse) if RouteMetadata::parse(bytes) == Ok(None) => None,
             (Some(_), MetadataUse::Refuse) => return Err(MetadataError::NotConfigured.into()),
             (Some(bytes), MetadataUse::Read) => {
                 let metadata = RouteMetadata::parse(bytes)?;
-                observer.passed(Step::RouteMetadata(&metadata));
-                Some(metadata)
+                metadata.iter().for_each(|metadata| observer.passed(Step::RouteMetadata(metadata)));
+                metadata
             }
         };
         let table = match &route.rule {

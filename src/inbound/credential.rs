@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn head(fields: &[(&str, &str)]) -> RequestHead {
-        RequestHead { headers: fields.iter().copied().collect(), route_metadata: None }
+        RequestHead { headers: fields.iter().copied().collect(), ..RequestHead::default() }
     }
 
     fn sources() -> Vec<TokenSource> {

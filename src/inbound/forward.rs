@@ -8,6 +8,11 @@ use super::settings::{AfterVerification, Inbound};
 use crate::base::{Edit, RequestHead};
 
 impl Inbound {
+    /// The token that a request brings, if it brings one in one place.
+    pub fn presented_token(&self, head: &RequestHead) -> Option<Vec<u8>> {
+        credential::extract(head, &self.sources).ok()?.map(|presented| presented.as_bytes().to_vec())
+    }
+
     /// The edits of a request that is forwarded: permitted, or denied on a report-only route.
     ///
     /// Claim headers, and names that imitate protected ones, are removed from every request; then those of the token's claims

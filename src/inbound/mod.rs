@@ -32,4 +32,4 @@ pub use settings::{
 };
 pub use twins::Twins;
 pub use unknown::MAX_UNKNOWN_TOKENS;
-pub use waiting::{MAX_WAITING_BYTES, Parked, Waiting, WaitingSettings};
+pub use waiting::{Parked, Waiting, WaitingSettings};

@@ -1,18 +1,16 @@
 //! The keys of one issuer, from all of its sources. Sends nothing itself.
 //!
 //! A set is replaced only by a good one: while the issuer is down, the last good keys stay, up to a maximum. Fetches for unknown
-//! keys are coalesced: at most one in [`Schedule::unknown_key_interval`](super::Schedule::unknown_key_interval), whatever the
+//! keys are coalesced: at most one in [`Schedule::unknown_key_interval`](crate::oauth::Schedule::unknown_key_interval), whatever the
 //! traffic and however many threads there are.
 
 use std::rc::Rc;
 
-use super::document::{Document, Surroundings};
-use super::fetch::FetchError;
 use super::settings::KeySource;
 use super::source::{Common, Failures, Happening, Part, Source, What};
-use super::timetable::Wish;
 use crate::base::{HttpCall, HttpReply, Jitter, Timestamp};
 use crate::jose::{Key, KeySet, MAX_KEY_SET_BYTES};
+use crate::oauth::{Document, FetchError, Surroundings, Wish};
 use crate::sharing::{Process, Sharing, Unreadable};
 
 /// The keys of one issuer.

@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use url::Url;
 
-use super::address::Address;
-use super::timetable::Schedule;
 use crate::jose::KeySet;
+use crate::oauth::{Address, Schedule};
 
 /// Where keys of an issuer come from.
 #[derive(Clone, Debug)]

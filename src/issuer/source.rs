@@ -2,16 +2,13 @@
 
 use std::rc::Rc;
 
-use super::address::Address;
-use super::definition::Definition;
-use super::document::{Document, Surroundings};
-use super::event::{Event, News};
-use super::fetch::FetchError;
-use super::metadata::{self, MAX_METADATA_BYTES};
 use super::settings::{Discovery, Jwks, KeySource};
-use super::timetable::Wish;
 use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
+use crate::oauth::{
+    Address, Definition, Document, Event, FetchError, MAX_METADATA_BYTES, Member, News, Surroundings, Wish,
+    read_metadata,
+};
 use crate::sharing::{Sharing, Unreadable};
 
 /// What all sources of an issuer have in common.
@@ -209,7 +206,9 @@ impl Source {
             Self::Jwks(keys) => out.extend(keys.handle_news(with)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
-                let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
+                let read = |body: &[u8]| {
+                    Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
+                };
                 let event = metadata.handle_news(with, &read);
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
                 out.extend(keys.as_mut().and_then(|keys| keys.handle_news(with)));
@@ -231,7 +230,9 @@ impl Source {
             Self::Jwks(keys) => made.extend(keys.handle_tick(with, calls, out)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
-                let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
+                let read = |body: &[u8]| {
+                    Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
+                };
                 let (event, call) = metadata.handle_tick(*calls > 0, with, &read);
                 *calls = calls.saturating_sub(usize::from(call.is_some()));
                 made.extend(call.map(|call| (Part::Metadata, call)));
@@ -263,7 +264,9 @@ impl Source {
             }
             (Self::Discovery(discovered), Part::Metadata) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
-                let read = |body: &[u8]| Ok(metadata::read(body, &settings.issuer, settings.allow_http)?);
+                let read = |body: &[u8]| {
+                    Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
+                };
                 let event = metadata.handle_reply(reply, with, &read)?;
                 Some(Discovered::locate(settings, keys, event, common, with))
             }

@@ -1,9 +1,11 @@
-//! The capability to check signatures, which the rim hands in, and what both engines must agree on.
+//! The capability to check and to make signatures, which the rim hands in, and what both engines must agree on.
 
 use super::algorithm::Algorithm;
 use super::key::Key;
+use super::signing_key::SigningKey;
+use crate::base::Random;
 
-/// Checks signatures.
+/// Checks signatures, and makes them.
 ///
 /// Whatever the engine, the answer is the same: an implementation calls [`admissible`] first, and the conformance
 /// vectors run through each.
@@ -19,6 +21,16 @@ pub trait Crypto {
 
     /// Which engine checks signatures of this algorithm.
     fn engine(&self, algorithm: Algorithm) -> Engine;
+
+    /// Signs `message`; the signature is in the encoding that JOSE prescribes. `random` is for the salt of PS* and for
+    /// blinding in operations with a private RSA key; ECDSA (RFC 6979) and EdDSA need none.
+    fn sign(
+        &self,
+        algorithm: Algorithm,
+        key: &SigningKey,
+        message: &[u8],
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, SigningError>;
 }
 
 /// What runs a signature check.
@@ -90,6 +102,39 @@ impl SignatureError {
     }
 }
 
+/// Why there is no signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SigningError {
+    /// The key may not sign with this algorithm.
+    #[error("the key is not for {algorithm}")]
+    AlgorithmNotForKey {
+        /// The algorithm that was asked for.
+        algorithm: Algorithm,
+    },
+    /// The host does not sign with this RSA key, and nobody has allowed the portable engine to: nobody has shown that its operations
+    /// with private RSA keys tell nothing of the key by their time, as those of all pure Rust did (RUSTSEC-2023-0071).
+    #[error("the host does not sign with this RSA key, and the portable engine is not allowed to")]
+    PortableRsa,
+    /// The arithmetic came to no signature: the key's primes are none, or the source of randomness is broken.
+    #[error("the key or the source of randomness is unusable")]
+    Unusable,
+    /// The host gave no signature.
+    #[error("the host does not sign")]
+    Host,
+}
+
+impl SigningError {
+    /// A stable name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::AlgorithmNotForKey { .. } => "signing_algorithm_not_for_key",
+            Self::PortableRsa => "signing_portable_rsa",
+            Self::Unusable => "signing_unusable",
+            Self::Host => "signing_host",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +146,26 @@ mod tests {
             (SignatureError::AlgorithmNotForKey { algorithm: Algorithm::Es256 }, "the key is not for ES256"),
             (SignatureError::BadLength { expected: 64, got: 63 }, "expected a signature of 64 bytes, got 63"),
             (SignatureError::OutOfRange, "r or s is out of range"),
+        ];
+        let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
+        for (error, text) in errors {
+            assert_eq!(error.to_string(), text);
+        }
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), errors.len());
+    }
+
+    #[test]
+    fn every_reason_to_sign_nothing_has_a_text_and_a_label_of_its_own() {
+        let errors = [
+            (SigningError::AlgorithmNotForKey { algorithm: Algorithm::Ps256 }, "the key is not for PS256"),
+            (
+                SigningError::PortableRsa,
+                "the host does not sign with this RSA key, and the portable engine is not allowed to",
+            ),
+            (SigningError::Unusable, "the key or the source of randomness is unusable"),
+            (SigningError::Host, "the host does not sign"),
         ];
         let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
         for (error, text) in errors {

@@ -22,11 +22,10 @@ pub(super) enum Symmetric {
 pub(super) fn parse(jwk: &Object<'_>, symmetric: Symmetric) -> Result<Key, KeyError> {
     let kty = required(jwk, "kty")?;
     check_use(jwk)?;
-    check_operations(jwk)?;
-    let kid = string(jwk, "kid")?;
-    if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
-        return Err(KeyError::MemberTooLong { member: "kid", limit: MAX_KID_BYTES });
+    if !may(jwk, "verify")? {
+        return Err(KeyError::Operations);
     }
+    let kid = kid(jwk)?;
     let material = match (kty, symmetric) {
         ("RSA", _) => Material::rsa(&bytes(jwk, "n", MAX_RSA_BYTES)?, &bytes(jwk, "e", MAX_RSA_BYTES)?)?,
         ("EC", _) => elliptic(jwk)?,
@@ -38,7 +37,7 @@ pub(super) fn parse(jwk: &Object<'_>, symmetric: Symmetric) -> Result<Key, KeyEr
         ("oct", Symmetric::Allowed) => Material::symmetric(Secret::new(bytes(jwk, "k", usize::MAX)?))?,
         _ => return Err(KeyError::KeyType),
     };
-    Ok(Key::new(kid.map(str::to_owned), algorithms(jwk, &material)?, material))
+    Ok(Key::new(kid, algorithms(jwk, &material)?, material))
 }
 
 /// Whether the key carries members that nobody but its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An
@@ -59,7 +58,7 @@ fn elliptic(jwk: &Object<'_>) -> Result<Material, KeyError> {
 }
 
 /// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included.
-fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> {
+pub(super) fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> {
     let mut point = vec![UNCOMPRESSED];
     for member in ["x", "y"] {
         let coordinate = bytes(jwk, member, MAX_RSA_BYTES)?;
@@ -71,7 +70,8 @@ fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> {
     Ok(point)
 }
 
-fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<AlgorithmSet, KeyError> {
+/// What the key may do: all that its type can, or what `alg` leaves of it (RFC 7517 §4.4).
+pub(super) fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<AlgorithmSet, KeyError> {
     let possible = material.algorithms();
     let Some(name) = string(jwk, "alg")? else {
         return Ok(possible);
@@ -91,22 +91,30 @@ fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<AlgorithmSet, Key
     }
 }
 
-fn check_use(jwk: &Object<'_>) -> Result<(), KeyError> {
+/// RFC 7517 §4.2.
+pub(super) fn check_use(jwk: &Object<'_>) -> Result<(), KeyError> {
     match string(jwk, "use")? {
         None | Some("sig") => Ok(()),
         Some(_) => Err(KeyError::Use),
     }
 }
 
-fn check_operations(jwk: &Object<'_>) -> Result<(), KeyError> {
+/// Whether `key_ops`, if it is there, names this operation (RFC 7517 §4.3).
+pub(super) fn may(jwk: &Object<'_>, operation: &str) -> Result<bool, KeyError> {
     let Some(operations) = jwk.get("key_ops") else {
-        return Ok(());
+        return Ok(true);
     };
     let operations = operations.as_array().ok_or(KeyError::MemberType { member: "key_ops" })?;
-    if operations.iter().any(|operation| operation.as_str() == Some("verify")) {
-        Ok(())
-    } else {
-        Err(KeyError::Operations)
+    Ok(operations.iter().any(|one| one.as_str() == Some(operation)))
+}
+
+/// The key's name (RFC 7517 §4.5).
+pub(super) fn kid(jwk: &Object<'_>) -> Result<Option<String>, KeyError> {
+    match string(jwk, "kid")? {
+        Some(kid) if kid.len() > MAX_KID_BYTES => {
+            Err(KeyError::MemberTooLong { member: "kid", limit: MAX_KID_BYTES })
+        }
+        kid => Ok(kid.map(str::to_owned)),
     }
 }
 
@@ -120,11 +128,11 @@ fn string<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<Option<&'o st
     }
 }
 
-fn required<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<&'o str, KeyError> {
+pub(super) fn required<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<&'o str, KeyError> {
     string(jwk, member)?.ok_or(KeyError::MemberMissing { member })
 }
 
-fn bytes(jwk: &Object<'_>, member: &'static str, limit: usize) -> Result<Vec<u8>, KeyError> {
+pub(super) fn bytes(jwk: &Object<'_>, member: &'static str, limit: usize) -> Result<Vec<u8>, KeyError> {
     let bytes =
         base64url::decode(required(jwk, member)?.as_bytes()).ok_or(KeyError::MemberEncoding { member })?;
     if bytes.len() > limit {
@@ -137,7 +145,7 @@ fn bytes(jwk: &Object<'_>, member: &'static str, limit: usize) -> Result<Vec<u8>
 const UNCOMPRESSED: u8 = 4;
 /// Room for the largest modulus and the zero byte that some libraries put before it; larger ones are not worth
 /// measuring.
-const MAX_RSA_BYTES: usize = MAX_RSA_BITS / 8 * 2;
+pub(super) const MAX_RSA_BYTES: usize = MAX_RSA_BITS / 8 * 2;
 
 #[cfg(test)]
 #[path = "jwk_tests.rs"]

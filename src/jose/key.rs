@@ -378,7 +378,7 @@ impl KeyError {
     }
 }
 
-fn without_zeros(integer: &[u8]) -> &[u8] {
+pub(super) fn without_zeros(integer: &[u8]) -> &[u8] {
     let zeros = integer.iter().take_while(|byte| **byte == 0).count();
     integer.get(zeros..).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! Signatures whose verdict is known: an engine that gets one of them wrong, either way, is not used.
+//! Signatures whose verdict is known: an engine that gets one of them wrong, either way, is not used. And a key to sign with,
+//! for an engine that may not be there.
 //!
 //! Made once for this purpose with OpenSSL over one message; the private keys were not kept.
 
@@ -7,6 +8,9 @@ use super::crypto::{Crypto, SignatureError};
 use super::json::Object;
 use super::jwk::{self, Symmetric};
 use super::key::Key;
+use super::portable::Portable;
+use super::signing_key::SigningKey;
+use crate::base::{Random, Secret};
 
 /// Whether `crypto` accepts the known signature of `algorithm` and refuses it when one bit of it, or one of the
 /// message, is changed. `false` for algorithms of which no answer is known.
@@ -22,6 +26,15 @@ pub fn passes(crypto: &dyn Crypto, algorithm: Algorithm) -> bool {
     crypto.verify(algorithm, &key, MESSAGE, &signature) == Ok(())
         && crypto.verify(algorithm, &key, MESSAGE, &forged) == mismatch
         && crypto.verify(algorithm, &key, b"attache: another message", &signature) == mismatch
+}
+
+/// Whether `crypto` signs, and signs what verifies: tried with ES256 and a key that everybody knows (RFC 6979 §A.2.5).
+pub fn signs(crypto: &dyn Crypto, random: &dyn Random) -> bool {
+    let Ok(key) = SigningKey::parse(&Secret::new(SIGNING_KEY)) else {
+        return false;
+    };
+    let signature = crypto.sign(Algorithm::Es256, &key, MESSAGE, random);
+    signature.is_ok_and(|made| Portable.verify(Algorithm::Es256, key.public(), MESSAGE, &made).is_ok())
 }
 
 /// The key and the signature over [`MESSAGE`].
@@ -77,6 +90,10 @@ const P256_KEY: &str = concat!(
     r#"801wzNmtILhFcL_y1DmRD5fA"}"#
 );
 const ES256: &str = "8iwvSYmFSjY5_duk4oFAaLocKM5wpVv55D7vwDTlrX6ciX_cbyKE4b1d1iESwf4sf9BywZw8SR7LY9mWMUiTDw";
+const SIGNING_KEY: &str = concat!(
+    r#"{"kty":"EC","crv":"P-256","d":"ya-p2EW6dRZrXCFXZ7HWk05Qw9s26JsSe4piKxIPZyE","x":"YP7UuiVanTHJYet0xjV"#,
+    r#"taMBJuJI7Yfps5mliLmDyn7Y","y":"eQP-EAi4vJmkGunpVii8ZPLxsgwtfp9Rd6PClNRGIpk"}"#
+);
 const P384_KEY: &str = concat!(
     r#"{"kty":"EC","crv":"P-384","x":"FxvnvmjJsXaD4W4GFtCsUqBxpu2-l9RqLQR4x1MpysnrG7J1gPgTKCOG-9uED5IH","y""#,
     r#":"uxtRIsmj6-02G6gwgZYEec94Q1OWnm6f64pVxfvsBPSOvF9X83CwRx_ixUbXiz4E"}"#
@@ -98,7 +115,6 @@ const ES512: &str = concat!(
 #[cfg(test)]
 mod tests {
     use super::super::offload::ALGORITHMS;
-    use super::super::portable::Portable;
     use super::*;
 
     /// Says yes to everything, as an engine would whose verdict is misread.
@@ -112,6 +128,16 @@ mod tests {
         fn engine(&self, _: Algorithm) -> super::super::Engine {
             super::super::Engine::Envoy
         }
+
+        fn sign(
+            &self,
+            _: Algorithm,
+            _: &SigningKey,
+            _: &[u8],
+            _: &dyn Random,
+        ) -> Result<Vec<u8>, super::super::SigningError> {
+            Ok(vec![0; 64])
+        }
     }
 
     #[test]
@@ -120,5 +146,19 @@ mod tests {
             assert!(passes(&Portable, algorithm), "{algorithm}");
             assert!(!passes(&Yes, algorithm), "{algorithm}");
         }
+    }
+
+    struct Zeros;
+
+    impl Random for Zeros {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    #[test]
+    fn the_portable_engine_signs_and_garbage_is_no_signature() {
+        assert!(signs(&Portable, &Zeros));
+        assert!(!signs(&Yes, &Zeros));
     }
 }

@@ -1,4 +1,5 @@
-//! From bytes to a checked signature: tokens, keys and key sets of RFC 7515, 7517, 7518, 7519 and 8037.
+//! From bytes to a checked signature, and to a signature of ours: tokens, keys and key sets of RFC 7515, 7517, 7518, 7519
+//! and 8037.
 //!
 //! Knows no clock, no issuer and no claim's meaning. Whatever a client or issuer sends, the answer is a value of a
 //! closed type: nothing here traps. The order of types is the order of trust: bytes → [`UnverifiedToken`] →
@@ -7,19 +8,24 @@
 mod algorithm;
 mod base64url;
 mod crypto;
-
+mod der;
 mod header;
 mod json;
 mod jwk;
 mod key;
+mod key_pair;
 mod key_set;
 pub mod known_answer;
 pub mod offload;
 mod portable;
+mod private_der;
+mod private_jwk;
+mod rsa_private;
+mod signing_key;
 mod token;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
-pub use crypto::{Crypto, Engine, SignatureError, admissible};
+pub use crypto::{Crypto, Engine, SignatureError, SigningError, admissible};
 pub use header::{Header, MAX_KID_BYTES, MAX_TYP_BYTES};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MAX_JSON_VALUES, Object};
 pub use key::{Key, KeyError, KeyId, MAX_RSA_BITS, MAX_SECRET_BYTES, MIN_RSA_BITS};
@@ -27,4 +33,5 @@ pub use key_set::{
     KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, MAX_KEYS_TRIED, ParsedKeySet, SkippedKey,
 };
 pub use portable::Portable;
+pub use signing_key::{MAX_SIGNING_KEY_BYTES, SigningKey, SigningKeyError};
 pub use token::{MAX_TOKEN_BYTES, Part, SignedToken, TokenError, TokenParts, UnverifiedToken};

@@ -1,15 +1,20 @@
 //! The engine that runs everywhere: RustCrypto and dalek, in constant time where a secret is involved.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use p256::ecdsa::signature::Verifier as _;
+use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
+use sha2::digest::DynDigest;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::algorithm::Algorithm;
-use super::crypto::{Crypto, Engine, SignatureError, admissible};
+use super::crypto::{Crypto, Engine, SignatureError, SigningError, admissible};
 use super::key::{Key, Material};
+use super::key_pair::Private;
+use super::rsa_private::{RsaPrivateKey, pkcs1_block, pss_block};
+use super::signing_key::SigningKey;
+use crate::base::Random;
 
-/// Checks signatures in this module, without a host.
+/// Checks and makes signatures in this module, without a host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Portable;
 
@@ -47,6 +52,31 @@ impl Crypto for Portable {
 
     fn engine(&self, _algorithm: Algorithm) -> Engine {
         Engine::Portable
+    }
+
+    fn sign(
+        &self,
+        algorithm: Algorithm,
+        key: &SigningKey,
+        message: &[u8],
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, SigningError> {
+        if !key.algorithms().contains(algorithm) {
+            return Err(SigningError::AlgorithmNotForKey { algorithm });
+        }
+        if !key.may_be_portable() {
+            return Err(SigningError::PortableRsa);
+        }
+        match key.private() {
+            Private::Rsa(private) => rsa_signature(algorithm, private, message, random),
+            Private::P256(private) => {
+                let signature: Result<p256::ecdsa::Signature, _> = private.try_sign(message);
+                signature.map(|signature| signature.to_bytes().to_vec()).map_err(unusable)
+            }
+            Private::Ed25519(private) => {
+                private.try_sign(message).map(|signature| signature.to_bytes().to_vec()).map_err(unusable)
+            }
+        }
     }
 }
 
@@ -105,6 +135,43 @@ fn rsa(
         | Algorithm::Es512
         | Algorithm::EdDsa => Err(SignatureError::AlgorithmNotForKey { algorithm }),
     }
+}
+
+fn rsa_signature(
+    algorithm: Algorithm,
+    key: &RsaPrivateKey,
+    message: &[u8],
+    random: &dyn Random,
+) -> Result<Vec<u8>, SigningError> {
+    let pkcs1 = |scheme: Pkcs1v15Sign, hash: &[u8]| pkcs1_block(&scheme.prefix, hash, key.bits().div_ceil(8));
+    let pss = |digest: &mut dyn DynDigest| {
+        digest.update(message);
+        let hash = digest.finalize_reset();
+        // RFC 7518 §3.5: the salt is as long as the hash.
+        let mut salt = vec![0; hash.len()];
+        random.fill(&mut salt);
+        pss_block(digest, &hash, &salt, key.bits())
+    };
+    let block = match algorithm {
+        Algorithm::Rs256 => pkcs1(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message)),
+        Algorithm::Rs384 => pkcs1(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message)),
+        Algorithm::Rs512 => pkcs1(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)),
+        Algorithm::Ps256 => pss(&mut Sha256::new()),
+        Algorithm::Ps384 => pss(&mut Sha384::new()),
+        Algorithm::Ps512 => pss(&mut Sha512::new()),
+        Algorithm::Hs256
+        | Algorithm::Hs384
+        | Algorithm::Hs512
+        | Algorithm::Es256
+        | Algorithm::Es384
+        | Algorithm::Es512
+        | Algorithm::EdDsa => return Err(SigningError::AlgorithmNotForKey { algorithm }),
+    };
+    key.sign(&block, random).ok_or(SigningError::Unusable)
+}
+
+fn unusable<E>(_: E) -> SigningError {
+    SigningError::Unusable
 }
 
 fn mismatch<E>(_: E) -> SignatureError {

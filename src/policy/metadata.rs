@@ -28,8 +28,8 @@ pub enum MetadataError {
     /// It is no map with text keys.
     #[error("the route metadata `attache` is not a map")]
     NotAMap,
-    /// It has a key other than `scopes`, `any_scope` and `issuers`.
-    #[error("the route metadata `attache` has an unknown key; known are scopes, any_scope, issuers")]
+    /// It has a key other than `scopes`, `any_scope`, `issuers` and `client`.
+    #[error("the route metadata `attache` has an unknown key; known are scopes, any_scope, issuers, client")]
     UnknownKey,
     /// A value is neither a text nor a list of texts, is empty, or holds what no scope may hold.
     #[error("the route metadata `attache.{key}` is not a scope list")]
@@ -46,25 +46,36 @@ pub enum MetadataError {
 }
 
 impl RouteMetadata {
-    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same encoding.
+    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same encoding. `None` where
+    /// it says nothing but `client`, which is about requests that go out.
     ///
     /// # Errors
     /// See [`MetadataError`]; at most 64 scopes or issuers in one list.
-    pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, MetadataError> {
         let pairs = decode_pairs(bytes).map_err(|_| MetadataError::NotAMap)?;
         let mut metadata = Self::default();
+        let mut is_ours = false;
+        let mut is_others = false;
         for (key, value) in pairs {
             match key {
                 b"scopes" => metadata.scopes = list("scopes", value)?,
                 b"any_scope" => metadata.any_scope = list("any_scope", value)?,
                 b"issuers" => metadata.issuers = Some(list("issuers", value)?),
+                b"client" => {
+                    is_others = true;
+                    continue;
+                }
                 _ => return Err(MetadataError::UnknownKey),
             }
+            is_ours = true;
+        }
+        if is_others && !is_ours {
+            return Ok(None);
         }
         if metadata.scopes.is_empty() && metadata.any_scope.is_empty() {
             return Err(MetadataError::NoScope);
         }
-        Ok(metadata)
+        Ok(Some(metadata))
     }
 }
 
@@ -115,7 +126,7 @@ mod tests {
     }
 
     fn of(key: &str, value: &[u8]) -> Result<RouteMetadata, MetadataError> {
-        RouteMetadata::parse(&pairs(&[(key.as_bytes(), value)]))
+        RouteMetadata::parse(&pairs(&[(key.as_bytes(), value)])).map(|metadata| metadata.unwrap_or_default())
     }
 
     fn scopes(metadata: Result<RouteMetadata, MetadataError>) -> Vec<String> {
@@ -147,6 +158,16 @@ mod tests {
         assert_eq!(of("issuers", b"corp"), Err(MetadataError::NoScope));
         assert_eq!(RouteMetadata::parse(b""), Err(MetadataError::NoScope));
         assert_eq!(RouteMetadata::parse(b"scopes"), Err(MetadataError::NotAMap));
+    }
+
+    #[test]
+    fn what_is_about_requests_that_go_out_demands_nothing_of_those_that_come_in() {
+        assert_eq!(RouteMetadata::parse(&pairs(&[(b"client", b"billing")])), Ok(None));
+        let both =
+            RouteMetadata::parse(&pairs(&[(b"client", b"billing"), (b"scopes", b"a")])).unwrap().unwrap();
+        assert_eq!(both.scopes, ["a".into()]);
+        let bad = RouteMetadata::parse(&pairs(&[(b"client", b"billing"), (b"issuers", b"corp")]));
+        assert_eq!(bad, Err(MetadataError::NoScope));
     }
 
     #[test]

@@ -132,6 +132,10 @@ impl<'a> RequestPath<'a> {
         Segments { rest: self.raw.strip_prefix('/'), has_escapes: self.has_escapes }
     }
 
+    /// The path `/`.
+    pub const ROOT: RequestPath<'static> =
+        RequestPath { raw: "/", features: PathFeatures::NONE, has_escapes: false };
+
     /// Deeper than any API we know of; bounds the work of one look-up.
     pub const MAX_SEGMENTS: usize = 128;
 }

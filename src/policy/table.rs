@@ -143,6 +143,22 @@ fn has_suffix(host: &str, suffix: &str) -> bool {
     host.len() > suffix.len() && host.ends_with(suffix)
 }
 
+impl Authority {
+    /// Whether a request's `:authority` matches, as [`RouteTable::find`] has it.
+    pub fn matches(&self, authority: &[u8]) -> bool {
+        let authority = str::from_utf8(authority).unwrap_or_default().to_ascii_lowercase();
+        let (host, port) = split_port(&authority);
+        let host = host.strip_suffix('.').unwrap_or(host);
+        match self {
+            Self::Exact(name) => {
+                **name == *host
+                    || port.is_some_and(|port| name.strip_prefix(host) == Some(&format!(":{port}")))
+            }
+            Self::Suffix(suffix) => has_suffix(host, suffix),
+        }
+    }
+}
+
 /// `[::1]:80` → `[::1]` and `80`; what follows the last colon is a port only if it is a number.
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {

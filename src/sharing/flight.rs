@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::process::{Process, Version};
 use super::publication::{CLOCK_TOLERANCE, Publication, Unreadable};
 use super::seal::Seal;
-use crate::base::Timestamp;
+use crate::base::{Jitter, Timestamp};
 
 /// The fetches of one document by all threads of a process.
 #[derive(Clone, Debug)]
@@ -123,7 +123,8 @@ impl Flight {
     pub fn take(&self, process: &dyn Process, claim: &Claim, now: Timestamp, hold: Duration) -> bool {
         let record =
             Record { holder: self.me, until: now.after(hold.min(MAX_HOLD)).nanos(), ..claim.standing.into() };
-        let record = Record { sent: now.nanos(), ..record };
+        // Whoever takes it has waited for as long as there was to wait.
+        let record = Record { sent: now.nanos(), not_before: 0, ..record };
         process.set(&self.lease, &record.encode_to_vec(), Some(claim.version))
     }
 
@@ -138,11 +139,22 @@ impl Flight {
         }
     }
 
+    /// Writes down what is known now, and that nobody holds the lease any more, unless somebody has written since `claim`.
+    pub fn tell(&self, process: &dyn Process, claim: &Claim, standing: Standing) {
+        process.set(&self.lease, &Record::from(standing).encode_to_vec(), Some(claim.version));
+    }
+
     /// Shows a document to the others, unless a newer one is there.
-    pub fn publish(&self, process: &dyn Process, publication: &Publication, now: Timestamp) {
+    pub fn publish(
+        &self,
+        process: &dyn Process,
+        publication: &Publication,
+        now: Timestamp,
+        jitter: &mut Jitter,
+    ) {
         let older =
             |bytes: &[u8]| self.decode(bytes, now).map_or(true, |other| other.sent <= publication.sent);
-        let encoded = publication.encode(&self.document, self.seal.as_deref());
+        let Some(encoded) = publication.encode(&self.document, self.seal.as_deref(), jitter) else { return };
         for _ in 0..MAX_TRIES {
             let there = process.get(&self.document);
             let is_done = there.as_ref().is_some_and(|(bytes, _)| !older(bytes))

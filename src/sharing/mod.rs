@@ -25,6 +25,15 @@ use std::rc::Rc;
 pub struct Sharing {
     /// What seals publications, if there is a secret.
     pub seal: Option<Rc<Seal>>,
+    /// Whether tokens are published even without a seal, for every module of the `vm_id` to read.
+    pub shares_unsealed_tokens: bool,
     /// Tells one configuration from another: those of a group show one set of gauges.
     pub group: u64,
+}
+
+impl Sharing {
+    /// Whether the threads share tokens, and not only documents that are public.
+    pub fn shares_tokens(&self) -> bool {
+        self.seal.is_some() || self.shares_unsealed_tokens
+    }
 }

@@ -1,9 +1,10 @@
 use core::time::Duration;
+use std::borrow::Cow;
 
 use prost::Message;
 
 use super::seal::Seal;
-use crate::base::Timestamp;
+use crate::base::{Jitter, Secret, Timestamp};
 
 /// A document that one thread has fetched for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub struct Publication {
     pub entity_tag: Option<String>,
     /// The address that it came from.
     pub origin: String,
-    /// The document, as it came.
-    pub body: Vec<u8>,
+    /// The document, as it came. It may be a token.
+    pub body: Secret,
 }
 
 /// What lies in the place of a publication is none, or none of ours.
@@ -34,19 +35,20 @@ pub enum Unreadable {
 }
 
 impl Publication {
-    pub(super) fn encode(&self, name: &str, seal: Option<&Seal>) -> Vec<u8> {
+    /// `None` when it cannot be sealed: then it is not shown at all.
+    pub(super) fn encode(&self, name: &str, seal: Option<&Seal>, jitter: &mut Jitter) -> Option<Vec<u8>> {
         let bytes = Encoded {
             sent: self.sent.nanos(),
             received: self.received.nanos(),
             freshness: self.freshness.map(|fresh| u64::try_from(fresh.as_nanos()).unwrap_or(u64::MAX)),
             entity_tag: self.entity_tag.clone(),
             origin: self.origin.clone(),
-            body: self.body.clone(),
+            body: self.body.expose().to_vec(),
         }
         .encode_to_vec();
         match seal {
-            Some(seal) => seal.close(name, &bytes),
-            None => bytes,
+            Some(seal) => seal.close(name, Secret::new(bytes).expose(), jitter),
+            None => Some(bytes),
         }
     }
 
@@ -57,10 +59,10 @@ impl Publication {
         now: Timestamp,
     ) -> Result<Self, Unreadable> {
         let bytes = match seal {
-            Some(seal) => seal.open(name, bytes).ok_or(Unreadable::Seal)?,
-            None => bytes,
+            Some(seal) => Cow::Owned(seal.open(name, bytes).ok_or(Unreadable::Seal)?),
+            None => Cow::Borrowed(bytes),
         };
-        let encoded = Encoded::decode(bytes).map_err(|_| Unreadable::Encoding)?;
+        let encoded = Encoded::decode(&*bytes).map_err(|_| Unreadable::Encoding)?;
         let (sent, received) = (Timestamp::from_nanos(encoded.sent), Timestamp::from_nanos(encoded.received));
         // A time to come would make it the newest for ever. Threads read their clocks a moment apart.
         if sent > received || received > now.after(CLOCK_TOLERANCE) {
@@ -72,7 +74,7 @@ impl Publication {
             freshness: encoded.freshness.map(Duration::from_nanos),
             entity_tag: encoded.entity_tag,
             origin: encoded.origin,
-            body: encoded.body,
+            body: Secret::new(encoded.body),
         })
     }
 }
@@ -81,6 +83,7 @@ impl Publication {
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, PartialEq, Eq, Message)]
+#[prost(skip_debug)]
 struct Encoded {
     #[prost(fixed64, tag = "1")]
     sent: u64,
@@ -99,7 +102,6 @@ struct Encoded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Secret;
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
@@ -110,8 +112,12 @@ mod tests {
             freshness: Some(Duration::from_secs(60)),
             entity_tag: Some("\"1\"".to_owned()),
             origin: "https://h/".to_owned(),
-            body: b"{}".to_vec(),
+            body: Secret::new(*b"{}"),
         }
+    }
+
+    fn encoded(publication: &Publication, name: &str, seal: Option<&Seal>) -> Vec<u8> {
+        publication.encode(name, seal, &mut Jitter::new([1; 16])).unwrap()
     }
 
     fn seal(byte: u8) -> Seal {
@@ -121,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_published_is_read_back() {
         for seal in [None, Some(&seal(1))] {
-            let bytes = publication().encode("name", seal);
+            let bytes = encoded(&publication(), "name", seal);
             assert_eq!(Publication::decode("name", &bytes, seal, NOW), Ok(publication()));
         }
     }
@@ -129,7 +135,7 @@ mod tests {
     #[test]
     fn a_sealed_value_is_refused_when_altered_moved_or_planted() {
         let ours = seal(1);
-        let bytes = publication().encode("name", Some(&ours));
+        let bytes = encoded(&publication(), "name", Some(&ours));
         for at in 0..bytes.len() {
             let mut altered = bytes.clone();
             altered[at] ^= 1;
@@ -137,21 +143,33 @@ mod tests {
         }
         let refused = |name, bytes: &[u8]| Publication::decode(name, bytes, Some(&ours), NOW);
         assert_eq!(refused("other", &bytes), Err(Unreadable::Seal));
-        assert_eq!(refused("name", &publication().encode("name", Some(&seal(2)))), Err(Unreadable::Seal));
-        assert_eq!(refused("name", &publication().encode("name", None)), Err(Unreadable::Seal));
+        assert_eq!(refused("name", &encoded(&publication(), "name", Some(&seal(2)))), Err(Unreadable::Seal));
+        assert_eq!(refused("name", &encoded(&publication(), "name", None)), Err(Unreadable::Seal));
         assert_eq!(refused("name", b""), Err(Unreadable::Seal));
     }
 
     #[test]
+    fn a_sealed_value_hides_what_it_holds_and_is_never_the_same_twice() {
+        let ours = seal(1);
+        let mut jitter = Jitter::new([1; 16]);
+        let hidden = Publication { body: Secret::new(*b"hunter2-token"), ..publication() };
+        let mut close = || hidden.encode("name", Some(&ours), &mut jitter).unwrap();
+        let (first, second) = (close(), close());
+        assert_ne!(first, second);
+        assert!(!first.windows(7).any(|window| window == b"hunter2"));
+        assert!(!format!("{hidden:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn times_to_come_are_refused() {
-        let bytes = publication().encode("name", None);
+        let bytes = encoded(&publication(), "name", None);
         let at = |secs| Publication::decode("name", &bytes, None, Timestamp::from_secs(secs));
         assert!(at(999).is_ok());
         // A thread whose callback began a moment earlier takes it as it is, and takes it once.
         assert_eq!(at(998).map(|read| read.received), Ok(Timestamp::from_secs(999)));
         assert_eq!(at(996), Err(Unreadable::Encoding));
         let backwards = Publication { sent: NOW, received: Timestamp::from_secs(999), ..publication() };
-        let bytes = backwards.encode("name", None);
+        let bytes = encoded(&backwards, "name", None);
         assert_eq!(Publication::decode("name", &bytes, None, NOW), Err(Unreadable::Encoding));
     }
 

@@ -1,13 +1,17 @@
 use core::fmt;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::base::Secret;
+use crate::base::{Jitter, Secret};
 
-/// Seals what is published: HMAC-SHA256 over its name and its bytes. It proves who wrote a value, and hides nothing.
+/// Seals what is published: XChaCha20-Poly1305 over its bytes, bound to its name. Nobody without the secret reads or forges a value,
+/// or puts one in another's place.
 pub struct Seal {
-    key: Hmac<Sha256>,
+    cipher: XChaCha20Poly1305,
+    name: [u8; 32],
 }
 
 impl Seal {
@@ -16,38 +20,39 @@ impl Seal {
         if secret.expose().len() < MIN_SEALING_SECRET_BYTES {
             return None;
         }
-        let key = Hmac::<Sha256>::new_from_slice(secret.expose()).ok()?;
-        Some(Self { key })
+        let key = Secret::new(derive(secret, b"attache: the key of this seal")?);
+        let cipher = XChaCha20Poly1305::new_from_slice(key.expose()).ok()?;
+        Some(Self { cipher, name: derive(secret, b"attache: the name of this seal")? })
     }
 
-    /// The value behind its seal.
-    pub(super) fn close(&self, name: &str, value: &[u8]) -> Vec<u8> {
-        let mut sealed = self.over(name, value).finalize().into_bytes().to_vec();
-        sealed.extend_from_slice(value);
-        sealed
+    /// The value behind its seal. A nonce is never used twice: it is 192 bits of a sequence that a random seed determines.
+    pub(super) fn close(&self, name: &str, value: &[u8], jitter: &mut Jitter) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_BYTES];
+        for chunk in nonce.as_chunks_mut().0 {
+            *chunk = jitter.number().to_le_bytes();
+        }
+        let payload = Payload { msg: value, aad: name.as_bytes() };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
+        Some([&nonce[..], &sealed].concat())
     }
 
     /// The value, if the seal is ours and of this name.
-    pub(super) fn open<'a>(&self, name: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
-        let (seal, value) = sealed.split_at_checked(SEAL_BYTES)?;
-        self.over(name, value).verify_slice(seal).ok()?;
-        Some(value)
+    pub(super) fn open(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+        let payload = Payload { msg: sealed, aad: name.as_bytes() };
+        self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()
     }
 
     /// A name for values of this seal, so that those of two secrets do not overwrite each other.
     pub(super) fn name(&self) -> [u8; 32] {
-        let mut mac = self.key.clone();
-        mac.update(b"attache: the name of this seal");
-        mac.finalize().into_bytes().into()
+        self.name
     }
+}
 
-    fn over(&self, name: &str, value: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.key.clone();
-        // The name is a digest of fixed length, so no name and value read like another.
-        mac.update(name.as_bytes());
-        mac.update(value);
-        mac
-    }
+fn derive(secret: &Secret, label: &[u8]) -> Option<[u8; 32]> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).ok()?;
+    mac.update(label);
+    Some(mac.finalize().into_bytes().into())
 }
 
 impl fmt::Debug for Seal {
@@ -56,6 +61,6 @@ impl fmt::Debug for Seal {
     }
 }
 
-/// As long as the hash (RFC 2104 §3).
+/// As long as the key.
 pub const MIN_SEALING_SECRET_BYTES: usize = 32;
-const SEAL_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::base::{Effect, Level, Timestamp};
 use crate::issuer::{KeyChange, Outcome, Part, Report};
+use crate::outbound::Refusal;
 use crate::policy::MetadataError;
 use crate::sharing::Unreadable;
 
@@ -109,12 +110,17 @@ impl Reports {
         self.line(Level::Warn, format_args!("{fault}: {annotation}"), now)
     }
 
-    /// The line about something in shared data that is not to be believed.
-    pub fn refused(&mut self, issuer: &str, why: Unreadable, now: Timestamp) -> Option<Effect> {
+    /// The line about something in shared data that is not to be believed; `whose` is an issuer's or a client's.
+    pub fn refused(&mut self, whose: &str, name: &str, why: Unreadable, now: Timestamp) -> Option<Effect> {
         let line = format_args!(
-            "issuer {issuer}: a document that another module has left in shared data is refused: {why}"
+            "{whose} {name}: a document that another module has left in shared data is refused: {why}"
         );
         self.line(Level::Warn, line, now)
+    }
+
+    /// The line about a request that did not leave for a fault of the operator's.
+    pub fn egress(&mut self, refusal: Refusal, annotation: &str, now: Timestamp) -> Option<Effect> {
+        self.line(Level::Warn, format_args!("{refusal}: {annotation}"), now)
     }
 
     fn line(&mut self, level: Level, line: fmt::Arguments<'_>, now: Timestamp) -> Option<Effect> {
@@ -143,7 +149,8 @@ const MAX_LINES: u32 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issuer::{FetchError, Place};
+    use crate::issuer::Place;
+    use crate::oauth::FetchError;
 
     fn line(outcome: Outcome, failures: u32) -> Option<(Level, String)> {
         told(outcome, failures, false)

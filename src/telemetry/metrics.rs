@@ -89,17 +89,19 @@ struct Level {
 
 impl Metrics {
     /// No counts yet.
-    pub fn new(settings: &Inbound) -> Self {
+    pub fn new(inbound: Option<&Inbound>, version: u64) -> Self {
+        let routes = inbound.into_iter().flat_map(|inbound| inbound.routes.routes());
+        let issuers = inbound.into_iter().flat_map(|inbound| &inbound.issuers);
         Self {
-            routes: settings.routes.routes().iter().map(|route| Rc::clone(&route.name)).collect(),
-            issuers: settings.issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect(),
+            routes: routes.map(|route| Rc::clone(&route.name)).collect(),
+            issuers: issuers.map(|issuer| Rc::clone(&issuer.name)).collect(),
             permits: HashMap::default(),
             taken: Taken::default(),
             counters: BTreeMap::new(),
             of_requests: 0,
             of_fetches: 0,
             gauges: BTreeMap::new(),
-            version: settings.version,
+            version,
             is_dirty: false,
             gauges_at: None,
             keys_changed: false,

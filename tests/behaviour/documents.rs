@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attache::config::{self, Config, ConfigErrors};
+use attache::config::{self, Config, ConfigErrors, Environment};
 use attache::policy::RequestPath;
 use prost::Message as _;
 use prost_types::value::Kind;
@@ -12,8 +12,13 @@ use crate::proxy::{Variables, config};
 
 /// The first YAML block of docs/configuration.md.
 pub fn sample() -> &'static str {
+    block(1)
+}
+
+/// A YAML block of docs/configuration.md, counted from 1.
+fn block(number: usize) -> &'static str {
     let text = include_str!("../../docs/configuration.md");
-    let (_, rest) = text.split_once("```yaml\n").expect("docs/configuration.md has a YAML block");
+    let rest = text.split("```yaml\n").nth(number).expect("docs/configuration.md has this YAML block");
     rest.split_once("```").unwrap().0
 }
 
@@ -45,7 +50,7 @@ fn to_proto(value: &Value) -> prost_types::Value {
 
 /// All that a configuration says, in words that can be compared (a hash map's order cannot).
 fn meaning(config: &Config) -> String {
-    let inbound = &config.inbound;
+    let inbound = config.inbound.as_ref().unwrap();
     let mut text = format!(
         "{:#?}",
         (
@@ -70,8 +75,32 @@ fn meaning(config: &Config) -> String {
 #[test]
 fn the_documentation_s_sample_compiles() {
     let config = from_yaml(sample()).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(config.inbound.routes.routes().len(), 7);
-    assert_eq!(config.inbound.version, 7);
+    assert_eq!(config.inbound.as_ref().unwrap().routes.routes().len(), 7);
+    assert_eq!(config.version, 7);
+}
+
+/// RFC 7515 §A.3.1, and a secret.
+struct Secrets;
+
+impl Environment for Secrets {
+    fn variable(&self, name: &str) -> Option<String> {
+        let key = r#"{"kty":"EC","crv":"P-256","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+            "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+        match name {
+            "BILLING_KEY" => Some(key.to_owned()),
+            "ATTACHE_SEAL" => Some("A".repeat(43)),
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn the_documentation_s_sample_of_outbound_compiles() {
+    let value: config::Value = serde_saphyr::from_str(block(2)).unwrap();
+    let config = config::parse_value(&value, &Secrets).unwrap_or_else(|errors| panic!("{errors}"));
+    let outbound = config.outbound.unwrap();
+    assert_eq!((outbound.clients.len(), outbound.destinations.all().len()), (2, 2));
+    assert!(config.inbound.is_none() && config.sharing.unwrap().shares_tokens());
 }
 
 #[test]

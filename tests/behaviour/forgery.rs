@@ -117,8 +117,13 @@ fn a_lease_that_always_says_sent_now_stops_no_refresh_and_makes_none() {
 fn a_lease_holds_fetches_back_only_as_long_as_somebody_goes_on_writing_it() {
     let held: fn(&Threads) -> Lease =
         |threads| Lease { holder: STRANGER, until: threads.ahead(75.secs()), ..nobody() };
-    let pause: fn(&Threads) -> Lease =
-        |threads| Lease { failures: 1, not_before: threads.ahead(600.secs()), ..nobody() };
+    // A pause is believed only of a fetch that was sent.
+    let pause: fn(&Threads) -> Lease = |threads| Lease {
+        failures: 1,
+        sent: threads.ago(0.ms()),
+        not_before: threads.ahead(600.secs()),
+        ..nobody()
+    };
     for (forge, left) in [(held, 76.secs()), (pause, 601.secs())] {
         let (old, new) = (Signer::new("k1"), Signer::new("k2"));
         let mut threads = Threads::ready(&config(json!({})), 4, &[&old]);

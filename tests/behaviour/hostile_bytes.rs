@@ -83,7 +83,12 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn world() -> World<'static> {
-    World { now: Timestamp::from_secs(START), crypto: &Portable, process: &Alone }
+    World {
+        now: Timestamp::from_secs(START),
+        crypto: &Portable,
+        random: &crate::proxy::Drawn,
+        process: &Alone,
+    }
 }
 
 fn proxy() -> (Filter, Signer) {

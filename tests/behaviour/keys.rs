@@ -126,7 +126,8 @@ fn a_fetch_is_a_get_through_the_configured_cluster_and_nothing_else() {
     let mut proxy = Proxy::new(&config(json!({ "issuers": [issuer(remote)] })));
     proxy.tick();
     let call = proxy.last_call();
-    let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers: Vec<_> =
+        call.headers.iter().map(|(name, value)| (&**name, str::from_utf8(value.expose()).unwrap())).collect();
     assert_eq!(
         headers,
         [
@@ -138,7 +139,7 @@ fn a_fetch_is_a_get_through_the_configured_cluster_and_nothing_else() {
             ("user-agent", concat!("attache/", env!("CARGO_PKG_VERSION"))),
         ]
     );
-    assert_eq!((&*call.cluster, call.body.len(), call.timeout), ("idp", 0, 3.secs()));
+    assert_eq!((&*call.cluster, call.body.expose().len(), call.timeout), ("idp", 0, 3.secs()));
 }
 
 #[test]

@@ -65,6 +65,8 @@ mod token_cache;
 mod documents;
 // All bounds of one VM, added up.
 mod memory;
+// The other half: tokens of our own, and which request gets which.
+mod outbound;
 // Random bytes into every parser.
 mod hostile_bytes;
 // One file for each bug that was found, named by what it broke.

@@ -1,8 +1,9 @@
 //! All bounds of one VM, added up: wasm memory never shrinks, so what can be reached once is held for ever: at most
 //! 256 MiB by default.
 
+use attache::base::MAX_WAITING_BYTES;
 use attache::config::{MAX_CONFIG_BYTES, MAX_ISSUERS, MAX_KEY_SOURCES};
-use attache::inbound::{MAX_UNKNOWN_TOKENS, MAX_WAITING_BYTES};
+use attache::inbound::MAX_UNKNOWN_TOKENS;
 use attache::issuer::MAX_KEYS_BYTES;
 use attache::jose::{MAX_KEY_SET_BYTES, MAX_TOKEN_BYTES};
 use attache::telemetry::MAX_SERIES;
@@ -22,7 +23,7 @@ const SERIES: usize = 1024;
 
 #[test]
 fn the_maxima_of_one_vm_fit_by_default() {
-    let defaults = compile(&config(json!({}))).unwrap().inbound;
+    let defaults = compile(&config(json!({}))).unwrap().inbound.unwrap();
     let parts = [
         ("waiting requests, one list for each of two reasons", 2 * MAX_WAITING_BYTES),
         ("waiting requests, beside their headers", 2 * defaults.waiting.requests * 256),

@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use attache::base::{
-    CallId, Edit, Effect, Headers, HttpCall, HttpReply, Level, RequestHead, Response, StreamId, Timestamp,
-    encode_pairs,
+    CallId, Edit, Effect, Headers, HttpCall, HttpReply, Level, Random, RequestHead, Response, StreamId,
+    Timestamp, encode_pairs,
 };
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
-use attache::jose::{Algorithm, Crypto, Engine, Key, Portable, SignatureError};
+use attache::jose::{Algorithm, Crypto, Engine, Key, Portable, SignatureError, SigningError, SigningKey};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};
@@ -85,6 +85,7 @@ pub struct Proxy {
     parked: BTreeMap<u32, Request>,
     counters: BTreeMap<String, u64>,
     gauges: BTreeMap<String, u64>,
+    samples: BTreeMap<String, Vec<u64>>,
     logs: Vec<(Level, String)>,
     /// What must never be seen in a log, a metric, an annotation or a refusal.
     secrets: Vec<String>,
@@ -124,6 +125,7 @@ impl Proxy {
             parked: BTreeMap::new(),
             counters: BTreeMap::new(),
             gauges: BTreeMap::new(),
+            samples: BTreeMap::new(),
             logs: Vec::new(),
             secrets: Vec::new(),
             streams: 0,
@@ -169,11 +171,11 @@ impl Proxy {
         self.streams += 1;
         let stream = StreamId(self.streams);
         let mut effects = Vec::new();
-        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
         let outcome = self.filter.handle_request(stream, request.head(), world, &mut effects);
         let answer = match outcome {
             Outcome::Forward { edits, annotation } => {
-                forwarded(&request, edits, annotation.as_deref().unwrap_or_default())
+                forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default())
             }
             Outcome::Respond { response, annotation } => refused(response, &annotation),
             Outcome::Wait => {
@@ -183,6 +185,8 @@ impl Proxy {
         };
         self.scrub(&answer);
         self.perform(effects);
+        // The host hands them over when its callback has returned.
+        self.take_messages();
         answer
     }
 
@@ -242,7 +246,7 @@ impl Proxy {
     pub fn tick(&mut self) {
         let mut effects = Vec::new();
         let before = self.signature_checks();
-        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
         self.filter.handle_tick(world, &mut effects);
         self.most_checks = self.most_checks.max(self.signature_checks() - before);
         self.perform(effects);
@@ -259,7 +263,7 @@ impl Proxy {
         let Some(queue) = self.process.memory.message_for(self.process.number) else { return false };
         let mut effects = Vec::new();
         let before = self.signature_checks();
-        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
         self.filter.handle_wake(queue, world, &mut effects);
         self.most_checks = self.most_checks.max(self.signature_checks() - before);
         self.perform(effects);
@@ -269,6 +273,11 @@ impl Proxy {
     /// Whether a call is under way whose reply is still to be handed in.
     pub fn is_asking(&self) -> bool {
         !self.under_way.is_empty()
+    }
+
+    /// The call that [`Proxy::reply`] answers.
+    pub fn oldest_call(&self) -> Option<HttpCall> {
+        self.under_way.first().map(|(_, call)| call.clone())
     }
 
     /// The time.
@@ -298,7 +307,7 @@ impl Proxy {
     pub fn hand_in(&mut self, id: CallId, reply: HttpReply) {
         let mut effects = Vec::new();
         let before = self.signature_checks();
-        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
         self.filter.handle_reply(id, reply, world, &mut effects);
         self.most_checks = self.most_checks.max(self.signature_checks() - before);
         self.perform(effects);
@@ -338,6 +347,29 @@ impl Proxy {
         self.gauges.get(name).copied()
     }
 
+    /// The values that a histogram has taken.
+    pub fn samples(&self, name: &str) -> &[u64] {
+        self.samples.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The upstream answers a request that was forwarded, and the request is over.
+    pub fn upstream_answers(&mut self, forwarded: &Forwarded, status: u16) {
+        let stream = StreamId(forwarded.stream);
+        if self.filter.carries_token(stream) {
+            let mut effects = Vec::new();
+            let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
+            self.filter.handle_response(stream, status, world, &mut effects);
+            self.perform(effects);
+            self.take_messages();
+        }
+        self.filter.handle_stream_end(stream);
+    }
+
+    /// A text that must be told to nobody.
+    pub fn keep_secret(&mut self, text: &str) {
+        self.secrets.push(text.to_owned());
+    }
+
     /// Log lines of at least this level.
     pub fn logs(&self, least: Level) -> Vec<&str> {
         self.logs.iter().filter(|(level, _)| *level >= least).map(|(_, line)| line.as_str()).collect()
@@ -346,7 +378,7 @@ impl Proxy {
     /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
     pub fn shut_down(&mut self) {
         let mut effects = Vec::new();
-        let world = World { now: self.now, crypto: &self.crypto, process: &self.process };
+        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
         self.filter.handle_shutdown(world, &mut effects);
         self.perform(effects);
     }
@@ -354,6 +386,9 @@ impl Proxy {
     #[track_caller]
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            if matches!(effect, Effect::Call { .. } | Effect::Forward { .. }) {
+                self.scrub_text(&format!("{effect:?}"));
+            }
             match effect {
                 Effect::Call { id, call } => {
                     assert!(!call.timeout.is_zero(), "a call without a timeout never ends");
@@ -365,7 +400,8 @@ impl Proxy {
                 }
                 Effect::Forward { stream, edits, annotation } => {
                     let request = self.parked.remove(&stream.0).expect("answered only once");
-                    let answer = forwarded(&request, edits, annotation.as_deref().unwrap_or_default());
+                    let answer =
+                        forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default());
                     self.scrub(&answer);
                     self.answers.insert(stream.0, answer);
                 }
@@ -383,6 +419,16 @@ impl Proxy {
                 Effect::Gauge { name, value } => {
                     self.scrub_text(&name);
                     self.gauges.insert(name.to_string(), value);
+                }
+                Effect::Adjust { name, by } => {
+                    assert_ne!(by, 0, "a change of nothing");
+                    self.scrub_text(&name);
+                    let gauge = self.gauges.entry(name.to_string()).or_default();
+                    *gauge = gauge.checked_add_signed(by).expect("no fewer than none");
+                }
+                Effect::Sample { name, value } => {
+                    self.scrub_text(&name);
+                    self.samples.entry(name.to_string()).or_default().push(value);
                 }
                 Effect::Log { level, line } => {
                     self.scrub_text(&line);
@@ -416,7 +462,7 @@ impl Proxy {
 }
 
 #[track_caller]
-fn forwarded(request: &Request, edits: Vec<Edit>, annotation: &str) -> Answer {
+fn forwarded(stream: StreamId, request: &Request, edits: Vec<Edit>, annotation: &str) -> Answer {
     let mut headers = request.headers.clone();
     for edit in &edits {
         match edit {
@@ -427,7 +473,7 @@ fn forwarded(request: &Request, edits: Vec<Edit>, annotation: &str) -> Answer {
             }
         }
     }
-    Answer::Forwarded(Forwarded { headers, edits, annotation: annotation.to_owned() })
+    Answer::Forwarded(Forwarded { stream: stream.0, headers, edits, annotation: annotation.to_owned() })
 }
 
 fn refused(response: Response, annotation: &str) -> Answer {
@@ -444,6 +490,7 @@ pub enum Answer {
 
 #[derive(Clone, Debug)]
 pub struct Forwarded {
+    stream: u32,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub edits: Vec<Edit>,
     pub annotation: String,
@@ -522,11 +569,15 @@ impl Refused {
 pub struct Request {
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     metadata: Option<Vec<u8>>,
+    cluster: Option<String>,
+    cluster_tls: Option<String>,
+    route_name: Option<String>,
 }
 
 impl Request {
     pub fn new(method: &str, path: &str) -> Self {
-        let request = Self { headers: Vec::new(), metadata: None };
+        let request =
+            Self { headers: Vec::new(), metadata: None, cluster: None, cluster_tls: None, route_name: None };
         request.header(":method", method).header(":path", path).header(":authority", "api.example")
     }
 
@@ -559,6 +610,29 @@ impl Request {
         self.raw_metadata(encode_pairs(pairs.iter().copied()))
     }
 
+    /// Envoy sends it to this cluster, whose metadata asserts TLS.
+    pub fn to(self, cluster: &str) -> Self {
+        self.unvouched(cluster).tls("asserted")
+    }
+
+    /// Envoy sends it to this cluster, whose metadata says nothing.
+    pub fn unvouched(mut self, cluster: &str) -> Self {
+        self.cluster = Some(cluster.to_owned());
+        self
+    }
+
+    /// The cluster's metadata says this about TLS.
+    pub fn tls(mut self, word: &str) -> Self {
+        self.cluster_tls = Some(word.to_owned());
+        self
+    }
+
+    /// Envoy's route has this name.
+    pub fn route(mut self, name: &str) -> Self {
+        self.route_name = Some(name.to_owned());
+        self
+    }
+
     pub fn raw_metadata(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.metadata = Some(bytes.into());
         self
@@ -566,7 +640,13 @@ impl Request {
 
     pub fn head(&self) -> RequestHead {
         let headers: Headers = self.headers.iter().map(|(n, v)| (n, v)).collect();
-        RequestHead { headers, route_metadata: self.metadata.clone() }
+        RequestHead {
+            headers,
+            route_metadata: self.metadata.clone(),
+            cluster: self.cluster.clone().map(String::into_bytes),
+            cluster_tls: self.cluster_tls.clone().map(String::into_bytes),
+            route_name: self.route_name.clone().map(String::into_bytes),
+        }
     }
 
     /// Long words in what looks like a credential.
@@ -612,6 +692,19 @@ impl Signer {
             jwk["kid"] = json!(kid);
         }
         jwk
+    }
+
+    /// The private key as its owner keeps it.
+    pub fn private_jwk(&self) -> String {
+        let mut jwk = self.jwk();
+        jwk["d"] = json!(Base64UrlUnpadded::encode_string(&self.key.to_bytes()));
+        jwk.to_string()
+    }
+
+    /// Whether this key has signed that.
+    pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let signature = ed25519_dalek::Signature::from_slice(signature);
+        signature.is_ok_and(|signature| self.key.verifying_key().verify_strict(message, &signature).is_ok())
     }
 
     /// Signs any bytes as header and claims.
@@ -733,7 +826,8 @@ pub fn partner() -> Value {
         "keys": { "jwks": { "uri": "https://partner.example/jwks", "cluster": "partner" } } }))
 }
 
-fn merge(target: &mut Value, patch: Value) {
+/// Patches a document (RFC 7396).
+pub fn merge(target: &mut Value, patch: Value) {
     let Value::Object(patch) = patch else {
         *target = patch;
         return;
@@ -755,7 +849,8 @@ pub fn compile(config: &Value) -> Result<Config, config::ConfigErrors> {
     config::parse(config.to_string().as_bytes(), &Variables)
 }
 
-/// `HS_KEY` holds 64 bytes, `SEAL` and `OTHER_SEAL` 32 each; nothing else is set.
+/// `HS_KEY` holds 64 bytes, `SEAL` and `OTHER_SEAL` 32 each, `CLIENT_SECRET` and `OTHER_SECRET` what their names say, `OWN_KEY` and
+/// `OTHER_KEY` private keys; nothing else is set.
 pub struct Variables;
 
 impl Environment for Variables {
@@ -764,10 +859,18 @@ impl Environment for Variables {
             "HS_KEY" => Some(Base64UrlUnpadded::encode_string(&[9; 64])),
             "SEAL" => Some(Base64UrlUnpadded::encode_string(&[1; 32])),
             "OTHER_SEAL" => Some(Base64UrlUnpadded::encode_string(&[2; 32])),
+            "CLIENT_SECRET" => Some(CLIENT_SECRET.to_owned()),
+            "OTHER_SECRET" => Some(OTHER_SECRET.to_owned()),
+            "OWN_KEY" => Some(Signer::new("own").private_jwk()),
+            "OTHER_KEY" => Some(Signer::new("other").private_jwk()),
             _ => None,
         }
     }
 }
+
+/// With all that a form changes.
+pub const CLIENT_SECRET: &str = "hunter2+plus:colon%percent ä&=end";
+pub const OTHER_SECRET: &str = "correct-horse-battery-staple";
 
 /// The portable engine, counted.
 #[derive(Debug, Default)]
@@ -789,5 +892,28 @@ impl Crypto for Counting {
 
     fn engine(&self, algorithm: Algorithm) -> Engine {
         Portable.engine(algorithm)
+    }
+
+    fn sign(
+        &self,
+        algorithm: Algorithm,
+        key: &SigningKey,
+        message: &[u8],
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, SigningError> {
+        Portable.sign(algorithm, key, message, random)
+    }
+}
+
+/// Bytes that nobody could guess who did not count.
+pub(crate) struct Drawn;
+
+impl Random for Drawn {
+    fn fill(&self, bytes: &mut [u8]) {
+        static DRAWN: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        for chunk in bytes.chunks_mut(8) {
+            let drawn = DRAWN.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_le_bytes();
+            chunk.copy_from_slice(&drawn[..chunk.len()]);
+        }
     }
 }

@@ -45,7 +45,7 @@ fn written() -> String {
     for denial in every() {
         writeln!(text, "{}: {denial}", denial.label()).unwrap();
         for (mode, settings) in &modes {
-            writeln!(text, "  {mode}: {}", on_the_wire(&settings.inbound, &denial)).unwrap();
+            writeln!(text, "  {mode}: {}", on_the_wire(settings.inbound.as_ref().unwrap(), &denial)).unwrap();
         }
     }
     text
@@ -281,7 +281,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
     ] {
         let settings = settings.unwrap();
         for denial in every() {
-            let response = settings.inbound.refuse(&denial);
+            let response = settings.inbound.as_ref().unwrap().refuse(&denial);
             let challenges: Vec<_> =
                 response.headers.iter().filter(|(name, _)| *name == "www-authenticate").collect();
             let expected = matches!(response.status, 400 | 401) || denial.label() == "scope_insufficient";
@@ -305,7 +305,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
 fn a_problem_body_is_json_of_the_registered_members() {
     let settings = compile(&config(json!({ "refusals": { "body": "problem_json" } }))).unwrap();
     for denial in every() {
-        let response = settings.inbound.refuse(&denial);
+        let response = settings.inbound.as_ref().unwrap().refuse(&denial);
         let body: serde_json::Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(body["status"], json!(response.status));
         assert_eq!(body["reason"], json!(denial.label()));
@@ -318,7 +318,7 @@ fn a_problem_body_is_json_of_the_registered_members() {
 fn terse_tells_the_status_and_nothing_else() {
     let settings = compile(&config(json!({ "refusals": { "detail": "terse" } }))).unwrap();
     for denial in every() {
-        let response = settings.inbound.refuse(&denial);
+        let response = settings.inbound.as_ref().unwrap().refuse(&denial);
         assert_eq!(response.body, "");
         for (name, value) in response.headers {
             match name {

@@ -202,7 +202,12 @@ fn metrics_are_handed_over_on_the_tick_and_only_when_they_change() {
     let settings = crate::proxy::compile(&config(json!({}))).unwrap();
     let now = attache::base::Timestamp::from_secs(START);
     let process = attache::sharing::Alone;
-    let world = attache::filter::World { now, crypto: &attache::jose::Portable, process: &process };
+    let world = attache::filter::World {
+        now,
+        crypto: &attache::jose::Portable,
+        random: &crate::proxy::Drawn,
+        process: &process,
+    };
     let mut filter = attache::filter::Filter::new(&settings, [0; 16], now, &process);
     let mut effects = Vec::new();
     let head = Request::get("/healthz").head();

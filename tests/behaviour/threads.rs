@@ -337,7 +337,10 @@ pub fn path_of(call: &HttpCall) -> &str {
 }
 
 pub fn header_of<'a>(call: &'a HttpCall, name: &str) -> Option<&'a str> {
-    call.headers.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str())
+    call.headers
+        .iter()
+        .find(|(field, _)| **field == *name)
+        .map(|(_, value)| str::from_utf8(value.expose()).unwrap())
 }
 
 /// A good token for a month.

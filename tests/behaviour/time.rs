@@ -113,7 +113,12 @@ fn a_cached_token_is_not_used_before_its_time() {
     let mut forwards = |now: u64| {
         let head = Request::get("/orders").bearer(&token).head();
         let id = attache::base::StreamId(1);
-        let world = attache::filter::World { now: at(now), crypto: &crypto, process: &process };
+        let world = attache::filter::World {
+            now: at(now),
+            crypto: &crypto,
+            random: &crate::proxy::Drawn,
+            process: &process,
+        };
         let outcome = filter.handle_request(id, head, world, &mut effects);
         matches!(outcome, attache::filter::Outcome::Forward { .. })
     };

@@ -26,7 +26,7 @@ impl Bench {
     pub(crate) fn new(entries: usize, bytes: usize, issuers: usize) -> Self {
         let key = Signer::new("k1");
         let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
-        let settings = compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap().inbound;
+        let settings = compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap().inbound.unwrap();
         let store = KeyStore::new(
             &settings.issuers[0].keys,
             KeyBounds::for_sources(settings.issuers[0].keys.iter()),

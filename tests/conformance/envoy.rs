@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a real process starts in real time")]
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -20,13 +21,13 @@ use crate::vectors;
 
 #[test]
 fn envoys_engine_gives_the_same_right_answer_on_every_vector() {
-    let envoy = Envoy::start();
+    let envoy = Envoy::start("oracle-verify");
     let vectors = vectors::all();
     let mut wrong = Vec::new();
     let mut asked = 0;
     for batch in vectors.chunks(BATCH) {
         let questions: Vec<_> = batch.iter().map(question).collect();
-        let answer = envoy.ask(&questions);
+        let answer = envoy.ask(&json!({ "verify": questions }));
         let offloaded: Vec<_> = offload::ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect();
         assert_eq!(answer["offloaded"], json!(offloaded), "what Envoy's engine is used for");
         let verdicts = answer["verdicts"].as_array().unwrap();
@@ -43,6 +44,25 @@ fn envoys_engine_gives_the_same_right_answer_on_every_vector() {
     assert_eq!(asked, vectors.len());
 }
 
+/// With keys of RSA, P-256 and Ed25519, and nobody allowing the portable engine to use RSA: what RS* signs is Envoy.
+#[test]
+fn envoy_signs_where_it_can_and_the_portable_engine_where_it_may() {
+    let envoy = Envoy::start("oracle-sign");
+    let keys: Vec<Value> = serde_json::from_str(include_str!("signing_keys.json")).unwrap();
+    let keys: Vec<_> = keys.iter().map(|key| &key["jwk"]).collect();
+    let answer = envoy.ask(&json!({ "sign": keys }));
+    // The function is there from Envoy 1.37 on.
+    let expected = if envoy.is_1_36() {
+        json!({ "offloaded": [], "signed": [[], ["ES256"], ["EdDSA"]] })
+    } else {
+        json!({
+            "offloaded": ["RS256", "RS384", "RS512", "ES256"],
+            "signed": [["RS256", "RS384", "RS512"], ["ES256"], ["EdDSA"]],
+        })
+    };
+    assert_eq!(answer, expected);
+}
+
 fn question(vector: &vectors::Vector) -> Value {
     json!({
         "alg": vector.algorithm.name(),
@@ -54,23 +74,26 @@ fn question(vector: &vectors::Vector) -> Value {
 
 /// A running Envoy with the oracle in it, on ports of its own choice.
 struct Envoy {
+    binary: OsString,
     process: Child,
     client: Client,
     oracle: String,
 }
 
 impl Envoy {
-    fn start() -> Self {
+    /// Keeps its files in a directory of this name: each test has an Envoy of its own.
+    fn start(name: &str) -> Self {
         let binary = std::env::var_os("ATTACHE_ENVOY")
             .expect("ATTACHE_ENVOY must name an Envoy binary: run `make test`, which fetches one");
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracle");
+        let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let directory = temporary.join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let admin = directory.join("admin");
         let _ = std::fs::remove_file(&admin);
         let bootstrap = directory.join("envoy.json");
-        std::fs::write(&bootstrap, bootstrap_for(&oracle(&directory)).to_string()).unwrap();
+        std::fs::write(&bootstrap, bootstrap_for(&oracle(&temporary.join("oracle"))).to_string()).unwrap();
         let log = std::fs::File::create(directory.join("log")).unwrap();
-        let process = Command::new(binary)
+        let process = Command::new(&binary)
             .args(["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warn"])
             .arg("--config-path")
             .arg(&bootstrap)
@@ -81,7 +104,7 @@ impl Envoy {
             .spawn()
             .unwrap();
         let client = Client::builder().timeout(Duration::from_secs(120)).build().unwrap();
-        let mut envoy = Self { process, client, oracle: String::new() };
+        let mut envoy = Self { binary, process, client, oracle: String::new() };
         envoy.oracle = envoy.await_listener(&admin, &directory.join("log"));
         envoy
     }
@@ -116,7 +139,12 @@ impl Envoy {
         Some(format!("{}:{}", address["address"].as_str()?, address["port_value"].as_u64()?))
     }
 
-    fn ask(&self, questions: &[Value]) -> Value {
+    fn is_1_36(&self) -> bool {
+        let output = Command::new(&self.binary).arg("--version").output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains("/1.36.")
+    }
+
+    fn ask(&self, questions: &Value) -> Value {
         let answer = self.client.post(&self.oracle).json(questions).send().unwrap();
         assert_eq!(answer.status(), 200, "see the log beside the bootstrap");
         answer.json().unwrap()

@@ -3,12 +3,12 @@
 //! readers are compared and not two implementations of RSA.
 
 use core::cell::Cell;
-use core::convert::Infallible;
 use std::borrow::Cow;
 
-use attache::jose::{Algorithm, Crypto as _, Key, KeySet, Portable, TokenParts};
+use attache::base::{Random, Secret};
+use attache::jose::{Algorithm, Crypto as _, Key, KeySet, Portable, SigningKey, TokenParts};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use jwt_compact::{AlgorithmExt as _, AlgorithmSignature, Empty, UntrustedToken};
+use jwt_compact::{AlgorithmExt as _, AlgorithmSignature, Claims, Empty, Header, UntrustedToken};
 
 /// Whether we accept the token.
 fn ours(text: &str, key: &Key) -> bool {
@@ -30,8 +30,7 @@ struct Checked {
 }
 
 impl jwt_compact::Algorithm for Checked {
-    /// Nobody signs here, so there is no signing key that could exist.
-    type SigningKey = Infallible;
+    type SigningKey = SigningKey;
     type VerifyingKey = Key;
     type Signature = Bytes;
 
@@ -39,8 +38,8 @@ impl jwt_compact::Algorithm for Checked {
         Cow::Borrowed(self.algorithm.name())
     }
 
-    fn sign(&self, signing_key: &Infallible, _message: &[u8]) -> Bytes {
-        match *signing_key {}
+    fn sign(&self, key: &SigningKey, message: &[u8]) -> Bytes {
+        Bytes(Portable.sign(self.algorithm, key, message, &Ones).unwrap())
     }
 
     fn verify_signature(&self, signature: &Bytes, key: &Key, message: &[u8]) -> bool {
@@ -80,6 +79,33 @@ fn both_readers_accept_a_token_of_every_algorithm() {
     for (algorithm, key, text) in samples {
         assert!(ours(&text, &key) && theirs(&text, algorithm, &key), "{algorithm}");
     }
+}
+
+/// Where a salt or a mask is drawn, any will do.
+struct Ones;
+
+impl Random for Ones {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(1);
+    }
+}
+
+/// jwt-compact writes the token, our engine signs it, and both read it.
+#[test]
+fn both_readers_accept_what_we_sign_with_every_algorithm_that_we_sign_with() {
+    let keys: Vec<serde_json::Value> = serde_json::from_str(include_str!("signing_keys.json")).unwrap();
+    let mut signed = 0;
+    for key in keys {
+        let key = SigningKey::parse(&Secret::new(key["jwk"].to_string())).unwrap().allow_portable_rsa(true);
+        for algorithm in key.algorithms().iter() {
+            let engine = Checked { algorithm, said_yes: Cell::new(false) };
+            let token = engine.token(&Header::empty(), &Claims::new(Empty {}), &key).unwrap();
+            let (own, public) = (ours(&token, key.public()), key.public());
+            assert!(own && theirs(&token, algorithm, public), "{algorithm}");
+            signed += 1;
+        }
+    }
+    assert_eq!(signed, 8);
 }
 
 /// Every character of the parts that are read, and some of the signature, replaced, dropped and doubled.

@@ -31,6 +31,7 @@ fn every_row_of_the_demo_is_as_expected() {
         proxy: proxy.url("proxy", ""),
         admin: format!("http://{}", proxy.envoy().admin()),
         issuer: proxy.issuer("idp").url().to_owned(),
+        sidecar: None,
     };
     demo::wait_until_up(&places, Duration::from_secs(30)).unwrap();
     let mut rows = Vec::new();

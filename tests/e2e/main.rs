@@ -19,12 +19,16 @@
 #![allow(clippy::disallowed_methods, reason = "a real process runs in real time")]
 #![allow(clippy::print_stderr, reason = "what a failed test has to tell")]
 
+/// An Envoy that requests leave through.
+mod egress;
 /// A door that keeps clients waiting.
 mod gate;
 /// HTTP/2 for gRPC, and for requests that have to meet one worker.
 mod h2;
 /// Modules that trap, or lie.
 mod module;
+/// A certified authorization server with clients of every kind.
+mod provider;
 /// A real Envoy with the filter in it.
 mod proxy;
 /// Requests that no client library would send.
@@ -46,6 +50,8 @@ mod demo_config;
 mod discovery;
 /// Configuration as Istio delivers it.
 mod ecds;
+/// Where tokens go, and where they must not.
+mod egress_guard;
 /// What the upstream sees.
 mod forwarding;
 /// How long keys count, and when they are asked for.
@@ -54,14 +60,20 @@ mod freshness;
 mod grpc;
 /// What attackers send.
 mod hostile;
+/// Tokens of our own on requests that go out.
+mod injection;
 /// Where keys come from, and sets that are odd.
 mod key_sources;
 /// First keys, rotation, outages.
 mod keys;
 /// The Prometheus page.
 mod metrics;
+/// A certified authorization server's clients.
+mod oidc_clients;
 /// A certified authorization server's tokens.
 mod oidc_provider;
+/// Token endpoints that fail.
+mod outage;
 /// Paths and headers that servers understand differently.
 mod paths_and_headers;
 /// What another module leaves in shared data.
@@ -72,6 +84,8 @@ mod rebuild;
 mod refusals;
 /// Configurations swapped under load.
 mod reload;
+/// Tokens that are new, renewed, revoked.
+mod renewal;
 /// Evaluated, counted, forwarded.
 mod report_only;
 /// RFC 9728.
@@ -80,5 +94,13 @@ mod resource_metadata;
 mod route_metadata;
 /// One fetch for all threads.
 mod sharing;
+/// Secrets that are Envoy's alone, and `sidecar.yaml` as it is shipped.
+mod sidecar;
+/// How the filter finds token endpoints and authenticates there, and exchanges.
+mod token_endpoint;
+/// Metrics of the outbound half.
+mod token_metrics;
+/// One token for all threads, and for nobody else.
+mod token_sharing;
 /// Which tokens are good.
 mod tokens;

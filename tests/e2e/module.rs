@@ -69,6 +69,75 @@ pub(crate) fn planter(values: &[(String, Vec<u8>)]) -> Vec<u8> {
     MAGIC.iter().copied().chain(sections.concat()).collect()
 }
 
+/// A module that answers each request with what lies under this name in the shared data of its `vm_id`: 200, or 404 for nothing.
+pub(crate) fn reader(name: &str) -> Vec<u8> {
+    let load = |address: usize| [constant(address), vec![0x28, 2, 0]].concat();
+    let code = [
+        vec![0],
+        // proxy_get_shared_data(name, length, &value, &length, &version): 0 where there is something.
+        constant(START),
+        constant(name.len()),
+        constant(VALUE),
+        constant(VALUE + 4),
+        constant(VALUE + 8),
+        vec![0x10, 0],
+        // if
+        vec![0x04, 0x40],
+        answer(404, constant(0), constant(0)),
+        vec![0x05],
+        answer(200, load(VALUE), load(VALUE + 4)),
+        vec![0x0b],
+        // Pause.
+        constant(1),
+        vec![0x0b],
+    ]
+    .concat();
+    let bytes = |bytes: &[u8]| [number(bytes.len()), bytes.to_vec()].concat();
+    let text = |text: &str| bytes(text.as_bytes());
+    let function = |parameters: usize, results: usize| {
+        [vec![0x60], vector(&vec![vec![I32]; parameters]), vector(&vec![vec![I32]; results])].concat()
+    };
+    let import = |name: &str, kind: u8| [text("env"), text(name), vec![0, kind]].concat();
+    let export = |name: &str, kind: u8, index: u8| [text(name), vec![kind, index]].concat();
+    let sections = [
+        section(
+            TYPES,
+            &vector(&[function(5, 1), function(0, 0), function(1, 1), function(3, 1), function(8, 1)]),
+        ),
+        section(
+            IMPORTS,
+            &vector(&[import("proxy_get_shared_data", 0), import("proxy_send_local_response", 4)]),
+        ),
+        section(FUNCTIONS, &vector(&[vec![1], vec![2], vec![3]])),
+        section(MEMORIES, &vector(&[[vec![0], number(2)].concat()])),
+        section(
+            EXPORTS,
+            &vector(&[
+                export("memory", 2, 0),
+                export("proxy_abi_version_0_2_1", 0, 2),
+                export("proxy_on_memory_allocate", 0, 3),
+                export("proxy_on_request_headers", 0, 4),
+            ]),
+        ),
+        section(
+            CODE,
+            &vector(&[
+                bytes(&[0, 0x0b]),
+                bytes(&[vec![0], constant(PAGE), vec![0x0b]].concat()),
+                bytes(&code),
+            ]),
+        ),
+        section(DATA, &vector(&[[vec![0], constant(START), vec![0x0b], text(name)].concat()])),
+    ];
+    MAGIC.iter().copied().chain(sections.concat()).collect()
+}
+
+/// proxy_send_local_response(status, details, body, headers, grpc_status), each but the first and the last an address and a length.
+fn answer(status: usize, body: Vec<u8>, length: Vec<u8>) -> Vec<u8> {
+    let nothing = || [constant(0), constant(0)].concat();
+    [constant(status), nothing(), body, length, nothing(), vec![0x41, 0x7f], vec![0x10, 1, 0x1a]].concat()
+}
+
 fn sections(module: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut rest = Reader(module.strip_prefix(MAGIC).unwrap());
     let mut sections = Vec::new();
@@ -202,3 +271,5 @@ const PAGE: usize = 64 * 1024;
 /// Where the planter's values lie, and where the host may put what it has.
 const START: usize = 4096;
 const ALLOCATED: usize = 1024;
+/// Where the reader learns what the host has found.
+const VALUE: usize = 2048;

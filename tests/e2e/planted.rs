@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use attache::base::{Secret, Timestamp};
+use attache::base::{Jitter, Secret, Timestamp};
 use attache::sharing::{Flight, Look, Process, Publication, QueueId, Seal, Standing, Version};
 use attachectl::issuer::Algorithm;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -109,9 +109,9 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
         freshness: None,
         entity_tag: None,
         origin: "https://corp.example/jwks".to_owned(),
-        body: body.to_vec(),
+        body: Secret::new(body),
     };
-    flight.publish(&board, &publication, now);
+    flight.publish(&board, &publication, now, &mut Jitter::new([7; 16]));
     flight.give_back(&board, Standing { sent: Some(now), published: now, ..Standing::default() }, now);
     let values = board.0.into_inner();
     assert_eq!(values.len(), 2, "a lease and a document");

@@ -23,7 +23,7 @@ use crate::secrets;
 /// A running Envoy. Proves that it is sound when it is dropped.
 pub(crate) struct Proxy {
     envoy: Envoy,
-    _upstream: Upstream,
+    upstream: Upstream,
     issuers: BTreeMap<String, Issuer>,
     listeners: BTreeMap<String, SocketAddr>,
     traps: bool,
@@ -38,6 +38,10 @@ pub(crate) struct Visit(&'static Proxy);
 /// An Envoy in the making.
 pub(crate) struct Setup {
     issuers: BTreeMap<String, Issuer>,
+    /// More clusters that end at the upstream.
+    clusters: Vec<(String, Value)>,
+    /// What the issuers' clusters have besides.
+    issuer_clusters: BTreeMap<String, Value>,
     listeners: Vec<Value>,
     files: Vec<(String, Vec<u8>)>,
     environment: Map<String, Value>,
@@ -171,6 +175,8 @@ impl Setup {
     pub(crate) fn new() -> Self {
         Self {
             issuers: BTreeMap::new(),
+            clusters: Vec::new(),
+            issuer_clusters: BTreeMap::new(),
             listeners: Vec::new(),
             files: Vec::new(),
             environment: Map::new(),
@@ -190,6 +196,18 @@ impl Setup {
     /// Puts an issuer in a cluster of this name.
     pub(crate) fn with_issuer(mut self, name: &str, issuer: Issuer) -> Self {
         self.issuers.insert(name.to_owned(), issuer);
+        self
+    }
+
+    /// More of the cluster of an issuer.
+    pub(crate) fn issuer_cluster(mut self, name: &str, more: Value) -> Self {
+        self.issuer_clusters.insert(name.to_owned(), more);
+        self
+    }
+
+    /// One more cluster that ends at the upstream; `more` joins in.
+    pub(crate) fn cluster(mut self, name: &str, more: Value) -> Self {
+        self.clusters.push((name.to_owned(), more));
         self
     }
 
@@ -237,6 +255,12 @@ impl Setup {
         self
     }
 
+    /// Starts it when its issuers are as they are to be at the first request.
+    pub(crate) fn start_with(self, prepare: impl FnOnce(&BTreeMap<String, Issuer>)) -> Proxy {
+        prepare(&self.issuers);
+        self.start()
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Proxy {
         let upstream = Upstream::start().unwrap();
@@ -268,7 +292,16 @@ impl Setup {
         clusters: &[Value],
     ) -> (EnvoyOptions, BTreeMap<String, Issuer>) {
         let mut all = vec![cluster("upstream", upstream), http2(cluster("upstream-h2", upstream))];
-        all.extend(self.issuers.iter().map(|(name, issuer)| cluster(name, issuer.addr())));
+        all.extend(self.issuers.iter().map(|(name, issuer)| {
+            let mut cluster = cluster(name, issuer.addr());
+            join(&mut cluster, self.issuer_clusters.get(name).cloned().unwrap_or_else(|| json!({})));
+            cluster
+        }));
+        all.extend(self.clusters.into_iter().map(|(name, more)| {
+            let mut cluster = cluster(&name, upstream);
+            join(&mut cluster, more);
+            cluster
+        }));
         all.extend_from_slice(clusters);
         let mut bootstrap = json!({
             "node": { "id": "e2e", "cluster": "e2e" },
@@ -326,6 +359,12 @@ impl Listener {
         listener
     }
 
+    /// No filter at all: it is in a cluster.
+    pub(crate) fn without_filter(mut self) -> Self {
+        self.plugin = Value::Null;
+        self
+    }
+
     /// Where it listens, in place of a free port.
     #[allow(dead_code, reason = "for tests/e2e_chaos")]
     pub(crate) fn at(mut self, addr: SocketAddr) -> Self {
@@ -348,6 +387,7 @@ impl Listener {
     fn build(self) -> Value {
         let name = &self.name;
         let mut filter = json!({ "name": name });
+        let has_filter = !self.plugin.is_null();
         let member = if self.plugin.get("@type").is_some() { "typed_config" } else { "config_discovery" };
         filter[member] = self.plugin;
         let router = json!({ "name": "router", "typed_config": {
@@ -373,7 +413,7 @@ impl Listener {
                     } },
                 },
             }],
-            "http_filters": [filter, router],
+            "http_filters": if has_filter { vec![filter, router] } else { vec![router] },
             "route_config": { "name": name, "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": self.routes }] },
         });
         join(&mut manager, self.manager);
@@ -395,7 +435,9 @@ impl Proxy {
     ) -> Self {
         bootstrap.use_free_ports().unwrap();
         bootstrap.set_wasm(&module()).unwrap();
-        bootstrap.set_cluster("upstream", "127.0.0.1", upstream.addr().port()).unwrap();
+        if bootstrap.cluster("upstream").is_ok() {
+            bootstrap.set_cluster("upstream", "127.0.0.1", upstream.addr().port()).unwrap();
+        }
         for (name, issuer) in &issuers {
             bootstrap.set_cluster(name, "127.0.0.1", issuer.addr().port()).unwrap();
         }
@@ -417,11 +459,16 @@ impl Proxy {
             .map(|listener| listener["name"].as_str().unwrap().to_owned())
             .map(|name| (name.clone(), envoy.listener(&name).unwrap()))
             .collect();
-        Self { envoy, _upstream: upstream, issuers, listeners, traps: false }
+        Self { envoy, upstream, issuers, listeners, traps: false }
     }
 
     pub(crate) fn envoy(&self) -> &Envoy {
         &self.envoy
+    }
+
+    /// The echo behind it.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
     pub(crate) fn issuer(&self, name: &str) -> &Issuer {
@@ -500,6 +547,9 @@ impl Proxy {
             None if self.traps => panic!("no VM trapped"),
             Some(_) | None => {}
         }
+        for issuer in self.issuers.values() {
+            issuer.issued_tokens().iter().for_each(|token| secrets::remember_token(token));
+        }
         secrets::assert_none_in("Envoy's log", &self.envoy.logs());
         secrets::assert_none_in("the access log", &self.envoy.output());
     }
@@ -532,8 +582,10 @@ impl Drop for Visit {
 /// How Envoy's counters or its log tell that a VM trapped.
 fn trap(envoy: &Envoy) -> Option<String> {
     let stats = envoy.stats().unwrap();
+    // Of a filter in a cluster, some versions of Envoy count below the cluster's name.
+    let is_of_wasm = |name: &str| name.starts_with("wasm.") || name.contains(".wasm.");
     let mut reloads =
-        stats.iter().filter(|(name, _)| name.starts_with("wasm.") && name.contains("vm_reload")).peekable();
+        stats.iter().filter(|(name, _)| is_of_wasm(name) && name.contains("vm_reload")).peekable();
     assert!(reloads.peek().is_some(), "Envoy does not count reloads");
     if let Some((name, count)) = reloads.find(|(_, count)| **count > 0) {
         return Some(format!("{name}: {count}"));
@@ -571,6 +623,25 @@ pub(crate) fn shipped() -> Bootstrap {
     Bootstrap::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("envoy.yaml")).unwrap()
 }
 
+/// The filter with this configuration, as a cluster has it among its HTTP filters.
+pub(crate) fn upstream_filter(name: &str, document: &Document) -> Value {
+    let filter = json!({ "name": name, "typed_config": { "@type": WASM, "config": plugin(name, document) } });
+    http_filters(vec![filter])
+}
+
+/// A cluster's HTTP filters, and the one that sends.
+pub(crate) fn http_filters(mut filters: Vec<Value>) -> Value {
+    filters.push(json!({ "name": "envoy.filters.http.upstream_codec", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec" } }));
+    json!({ "typed_extension_protocol_options": {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http_protocol_options": {} },
+            "http_filters": filters,
+        },
+    } })
+}
+
 /// An ECDS response with this configuration for the listener's filter.
 pub(crate) fn ecds_file(name: &str, version: &str, document: &Document) -> Value {
     json!({ "version_info": version, "resources": [{
@@ -597,8 +668,13 @@ pub(crate) fn plugin_of(ecds: &mut Value) -> &mut Value {
 }
 
 /// Completes a configuration that is replaced while Envoy runs.
-pub(crate) fn completed(mut document: Value) -> Vec<u8> {
-    complete(&mut document, &json!({ "local": { "filename": module() } }), &Map::new());
+pub(crate) fn completed(document: Value) -> Vec<u8> {
+    completed_with(document, &Map::new())
+}
+
+/// The same, with these variables in the VM's environment.
+pub(crate) fn completed_with(mut document: Value, environment: &Map<String, Value>) -> Vec<u8> {
+    complete(&mut document, &json!({ "local": { "filename": module() } }), environment);
     document.to_string().into_bytes()
 }
 

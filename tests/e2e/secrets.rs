@@ -23,6 +23,9 @@ pub(crate) fn scoped(issuer: &Issuer, scopes: &str) -> String {
 
 /// Remembers a token that somebody else made: its claims, its signature, and the values of its claims.
 pub(crate) fn remember_token(token: &str) {
+    if !token.contains('.') {
+        remember(token);
+    }
     let mut parts = token.split('.').skip(1);
     let claims = parts.next().unwrap_or_default();
     for part in [Some(claims), parts.next()].into_iter().flatten().filter(|part| part.len() >= 16) {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::{Algorithm, Fault};
+use attachectl::issuer::{Algorithm, Fault, RawAnswer};
 use serde_json::json;
 
 use crate::judge::Tally;
@@ -66,6 +66,8 @@ fn faults() -> Vec<Fault> {
         Fault::RetryAfter { status: 429, seconds: 1 },
         Fault::Delay(Duration::from_millis(300)),
         Fault::Redirect,
+        Fault::Answer(RawAnswer::new(204, "")),
+        Fault::Patch(json!({ "keys": null })),
         Fault::Hang,
         Fault::Reset,
         Fault::Truncated,
@@ -94,6 +96,8 @@ fn word(fault: &Fault) -> &'static str {
         Fault::RetryAfter { .. } => "retry_after",
         Fault::Delay(_) => "delay",
         Fault::Redirect => "redirect",
+        Fault::Answer(_) => "answer",
+        Fault::Patch(_) => "patch",
         Fault::Hang => "hang",
         Fault::Reset => "reset",
         Fault::Truncated => "truncated",

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use attache::config::Config;
 use attachectl::document::Document;
 use clap::Args;
 
@@ -30,9 +31,14 @@ impl Check {
                     if document.place.is_empty() { String::new() } else { format!(" ({})", document.place) };
                 match document.compile() {
                     Ok(config) => {
-                        let routes = config.inbound.routes.routes().len().saturating_sub(1);
-                        let issuers = config.inbound.issuers.len();
-                        println!("{}{place}: ok, {issuers} issuers, {routes} routes", file.display());
+                        let contradictions = document.contradictions(&config);
+                        problems = problems.saturating_add(contradictions.len());
+                        for contradiction in &contradictions {
+                            println!("{}{place}: {contradiction}", file.display());
+                        }
+                        if contradictions.is_empty() {
+                            println!("{}{place}: ok, {}", file.display(), summary(&config));
+                        }
                     }
                     Err(errors) => {
                         problems = problems.saturating_add(errors.0.len());
@@ -52,4 +58,15 @@ impl Check {
             (false, _) => ExitCode::FAILURE,
         })
     }
+}
+
+fn summary(config: &Config) -> String {
+    let inbound = config.inbound.as_ref().map(|inbound| {
+        let routes = inbound.routes.routes().len().saturating_sub(1);
+        format!("{} issuers, {routes} routes", inbound.issuers.len())
+    });
+    let outbound = config.outbound.as_ref().map(|outbound| {
+        format!("{} clients, {} destinations", outbound.clients.len(), outbound.destinations.all().len())
+    });
+    inbound.into_iter().chain(outbound).collect::<Vec<_>>().join(", ")
 }

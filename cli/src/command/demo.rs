@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use attachectl::demo::{self, Row};
-use attachectl::stage::{Places, Stage};
+use attachectl::stage::{Places, Sidecar, Stage};
 use clap::Args;
 
 use super::signal::Signals;
@@ -27,13 +27,26 @@ pub(crate) struct Demo {
     /// Start nothing: the issuer's base URL.
     #[arg(long, requires = "proxy", value_name = "URL")]
     issuer: Option<String>,
+    /// Start nothing: what others call the sidecar's service by. Without it, the second part is left out.
+    #[arg(long, requires_all = ["proxy", "sidecar_outbound", "sidecar_admin"], value_name = "URL")]
+    sidecar_inbound: Option<String>,
+    /// Start nothing: what the sidecar's service calls others by.
+    #[arg(long, requires = "sidecar_inbound", value_name = "URL")]
+    sidecar_outbound: Option<String>,
+    /// Start nothing: the base URL of the sidecar's admin.
+    #[arg(long, requires = "sidecar_inbound", value_name = "URL")]
+    sidecar_admin: Option<String>,
 }
 
 impl Demo {
     pub(super) fn run(self) -> Result<ExitCode> {
         let signals = Signals::new()?;
         if let (Some(proxy), Some(admin), Some(issuer)) = (self.proxy, self.admin, self.issuer) {
-            let places = Places { proxy, admin, issuer };
+            let sidecar = match (self.sidecar_inbound, self.sidecar_outbound, self.sidecar_admin) {
+                (Some(inbound), Some(outbound), Some(admin)) => Some(Sidecar { inbound, outbound, admin }),
+                _ => None,
+            };
+            let places = Places { proxy, admin, issuer, sidecar };
             demo::wait_until_up(&places, PATIENCE)?;
             return Ok(show(&places, &signals));
         }

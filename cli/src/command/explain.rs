@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use attache::base::Timestamp;
 use attache::config::Config;
-use attache::inbound::TokenSource;
+use attache::inbound::{Inbound, TokenSource};
 use attachectl::document::Document;
 use attachectl::explanation::Question;
 use clap::Args;
@@ -65,6 +65,9 @@ impl Explain {
     }
 
     fn question(&self, config: &Config) -> Result<Question> {
+        let inbound = config.inbound.as_deref();
+        let inbound =
+            inbound.context("explain is about callers' tokens: the configuration has no block `inbound`")?;
         let mut headers = vec![
             (":method".to_owned(), self.method.clone()),
             (":path".to_owned(), self.path.clone()),
@@ -75,9 +78,9 @@ impl Explain {
             headers.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
         }
         if let Some(token) = &self.token {
-            present(&read_token(token)?, &mut headers, config)?;
+            present(&read_token(token)?, &mut headers, inbound)?;
         }
-        let key_sets = self.jwks.iter().map(|source| key_set(source, config)).collect::<Result<_>>()?;
+        let key_sets = self.jwks.iter().map(|source| key_set(source, inbound)).collect::<Result<_>>()?;
         let scopes = self.route_scopes.iter().map(|scopes| ("scopes".to_owned(), scopes.clone()));
         Ok(Question { headers, route_metadata: scopes.collect(), key_sets, now: self.now()? })
     }
@@ -93,8 +96,8 @@ impl Explain {
 }
 
 /// Puts the token where the configuration looks first.
-fn present(token: &str, headers: &mut Vec<(String, String)>, config: &Config) -> Result<()> {
-    let source = config.inbound.sources.first().context("the configuration takes tokens from nowhere")?;
+fn present(token: &str, headers: &mut Vec<(String, String)>, inbound: &Inbound) -> Result<()> {
+    let source = inbound.sources.first().context("the configuration takes tokens from nowhere")?;
     let field = match source {
         TokenSource::Header { name, scheme: Some(scheme) } => (name.to_string(), format!("{scheme} {token}")),
         TokenSource::Header { name, scheme: None } => (name.to_string(), token.to_owned()),
@@ -126,8 +129,8 @@ fn read_token(token: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn key_set(source: &str, config: &Config) -> Result<(String, Vec<u8>)> {
-    let issuers = &config.inbound.issuers;
+fn key_set(source: &str, inbound: &Inbound) -> Result<(String, Vec<u8>)> {
+    let issuers = &inbound.issuers;
     let named =
         source.split_once('=').filter(|(name, _)| issuers.iter().any(|issuer| *issuer.name == **name));
     let names = || issuers.iter().map(|issuer| &*issuer.name).collect::<Vec<_>>().join(", ");

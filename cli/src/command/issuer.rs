@@ -49,7 +49,10 @@ impl Issuer {
             audience: self.audience,
             lifetime: Duration::from_secs(self.lifetime),
             algorithms: self.algorithms,
-            clients: vec![Client { id: self.client_id, secret: self.client_secret, scopes: self.scopes }],
+            clients: vec![Client {
+                scopes: self.scopes,
+                ..Client::new(self.client_id).secret(self.client_secret)
+            }],
             ..IssuerOptions::default()
         })?;
         println!("issuer {} listens on {}", issuer.identifier(), issuer.url());

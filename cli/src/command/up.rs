@@ -22,6 +22,9 @@ pub(crate) struct Local {
     /// The bootstrap.
     #[arg(long, value_name = "PATH", default_value = "envoy.yaml")]
     config: PathBuf,
+    /// The bootstrap of the sidecar that calls it.
+    #[arg(long, value_name = "PATH", default_value = "sidecar.yaml")]
+    sidecar: PathBuf,
     /// How many workers Envoy runs.
     #[arg(long, value_name = "N", default_value_t = 2)]
     concurrency: u32,
@@ -36,7 +39,8 @@ pub(crate) struct Up {
 
 impl From<Local> for StageOptions {
     fn from(local: Local) -> Self {
-        Self { envoy: local.envoy, wasm: local.wasm, config: local.config, concurrency: local.concurrency }
+        let Local { envoy, wasm, config, sidecar, concurrency } = local;
+        Self { envoy, wasm, config, sidecar, concurrency }
     }
 }
 
@@ -59,7 +63,8 @@ pub(super) fn tell_notes(stage: &Stage) {
 
 /// Prints what can be tried, and waits for Ctrl-C.
 pub(super) fn stay(stage: &mut Stage, places: &Places, signals: &Signals) -> Result<()> {
-    let Places { proxy, admin, issuer } = places;
+    let Places { proxy, admin, issuer, sidecar } = places;
+    let outbound = sidecar.as_ref().map(|sidecar| sidecar.outbound.as_str()).unwrap_or_default();
     let token = demo::token(places, "orders:read")?;
     println!(
         "
@@ -78,6 +83,10 @@ curl -i {proxy}/orders                                             # 401: a toke
 curl -i -X POST -H \"authorization: Bearer $TOKEN\" {proxy}/orders   # 403: it lacks orders:write
 curl -i {proxy}/healthz                                            # 200: public
 curl -i {proxy}/nowhere                                            # 403: no such route
+
+# what a service calls by its sidecar, without any token
+curl -i -H 'host: orders.internal' {outbound}/orders              # 200: the echo shows the sidecar's token
+curl -X POST '{issuer}/admin/fault?at=token&kind=status&value=503' # the token endpoint fails; calls go on
 
 curl -X POST {issuer}/admin/rotate                                 # a new key signs; get another token
 curl -X POST {issuer}/admin/withdraw                               # tokens of older keys are refused soon

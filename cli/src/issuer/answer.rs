@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::endpoint::Endpoint;
 use super::fault::Fault;
@@ -65,6 +65,16 @@ pub(super) async fn answer(
             response.headers_mut().insert(LOCATION, target);
             response
         }
+        Fault::Answer(raw) => raw.response(),
+        Fault::Patch(patch) => {
+            let answer = usual(issuer);
+            if answer.status() != StatusCode::OK {
+                return answer;
+            }
+            let (mut answer, body) = whole(answer).await;
+            *answer.body_mut() = patched(&body, &patch).into();
+            answer
+        }
         Fault::ManyKeys(count) => bent(issuer, at, usual, |keys| key_set::many(keys, count)),
         Fault::DuplicateKids => bent(issuer, at, usual, key_set::under_one_kid),
         Fault::WeakRsa => bent(issuer, at, usual, |_| key_set::weak_rsa(&issuer.kid())),
@@ -109,6 +119,32 @@ fn truncated(mut response: Response, body: &Bytes) -> Response {
     let parts = [Ok(half), Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted))];
     *response.body_mut() = Body::from_stream(stream::iter(parts));
     response
+}
+
+/// What is no JSON stays as it is.
+fn patched(body: &Bytes, patch: &Value) -> Bytes {
+    let Ok(mut value) = serde_json::from_slice(body) else { return body.clone() };
+    merge(&mut value, patch);
+    value.to_string().into()
+}
+
+/// RFC 7396 §2
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(members) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            merge(members.entry(name.as_str()).or_insert(Value::Null), value);
+        }
+    }
 }
 
 fn half(body: &[u8]) -> &[u8] {

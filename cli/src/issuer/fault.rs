@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 use super::endpoint::Endpoint;
+use super::raw_answer::RawAnswer;
 
 /// What goes wrong at an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,10 @@ pub enum Fault {
     EmptySet,
     /// Answers 302 to the same path.
     Redirect,
+    /// Answers this and nothing of the usual. At the token endpoint: no token is issued.
+    Answer(RawAnswer),
+    /// Answers as usual, where that is 200 with JSON, with this merge patch applied (RFC 7396): `null` removes a member.
+    Patch(Value),
     /// A set of this many keys: all the real ones, then copies under other ids. Like those below, only in the JWKS.
     ManyKeys(usize),
     /// Every key of the set has the first one's id.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-use base64ct::{Base64UrlUnpadded, Encoding};
-use rsa::pkcs8::EncodePublicKey;
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::rand_core::UnwrapErr;
 use rsa::signature::{RandomizedSigner, SignatureEncoding, Signer};
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
@@ -184,7 +184,7 @@ impl Key {
     /// Returns the private half as a JWK's `d` (RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2).
     pub(crate) fn private_member(&self) -> String {
         match &self.private {
-            Private::Rsa(key) => base64url(&key.d().to_be_bytes_trimmed_vartime()),
+            Private::Rsa(key) => number(key.d()),
             Private::P256(key) => base64url(&key.to_bytes()),
             Private::P384(key) => base64url(&key.to_bytes()),
             Private::P521(key) => base64url(&key.to_bytes()),
@@ -192,12 +192,45 @@ impl Key {
         }
     }
 
+    /// Returns both halves as a JWK (RFC 7518 §6, RFC 8037 §2).
+    pub(crate) fn private_jwk(&self) -> Value {
+        let mut jwk = self.jwk();
+        let Some(members) = jwk.as_object_mut() else { return jwk };
+        members.insert("d".into(), self.private_member().into());
+        if let Private::Rsa(key) = &self.private {
+            let mut primes = key.primes().iter().map(|prime| number(prime));
+            let numbers = [
+                ("p", primes.next()),
+                ("q", primes.next()),
+                ("dp", key.dp().map(number)),
+                ("dq", key.dq().map(number)),
+                ("qi", key.crt_coefficient().as_ref().map(number)),
+            ];
+            members.extend(numbers.map(|(name, number)| (name.to_owned(), number.into())));
+        }
+        jwk
+    }
+
+    /// Returns the private half as PKCS#8 in PEM (RFC 5958, RFC 7468).
+    pub(crate) fn private_pem(&self) -> Result<String> {
+        let pem = match &self.private {
+            Private::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF)?,
+            Private::P256(key) => key.to_pkcs8_pem(LineEnding::LF)?,
+            Private::P384(key) => key.to_pkcs8_pem(LineEnding::LF)?,
+            Private::P521(key) => key.to_pkcs8_pem(LineEnding::LF)?,
+            Private::Ed25519(key) => {
+                let der = [ED25519_PKCS8.as_slice(), key.as_bytes()].concat();
+                let text = Base64::encode_string(&der);
+                return Ok(format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"));
+            }
+        };
+        Ok(pem.to_string())
+    }
+
     /// Returns the public half as PEM if it is an RSA key: what an HS256 forger would take for the secret.
     pub(crate) fn rsa_public_pem(&self) -> Result<String> {
         match &self.private {
-            Private::Rsa(key) => {
-                Ok(RsaPublicKey::from(key.as_ref()).to_public_key_pem(rsa::pkcs8::LineEnding::LF)?)
-            }
+            Private::Rsa(key) => Ok(RsaPublicKey::from(key.as_ref()).to_public_key_pem(LineEnding::LF)?),
             Private::P256(_) | Private::P384(_) | Private::P521(_) | Private::Ed25519(_) => {
                 bail!(
                     "key `{}` is no RSA key: choose a {} or {} key",
@@ -250,6 +283,11 @@ fn sign_rsa(key: &RsaPrivateKey, algorithm: Algorithm, message: &[u8]) -> Result
     })
 }
 
+/// Encodes a number as RFC 7518 §2 wants it.
+fn number(number: &rsa::BoxedUint) -> String {
+    base64url(&number.to_be_bytes_trimmed_vartime())
+}
+
 fn ec_jwk(curve: &str, point: &[u8]) -> Value {
     // 04 ‖ x ‖ y
     let coordinates = point.get(1..).unwrap_or_default();
@@ -271,5 +309,7 @@ fn randomness() -> UnwrapErr<getrandom::SysRng> {
     UnwrapErr(getrandom::SysRng)
 }
 
+/// All of an Ed25519 key's PKCS#8 but the key itself (RFC 8410 §7).
+const ED25519_PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 const RSA_BITS: usize = 2048;
 const MAX_DRAWS: usize = 64;

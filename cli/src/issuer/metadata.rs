@@ -7,6 +7,10 @@ use anyhow::{Result, bail};
 use axum::http::Uri;
 use serde_json::json;
 
+use super::client::AuthMethod;
+use super::exchange;
+use super::keys::Algorithm;
+
 /// One of the two places of the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetadataForm {
@@ -22,6 +26,7 @@ pub(super) struct Metadata {
     hidden: HashSet<MetadataForm>,
     raw: Option<Vec<u8>>,
     jwks_uri: Option<String>,
+    token_endpoint: Option<String>,
 }
 
 impl MetadataForm {
@@ -71,6 +76,15 @@ impl Metadata {
         self.jwks_uri = uri;
     }
 
+    pub(super) fn set_token_endpoint(&mut self, uri: Option<String>) {
+        self.token_endpoint = uri;
+    }
+
+    /// Returns where it says that the token endpoint is.
+    pub(super) fn token_endpoint(&self, url: &str) -> String {
+        self.token_endpoint.clone().unwrap_or_else(|| format!("{url}/token"))
+    }
+
     /// Returns the document: the issuer's own, or what stands in its place.
     pub(super) fn document(&self, identifier: &str, url: &str) -> Vec<u8> {
         if let Some(raw) = &self.raw {
@@ -79,11 +93,12 @@ impl Metadata {
         let jwks_uri = self.jwks_uri.clone().unwrap_or_else(|| format!("{url}/jwks"));
         json!({
             "issuer": identifier,
-            "token_endpoint": format!("{url}/token"),
+            "token_endpoint": self.token_endpoint(url),
             "jwks_uri": jwks_uri,
-            "grant_types_supported": ["client_credentials"],
+            "grant_types_supported": ["client_credentials", exchange::GRANT],
             "response_types_supported": [],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::name),
+            "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
         })
         .to_string()
         .into_bytes()

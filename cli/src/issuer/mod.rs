@@ -1,23 +1,34 @@
-//! An authorization server for demos and tests: client credentials (RFC 6749 §4.4), JWT access tokens (RFC 9068), a
-//! JWKS, metadata (RFC 8414), key rotation, caching and faults on demand. It mints whatever it is asked for, to
-//! whoever asks: never run it where its tokens mean something.
+//! An authorization server for demos and tests: client credentials (RFC 6749 §4.4), token exchange (RFC 8693), JWT
+//! access tokens (RFC 9068) or opaque ones, a JWKS, metadata (RFC 8414), key rotation, caching and faults on demand. It
+//! mints whatever it is asked for, to whoever asks: never run it where its tokens mean something.
 
 mod admin;
 mod answer;
+mod assertion;
+mod authentication;
 mod caching;
+mod client;
 mod counters;
 mod endpoint;
+mod exchange;
 mod fault;
+mod form;
 mod grant;
+mod issued;
+mod jwt;
+mod key_pair;
 mod key_ring;
 mod key_set;
 mod keys;
 mod metadata;
+mod raw_answer;
+mod refusal;
 mod routes;
 mod spec;
 mod state;
 #[cfg(test)]
 mod tests;
+mod token_request;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -26,11 +37,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 pub use self::caching::Caching;
+pub use self::client::{AuthMethod, Client, DEMO_CLIENT, DEMO_SCOPES, DEMO_SECRET};
 pub use self::endpoint::Endpoint;
 pub use self::fault::Fault;
+pub use self::key_pair::KeyPair;
 pub use self::keys::Algorithm;
 pub use self::metadata::MetadataForm;
+pub use self::raw_answer::RawAnswer;
 pub use self::spec::{Signer, Tamper, TokenSpec};
+pub use self::token_request::TokenRequest;
 
 use self::state::State;
 use crate::server::Server;
@@ -53,6 +68,8 @@ pub struct IssuerOptions {
     pub audience: String,
     /// How long its tokens live.
     pub lifetime: Duration,
+    /// What the token endpoint issues.
+    pub tokens: TokenFormat,
     /// One key is made for each at the start; the first signs. RSA keys take a moment each.
     pub algorithms: Vec<Algorithm>,
     /// Key ids are this, a hyphen and a number from 1.
@@ -61,15 +78,14 @@ pub struct IssuerOptions {
     pub clients: Vec<Client>,
 }
 
-/// A confidential client.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// Its `client_id`.
-    pub id: String,
-    /// Its `client_secret`.
-    pub secret: String,
-    /// The scopes it may ask for, and gets when it asks for none.
-    pub scopes: Vec<String>,
+/// What the token endpoint issues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenFormat {
+    /// Signed tokens.
+    #[default]
+    Jwt,
+    /// Random text, which means nothing to anybody but the issuer.
+    Opaque,
 }
 
 impl Issuer {
@@ -192,6 +208,57 @@ impl Issuer {
         self.state.set_jwks_uri(uri);
     }
 
+    /// Sets the metadata's `token_endpoint`; without one: that of `/token` again.
+    pub fn set_token_endpoint(&self, uri: Option<String>) {
+        self.state.set_token_endpoint(uri);
+    }
+
+    /// Adds a client, in the place of the one of its id if there is one. Fails where its keys are none.
+    pub fn add_client(&self, client: Client) -> Result<()> {
+        self.state.clients.add(client)
+    }
+
+    /// Removes a client; its tokens stay. Returns whether there was one.
+    pub fn remove_client(&self, id: &str) -> bool {
+        self.state.clients.remove(id)
+    }
+
+    /// Sets a client's secret, and thereby revokes the old one. Returns whether there is such a client.
+    pub fn set_secret(&self, id: &str, secret: &str) -> bool {
+        self.state.clients.set_secret(id, secret)
+    }
+
+    /// Sets how long the tokens that follow live.
+    pub fn set_lifetime(&self, lifetime: Duration) {
+        self.state.set_lifetime(lifetime);
+    }
+
+    /// Revokes a token. Returns whether it was live.
+    pub fn revoke_token(&self, token: &str) -> bool {
+        self.state.issued.revoke(token)
+    }
+
+    /// Revokes all tokens that the token endpoint issued until now.
+    pub fn revoke_all_tokens(&self) {
+        self.state.issued.revoke_all();
+    }
+
+    /// Whether the token endpoint issued this token, and it has neither expired nor been revoked.
+    pub fn is_live(&self, token: &str) -> bool {
+        self.state.issued.is_live(token)
+    }
+
+    /// Returns the last 20,000 tokens that were issued or revoked, oldest first: for those who look for leaks.
+    pub fn issued_tokens(&self) -> Vec<String> {
+        self.state.issued.all()
+    }
+
+    /// Returns `is_live` as a function of its own, for an upstream to ask.
+    pub fn liveness(&self) -> impl Fn(&str) -> bool + Clone + Send + Sync + 'static {
+        let state = Arc::clone(&self.state);
+        move |token| state.issued.is_live(token)
+    }
+
     /// Sets what an endpoint says about caching. The token endpoint keeps to `no-store`.
     pub fn set_caching(&self, at: Endpoint, caching: Caching) {
         self.state.set_caching(at, caching);
@@ -236,12 +303,32 @@ impl Issuer {
 
     /// Returns when each request for either of both came, oldest first; of the last 100,000.
     pub fn jwks_request_times(&self) -> Vec<Instant> {
-        self.state.requests.jwks_times()
+        self.state.requests.jwks_times.read()
     }
 
     /// Returns how many token requests came, refused ones included.
     pub fn token_requests(&self) -> u64 {
         self.state.requests.token.read()
+    }
+
+    /// Returns how many of them said that they come from this client.
+    pub fn token_requests_of(&self, client_id: &str) -> u64 {
+        self.state.requests.clients.read(client_id)
+    }
+
+    /// Returns how many of them had this `grant_type`.
+    pub fn token_requests_with(&self, grant_type: &str) -> u64 {
+        self.state.requests.grants.read(grant_type)
+    }
+
+    /// Returns when each token request came, oldest first; of the last 100,000.
+    pub fn token_request_times(&self) -> Vec<Instant> {
+        self.state.requests.token_times.read()
+    }
+
+    /// Returns the last 1,000 token requests, oldest first, without their secrets.
+    pub fn token_log(&self) -> Vec<TokenRequest> {
+        self.state.token_log.read()
     }
 
     /// Returns how many requests for metadata came, of both forms, hidden ones included.
@@ -267,20 +354,10 @@ impl Default for IssuerOptions {
             identifier: None,
             audience: DEMO_AUDIENCE.into(),
             lifetime: Duration::from_secs(300),
+            tokens: TokenFormat::Jwt,
             algorithms: vec![Algorithm::Es256],
             kid_prefix: "key".into(),
             clients: vec![Client::demo()],
-        }
-    }
-}
-
-impl Client {
-    /// The demo's client.
-    pub fn demo() -> Self {
-        Self {
-            id: DEMO_CLIENT.into(),
-            secret: DEMO_SECRET.into(),
-            scopes: DEMO_SCOPES.iter().map(|&scope| scope.into()).collect(),
         }
     }
 }
@@ -289,9 +366,3 @@ impl Client {
 pub const DEMO_IDENTIFIER: &str = "https://issuer.example";
 /// The `aud` that `envoy.yaml` expects.
 pub const DEMO_AUDIENCE: &str = "https://orders.example";
-/// The demo client's id.
-pub const DEMO_CLIENT: &str = "orders-service";
-/// The demo client's secret, which is none.
-pub const DEMO_SECRET: &str = "demo-secret";
-/// The demo client's scopes.
-pub const DEMO_SCOPES: [&str; 3] = ["orders:read", "orders:write", "inventory:read"];

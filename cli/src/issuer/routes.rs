@@ -16,6 +16,7 @@ use super::endpoint::Endpoint;
 use super::grant::grant;
 use super::metadata::{MetadataForm, OAUTH_PATH, OPEN_ID_PATH};
 use super::state::State;
+use super::token_request::TokenRequest;
 use crate::server::Hangup;
 
 pub(super) fn router(state: Arc<State>) -> Router {
@@ -81,7 +82,9 @@ async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    issuer.requests.token.count();
+    let request = TokenRequest::read(&headers, &body);
+    issuer.requests.count_token(&request);
+    issuer.token_log.add(request);
     answer(&issuer, Endpoint::Token, &hangup, &uri, |issuer| {
         let mut response = match grant(issuer, &headers, &body) {
             Ok(granted) => json_response(granted.to_string()),

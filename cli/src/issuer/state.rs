@@ -2,22 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
+use super::assertion::Seen;
 use super::caching::Caching;
+use super::client::Clients;
 use super::counters::Counters;
 use super::endpoint::Endpoint;
 use super::fault::{Fault, Faults};
+use super::grant::Grant;
+use super::issued::Issued;
 use super::key_ring::KeyRing;
 use super::keys::{Algorithm, Key, base64url, random};
 use super::metadata::{Metadata, MetadataForm};
 use super::spec::{Signer, Tamper, TokenSpec};
-use super::{Client, IssuerOptions, key_set};
+use super::token_request::TokenLog;
+use super::{IssuerOptions, TokenFormat, key_set};
 
 /// What all handlers and the handle share.
 #[derive(Debug)]
@@ -26,6 +31,12 @@ pub(super) struct State {
     pub(super) identifier: String,
     pub(super) url: String,
     pub(super) requests: Counters,
+    pub(super) token_log: TokenLog,
+    pub(super) clients: Clients,
+    /// The assertions of clients that came.
+    pub(super) assertions: Seen,
+    pub(super) issued: Issued,
+    lifetime: Mutex<Duration>,
     keys: Mutex<KeyRing>,
     faults: Mutex<Faults>,
     jwks: Mutex<Option<Vec<u8>>>,
@@ -45,8 +56,13 @@ impl State {
         Ok(Self {
             identifier: options.identifier.clone().unwrap_or_else(|| url.clone()),
             url,
-            options,
             requests: Counters::default(),
+            token_log: TokenLog::default(),
+            clients: Clients::new(options.clients.clone())?,
+            assertions: Seen::default(),
+            issued: Issued::default(),
+            lifetime: Mutex::new(options.lifetime),
+            options,
             keys: Mutex::new(keys),
             faults: Mutex::default(),
             jwks: Mutex::default(),
@@ -94,12 +110,17 @@ impl State {
     /// Returns the JWKS document: the keys, or what stands in their place.
     pub(super) fn jwks(&self) -> Vec<u8> {
         let raw = lock(&self.jwks).clone();
-        raw.unwrap_or_else(|| self.jwks_as(key_set::plain))
+        raw.unwrap_or_else(|| self.own_keys())
     }
 
     /// Returns the JWKS document that this makes of the published keys.
     pub(super) fn jwks_as(&self, set: impl FnOnce(&[Arc<Key>]) -> Vec<Value>) -> Vec<u8> {
         key_set::document(set(&self.published()))
+    }
+
+    /// Returns its own keys as a JWKS document, whatever it serves.
+    pub(super) fn own_keys(&self) -> Vec<u8> {
+        self.jwks_as(key_set::plain)
     }
 
     /// Serves these bytes as the JWKS from now on, or the keys again.
@@ -132,6 +153,25 @@ impl State {
         lock(&self.metadata).set_jwks_uri(uri);
     }
 
+    /// Sets the metadata's `token_endpoint`, or restores it.
+    pub(super) fn set_token_endpoint(&self, uri: Option<String>) {
+        lock(&self.metadata).set_token_endpoint(uri);
+    }
+
+    /// Whether this is the issuer, or its token endpoint: by its own URL, by its metadata, or under the identifier, where
+    /// one who reaches it through a proxy sees it.
+    pub(super) fn is_own_name(&self, name: &str) -> bool {
+        let identifier = self.identifier.as_str();
+        name == identifier
+            || [identifier, &self.url].iter().any(|base| name.strip_prefix(base) == Some("/token"))
+            || name == lock(&self.metadata).token_endpoint(&self.url)
+    }
+
+    /// Sets how long the tokens that follow live.
+    pub(super) fn set_lifetime(&self, lifetime: Duration) {
+        *lock(&self.lifetime) = lifetime;
+    }
+
     /// Sets what an endpoint says about caching.
     pub(super) fn set_caching(&self, at: Endpoint, caching: Caching) {
         lock(&self.caching).insert(at, caching);
@@ -152,19 +192,15 @@ impl State {
         lock(&self.faults).meet(at)
     }
 
-    /// Issues an access token to a client, as RFC 9068 wants it.
-    pub(super) fn issue(&self, client: &Client, scope: &str, audiences: &[String]) -> Result<String> {
-        let mut spec =
-            TokenSpec::scoped(scope).claim("sub", client.id.as_str()).claim("client_id", client.id.as_str());
-        match audiences {
-            [] => {}
-            [one] => spec = spec.claim("aud", one.as_str()),
-            many => spec = spec.claim("aud", many),
-        }
-        if scope.is_empty() {
-            spec = spec.without("scope");
-        }
-        self.mint(&spec)
+    /// Issues an access token, if it is a JWT as RFC 9068 wants it. Returns it and its lifetime.
+    pub(super) fn issue(&self, grant: Grant<'_>) -> Result<(String, Duration)> {
+        let lifetime = *lock(&self.lifetime);
+        let token = match self.options.tokens {
+            TokenFormat::Opaque => base64url(&random::<32>()?),
+            TokenFormat::Jwt => self.mint(&spec(grant).expires_in(i64::try_from(lifetime.as_secs())?))?,
+        };
+        self.issued.grant(&token, lifetime);
+        Ok((token, lifetime))
     }
 
     /// Makes the token that the specification describes.
@@ -226,7 +262,7 @@ impl State {
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
         let lifetime = match expires_in {
             Some(seconds) => seconds,
-            None => i64::try_from(self.options.lifetime.as_secs())?,
+            None => i64::try_from(lock(&self.lifetime).as_secs())?,
         };
         // An expired token was issued before it expired.
         let issued = now.saturating_add(lifetime.min(0)).saturating_sub(if lifetime < 0 { 60 } else { 0 });
@@ -283,6 +319,22 @@ fn hmac_sha256(secret: &[u8]) -> Result<Sign> {
         mac.update(message);
         Ok(mac.finalize().into_bytes().to_vec())
     }))
+}
+
+/// The order for a token that is granted.
+fn spec(grant: Grant<'_>) -> TokenSpec {
+    let id = grant.client.id.as_str();
+    let mut spec = TokenSpec::scoped(grant.scope).claim("sub", id).claim("client_id", id);
+    match grant.audiences {
+        [] => {}
+        [one] => spec = spec.claim("aud", one.as_str()),
+        many => spec = spec.claim("aud", many),
+    }
+    if grant.scope.is_empty() {
+        spec = spec.without("scope");
+    }
+    spec.claims.extend(grant.claims);
+    spec
 }
 
 fn adjust(members: &mut Map<String, Value>, with: &Map<String, Value>, without: &[String]) {

@@ -1,7 +1,10 @@
 //! The issuer keeps the promises that chaos and discovery rest on. On the loopback, as its users have it.
 
+mod assertion;
 mod caching;
+mod exchange;
 mod key_set;
+mod token;
 
 use std::time::Instant;
 

@@ -17,7 +17,7 @@ fn discovery(more: Json) -> Json {
 }
 
 fn sources(keys: Json) -> Vec<KeySource> {
-    compiled(&with(KEYS, keys)).unwrap().inbound.issuers[0].keys.clone()
+    compiled(&with(KEYS, keys)).unwrap().inbound.unwrap().issuers[0].keys.clone()
 }
 
 #[test]
@@ -153,6 +153,34 @@ fn threads_share_unless_told_not_to_and_seal_when_told_how() {
     assert_eq!(sharing(json!({})), problem("sharing: expected exactly one of process".to_owned()));
     let missing = "sharing.process: the field `sealing_secret` is missing".to_owned();
     assert_eq!(sharing(json!({ "process": {} })), problem(missing));
+}
+
+#[test]
+fn tokens_are_shared_only_with_a_seal_or_when_told_to_without_one() {
+    let process = |fields: Json| json!({ "process": fields });
+    let shares_tokens = |sharing: Json| {
+        let mut document = base();
+        document["sharing"] = sharing;
+        compiled(&document).unwrap().sharing.is_some_and(|sharing| sharing.shares_tokens())
+    };
+    assert!(!shares_tokens(json!("process")) && !shares_tokens(json!("none")));
+    assert!(shares_tokens(process(json!({ "sealing_secret": { "env": "GOOD" } }))));
+    assert!(shares_tokens(process(json!({ "tokens": "unsealed" }))));
+    assert_eq!(sharing(process(json!({ "tokens": "unsealed" }))), Ok(Some(false)));
+    let problem = |text: &str| Err(vec![format!("sharing.process{text}")]);
+    assert_eq!(
+        sharing(process(json!({ "tokens": "unsealed", "sealing_secret": { "env": "GOOD" } }))),
+        problem(".tokens: tokens are sealed with the sealing secret: leave `tokens` out")
+    );
+    assert_eq!(sharing(process(json!({ "tokens": "sealed" }))), problem(".tokens: expected one of unsealed"));
+    assert_eq!(
+        sharing(process(json!({ "token": "unsealed", "sealing_secret": { "env": "GOOD" } }))),
+        problem(": unknown field `token`, expected one of sealing_secret, tokens")
+    );
+    assert_eq!(
+        sharing(process(json!({ "sealing_secret": "GOOD" }))),
+        problem(".sealing_secret: expected an object, got a text")
+    );
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Answers a POST of signatures with the verdict of each engine: Envoy's, as the filter would use it, and the
-//! portable one.
+//! portable one; and a POST of private keys with what it signs with them.
 //!
 //! A test's counterpart, never shipped. It trusts its caller, so it may panic.
 
 #![cfg(target_os = "wasi")]
 
+use attache::base::{Random, Secret};
 use attache::host::EnvoyCrypto;
-use attache::jose::{Algorithm, Crypto, KeySet, Portable};
+use attache::jose::{Algorithm, Crypto, KeySet, Portable, SigningKey};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
@@ -42,12 +43,21 @@ impl HttpContext for Oracle {
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if end_of_stream {
             let body = self.get_http_request_body(0, size).unwrap();
-            let questions: Vec<Question> = serde_json::from_slice(&body).unwrap();
-            let answer = serde_json::to_vec(&answer(&questions)).unwrap();
+            let answer = match serde_json::from_slice(&body).unwrap() {
+                Request::Verify(questions) => serde_json::to_vec(&answer(&questions)).unwrap(),
+                Request::Sign(keys) => serde_json::to_vec(&sign(&keys)).unwrap(),
+            };
             self.send_http_response(200, vec![("content-type", "application/json")], Some(&answer));
         }
         Action::Pause
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Request {
+    Verify(Vec<Question>),
+    Sign(Vec<serde_json::Value>),
 }
 
 #[derive(Deserialize)]
@@ -89,5 +99,37 @@ fn verdict(question: &Question, crypto: &EnvoyCrypto) -> Verdict {
     Verdict {
         envoy: crypto.verify(algorithm, key, &message, &signature).is_ok(),
         portable: Portable.verify(algorithm, key, &message, &signature).is_ok(),
+    }
+}
+
+#[derive(Serialize)]
+struct Signed {
+    /// What Envoy's engine says that it signs.
+    offloaded: Vec<&'static str>,
+    /// The algorithms whose signature verifies, for each key. Nobody has allowed the portable engine to use RSA.
+    signed: Vec<Vec<&'static str>>,
+}
+
+fn sign(keys: &[serde_json::Value]) -> Signed {
+    let crypto = EnvoyCrypto::new();
+    let offloaded = crypto.signs().iter().map(Algorithm::name).collect();
+    Signed { offloaded, signed: keys.iter().map(|key| signed(key, &crypto)).collect() }
+}
+
+fn signed(key: &serde_json::Value, crypto: &EnvoyCrypto) -> Vec<&'static str> {
+    let key = SigningKey::parse(&Secret::new(key.to_string())).unwrap();
+    let signs = |algorithm: &Algorithm| {
+        let signature = crypto.sign(*algorithm, &key, b"message", &Ones);
+        signature.is_ok_and(|made| Portable.verify(*algorithm, key.public(), b"message", &made).is_ok())
+    };
+    key.algorithms().iter().filter(signs).map(Algorithm::name).collect()
+}
+
+/// Where a salt or a mask is drawn, any will do.
+struct Ones;
+
+impl Random for Ones {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(1);
     }
 }

@@ -10,19 +10,19 @@ use super::definition::Definition;
 use super::event::{Event, News, Read};
 use super::fetch::{Answer, FetchError};
 use super::timetable::{Timetable, Wish};
-use crate::base::{Headers, HttpCall, HttpReply, Jitter, Timestamp, entity_tag, freshness};
+use crate::base::{Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness};
 use crate::sharing::{Flight, Look, Process, Publication, Standing};
 
 /// What an event meets.
-pub(super) struct Surroundings<'a> {
-    pub(super) now: Timestamp,
-    pub(super) process: &'a dyn Process,
-    pub(super) jitter: &'a mut Jitter,
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Timestamp,
+    pub(crate) process: &'a dyn Process,
+    pub(crate) jitter: &'a mut Jitter,
 }
 
 /// A document and its fetches.
 #[derive(Clone, Debug)]
-pub(super) struct Document {
+pub(crate) struct Document {
     definition: Definition,
     /// What the process shares about it; `None`: nothing.
     flight: Option<Flight>,
@@ -66,7 +66,7 @@ struct UnderWay {
 
 impl Document {
     /// A document that is fetched at once.
-    pub(super) fn new(definition: Definition, flight: Option<Flight>, now: Timestamp) -> Self {
+    pub(crate) fn new(definition: Definition, flight: Option<Flight>, now: Timestamp) -> Self {
         Self {
             definition,
             flight,
@@ -83,7 +83,7 @@ impl Document {
 
     /// Moves to another definition: what we have counts until the new place has answered, and no longer than it did.
     /// Its identity stays.
-    pub(super) fn move_to(&mut self, definition: Definition, now: Timestamp) {
+    pub(crate) fn move_to(&mut self, definition: Definition, now: Timestamp) {
         let moved = Self::new(definition, self.flight.clone(), now);
         let held = self.held.take().map(|held| Held {
             sent: Timestamp::EPOCH,
@@ -95,12 +95,12 @@ impl Document {
         *self = Self { held, last_good: self.last_good, ..moved };
     }
 
-    pub(super) fn definition(&self) -> &Definition {
+    pub(crate) fn definition(&self) -> &Definition {
         &self.definition
     }
 
     /// What we have is at least as new as that.
-    pub(super) fn as_new_as(&self) -> Option<Timestamp> {
+    pub(crate) fn as_new_as(&self) -> Option<Timestamp> {
         self.held.as_ref().map(|held| held.as_new_as)
     }
 
@@ -110,31 +110,31 @@ impl Document {
     }
 
     /// When the last good answer came.
-    pub(super) fn last_good(&self) -> Option<Timestamp> {
+    pub(crate) fn last_good(&self) -> Option<Timestamp> {
         self.last_good
     }
 
     /// How many fetches have failed in a row.
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.timetable.failures()
     }
 
-    pub(super) fn wish(&mut self, wish: Wish) {
+    pub(crate) fn wish(&mut self, wish: Wish) {
         self.timetable.wish(wish);
     }
 
     /// When the next fetch is sent at the earliest.
-    pub(super) fn next_attempt(&self) -> Timestamp {
+    pub(crate) fn next_attempt(&self) -> Timestamp {
         self.timetable.next_attempt(&self.definition.schedule)
     }
 
     /// Whether an answer may come at any moment.
-    pub(super) fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         self.under_way.is_some()
     }
 
     /// The clock has been set back: the schedule begins anew, and nothing counts as newer than a request.
-    pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
+    pub(crate) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
         self.old_clock = self.old_clock.max(before);
         self.timetable.begin_anew(now);
         self.last_good = self.last_good.map(|last| last.min(now));
@@ -150,26 +150,26 @@ impl Document {
     }
 
     /// Makes sure that the lease can be taken.
-    pub(super) fn seed(&self, process: &dyn Process) {
+    pub(crate) fn seed(&self, process: &dyn Process) {
         if let Some(flight) = &self.flight {
             flight.seed(process);
         }
     }
 
     /// There will be no reply any more: another thread may fetch at once.
-    pub(super) fn handle_end(&mut self, with: &Surroundings<'_>) {
+    pub(crate) fn handle_end(&mut self, with: &Surroundings<'_>) {
         if self.under_way.take().is_some() {
             self.give_back(with);
         }
     }
 
     /// What the process knows it by in its news.
-    pub(super) fn id(&self) -> Option<u64> {
+    pub(crate) fn id(&self) -> Option<u64> {
         self.flight.as_ref().map(Flight::id)
     }
 
     /// Another thread may have fetched it.
-    pub(super) fn handle_news<T>(
+    pub(crate) fn handle_news<T>(
         &mut self,
         with: &mut Surroundings<'_>,
         read: Read<'_, T>,
@@ -180,7 +180,7 @@ impl Document {
 
     /// Time has passed: gives up what is lost, lets go of what is too old, and says what to fetch if that is due and nobody else
     /// is at it. `may_send` is false when this is not the moment for another call.
-    pub(super) fn handle_tick<T>(
+    pub(crate) fn handle_tick<T>(
         &mut self,
         may_send: bool,
         with: &mut Surroundings<'_>,
@@ -230,7 +230,7 @@ impl Document {
     }
 
     /// Takes the reply to the call that is under way.
-    pub(super) fn handle_reply<T>(
+    pub(crate) fn handle_reply<T>(
         &mut self,
         reply: HttpReply,
         with: &mut Surroundings<'_>,
@@ -258,7 +258,7 @@ impl Document {
                     freshness: freshness(&headers, with.now),
                     entity_tag: entity_tag(&headers).map(str::to_owned),
                     origin: self.definition.place(self.place).map(Address::url).unwrap_or_default(),
-                    body,
+                    body: Secret::new(body),
                 };
                 if self.last_good_sent().is_some_and(|newest| newest > publication.sent) {
                     // Another thread was faster, with a newer one.
@@ -295,7 +295,7 @@ impl Document {
         };
         let url = |place: &Address| place.url() == publication.origin;
         let place = self.definition.places.iter().position(url)?;
-        let is_too_large = publication.body.len() > self.definition.max_bytes;
+        let is_too_large = publication.body.expose().len() > self.definition.max_bytes;
         let is_older = Some(publication.sent) <= self.last_good_sent();
         if is_older || is_too_large || with.now >= self.counts_until(&publication) {
             return None;
@@ -315,9 +315,9 @@ impl Document {
         jitter: &mut Jitter,
         read: Read<'_, T>,
     ) -> Result<News<T>, FetchError> {
-        let digest: [u8; 32] = Sha256::digest(&publication.body).into();
+        let digest: [u8; 32] = Sha256::digest(publication.body.expose()).into();
         let is_same = self.held.as_ref().is_some_and(|held| held.digest == digest);
-        let news = if is_same { News::Same } else { News::New(read(&publication.body)?) };
+        let news = if is_same { News::Same } else { News::New(read(publication.body.expose())?) };
         let lifetime = self.definition.schedule.lifetime(publication.freshness);
         self.held = Some(Held {
             sent: publication.sent,
@@ -350,7 +350,7 @@ impl Document {
         let Some(flight) = &self.flight else { return true };
         // The others need the document with its new date. Where it is gone, the next fetch asks for all of it.
         match flight.published(with.process, with.now) {
-            Ok(Some(there)) if <[u8; 32]>::from(Sha256::digest(&there.body)) == digest => {
+            Ok(Some(there)) if <[u8; 32]>::from(Sha256::digest(there.body.expose())) == digest => {
                 let renewed = Publication { sent, received: with.now, freshness: stated, ..there };
                 self.publish(&renewed, with);
             }
@@ -400,9 +400,9 @@ impl Document {
         self.definition.call(self.place, entity_tag)
     }
 
-    fn publish(&self, publication: &Publication, with: &Surroundings<'_>) {
+    fn publish(&self, publication: &Publication, with: &mut Surroundings<'_>) {
         if let Some(flight) = &self.flight {
-            flight.publish(with.process, publication, with.now);
+            flight.publish(with.process, publication, with.now, with.jitter);
         }
         self.give_back(with);
     }

@@ -1,15 +1,39 @@
-//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): where an issuer's keys are.
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): where an issuer's keys and its token endpoint are.
 
 use url::Url;
 
 use super::address::Address;
 use crate::jose::{Json, JsonError, Object};
 
-/// Reads the address of the key set out of the metadata of `issuer`.
+/// What metadata is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// `jwks_uri`.
+    KeySet,
+    /// `token_endpoint`.
+    TokenEndpoint,
+}
+
+impl Member {
+    /// Its name in the document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeySet => "jwks_uri",
+            Self::TokenEndpoint => "token_endpoint",
+        }
+    }
+}
+
+/// Reads an address out of the metadata of `issuer`.
 ///
 /// # Errors
 /// When the document is not that issuer's (RFC 8414 §3.3: exactly equal), or names no address that may be used.
-pub(super) fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<Address, MetadataError> {
+pub(crate) fn read(
+    document: &[u8],
+    issuer: &str,
+    member: Member,
+    allow_http: bool,
+) -> Result<Address, MetadataError> {
     if document.len() > MAX_METADATA_BYTES {
         return Err(MetadataError::TooLong { bytes: document.len() });
     }
@@ -18,19 +42,19 @@ pub(super) fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<Ad
     if text("issuer") != Some(issuer) {
         return Err(MetadataError::OtherIssuer);
     }
-    let uri = text("jwks_uri").ok_or(MetadataError::KeySetMissing)?;
-    let url = Url::parse(uri).map_err(|_| MetadataError::KeySetAddress)?;
+    let uri = text(member.name()).ok_or(MetadataError::Missing(member))?;
+    let url = Url::parse(uri).map_err(|_| MetadataError::Address(member))?;
     let is_plain = uri.bytes().all(|byte| byte.is_ascii_graphic())
         && uri.len() <= MAX_URI_BYTES
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none();
     match url.scheme() {
-        _ if !is_plain => Err(MetadataError::KeySetAddress),
+        _ if !is_plain => Err(MetadataError::Address(member)),
         "https" => Ok(Address::of(&url)),
         "http" if allow_http => Ok(Address::of(&url)),
-        "http" => Err(MetadataError::Plaintext),
-        _ => Err(MetadataError::KeySetAddress),
+        "http" => Err(MetadataError::Plaintext(member)),
+        _ => Err(MetadataError::Address(member)),
     }
 }
 
@@ -49,15 +73,15 @@ pub enum MetadataError {
     /// `issuer` is not exactly the configured one.
     #[error("the metadata is another issuer's: `issuer` is not exactly the configured one")]
     OtherIssuer,
-    /// There is no `jwks_uri`.
-    #[error("the metadata has no `jwks_uri`")]
-    KeySetMissing,
-    /// `jwks_uri` is no URL that can be fetched.
-    #[error("`jwks_uri` of the metadata is no URL that can be fetched")]
-    KeySetAddress,
-    /// `jwks_uri` is not https.
-    #[error("`jwks_uri` of the metadata is not https")]
-    Plaintext,
+    /// The address is missing.
+    #[error("the metadata has no `{}`", .0.name())]
+    Missing(Member),
+    /// The address is no URL that can be asked.
+    #[error("`{}` of the metadata is no URL that can be asked", .0.name())]
+    Address(Member),
+    /// The address is not https.
+    #[error("`{}` of the metadata is not https", .0.name())]
+    Plaintext(Member),
 }
 
 impl MetadataError {
@@ -67,9 +91,11 @@ impl MetadataError {
             Self::TooLong { .. } => "metadata_too_long",
             Self::Json(_) => "metadata_json",
             Self::OtherIssuer => "metadata_other_issuer",
-            Self::KeySetMissing => "metadata_without_jwks_uri",
-            Self::KeySetAddress => "metadata_jwks_uri",
-            Self::Plaintext => "metadata_plaintext",
+            Self::Missing(Member::KeySet) => "metadata_without_jwks_uri",
+            Self::Address(Member::KeySet) => "metadata_jwks_uri",
+            Self::Missing(Member::TokenEndpoint) => "metadata_without_token_endpoint",
+            Self::Address(Member::TokenEndpoint) => "metadata_token_endpoint",
+            Self::Plaintext(_) => "metadata_plaintext",
         }
     }
 }
@@ -86,7 +112,7 @@ mod tests {
     #[test]
     fn metadata_names_its_issuer_exactly_and_an_https_address() {
         let document = |issuer: &str, uri: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{uri}"}}"#);
-        let of = |text: String, allow_http| read(text.as_bytes(), "https://h/a", allow_http);
+        let of = |text: String, allow_http| read(text.as_bytes(), "https://h/a", Member::KeySet, allow_http);
         let found = of(document("https://h/a", "https://keys.h:8443/jwks?v=1"), false).unwrap();
         assert_eq!((found.scheme, &*found.authority, &*found.path), ("https", "keys.h:8443", "/jwks?v=1"));
         for issuer in ["https://h/a/", "https://h", "https://H/a", "", "http://h/a"] {
@@ -96,14 +122,30 @@ mod tests {
                 "{issuer}"
             );
         }
-        assert_eq!(of(document("https://h/a", "http://h/jwks"), false), Err(MetadataError::Plaintext));
+        assert_eq!(
+            of(document("https://h/a", "http://h/jwks"), false),
+            Err(MetadataError::Plaintext(Member::KeySet))
+        );
         assert_eq!(of(document("https://h/a", "http://h/jwks"), true).map(|found| found.scheme), Ok("http"));
         for uri in ["", "/jwks", "file:///etc/passwd", "ftp://h/", "https://u:p@h/jwks", "https://h/a b"] {
-            assert_eq!(of(document("https://h/a", uri), true), Err(MetadataError::KeySetAddress), "{uri}");
+            assert_eq!(
+                of(document("https://h/a", uri), true),
+                Err(MetadataError::Address(Member::KeySet)),
+                "{uri}"
+            );
         }
-        let missing = |text: &str| read(text.as_bytes(), "https://h/a", false);
-        assert_eq!(missing(r#"{"issuer":"https://h/a"}"#), Err(MetadataError::KeySetMissing));
-        assert_eq!(missing(r#"{"issuer":"https://h/a","jwks_uri":7}"#), Err(MetadataError::KeySetMissing));
+        let missing = |text: &str| read(text.as_bytes(), "https://h/a", Member::KeySet, false);
+        assert_eq!(missing(r#"{"issuer":"https://h/a"}"#), Err(MetadataError::Missing(Member::KeySet)));
+        assert_eq!(
+            missing(r#"{"issuer":"https://h/a","jwks_uri":7}"#),
+            Err(MetadataError::Missing(Member::KeySet))
+        );
+        let endpoint = |text: &str| read(text.as_bytes(), "https://h/a", Member::TokenEndpoint, false);
+        let both =
+            r#"{"issuer":"https://h/a","jwks_uri":"https://h/jwks","token_endpoint":"https://h/token"}"#;
+        assert_eq!(endpoint(both).map(|found| found.url()), Ok("https://h/token".to_owned()));
+        let without = r#"{"issuer":"https://h/a","jwks_uri":"https://h/jwks"}"#;
+        assert_eq!(endpoint(without), Err(MetadataError::Missing(Member::TokenEndpoint)));
         assert_eq!(missing("{}"), Err(MetadataError::OtherIssuer));
         assert_eq!(missing("[]").map_err(|error| error.label()), Err("metadata_json"));
     }
@@ -112,9 +154,9 @@ mod tests {
     fn metadata_is_bounded_to_the_byte() {
         let text = r#"{"issuer":"https://h/a","jwks_uri":"https://h/jwks"}"#;
         let padded = |size: usize| format!("{text}{}", " ".repeat(size - text.len()));
-        assert!(read(padded(MAX_METADATA_BYTES).as_bytes(), "https://h/a", false).is_ok());
+        assert!(read(padded(MAX_METADATA_BYTES).as_bytes(), "https://h/a", Member::KeySet, false).is_ok());
         let bytes = MAX_METADATA_BYTES + 1;
-        let error = read(padded(bytes).as_bytes(), "https://h/a", false);
+        let error = read(padded(bytes).as_bytes(), "https://h/a", Member::KeySet, false);
         assert_eq!(error, Err(MetadataError::TooLong { bytes }));
     }
 }

@@ -62,7 +62,7 @@ impl FetchError {
     }
 
     /// Whether another address of the same document may do better: the server says that there is nothing here for us.
-    pub(super) fn is_elsewhere(&self) -> bool {
+    pub(crate) fn is_elsewhere(&self) -> bool {
         match self {
             // Nothing here, or a page for everything that is not here; not: too often, or out of order.
             Self::Status(status) => {
@@ -81,7 +81,7 @@ impl FetchError {
 }
 
 /// An answer to a fetch, as HTTP goes.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// A document.
     Document(Headers, Vec<u8>),
     /// What we have is still what there is.
@@ -92,7 +92,7 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Reads a reply. `asked` tells whether we asked for no more than a change.
-    pub(super) fn read(reply: HttpReply, asked: bool, max_bytes: usize, now: crate::base::Timestamp) -> Self {
+    pub(crate) fn read(reply: HttpReply, asked: bool, max_bytes: usize, now: crate::base::Timestamp) -> Self {
         match reply {
             HttpReply::NotSent => Self::Failed(FetchError::NotSent, None),
             HttpReply::Reset => Self::Failed(FetchError::Reset, None),

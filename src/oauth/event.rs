@@ -3,14 +3,14 @@ use crate::sharing::Unreadable;
 
 /// What happened to a document.
 #[derive(Debug)]
-pub(super) struct Event<T> {
-    pub(super) news: News<T>,
+pub(crate) struct Event<T> {
+    pub(crate) news: News<T>,
     /// Another thread fetched it.
-    pub(super) is_shared: bool,
+    pub(crate) is_shared: bool,
 }
 
 #[derive(Debug)]
-pub(super) enum News<T> {
+pub(crate) enum News<T> {
     /// It is another one.
     New(T),
     /// It is what it was, as of now.
@@ -26,10 +26,10 @@ pub(super) enum News<T> {
 }
 
 /// Reads a document; an error counts as a failed fetch.
-pub(super) type Read<'a, T> = &'a dyn Fn(&[u8]) -> Result<T, FetchError>;
+pub(crate) type Read<'a, T> = &'a dyn Fn(&[u8]) -> Result<T, FetchError>;
 
 impl<T> Event<T> {
-    pub(super) const fn ours(news: News<T>) -> Self {
+    pub(crate) const fn ours(news: News<T>) -> Self {
         Self { news, is_shared: false }
     }
 }

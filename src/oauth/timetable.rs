@@ -6,7 +6,7 @@ use crate::base::{Jitter, Timestamp, backoff};
 use crate::sharing::Standing;
 
 /// How a document is kept fresh. No duration is zero.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schedule {
     /// How long one fetch may take.
     pub timeout: Duration,
@@ -22,14 +22,14 @@ pub struct Schedule {
 
 impl Schedule {
     /// How long a document is fresh whose server states this.
-    pub(super) fn lifetime(&self, stated: Option<Duration>) -> Duration {
+    pub(crate) fn lifetime(&self, stated: Option<Duration>) -> Duration {
         stated.unwrap_or(self.refresh).min(self.refresh).max(self.min_refresh)
     }
 }
 
 /// What has happened to the fetches of a document, and when the next one is sent.
 #[derive(Clone, Debug)]
-pub(super) struct Timetable {
+pub(crate) struct Timetable {
     /// When the last fetch was sent, by whichever thread.
     last_sent: Option<Timestamp>,
     /// When the next fetch is due if all is well.
@@ -43,11 +43,13 @@ pub(super) struct Timetable {
     /// This thread's last attempt has failed, and the next one does not wait for a date.
     tries_again: bool,
     wish: Wish,
+    /// When the clock was set back last, by the new one; the epoch when it never was.
+    begun: Timestamp,
 }
 
 /// Whether a fetch is wanted before it is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     None,
     /// Something does not fit what we have. Soon is soon enough: whoever wants can make it up.
     Doubt,
@@ -57,7 +59,7 @@ pub(super) enum Wish {
 
 impl Timetable {
     /// The first fetch is due now.
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             last_sent: None,
             due: now,
@@ -66,19 +68,20 @@ impl Timetable {
             not_before: Timestamp::EPOCH,
             tries_again: false,
             wish: Wish::None,
+            begun: Timestamp::EPOCH,
         }
     }
 
-    pub(super) fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures.saturating_add(self.unsent)
     }
 
-    pub(super) fn wish(&mut self, wish: Wish) {
+    pub(crate) fn wish(&mut self, wish: Wish) {
         self.wish = self.wish.max(wish);
     }
 
     /// When the next fetch is sent at the earliest.
-    pub(super) fn next_attempt(&self, schedule: &Schedule) -> Timestamp {
+    pub(crate) fn next_attempt(&self, schedule: &Schedule) -> Timestamp {
         if self.tries_again {
             return self.not_before;
         }
@@ -91,31 +94,37 @@ impl Timetable {
         pause.map_or(self.due, |pause| self.due.min(allowed(pause))).max(self.not_before)
     }
 
+    /// As [`Timetable::next_attempt`], where there are no wishes.
+    pub(crate) fn next(&self) -> Timestamp {
+        if self.tries_again { self.not_before } else { self.due.max(self.not_before) }
+    }
+
     /// The next fetch is due now.
-    pub(super) fn fall_due(&mut self, now: Timestamp) {
+    pub(crate) fn fall_due(&mut self, now: Timestamp) {
         self.due = now;
     }
 
     /// The clock has been set back: dates of the old one mean nothing.
-    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+    pub(crate) fn begin_anew(&mut self, now: Timestamp) {
         self.due = now;
         self.not_before = self.not_before.min(now);
         self.last_sent = None;
+        self.begun = now;
     }
 
     /// A fetch is sent; returns when the one before was.
-    pub(super) fn send(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn send(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.wish = Wish::None;
         self.last_sent.replace(now)
     }
 
     /// The fetch was not sent after all.
-    pub(super) fn take_back(&mut self, last_sent: Option<Timestamp>) {
+    pub(crate) fn take_back(&mut self, last_sent: Option<Timestamp>) {
         self.last_sent = last_sent;
     }
 
     /// All is well until the next date: ahead of the end of the lifetime, not for all documents at once, and not before `least`.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &mut self,
         sent: Timestamp,
         received: Timestamp,
@@ -124,7 +133,12 @@ impl Timetable {
     ) {
         let part = |percent: u32| lifetime.checked_div(100).unwrap_or_default().saturating_mul(percent);
         let pause = jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT));
-        self.due = received.after(pause.max(least));
+        self.settle_until(sent, received.after(pause.max(least)));
+    }
+
+    /// All is well until `due`; what came was asked for at `sent`.
+    pub(crate) fn settle_until(&mut self, sent: Timestamp, due: Timestamp) {
+        self.due = due;
         self.last_sent = self.last_sent.max(Some(sent));
         self.failures = 0;
         self.unsent = 0;
@@ -135,7 +149,7 @@ impl Timetable {
     }
 
     /// A fetch has failed, and the server wants to be left alone for `pause`.
-    pub(super) fn fail(&mut self, pause: Duration, now: Timestamp, jitter: &mut Jitter) {
+    pub(crate) fn fail(&mut self, pause: Duration, now: Timestamp, jitter: &mut Jitter) {
         self.failures = self.failures.saturating_add(1);
         self.unsent = 0;
         self.tries_again = true;
@@ -143,28 +157,31 @@ impl Timetable {
     }
 
     /// A document is not where it was looked for, and there is another place to look at once.
-    pub(super) fn look_elsewhere(&mut self, now: Timestamp) {
+    pub(crate) fn look_elsewhere(&mut self, now: Timestamp) {
         self.unsent = 0;
         self.tries_again = true;
         self.not_before = now;
     }
 
     /// This thread's host did not take the call. Nobody was asked, and another thread may have better luck.
-    pub(super) fn fail_to_send(&mut self, now: Timestamp, jitter: &mut Jitter) {
+    pub(crate) fn fail_to_send(&mut self, now: Timestamp, jitter: &mut Jitter) {
         self.unsent = self.unsent.saturating_add(1);
         self.tries_again = true;
         self.not_before = now.after(backoff(self.failures(), jitter).min(MAX_UNSENT_PAUSE));
     }
 
     /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask sooner.
-    pub(super) fn heed(&mut self, standing: &Standing) {
+    pub(crate) fn heed(&mut self, standing: &Standing) {
         self.last_sent = self.last_sent.max(standing.sent);
         self.failures = self.failures.max(standing.failures);
-        self.not_before = self.not_before.max(standing.not_before);
+        // A pause follows upon a fetch. Where that is to come, or was sent before the clock was set back, the pause could be long over.
+        if standing.sent.is_some_and(|sent| sent >= self.begun) {
+            self.not_before = self.not_before.max(standing.not_before);
+        }
     }
 
     /// What other threads may know.
-    pub(super) fn standing(&self, published: Timestamp) -> Standing {
+    pub(crate) fn standing(&self, published: Timestamp) -> Standing {
         let not_before = if self.unsent > 0 { Timestamp::EPOCH } else { self.not_before };
         Standing { sent: self.last_sent, failures: self.failures, not_before, published }
     }

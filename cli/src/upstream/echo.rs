@@ -1,28 +1,17 @@
-//! An echo upstream: answers what it received, so that a test sees what passed the proxy. HTTP/1.1 and h2c; a gRPC
-//! request gets an empty message and `grpc-status: 0`.
+//! What came, as the upstream answers and remembers it.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::server::Server;
-
-/// A running echo upstream. Ends when dropped.
-#[derive(Debug)]
-pub struct Upstream {
-    server: Server,
-    requests: Arc<AtomicU64>,
-}
+use super::conduct::Conduct;
 
 /// What the upstream received, as it answers it in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,39 +28,6 @@ pub struct Echo {
     pub body_length: usize,
     /// The body's SHA-256 in hex.
     pub body_sha256: String,
-}
-
-impl Upstream {
-    /// Starts one on 127.0.0.1 and a free port.
-    pub fn start() -> Result<Self> {
-        Self::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-    }
-
-    /// Starts one on this address.
-    pub fn listen(listen: SocketAddr) -> Result<Self> {
-        let requests = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&requests);
-        let server = Server::start("upstream", listen, |_| {
-            Router::new().fallback(move |request: Request| {
-                counter.fetch_add(1, Ordering::Relaxed);
-                echo(request)
-            })
-        })
-        .with_context(|| {
-            format!("the upstream cannot listen on {listen}: choose another address with --listen")
-        })?;
-        Ok(Self { server, requests })
-    }
-
-    /// Returns the address that it listens on.
-    pub fn addr(&self) -> SocketAddr {
-        self.server.addr()
-    }
-
-    /// Returns how many requests reached it.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
 }
 
 impl Echo {
@@ -94,18 +50,18 @@ impl Echo {
         let first = values.next();
         if values.next().is_some() { None } else { first }
     }
+
+    /// Returns the token of an `Authorization` that came exactly once, with the scheme `Bearer`.
+    pub fn bearer(&self) -> Option<&str> {
+        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    }
 }
 
-async fn echo(request: Request) -> Response<Body> {
+/// Answers a request as the upstream is told to: by default, with its echo.
+pub(super) async fn answer(conduct: Arc<Conduct>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_BODY).await.unwrap_or_default();
-    let is_grpc = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
-        return grpc(&parts.headers);
-    }
     let headers =
         parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), latin1(value))).collect();
     let echo = Echo {
@@ -116,8 +72,38 @@ async fn echo(request: Request) -> Response<Body> {
         body_length: body.len(),
         body_sha256: Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect(),
     };
-    let mut response = Response::new(Body::from(serde_json::to_vec(&echo).unwrap_or_default()));
+    conduct.remember(echo.clone());
+    let answer = decide(&conduct, &echo, &parts.headers);
+    let delay = conduct.delay();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    answer
+}
+
+fn decide(conduct: &Conduct, echo: &Echo, received: &HeaderMap) -> Response<Body> {
+    if let Some(location) = conduct.location(echo) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::FOUND;
+        if let Ok(location) = HeaderValue::try_from(location) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        return response;
+    }
+    let status = StatusCode::from_u16(conduct.status(echo)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let is_grpc =
+        received.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc && status == StatusCode::OK {
+        return grpc(received);
+    }
+    let mut response = Response::new(Body::from(serde_json::to_vec(echo).unwrap_or_default()));
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 6750 §3.1
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     response
 }
 

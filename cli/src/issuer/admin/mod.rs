@@ -1,5 +1,7 @@
 //! `/admin/*`, which tells the issuer what to do next: what the handle does, for those who have only HTTP.
 
+mod token;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +12,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::json_response;
 use super::caching::Caching;
@@ -18,23 +20,27 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::keys::Algorithm;
 use super::metadata::MetadataForm;
+use super::raw_answer::RawAnswer;
 use super::routes::Issuer;
 use super::spec::TokenSpec;
 use super::state::State;
 
 /// The routes under `/admin`.
 pub(super) fn router() -> Router<Arc<State>> {
-    Router::new()
+    token::router()
         .route("/admin/status", get(status))
         .route("/admin/jwks/times", get(jwks_times))
         .route("/admin/rotate", post(rotate))
         .route("/admin/rotate_in_place", post(rotate_in_place))
         .route("/admin/withdraw", post(withdraw))
         .route("/admin/fault", post(fault))
+        .route("/admin/answer", post(raw_answer))
+        .route("/admin/patch", post(patch))
         .route("/admin/mint", post(mint))
         .route("/admin/caching", post(caching))
         .route("/admin/jwks", post(replace_jwks).delete(restore_jwks))
         .route("/admin/jwks_uri", post(set_jwks_uri).delete(restore_jwks_uri))
+        .route("/admin/token_endpoint", post(set_token_endpoint).delete(restore_token_endpoint))
         .route("/admin/metadata", post(replace_metadata).delete(restore_metadata))
         .route("/admin/metadata/hidden", post(hide_metadata).delete(show_metadata))
 }
@@ -50,6 +56,8 @@ async fn status(Shared(issuer): Issuer) -> Response {
             "second_jwks_requests": counters.second_jwks.read(),
             "jwks_not_modified": counters.jwks_not_modified.read(),
             "token_requests": counters.token.read(),
+            "token_requests_by_client": counters.clients.all(),
+            "token_requests_by_grant": counters.grants.all(),
             "metadata_requests": counters.metadata(),
             "oauth_metadata_requests": counters.oauth_metadata.read(),
             "openid_metadata_requests": counters.openid_metadata.read(),
@@ -60,8 +68,11 @@ async fn status(Shared(issuer): Issuer) -> Response {
 
 /// When each JWKS request came, in milliseconds before now, oldest first.
 async fn jwks_times(Shared(issuer): Issuer) -> Response {
+    times(&issuer.requests.jwks_times.read())
+}
+
+fn times(times: &[Instant]) -> Response {
     let now = Instant::now();
-    let times = issuer.requests.jwks_times();
     let ago: Vec<u64> = times
         .iter()
         .map(|time| u64::try_from(now.saturating_duration_since(*time).as_millis()).unwrap_or(u64::MAX))
@@ -110,6 +121,8 @@ async fn withdraw(Shared(issuer): Issuer, Query(query): Query<WithdrawQuery>) ->
 struct FaultQuery {
     kind: String,
     value: Option<u64>,
+    /// Of `retry_after`. Default: 503.
+    status: Option<u16>,
     at: Option<String>,
     times: Option<u64>,
 }
@@ -124,7 +137,43 @@ async fn fault(Shared(issuer): Issuer, Query(query): Query<FaultQuery>) -> Respo
         return json_response("{}");
     }
     match Fault::parse(&query.kind, query.value) {
-        Ok(fault) => {
+        Ok(mut fault) => {
+            if let (Fault::RetryAfter { status, .. }, Some(asked)) = (&mut fault, query.status) {
+                *status = asked;
+            }
+            issuer.set_fault(at, Some(fault), query.times);
+            json_response("{}")
+        }
+        Err(error) => bad_request(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct AnswerQuery {
+    /// Default: the token endpoint.
+    at: Option<String>,
+    times: Option<u64>,
+}
+
+async fn raw_answer(
+    Shared(issuer): Issuer,
+    Query(query): Query<AnswerQuery>,
+    Json(answer): Json<RawAnswer>,
+) -> Response {
+    set_answer(&issuer, &query, Fault::Answer(answer))
+}
+
+async fn patch(
+    Shared(issuer): Issuer,
+    Query(query): Query<AnswerQuery>,
+    Json(patch): Json<Value>,
+) -> Response {
+    set_answer(&issuer, &query, Fault::Patch(patch))
+}
+
+fn set_answer(issuer: &State, query: &AnswerQuery, fault: Fault) -> Response {
+    match Endpoint::parse(query.at.as_deref().unwrap_or("token")) {
+        Ok(at) => {
             issuer.set_fault(at, Some(fault), query.times);
             json_response("{}")
         }
@@ -214,6 +263,16 @@ async fn set_jwks_uri(Shared(issuer): Issuer, Query(query): Query<UriQuery>) -> 
 
 async fn restore_jwks_uri(Shared(issuer): Issuer) -> Response {
     issuer.set_jwks_uri(None);
+    json_response("{}")
+}
+
+async fn set_token_endpoint(Shared(issuer): Issuer, Query(query): Query<UriQuery>) -> Response {
+    issuer.set_token_endpoint(Some(query.uri));
+    json_response("{}")
+}
+
+async fn restore_token_endpoint(Shared(issuer): Issuer) -> Response {
+    issuer.set_token_endpoint(None);
     json_response("{}")
 }
 

@@ -1,0 +1,172 @@
+//! Requests that wait for something, oldest first. Bounded in number, bytes and time, and no one thing that is waited for takes all
+//! places.
+
+use core::time::Duration;
+
+use super::effect::StreamId;
+use super::time::Timestamp;
+
+/// The bounds of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingBounds {
+    /// The most requests, at least 1.
+    pub requests: usize,
+    /// The most of them that wait for the same.
+    pub share: usize,
+    /// How long one waits at most. Not zero.
+    pub deadline: Duration,
+}
+
+/// A request that waits for `K`, with all that is needed to go on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked<K, T> {
+    /// The request.
+    pub stream: StreamId,
+    /// When it came.
+    pub arrived: Timestamp,
+    /// What it waits for.
+    pub key: K,
+    /// How many bytes it takes.
+    pub bytes: usize,
+    /// The rest of it.
+    pub item: T,
+}
+
+/// The list.
+#[derive(Debug)]
+pub struct WaitingList<K, T> {
+    bounds: WaitingBounds,
+    places: Vec<Place<K, T>>,
+}
+
+#[derive(Debug)]
+struct Place<K, T> {
+    parked: Parked<K, T>,
+    /// What it waits for has come.
+    is_ready: bool,
+}
+
+impl<K: PartialEq, T> WaitingList<K, T> {
+    /// An empty list.
+    pub fn new(bounds: WaitingBounds) -> Self {
+        Self { bounds, places: Vec::new() }
+    }
+
+    /// Puts a request on the list.
+    ///
+    /// # Errors
+    /// The request, when the list is full, what it waits for has its share, or all that wait take more than
+    /// [`MAX_WAITING_BYTES`].
+    pub fn park(&mut self, parked: Parked<K, T>) -> Result<(), Box<Parked<K, T>>> {
+        let (mut of_key, mut bytes) = (0_usize, parked.bytes);
+        for Place { parked: other, .. } in &self.places {
+            of_key = of_key.saturating_add(usize::from(other.key == parked.key));
+            bytes = bytes.saturating_add(other.bytes);
+        }
+        if self.places.len() >= self.bounds.requests
+            || of_key >= self.bounds.share
+            || bytes > MAX_WAITING_BYTES
+        {
+            return Err(Box::new(parked));
+        }
+        self.places.push(Place { parked, is_ready: false });
+        Ok(())
+    }
+
+    /// What these wait for has come.
+    pub fn make_ready(&mut self, which: impl Fn(&K) -> bool) {
+        self.places
+            .iter_mut()
+            .filter(|place| which(&place.parked.key))
+            .for_each(|place| place.is_ready = true);
+    }
+
+    /// Takes off those for whom it has come, at most `most`, the oldest first.
+    pub fn take_ready(&mut self, most: usize) -> Vec<Parked<K, T>> {
+        self.places.extract_if(.., |place| place.is_ready).take(most).map(|place| place.parked).collect()
+    }
+
+    /// Whether what somebody waits for has come.
+    pub fn has_ready(&self) -> bool {
+        self.places.iter().any(|place| place.is_ready)
+    }
+
+    /// Takes off all whose time is up and for whom nothing has come.
+    pub fn take_overdue(&mut self, now: Timestamp) -> Vec<Parked<K, T>> {
+        let deadline = self.bounds.deadline;
+        self.take(|place| !place.is_ready && now >= place.parked.arrived.after(deadline))
+    }
+
+    /// Takes off all there are.
+    pub fn take_all(&mut self) -> Vec<Parked<K, T>> {
+        self.take(|_| true)
+    }
+
+    /// Forgets a request that has ended.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.places.retain(|place| place.parked.stream != stream);
+    }
+
+    /// How long a request waits at most.
+    pub fn deadline(&self) -> Duration {
+        self.bounds.deadline
+    }
+
+    /// How many requests wait.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn take(&mut self, which: impl Fn(&Place<K, T>) -> bool) -> Vec<Parked<K, T>> {
+        self.places.extract_if(.., |place| which(place)).map(|place| place.parked).collect()
+    }
+}
+
+/// 256 waiting requests, the default, with all of the 60 KiB that Envoy lets headers have by default.
+pub const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parked(stream: u32, key: u8, bytes: usize) -> Parked<u8, ()> {
+        Parked { stream: StreamId(stream), arrived: Timestamp::from_secs(1), key, bytes, item: () }
+    }
+
+    fn list() -> WaitingList<u8, ()> {
+        WaitingList::new(WaitingBounds { requests: 3, share: 2, deadline: Duration::from_secs(5) })
+    }
+
+    #[test]
+    fn a_list_takes_its_bounds_and_no_more() {
+        let mut list = list();
+        assert!(list.park(parked(1, 1, 0)).is_ok() && list.park(parked(2, 1, 0)).is_ok());
+        assert_eq!(list.park(parked(3, 1, 0)).unwrap_err().stream, StreamId(3), "its share");
+        assert!(list.park(parked(4, 2, 0)).is_ok());
+        assert!(list.park(parked(5, 3, 0)).is_err(), "all there are");
+        list.forget(StreamId(1));
+        assert!(list.park(parked(6, 3, MAX_WAITING_BYTES)).is_ok());
+        list.forget(StreamId(2));
+        assert!(list.park(parked(7, 3, 1)).is_err(), "a byte too many");
+    }
+
+    #[test]
+    fn those_for_whom_it_has_come_are_not_overdue() {
+        let mut list = list();
+        for (stream, key) in [(1, 1), (2, 1), (3, 2)] {
+            list.park(parked(stream, key, 0)).unwrap();
+        }
+        list.make_ready(|key| *key == 1);
+        assert!(list.take_overdue(Timestamp::from_secs(5)).is_empty());
+        assert_eq!(list.take_overdue(Timestamp::from_secs(6))[0].stream, StreamId(3));
+        assert_eq!(list.take_ready(1)[0].stream, StreamId(1));
+        assert!(list.has_ready());
+        assert_eq!(list.take_ready(9)[0].stream, StreamId(2));
+        assert!(list.is_empty());
+    }
+}

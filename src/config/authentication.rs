@@ -1,0 +1,173 @@
+//! How a client authenticates: `authentication`.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::endpoints::Server;
+use super::reader::{Fields, Node};
+use super::{Environment, words};
+use crate::base::Secret;
+use crate::jose::{Algorithm, AlgorithmSet, SigningKey, SigningKeyError};
+use crate::oauth::{Assertion, Authentication, DEFAULT_ASSERTION_LIFETIME, MAX_ASSERTION_LIFETIME};
+
+/// The private keys that have been read, by variable and whether the portable engine may sign with them: many clients may have one
+/// key, and to check one of RSA takes milliseconds.
+#[derive(Default)]
+pub(super) struct Keys(HashMap<(String, bool), Result<Rc<SigningKey>, SigningKeyError>>);
+
+/// A way to authenticate, and its settings.
+pub(super) struct Method<'a> {
+    name: &'a str,
+    node: Node<'a>,
+}
+
+impl<'a> Method<'a> {
+    pub(super) fn of(node: &Node<'a>) -> Option<Self> {
+        let (name, node) = node.variant(&[
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+            "tls_client_auth",
+            "set_by_cluster",
+        ])?;
+        Some(Self { name, node })
+    }
+
+    /// Whether the client need not have a name here.
+    pub(super) fn is_set_by_cluster(&self) -> bool {
+        self.name == "set_by_cluster"
+    }
+
+    pub(super) fn read(
+        &self,
+        server: &Server,
+        keys: &mut Keys,
+        environment: &dyn Environment,
+    ) -> Option<Authentication> {
+        let node = &self.node;
+        match self.name {
+            "client_secret_basic" => secret(node, environment).map(Authentication::Basic),
+            "client_secret_post" => secret(node, environment).map(Authentication::Post),
+            "private_key_jwt" => {
+                assertion(node, server, keys, environment).map(Authentication::PrivateKeyJwt)
+            }
+            "tls_client_auth" => node.empty().map(|()| Authentication::TlsClientAuth),
+            _ => node.empty().map(|()| Authentication::SetByCluster),
+        }
+    }
+}
+
+fn secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
+    let secret = node.fields(&["secret"])?.required("secret")?;
+    words::client_secret(&words::env(&secret)?, environment)
+}
+
+fn assertion(
+    node: &Node<'_>,
+    server: &Server,
+    keys: &mut Keys,
+    environment: &dyn Environment,
+) -> Option<Assertion> {
+    let fields = node.fields(&[
+        "key",
+        "algorithm",
+        "kid",
+        "certificate_thumbprint",
+        "audience",
+        "lifetime",
+        "portable_rsa",
+    ])?;
+    let portable_rsa =
+        fields.or("portable_rsa", false, |node| node.word(&[("refuse", false), ("allow", true)]));
+    let key = fields.required("key").and_then(|node| {
+        let variable = words::env(&node)?;
+        keys.read(&variable, portable_rsa?, environment)
+    });
+    let algorithm = algorithm(&fields, key.as_deref(), portable_rsa);
+    let kid = fields.or("kid", None, |node| words::plain(&node).map(Some));
+    let thumbprint = fields.or("certificate_thumbprint", None, |node| {
+        node.text_that("the SHA-256 of a certificate, base64url without padding", is_sha256)
+            .map(|text| Some(Rc::from(text)))
+    });
+    let audience = match (fields.optional("audience"), server) {
+        (Some(node), _) => words::plain(&node),
+        (None, Server::Issuer(issuer)) => Some(Rc::clone(issuer)),
+        (None, Server::Unnamed) => node
+            .problem("name the `audience`: the issuer, or the token endpoint's URL if the server wants that"),
+        (None, Server::Unread) => None,
+    };
+    let lifetime = fields.or("lifetime", DEFAULT_ASSERTION_LIFETIME, |node| {
+        node.duration(Duration::from_secs(1), MAX_ASSERTION_LIFETIME)
+    });
+    let (key, kid) = (key?, kid?);
+    Some(Assertion {
+        kid: kid.or_else(|| key.kid().map(Rc::from)),
+        key,
+        algorithm: algorithm?,
+        thumbprint: thumbprint?,
+        audience: audience?,
+        lifetime: lifetime?,
+    })
+}
+
+fn algorithm(fields: &Fields<'_>, key: Option<&SigningKey>, portable_rsa: Option<bool>) -> Option<Algorithm> {
+    let node = fields.required("algorithm")?;
+    let names = |set: AlgorithmSet| set.iter().map(Algorithm::name).collect::<Vec<_>>().join(", ");
+    let known = AlgorithmSet::ASYMMETRIC;
+    let Some(algorithm) = Algorithm::parse(node.text()?).filter(|algorithm| known.contains(*algorithm))
+    else {
+        return node.problem(format_args!("expected one of {}", names(known)));
+    };
+    if portable_rsa == Some(true) && !RSA.contains(algorithm) {
+        let node = fields.optional("portable_rsa")?;
+        return node.problem(format_args!("{algorithm} is not of RSA: leave `portable_rsa` out"));
+    }
+    if portable_rsa == Some(false) && ONLY_PORTABLE.contains(algorithm) {
+        return node.problem(format_args!(
+            "Envoy does not sign {algorithm}: choose RS256, or read what `portable_rsa: allow` means"
+        ));
+    }
+    let signs = key?.algorithms();
+    if !signs.contains(algorithm) {
+        return node.problem(format_args!("the key does not sign {algorithm}: it signs {}", names(signs)));
+    }
+    Some(algorithm)
+}
+
+impl Keys {
+    fn read(
+        &mut self,
+        variable: &Node<'_>,
+        portable_rsa: bool,
+        environment: &dyn Environment,
+    ) -> Option<Rc<SigningKey>> {
+        let name = (variable.text()?.to_owned(), portable_rsa);
+        let key = match self.0.get(&name) {
+            Some(key) => key.clone(),
+            None => {
+                let text = words::variable(variable, environment)?;
+                let key = SigningKey::parse(&text).map(|key| Rc::new(key.allow_portable_rsa(portable_rsa)));
+                self.0.insert(name, key.clone());
+                key
+            }
+        };
+        key.map_or_else(|error| variable.problem(error), Some)
+    }
+}
+
+fn is_sha256(text: &str) -> bool {
+    use base64ct::Encoding as _;
+    base64ct::Base64UrlUnpadded::decode_vec(text).is_ok_and(|bytes| bytes.len() == 32)
+}
+
+const RSA: AlgorithmSet = AlgorithmSet::of(&[
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+]);
+/// What Envoy's `sign` has no word for.
+const ONLY_PORTABLE: AlgorithmSet = AlgorithmSet::of(&[Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512]);

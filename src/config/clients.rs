@@ -1,0 +1,279 @@
+//! The list `outbound.clients`.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::authentication::{Keys, Method};
+use super::reader::{Fields, Node, refuse_duplicates, refuse_repeated};
+use super::{Environment, endpoints, inbound, routes, words};
+use crate::oauth::{Credentials, Grant, TokenRequest};
+use crate::outbound::{Client, Endpoint, LifetimeRules, Obtain, Position};
+
+/// What a client's settings depend on.
+pub(super) struct Setting<'e> {
+    pub(super) environment: &'e dyn Environment,
+    /// `None` when it could not be read.
+    pub(super) position: Option<Position>,
+    pub(super) has_inbound: bool,
+}
+
+/// A client in so far as it could be read.
+pub(super) struct Written<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) name: Option<Rc<str>>,
+    pub(super) endpoint: Option<Endpoint>,
+    /// All of it, but for the place of its endpoint.
+    pub(super) client: Option<Client>,
+}
+
+pub(super) fn read<'a>(node: &Node<'a>, setting: &Setting<'_>) -> Option<Vec<Written<'a>>> {
+    let mut keys = Keys::default();
+    let clients: Vec<_> =
+        node.list(MAX_CLIENTS)?.into_iter().map(|item| written(item, setting, &mut keys)).collect();
+    let names: Vec<_> = clients
+        .iter()
+        .filter_map(|client| Some((client.node.below(".name"), client.name.as_ref()?)))
+        .collect();
+    refuse_repeated(names.iter().map(|(node, name)| (node, *name)), "a client of this name");
+    Some(clients)
+}
+
+fn written<'a>(node: Node<'a>, setting: &Setting<'_>, keys: &mut Keys) -> Written<'a> {
+    let fields = node.fields(&[
+        "name",
+        "token_endpoint",
+        "discovery",
+        "client_id",
+        "authentication",
+        "scopes",
+        "audience",
+        "resources",
+        "parameters",
+        "headers",
+        "header",
+        "renewal_margin",
+        "assumed_lifetime",
+        "obtain",
+        "token_exchange",
+    ]);
+    let Some(fields) = fields else { return Written { node, name: None, endpoint: None, client: None } };
+    let name = fields.required("name").and_then(|node| words::name(&node));
+    let (endpoint, server) = endpoints::read(&fields);
+    let credentials = credentials(&fields, &server, setting.environment, keys);
+    let client = client(&fields, credentials, name.clone(), setting);
+    Written { node, name, endpoint, client }
+}
+
+fn client(
+    fields: &Fields<'_>,
+    credentials: Option<Credentials>,
+    name: Option<Rc<str>>,
+    setting: &Setting<'_>,
+) -> Option<Client> {
+    let scopes = fields.or("scopes", Vec::new(), |node| routes::scopes(&node));
+    let audience = fields.or("audience", None, |node| words::plain(&node).map(Some));
+    let resources = fields.or("resources", Vec::new(), |node| resources(&node));
+    let parameters = fields.or("parameters", Vec::new(), |node| parameters(&node));
+    let headers = fields.or("headers", Vec::new(), |node| headers(&node));
+    let bearer = (Rc::from("authorization"), Rc::from("Bearer "));
+    let header = fields.or("header", bearer, |node| header(&node));
+    let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+    let margin = fields.or("renewal_margin", None, |node| node.duration(second, day).map(Some));
+    let assumed = fields.or("assumed_lifetime", DEFAULT_ASSUMED, |node| node.duration(second, day));
+    let exchange = fields.optional("token_exchange");
+    let obtain = fields.or("obtain", Obtain::AtStart, |node| {
+        let obtain = node.word(&[("at_start", Obtain::AtStart), ("on_demand", Obtain::OnDemand)])?;
+        if exchange.is_some() {
+            return node.problem("tokens are exchanged when requests bring them: leave `obtain` out");
+        }
+        Some(obtain)
+    });
+    let (grant, obtain, exchanged_tokens) = match exchange {
+        None => (Some(Grant::ClientCredentials), obtain, Some(DEFAULT_EXCHANGED_TOKENS)),
+        Some(node) => {
+            let (grant, tokens) = exchange_of(&node, setting).unzip();
+            (grant, obtain.map(|_| Obtain::OnDemand), tokens)
+        }
+    };
+    let (header, prefix) = header?;
+    Some(Client {
+        name: name?,
+        endpoint: 0,
+        request: TokenRequest {
+            credentials: credentials?,
+            grant: grant?,
+            scopes: scopes?.into(),
+            audience: audience?,
+            resources: resources?,
+            parameters: parameters?,
+            headers: headers?,
+        },
+        header,
+        prefix,
+        lifetime: LifetimeRules { margin: margin?, assumed: assumed? },
+        obtain: obtain?,
+        exchanged_tokens: exchanged_tokens?,
+    })
+}
+
+fn credentials(
+    fields: &Fields<'_>,
+    server: &endpoints::Server,
+    environment: &dyn Environment,
+    keys: &mut Keys,
+) -> Option<Credentials> {
+    let method = fields.required("authentication").and_then(|node| Method::of(&node));
+    let needs_id = method.as_ref().is_some_and(|method| !method.is_set_by_cluster());
+    let client_id = match fields.optional("client_id") {
+        Some(node) => words::plain(&node).map(Some),
+        None if needs_id => fields.required("client_id").and(None),
+        None => Some(None),
+    };
+    let authentication = method.and_then(|method| method.read(server, keys, environment));
+    Some(Credentials { client_id: client_id?, authentication: authentication? })
+}
+
+fn resources(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
+    let resources =
+        node.each(MAX_RESOURCES, |item| words::absolute_uri(&item).map(|resource| (item, resource)))?;
+    refuse_duplicates(&resources, "this resource", |a, b| a == b);
+    Some(resources.into_iter().map(|(_, resource)| resource).collect())
+}
+
+fn parameters(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
+    // RFC 6749, appendix A.
+    let is_name = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+    };
+    let parameter = |(name, node): (&str, Node<'_>)| {
+        if !is_name(name) {
+            return node.problem("expected a name of letters, digits, -, _ and ., at most 64");
+        }
+        if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return node
+                .problem("this parameter has a field of its own, or follows from others: leave it out here");
+        }
+        Some((Rc::from(name), words::plain(&node)?))
+    };
+    let read: Vec<_> = node.members(MAX_PARAMETERS)?.into_iter().map(parameter).collect();
+    read.into_iter().collect()
+}
+
+fn headers(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
+    let members = node.members(MAX_HEADERS)?.into_iter();
+    let read: Vec<_> = members.map(|(name, node)| (node.clone(), further_header(name, &node))).collect();
+    refuse_duplicates(&read, "this header", |a, b| {
+        a.as_ref().zip(b.as_ref()).is_some_and(|((a, _), (b, _))| a == b)
+    });
+    read.into_iter().map(|(_, header)| header).collect()
+}
+
+fn further_header(name: &str, node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
+    let is_value = |text: &str| {
+        text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim_ascii().len() == text.len()
+    };
+    if !words::is_header_name(name) {
+        return node.problem(format_args!("expected {}", words::HEADER_NAME));
+    }
+    let name: Rc<str> = name.to_ascii_lowercase().into();
+    if OWN_HEADERS.contains(&&*name) || name.starts_with("x-envoy-") {
+        return node.problem("this header is set by the filter or by Envoy: leave it out");
+    }
+    let value =
+        node.text_that("a value of visible ASCII characters, with spaces only between them", is_value)?;
+    Some((name, value.into()))
+}
+
+fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
+    let fields = node.fields(&["name", "prefix"])?;
+    let name = fields.required("name").and_then(|node| {
+        let name = words::header_name(&node)?;
+        let is_for_credentials = ["authorization", "proxy-authorization"].contains(&&*name);
+        if inbound::is_reserved(&name) && !is_for_credentials {
+            return node.problem("this header steers the connection or the proxy: choose another");
+        }
+        Some(name)
+    });
+    let prefix = fields.or("prefix", "".into(), |node| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let is_prefix = |text: &str| text.len() <= 32 && text.bytes().all(allowed);
+        node.text_that("a word of letters, digits and dashes like Bearer, at most 32 characters", is_prefix)
+            .map(|word| Rc::from(format!("{word} ")))
+    });
+    let (name, prefix): (Rc<str>, Rc<str>) = (name?, prefix?);
+    if prefix.is_empty() && name.ends_with("authorization") {
+        return node.problem(format_args!("the header {name} needs a `prefix`, like Bearer"));
+    }
+    Some((name, prefix))
+}
+
+fn exchange_of(node: &Node<'_>, setting: &Setting<'_>) -> Option<(Grant, usize)> {
+    let fields = node.fields(&["subject_token_type", "requested_token_type", "tokens"])?;
+    let subject = fields.or("subject_token_type", ACCESS_TOKEN.into(), |node| words::absolute_uri(&node));
+    let requested = fields.or("requested_token_type", None, |node| words::absolute_uri(&node).map(Some));
+    let tokens = fields.or("tokens", DEFAULT_EXCHANGED_TOKENS, |node| {
+        node.integer(1, MAX_EXCHANGED_TOKENS).and_then(|number| usize::try_from(number).ok())
+    });
+    if setting.position == Some(Position::Upstream) {
+        return node.problem(
+            "the caller's token is verified in the listener: exchange it there, with `position: downstream`",
+        );
+    }
+    if !setting.has_inbound {
+        return node
+            .problem("only a verified token of the caller's is exchanged: configure the block `inbound`");
+    }
+    let grant = Grant::TokenExchange { subject_token_type: subject?, requested_token_type: requested? };
+    Some((grant, tokens?))
+}
+
+/// RFC 8693 §3.
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// A client for each service that an enterprise calls; the tokens of all have to fit one memory.
+pub const MAX_CLIENTS: usize = 10_000;
+/// A token for more services than this is a token for an audience that they share.
+const MAX_RESOURCES: usize = 16;
+/// Servers with parameters of their own have one or two.
+const MAX_PARAMETERS: usize = 16;
+/// A gateway before a token endpoint wants a key, and perhaps a tenant.
+const MAX_HEADERS: usize = 16;
+/// More callers at a time than one worker serves within a token's life.
+const MAX_EXCHANGED_TOKENS: u64 = 100_000;
+/// The callers of one service that are active within a token's life.
+const DEFAULT_EXCHANGED_TOKENS: usize = 1_000;
+/// A server that says nothing means an hour more often than not; five minutes cost it little and are rarely too long.
+const DEFAULT_ASSUMED: Duration = Duration::from_secs(300);
+/// What a token request consists of besides further parameters (RFC 6749, 7521, 8693, 8707).
+const OWN_PARAMETERS: [&str; 13] = [
+    "grant_type",
+    "scope",
+    "audience",
+    "resource",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "subject_token",
+    "subject_token_type",
+    "requested_token_type",
+    "actor_token",
+    "actor_token_type",
+];
+/// What the filter sets itself, and what is the connection's.
+const OWN_HEADERS: [&str; 14] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];

@@ -1,0 +1,199 @@
+//! The list `outbound.destinations`.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::reader::{Node, printable, refuse_duplicates};
+use super::{routes, words};
+use crate::outbound::{CallerCredential, ChosenBy, Destination, DestinationTable};
+use crate::policy::{PathPattern, Pattern};
+
+/// What destinations refer to.
+pub(super) struct Setting<'c> {
+    /// The clients' places by name.
+    pub(super) clients: HashMap<&'c str, usize>,
+    /// Whether all clients have a name that could be read: one that is not there does not exist.
+    pub(super) knows_all_clients: bool,
+    /// The clusters that carry the filter's own calls.
+    pub(super) own_clusters: HashSet<&'c str>,
+    /// Whether route metadata is read; `None` when that could not be read.
+    pub(super) reads_route_metadata: Option<bool>,
+}
+
+/// What became of the list.
+pub(super) struct Destinations {
+    /// The table, if all of it holds together.
+    pub(super) table: Option<DestinationTable>,
+    /// What the list names, if all of that could be read.
+    pub(super) named: Option<Named>,
+}
+
+/// What destinations name.
+#[derive(Default)]
+pub(super) struct Named {
+    /// Clients, by their places.
+    pub(super) clients: HashSet<usize>,
+    pub(super) clusters: HashSet<Rc<str>>,
+}
+
+pub(super) fn read(node: &Node<'_>, setting: &Setting<'_>) -> Option<Destinations> {
+    let mut named = Some(Named::default());
+    let destinations: Vec<_> = node
+        .list(MAX_DESTINATIONS)?
+        .into_iter()
+        .map(|item| (item.clone(), destination(&item, setting, &mut named)))
+        .collect();
+    let is_whole = destinations.iter().all(|(_, destination)| destination.is_some());
+    // What clashes is told even where other destinations are not understood.
+    let placed = destinations.into_iter().enumerate();
+    let (places, destinations): (Vec<_>, Vec<_>) =
+        placed.filter_map(|(index, (node, destination))| Some(((index, node), destination?))).unzip();
+    let table = if destinations.iter().map(places_of).fold(0, usize::saturating_add) > MAX_PLACES {
+        node.problem(format_args!(
+            "more than {MAX_PLACES} combinations of cluster, authority and route name: name fewer, or use suffixes like *.internal"
+        ))
+    } else {
+        table(destinations, &places)
+    };
+    Some(Destinations { table: table.filter(|_| is_whole), named })
+}
+
+fn table(
+    destinations: Vec<(Pattern, Destination)>,
+    places: &[(usize, Node<'_>)],
+) -> Option<DestinationTable> {
+    let clashes = match DestinationTable::new(destinations) {
+        Ok(table) => return Some(table),
+        Err(clashes) => clashes,
+    };
+    // One that clashes with itself names something twice, which is reported where that stands.
+    for clash in clashes.into_iter().filter(|clash| clash.first != clash.second) {
+        if let (Some((first, _)), Some((_, node))) = (places.get(clash.first), places.get(clash.second)) {
+            node.below(".match").problem::<()>(format_args!(
+                "matches the same requests as destinations[{first}]: same cluster, authority, path, method and route name"
+            ));
+        }
+    }
+    None
+}
+
+/// In how many places of the table a destination stands.
+fn places_of((pattern, destination): &(Pattern, Destination)) -> usize {
+    match destination.chosen_by {
+        ChosenBy::Match => {
+            let names = destination.route_names.len().max(1);
+            pattern.authorities.len().saturating_mul(destination.clusters.len()).saturating_mul(names)
+        }
+        ChosenBy::RouteMetadata => 0,
+    }
+}
+
+fn destination(
+    node: &Node<'_>,
+    setting: &Setting<'_>,
+    named: &mut Option<Named>,
+) -> Option<(Pattern, Destination)> {
+    let Some(fields) = node.fields(&["match", "client", "caller_credential", "chosen_by"]) else {
+        *named = None;
+        return None;
+    };
+    let chosen_by = fields.or("chosen_by", ChosenBy::Match, |node| {
+        let word = node.word(&[("match", ChosenBy::Match), ("route_metadata", ChosenBy::RouteMetadata)])?;
+        if word == ChosenBy::RouteMetadata && setting.reads_route_metadata == Some(false) {
+            return node.problem("route metadata is not read: write `route_metadata: read` in `outbound`");
+        }
+        Some(word)
+    });
+    let matches = fields.required("match").and_then(|node| matches(&node, chosen_by, setting));
+    let client = fields.required("client").and_then(|node| client(&node, setting));
+    let caller_credential = fields.or("caller_credential", CallerCredential::Refuse, |node| {
+        node.word(&[
+            ("refuse", CallerCredential::Refuse),
+            ("replace", CallerCredential::Replace),
+            ("keep", CallerCredential::Keep),
+        ])
+    });
+    match (named.as_mut(), client, matches.as_ref()) {
+        (Some(named), Some(client), Some(matches)) => {
+            named.clients.insert(client);
+            named.clusters.extend(matches.clusters.iter().cloned());
+        }
+        _ => *named = None,
+    }
+    let Matches { pattern, clusters, route_names } = matches?;
+    let destination = Destination {
+        client: client?,
+        clusters,
+        route_names,
+        caller_credential: caller_credential?,
+        chosen_by: chosen_by?,
+    };
+    Some((pattern, destination))
+}
+
+fn client(node: &Node<'_>, setting: &Setting<'_>) -> Option<usize> {
+    let name = node.text()?;
+    match setting.clients.get(name) {
+        Some(place) => Some(*place),
+        None if setting.knows_all_clients => {
+            node.problem(format_args!("no client is named `{}`", printable(name)))
+        }
+        None => None,
+    }
+}
+
+struct Matches {
+    pattern: Pattern,
+    clusters: Vec<Rc<str>>,
+    route_names: Vec<Rc<str>>,
+}
+
+fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) -> Option<Matches> {
+    let fields = node.fields(&["authorities", "clusters", "path", "prefix", "methods", "route_names"])?;
+    let authorities = fields.required("authorities").and_then(|node| routes::authorities(&node));
+    let clusters = fields.required("clusters").and_then(|node| clusters(&node, setting));
+    let path = match (fields.optional("path"), fields.optional("prefix")) {
+        (Some(node), None) => routes::segments(&node).map(PathPattern::Whole),
+        (None, Some(node)) => routes::prefix(&node).map(PathPattern::Prefix),
+        (None, None) => Some(PathPattern::Prefix(Vec::new())),
+        (Some(_), Some(_)) => node.problem("expected path or prefix, not both"),
+    };
+    let methods = fields.or("methods", Vec::new(), |node| routes::methods(&node));
+    let route_names = fields.or("route_names", Vec::new(), |node| {
+        let names = node.each(MAX_ROUTE_NAMES, |item| words::plain(&item).map(|name| (item, name)))?;
+        refuse_duplicates(&names, "this route name", |a, b| a == b);
+        Some(names.into_iter().map(|(_, name)| name).collect())
+    });
+    let narrows =
+        ["path", "prefix", "methods", "route_names"].iter().any(|name| fields.optional(name).is_some());
+    if chosen_by == Some(ChosenBy::RouteMetadata) && narrows {
+        return node.problem(
+            "the route's metadata chooses this destination: leave path, prefix, methods and route_names out",
+        );
+    }
+    let pattern = Pattern { authorities: authorities?, path: path?, methods: methods? };
+    Some(Matches { pattern, clusters: clusters?, route_names: route_names? })
+}
+
+fn clusters(node: &Node<'_>, setting: &Setting<'_>) -> Option<Vec<Rc<str>>> {
+    let clusters = node.each(MAX_CLUSTERS, |item| {
+        let cluster = words::plain(&item)?;
+        if setting.own_clusters.contains(&*cluster) {
+            return item.problem(
+                "this cluster carries a client's token requests or metadata, and the filter never handles its own calls: give the destination a cluster of its own",
+            );
+        }
+        Some((item, cluster))
+    })?;
+    refuse_duplicates(&clusters, "this cluster", |a, b| a == b);
+    Some(clusters.into_iter().map(|(_, cluster)| cluster).collect())
+}
+
+/// As many as an inbound half has routes: a mesh's whole egress.
+pub const MAX_DESTINATIONS: usize = 20_000;
+/// A service in so many versions and zones is one for a destination of each.
+const MAX_CLUSTERS: usize = 64;
+/// As many routes as a virtual host gives names to.
+const MAX_ROUTE_NAMES: usize = 64;
+/// Five for each of the most destinations.
+const MAX_PLACES: usize = 100_000;

@@ -1,0 +1,76 @@
+//! Where a client asks: `token_endpoint` and `discovery`.
+
+use std::rc::Rc;
+
+use super::reader::{Fields, Node};
+use super::{key_sources, words};
+use crate::oauth::Address;
+use crate::outbound::{Endpoint, EndpointDiscovery, EndpointPlace};
+
+/// What is known of the server behind an endpoint.
+pub(super) enum Server {
+    /// Its issuer.
+    Issuer(Rc<str>),
+    /// Nothing: only the endpoint is named.
+    Unnamed,
+    /// It could not be read.
+    Unread,
+}
+
+/// Reads whichever of the two a client has.
+pub(super) fn read(client: &Fields<'_>) -> (Option<Endpoint>, Server) {
+    match (client.optional("token_endpoint"), client.optional("discovery")) {
+        (Some(node), None) => (token_endpoint(&node), Server::Unnamed),
+        (None, Some(node)) => discovery(&node).unwrap_or((None, Server::Unread)),
+        (None, None) | (Some(_), Some(_)) => {
+            (client.node().problem("expected exactly one of token_endpoint, discovery"), Server::Unread)
+        }
+    }
+}
+
+fn token_endpoint(node: &Node<'_>) -> Option<Endpoint> {
+    let fields = node.fields(&["uri", "cluster", "timeout", "tls"])?;
+    let allow_http = key_sources::allow_http(&fields);
+    let uri = fields.required("uri").and_then(|node| {
+        let url = words::http_url(&node)?;
+        if url.scheme() == "http" && allow_http == Some(false) {
+            return node.problem("the token endpoint is not https: without TLS it needs `tls: optional`");
+        }
+        Some(url)
+    });
+    let cluster = fields.required("cluster").and_then(|node| words::plain(&node));
+    let timeout = key_sources::timeout(&fields);
+    allow_http?;
+    Some(Endpoint { cluster: cluster?, timeout: timeout?, place: EndpointPlace::At(Address::of(&uri?)) })
+}
+
+fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
+    let fields =
+        node.fields(&["issuer", "cluster", "token_cluster", "tls", "timeout", "metadata_refresh"])?;
+    let allow_http = key_sources::allow_http(&fields);
+    let issuer = fields.required("issuer").and_then(|node| Some((words::issuer(&node)?, node)));
+    let server = issuer.as_ref().map_or(Server::Unread, |(issuer, _)| Server::Issuer(Rc::from(*issuer)));
+    let url = issuer.as_ref().and_then(|(issuer, node)| key_sources::issuer_url(node, issuer, allow_http));
+    let cluster = fields.required("cluster").and_then(|node| words::plain(&node));
+    let token_cluster =
+        fields.optional("token_cluster").map_or_else(|| cluster.clone(), |node| words::plain(&node));
+    let refresh = key_sources::metadata_refresh(&fields);
+    // Of a schedule's own fields, `timeout` is the only one that may be here.
+    let schedule = key_sources::schedule(&fields, node);
+    let endpoint = || {
+        let schedule = schedule?;
+        let discovery = EndpointDiscovery {
+            cluster: cluster?,
+            issuer: issuer?.0.into(),
+            url: url?,
+            allow_http: allow_http?,
+            schedule: key_sources::of_metadata(refresh?, &schedule),
+        };
+        Some(Endpoint {
+            cluster: token_cluster?,
+            timeout: schedule.timeout,
+            place: EndpointPlace::Discovered(discovery),
+        })
+    };
+    Some((endpoint(), server))
+}

@@ -1,0 +1,353 @@
+//! The outbound half: what leaves with a token of ours, and the tokens that it takes.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::shared::Shared;
+use super::{MAX_RETRY_AFTER, Outcome, Target, World, resume, resumed_at_once};
+use crate::base::{
+    self, Edit, Effect, HttpReply, Needs, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
+    WaitingList,
+};
+use crate::inbound::Inbound;
+use crate::outbound::{
+    BreakerChange, EndpointEvent, Errand, Injection, Injector, Moment, Outbound, OutboundEvent, Outgoing,
+    Refusal, Subject, TokenNews,
+};
+use crate::sharing::{News, Process, Sharing};
+use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
+
+#[derive(Debug)]
+pub(super) struct Departures {
+    injector: Injector,
+    /// Where a caller's token sits, for an exchange.
+    inbound: Option<Rc<Inbound>>,
+    /// By client.
+    waiting: WaitingList<usize, Departing>,
+    longest: usize,
+    metrics: TokenMetrics,
+}
+
+/// A request that may leave.
+#[derive(Debug)]
+pub(super) struct Departing {
+    pub(super) stream: StreamId,
+    pub(super) head: RequestHead,
+    /// When it came to this half.
+    pub(super) arrived: Timestamp,
+    /// What the inbound half changes in its headers.
+    pub(super) edits: Vec<Edit>,
+    /// What the inbound half decided, for filter state.
+    pub(super) annotation: Option<Rc<str>>,
+    /// The caller's token was verified, and expires then.
+    pub(super) verified_until: Option<Timestamp>,
+}
+
+impl Departing {
+    /// A request that no inbound half has looked at.
+    pub(super) fn plain(stream: StreamId, head: RequestHead, arrived: Timestamp) -> Self {
+        Self { stream, head, arrived, edits: Vec::new(), annotation: None, verified_until: None }
+    }
+
+    /// Lets it go on, with more edits.
+    pub(super) fn forward(self, more: Vec<Edit>) -> Outcome {
+        let mut edits = self.edits;
+        edits.extend(more);
+        Outcome::Forward { edits, annotation: self.annotation }
+    }
+}
+
+impl Departures {
+    pub(super) fn new(
+        settings: &Rc<Outbound>,
+        inbound: Option<Rc<Inbound>>,
+        sharing: Option<&Sharing>,
+        seed: [u8; 16],
+        shared: &mut Shared,
+        now: Timestamp,
+        process: &dyn Process,
+    ) -> Self {
+        let bounds = settings.waiting;
+        // While one client's server is down, the others are still waited for.
+        let share = if settings.clients.len() > 1 { bounds.requests.div_ceil(2) } else { bounds.requests };
+        let bounds = WaitingBounds { requests: bounds.requests, share, deadline: bounds.deadline };
+        Self {
+            injector: Injector::new(Rc::clone(settings), sharing, seed, &mut shared.jitter, now, process),
+            inbound,
+            waiting: WaitingList::new(bounds),
+            longest: bounds.requests,
+            metrics: TokenMetrics::new(settings),
+        }
+    }
+
+    pub(super) fn needs(&self) -> Needs {
+        let settings = self.injector.settings();
+        Needs {
+            route_metadata: settings.reads_route_metadata,
+            cluster: true,
+            route_name: settings.destinations.names_routes(),
+        }
+    }
+
+    /// Hands over the metrics.
+    pub(super) fn flush(&mut self, is_speaker: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.metrics.flush(&self.injector, self.waiting.len(), is_speaker, now, effects);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether there is work that need not wait for the next tick.
+    pub(super) fn take_work(&mut self) -> bool {
+        // Both are asked: an urgency is told once.
+        let is_urgent = self.injector.take_urgency();
+        self.waiting.has_ready() || is_urgent
+    }
+
+    pub(super) fn forget(&mut self, stream: StreamId) {
+        self.injector.handle_stream_end(stream);
+        if !self.waiting.is_empty() {
+            self.waiting.forget(stream);
+        }
+    }
+
+    pub(super) fn carries_token(&self, stream: StreamId) -> bool {
+        self.injector.awaits_response(stream)
+    }
+
+    pub(super) fn request(
+        &mut self,
+        departing: Departing,
+        now: Timestamp,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let inbound = self.inbound.as_deref();
+        let subject = || {
+            let expires = departing.verified_until?;
+            let token = Secret::new(inbound?.presented_token(&departing.head)?);
+            Some(Subject { digest: Sha256::digest(token.expose()).into(), token, expires })
+        };
+        let Departing { stream, head, edits, .. } = &departing;
+        let outgoing = Outgoing { stream: *stream, head, edits, subject: &subject };
+        let injection = self.injector.inject(&outgoing, now);
+        match injection {
+            Injection::OwnCall => departing.forward(Vec::new()),
+            Injection::Passed(edits) => {
+                let outcome = if edits.is_empty() { "passed" } else { "stripped" };
+                self.metrics.record_injection(None, outcome);
+                departing.forward(edits)
+            }
+            Injection::Kept(client, edits) => {
+                self.metrics.record_injection(Some(client), "kept");
+                departing.forward(edits)
+            }
+            Injection::Injected(client, edits) => {
+                self.metrics.record_injection(Some(client), "injected");
+                departing.forward(edits)
+            }
+            Injection::Wait(client) => {
+                let retry_after = self.retry_after(client, now);
+                let end = departing.arrived.after(self.waiting.deadline());
+                if self.injector.next_attempt(client, now) >= end {
+                    let refusal = Refusal::TokenUnavailable { retry_after };
+                    return self.refuse(Some(client), refusal, now, shared, effects);
+                }
+                let (stream, arrived, bytes) = (departing.stream, departing.arrived, departing.head.size());
+                match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item: departing })
+                {
+                    Ok(()) => Outcome::Wait,
+                    Err(_) => {
+                        let refusal = Refusal::WaitingFull { retry_after };
+                        self.refuse(Some(client), refusal, now, shared, effects)
+                    }
+                }
+            }
+            Injection::Refused(client, refusal) => self.refuse(client, refusal, now, shared, effects),
+        }
+    }
+
+    pub(super) fn handle_response(
+        &mut self,
+        stream: StreamId,
+        status: u16,
+        world: World<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some((client, purge)) = self.injector.handle_response(stream, status, world.now) {
+            self.metrics.record_purge(client, purge);
+            if let Some(client) = self.injector.settings().clients.get(client) {
+                effects.extend(purge_line(&client.name, purge));
+            }
+        }
+    }
+
+    pub(super) fn take_news(
+        &mut self,
+        news: &News,
+        world: World<'_>,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        if *news != News::None {
+            let events = self.injector.handle_news(news, moment(world, shared));
+            self.take_events(events, world, shared, effects);
+        }
+    }
+
+    /// Sends what is due, at most `calls`.
+    pub(super) fn obtain(
+        &mut self,
+        calls: usize,
+        world: World<'_>,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (events, made) = self.injector.handle_tick(calls, moment(world, shared));
+        for (errand, call) in made {
+            let id = shared.call_id(Target::Outbound(errand));
+            effects.push(Effect::Call { id, call });
+        }
+        self.take_events(events, world, shared, effects);
+    }
+
+    pub(super) fn handle_reply(
+        &mut self,
+        errand: Errand,
+        reply: HttpReply,
+        world: World<'_>,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        let event = self.injector.handle_reply(errand, reply, moment(world, shared));
+        self.take_events(event.into_iter().collect(), world, shared, effects);
+    }
+
+    /// Lets those go on for whom a token has come: as many as one callback may take.
+    pub(super) fn resume_ready(&mut self, now: Timestamp, shared: &mut Shared, effects: &mut Vec<Effect>) {
+        let most = resumed_at_once(self.longest, &shared.group);
+        for parked in self.waiting.take_ready(most) {
+            let outcome = self.request(parked.item, now, shared, effects);
+            effects.extend(resume(parked.stream, outcome));
+        }
+    }
+
+    pub(super) fn refuse_overdue(&mut self, now: Timestamp, shared: &mut Shared, effects: &mut Vec<Effect>) {
+        let overdue = self.waiting.take_overdue(now);
+        self.give_up(overdue, now, shared, effects);
+    }
+
+    pub(super) fn handle_clock_step(
+        &mut self,
+        before: Timestamp,
+        now: Timestamp,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.injector.handle_clock_step(before, now);
+        let all = self.waiting.take_all();
+        self.give_up(all, now, shared, effects);
+    }
+
+    pub(super) fn handle_shutdown(
+        &mut self,
+        world: World<'_>,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.injector.handle_shutdown(moment(world, shared));
+        let all = self.waiting.take_all();
+        self.give_up(all, world.now, shared, effects);
+    }
+
+    fn give_up(
+        &mut self,
+        waited: Vec<base::Parked<usize, Departing>>,
+        now: Timestamp,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        for parked in waited {
+            let refusal = Refusal::TokenUnavailable { retry_after: self.retry_after(parked.key, now) };
+            let outcome = self.refuse(Some(parked.key), refusal, now, shared, effects);
+            effects.extend(resume(parked.stream, outcome));
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        client: Option<usize>,
+        refusal: Refusal,
+        now: Timestamp,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        self.metrics.record_injection(client, refusal.label());
+        let annotation = self.metrics.annotation(client, refusal.label());
+        if refusal.is_operators() {
+            effects.extend(shared.reports.egress(refusal, &annotation, now));
+        }
+        Outcome::Respond { response: refusal.response(), annotation }
+    }
+
+    fn retry_after(&self, client: usize, now: Timestamp) -> Duration {
+        self.injector.next_attempt(client, now).since(now).min(MAX_RETRY_AFTER)
+    }
+
+    /// Tells of what happened, lets others know of what this thread obtained, and wakes those who waited for it.
+    fn take_events(
+        &mut self,
+        events: Vec<OutboundEvent>,
+        world: World<'_>,
+        shared: &mut Shared,
+        effects: &mut Vec<Effect>,
+    ) {
+        let settings = Rc::clone(self.injector.settings());
+        for event in events {
+            let (is_new, errand) = match &event {
+                OutboundEvent::Token { client, event, is_exchange } => {
+                    self.metrics.record_event(*client, event, effects);
+                    let name = settings
+                        .clients
+                        .get(*client)
+                        .map(|client| Rc::clone(&client.name))
+                        .unwrap_or_default();
+                    if let TokenNews::Refused(why) = &event.what {
+                        effects.extend(shared.reports.refused("client", &name, *why, world.now));
+                    }
+                    // All threads see a token expire, and one tells of it.
+                    if event.what != TokenNews::Expired || shared.group.is_speaker() {
+                        effects.extend(token_line(&name, event, *is_exchange));
+                    }
+                    if event.breaker != BreakerChange::None {
+                        effects.extend(breaker_line(&name, event.breaker));
+                    }
+                    // Those who wait learn of a failure as well: what they wait for may be too far off now.
+                    self.waiting.make_ready(|waiting| waiting == client);
+                    let is_obtained = matches!(event.what, TokenNews::Obtained { is_shared: false, .. });
+                    (is_obtained && !is_exchange, Errand::Token(*client))
+                }
+                OutboundEvent::Endpoint { endpoint, event } => {
+                    let name = settings
+                        .endpoints
+                        .get(*endpoint)
+                        .map(|one| Rc::clone(&one.cluster))
+                        .unwrap_or_default();
+                    effects.extend(endpoint_line(&name, event));
+                    (*event == EndpointEvent::Located, Errand::Metadata(*endpoint))
+                }
+            };
+            if let Some(document) = self.injector.id(errand).filter(|_| is_new) {
+                shared.group.spread_news(document, world.process, world.now);
+            }
+        }
+    }
+}
+
+fn moment<'a>(world: World<'a>, shared: &'a mut Shared) -> Moment<'a> {
+    let World { now, crypto, random, process } = world;
+    Moment { now, process, crypto, random, jitter: &mut shared.jitter }
+}

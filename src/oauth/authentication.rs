@@ -1,0 +1,129 @@
+//! How a client proves to a token endpoint who it is (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705 §2.1).
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use base64ct::{Base64, Encoding as _};
+use url::form_urlencoded::{Serializer, byte_serialize};
+
+use super::assertion::Assertion;
+use crate::base::{Random, Secret, Timestamp};
+use crate::jose::{Crypto, SigningError};
+
+/// A client's identity at a token endpoint.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `client_id`; may be missing only where the cluster sets the credential.
+    pub client_id: Option<Rc<str>>,
+    /// How it is proved.
+    pub authentication: Authentication,
+}
+
+/// How a client authenticates.
+#[derive(Clone, Debug)]
+pub enum Authentication {
+    /// `client_secret_basic`: id and secret in the header, each form-encoded first (RFC 6749 §2.3.1).
+    Basic(Secret),
+    /// `client_secret_post`: in the body. For servers that cannot do better.
+    Post(Secret),
+    /// `private_key_jwt`: a signed assertion (RFC 7523 §2.2).
+    PrivateKeyJwt(Assertion),
+    /// `tls_client_auth`: the cluster presents a certificate; the body names the client (RFC 8705 §2.1.2).
+    TlsClientAuth,
+    /// An HTTP filter of the token endpoint's cluster sets the credential: the secret is never here.
+    SetByCluster,
+}
+
+/// What an authentication needs besides itself.
+pub struct Signing<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Signs assertions.
+    pub crypto: &'a dyn Crypto,
+    /// Makes them unique.
+    pub random: &'a dyn Random,
+}
+
+impl Credentials {
+    /// Adds to the form what belongs there; the value of the header `authorization`, if one is sent.
+    ///
+    /// # Errors
+    /// When an assertion cannot be signed.
+    pub(crate) fn apply(
+        &self,
+        form: &mut Serializer<'_, String>,
+        signing: &Signing<'_>,
+    ) -> Result<Option<Secret>, SigningError> {
+        let id = self.client_id.as_deref().unwrap_or_default();
+        match &self.authentication {
+            Authentication::Basic(secret) => return Ok(Some(basic(id, secret))),
+            Authentication::Post(secret) => {
+                form.append_pair("client_id", id);
+                // The configuration takes only secrets that are text.
+                form.append_pair("client_secret", str::from_utf8(secret.expose()).unwrap_or_default());
+            }
+            Authentication::PrivateKeyJwt(assertion) => {
+                let signed = assertion.sign(id, signing)?;
+                form.append_pair("client_id", id);
+                form.append_pair("client_assertion_type", ASSERTION_TYPE);
+                form.append_pair("client_assertion", &signed);
+            }
+            Authentication::TlsClientAuth => {
+                form.append_pair("client_id", id);
+            }
+            Authentication::SetByCluster => {
+                if !id.is_empty() {
+                    form.append_pair("client_id", id);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of it that changes what a server answers, for a cache key: a secret only as a digest.
+    pub(crate) fn fields(&self) -> [Vec<u8>; 3] {
+        let digest = |bytes: &[u8]| {
+            use sha2::Digest as _;
+            sha2::Sha256::digest(bytes).to_vec()
+        };
+        let (method, proof) = match &self.authentication {
+            Authentication::Basic(secret) => ("client_secret_basic", digest(secret.expose())),
+            Authentication::Post(secret) => ("client_secret_post", digest(secret.expose())),
+            // Servers with one endpoint for several tenants tell them apart by the assertion's audience.
+            Authentication::PrivateKeyJwt(assertion) => ("private_key_jwt", assertion.digest().to_vec()),
+            Authentication::TlsClientAuth => ("tls_client_auth", Vec::new()),
+            Authentication::SetByCluster => ("set_by_cluster", Vec::new()),
+        };
+        [self.client_id.as_deref().unwrap_or_default().into(), method.into(), proof]
+    }
+}
+
+/// RFC 6749 §2.3.1: both are form-encoded before they are joined, so that a colon or a plus sign in them survives.
+fn basic(id: &str, secret: &Secret) -> Secret {
+    let mut pair = String::new();
+    pair.extend(byte_serialize(id.as_bytes()));
+    pair.push(':');
+    pair.extend(byte_serialize(secret.expose()));
+    let pair = Secret::new(pair);
+    let encoded = Secret::new(Base64::encode_string(pair.expose()));
+    Secret::new([b"Basic ".as_slice(), encoded.expose()].concat())
+}
+
+/// RFC 7523 §2.2.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// OpenID Connect Core §9 asks for short lives; clocks that differ by half a minute still agree.
+pub const DEFAULT_ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6749 §2.3.1, and envoy's old defect: a plus sign became a space.
+    #[test]
+    fn id_and_secret_are_form_encoded_before_they_are_joined() {
+        let header = basic("my:client", &Secret::new("p+s/ä =%&"));
+        let text = str::from_utf8(header.expose()).unwrap();
+        let decoded = Base64::decode_vec(text.strip_prefix("Basic ").unwrap()).unwrap();
+        assert_eq!(str::from_utf8(&decoded).unwrap(), "my%3Aclient:p%2Bs%2F%C3%A4+%3D%25%26");
+    }
+}

@@ -1,0 +1,255 @@
+//! A circuit breaker before a token endpoint, for all clients that ask there and all threads of the process: an endpoint that is
+//! down is asked by one request at a time, not by each client's retries.
+//!
+//! Closed: all may ask. Open, after some failures in a row: nobody may, for a pause. Half-open, after it: one request probes, and its
+//! outcome closes the breaker or opens it again for longer.
+
+use core::time::Duration;
+
+use crate::base::{Jitter, Timestamp};
+use crate::sharing::{Claim, Flight, Look, Process, Standing};
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// After so many failures in a row, at least 1.
+    pub failures: u32,
+    /// For so long at first; doubled by each probe that fails, at most [`MAX_OPEN`]. Not zero.
+    pub pause: Duration,
+}
+
+/// What a breaker does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// It lets all through.
+    Closed,
+    /// It lets one through, whose outcome decides.
+    HalfOpen,
+    /// It lets none through.
+    Open,
+}
+
+/// A breaker.
+#[derive(Debug)]
+pub struct Breaker {
+    settings: BreakerSettings,
+    /// What the process shares of it; `None`: nothing.
+    flight: Option<Flight>,
+    failures: u32,
+    /// Open until then; the epoch when closed.
+    until: Timestamp,
+    /// A probe of ours is under way until then.
+    probe: Option<Timestamp>,
+    /// How often in a row a probe that nobody held could not be taken.
+    untaken: u32,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(settings: BreakerSettings, flight: Option<Flight>) -> Self {
+        Self { settings, flight, failures: 0, until: Timestamp::EPOCH, probe: None, untaken: 0 }
+    }
+
+    /// What it does now, as far as this thread has heard.
+    pub fn state(&self, now: Timestamp) -> BreakerState {
+        if self.failures < self.settings.failures {
+            BreakerState::Closed
+        } else if now < self.until {
+            BreakerState::Open
+        } else {
+            BreakerState::HalfOpen
+        }
+    }
+
+    /// When the next request may be let through at the earliest.
+    pub fn opens_at(&self, now: Timestamp) -> Timestamp {
+        match self.state(now) {
+            BreakerState::Closed => now,
+            BreakerState::Open | BreakerState::HalfOpen => self.until.max(self.probe.unwrap_or_default()),
+        }
+    }
+
+    /// Makes sure that the process can share it.
+    pub fn seed(&self, process: &dyn Process) {
+        if let Some(flight) = &self.flight {
+            flight.seed(process);
+        }
+    }
+
+    /// Whether a request may be sent that takes at most `timeout`; its outcome must be recorded.
+    pub fn admit(&mut self, process: &dyn Process, now: Timestamp, timeout: Duration) -> bool {
+        let claim = self.heed(process, now);
+        match self.state(now) {
+            BreakerState::Closed => true,
+            BreakerState::Open => false,
+            BreakerState::HalfOpen => {
+                if self.probe.is_some_and(|until| now < until) || claim.is_some_and(|claim| claim.is_held) {
+                    self.untaken = 0;
+                    return false;
+                }
+                let hold = timeout.saturating_add(PROBE_GRACE);
+                let is_ours = self
+                    .flight
+                    .as_ref()
+                    .zip(claim)
+                    .is_none_or(|(flight, claim)| flight.take(process, &claim, now, hold));
+                self.untaken = if is_ours { 0 } else { self.untaken.saturating_add(1) };
+                // A memory that keeps no lease must not keep us from an endpoint that is back.
+                let is_admitted = is_ours || self.untaken >= MAX_UNTAKEN;
+                if is_admitted {
+                    self.probe = Some(now.after(hold));
+                }
+                is_admitted
+            }
+        }
+    }
+
+    /// Time has passed: while it knows of failures, others may know that they are over.
+    pub fn handle_tick(&mut self, process: &dyn Process, now: Timestamp) {
+        if self.failures > 0 {
+            self.heed(process, now);
+        }
+    }
+
+    /// What others have found out counts here too, and so does their success.
+    pub fn heed(&mut self, process: &dyn Process, now: Timestamp) -> Option<Claim> {
+        let Look::Claim(claim) = self.flight.as_ref()?.look(process, now) else { return None };
+        self.failures = claim.standing.failures;
+        // Only another module, or the clock before it was set back, says that it is open for longer than a breaker ever is.
+        let until = claim.standing.not_before;
+        self.until = if until.since(now) > LONGEST_OPEN { Timestamp::EPOCH } else { until };
+        Some(claim)
+    }
+
+    /// A request that was let through has been answered: the endpoint works. Whether that closed the breaker.
+    pub fn succeed(&mut self, process: &dyn Process, now: Timestamp) -> bool {
+        let was_open = self.state(now) != BreakerState::Closed;
+        let knew_failures = core::mem::take(&mut self.failures) > 0;
+        self.probe = None;
+        self.until = Timestamp::EPOCH;
+        if knew_failures {
+            self.tell(process, now);
+        }
+        was_open
+    }
+
+    /// A request that was let through has failed. Whether that opened the breaker.
+    pub fn fail(&mut self, process: &dyn Process, now: Timestamp, jitter: &mut Jitter) -> bool {
+        let was_closed = self.state(now) == BreakerState::Closed;
+        self.failures = self.failures.saturating_add(1);
+        self.probe = None;
+        let beyond = self.failures.checked_sub(self.settings.failures);
+        if let Some(beyond) = beyond {
+            let doubled = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
+            let pause = self.settings.pause.saturating_mul(doubled).min(MAX_OPEN.max(self.settings.pause));
+            let most = pause.saturating_add(pause.checked_div(JITTER_PART).unwrap_or_default());
+            self.until = now.after(jitter.between(pause, most));
+        }
+        self.tell(process, now);
+        was_closed && beyond.is_some()
+    }
+
+    /// The request was not sent after all: it says nothing about the endpoint.
+    pub fn take_back(&mut self, process: &dyn Process, now: Timestamp) {
+        if self.probe.take().is_some() {
+            self.tell(process, now);
+        }
+    }
+
+    /// The clock has been set back: a pause of the old one may be hours.
+    pub fn handle_clock_step(&mut self, now: Timestamp) {
+        self.until = self.until.min(now.after(MAX_OPEN));
+        self.probe = self.probe.map(|until| until.min(now.after(MAX_OPEN)));
+    }
+
+    fn tell(&self, process: &dyn Process, now: Timestamp) {
+        let Some(flight) = &self.flight else { return };
+        let Look::Claim(claim) = flight.look(process, now) else { return };
+        let standing = Standing {
+            sent: Some(now),
+            failures: self.failures,
+            not_before: self.until,
+            published: claim.standing.published,
+        };
+        flight.tell(process, &claim, standing);
+    }
+}
+
+/// No endpoint that is back is left alone for longer.
+pub const MAX_OPEN: Duration = Duration::from_secs(30);
+/// With the longest spread that [`JITTER_PART`] adds.
+const LONGEST_OPEN: Duration = Duration::from_secs(36);
+/// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
+const MAX_UNTAKEN: u32 = 10;
+/// A probe whose answer the host has lost stops others for this much longer than its timeout.
+const PROBE_GRACE: Duration = Duration::from_secs(5);
+/// A pause is longer by up to one in so many parts, so that proxies do not probe together.
+const JITTER_PART: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sharing::Alone;
+
+    const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, pause: Duration::from_secs(5) };
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(1_000).after(Duration::from_secs(secs))
+    }
+
+    fn opened() -> (Breaker, Jitter) {
+        let (mut breaker, mut jitter) = (Breaker::new(SETTINGS, None), Jitter::new([1; 16]));
+        assert!(!breaker.fail(&Alone, at(0), &mut jitter));
+        assert!(!breaker.fail(&Alone, at(0), &mut jitter));
+        assert_eq!(breaker.state(at(0)), BreakerState::Closed);
+        assert!(breaker.fail(&Alone, at(0), &mut jitter));
+        (breaker, jitter)
+    }
+
+    #[test]
+    fn it_opens_at_the_last_of_its_failures_and_probes_once_after_its_pause() {
+        let (mut breaker, _) = opened();
+        assert_eq!(breaker.state(at(4)), BreakerState::Open);
+        assert!(!breaker.admit(&Alone, at(4), TIMEOUT));
+        assert_eq!(breaker.state(at(7)), BreakerState::HalfOpen);
+        assert!(breaker.admit(&Alone, at(7), TIMEOUT));
+        assert!(!breaker.admit(&Alone, at(7), TIMEOUT), "one probe at a time");
+        // A probe that is lost holds up the next one for a while only.
+        assert!(breaker.admit(&Alone, at(14), TIMEOUT));
+    }
+
+    #[test]
+    fn a_probe_that_succeeds_closes_it_and_one_that_fails_opens_it_for_longer() {
+        let (mut breaker, mut jitter) = opened();
+        assert!(breaker.admit(&Alone, at(7), TIMEOUT));
+        assert!(!breaker.fail(&Alone, at(8), &mut jitter), "it was open already");
+        assert_eq!(breaker.state(at(17)), BreakerState::Open);
+        assert!(breaker.admit(&Alone, at(21), TIMEOUT));
+        assert!(breaker.succeed(&Alone, at(21)));
+        assert_eq!(breaker.state(at(21)), BreakerState::Closed);
+        assert!(breaker.admit(&Alone, at(21), TIMEOUT) && breaker.admit(&Alone, at(21), TIMEOUT));
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_the_longest() {
+        let (mut breaker, mut jitter) = opened();
+        for _ in 0..100 {
+            breaker.fail(&Alone, at(0), &mut jitter);
+        }
+        assert!(breaker.opens_at(at(0)) <= at(0).after(MAX_OPEN + MAX_OPEN / JITTER_PART));
+        breaker.handle_clock_step(at(0));
+        assert!(breaker.opens_at(at(0)) <= at(0).after(MAX_OPEN));
+    }
+
+    #[test]
+    fn success_in_between_starts_the_count_anew() {
+        let (mut breaker, mut jitter) = (Breaker::new(SETTINGS, None), Jitter::new([1; 16]));
+        for _ in 0..10 {
+            breaker.fail(&Alone, at(0), &mut jitter);
+            breaker.fail(&Alone, at(0), &mut jitter);
+            assert!(!breaker.succeed(&Alone, at(0)));
+        }
+        assert_eq!(breaker.state(at(0)), BreakerState::Closed);
+    }
+}

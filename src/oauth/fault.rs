@@ -1,0 +1,244 @@
+//! Why there is no token, and what to make of it.
+
+use crate::jose::JsonError;
+
+/// Why a token request brought no token. For the engineer on call and the schedule; holds no word of the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenFault {
+    /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
+    #[error("the call could not be sent: is the cluster configured and healthy?")]
+    NotSent,
+    /// The connection broke before an answer came.
+    #[error("the connection was reset")]
+    Reset,
+    /// No answer came within the configured timeout, or within a while after it.
+    #[error("no answer in time")]
+    Lost,
+    /// The answer is not 200, and says nothing that OAuth knows. Envoy says 503 for a connection that failed and 504 for a timeout.
+    #[error("status {0}")]
+    Status(u16),
+    /// The server refuses (RFC 6749 §5.2).
+    #[error("the server says `{}`: {}", .0.name(), .0.advice())]
+    Refused(ErrorCode),
+    /// The answer is larger than such an answer may be.
+    #[error("the answer has {0} bytes, more than a token answer may have")]
+    TooLarge(usize),
+    /// The answer is a page for people.
+    #[error("the answer is HTML or XML, not JSON: is this the token endpoint?")]
+    Markup,
+    /// The answer is not the JSON object that it should be.
+    #[error("the answer: {0}")]
+    Malformed(JsonError),
+    /// There is no `access_token`.
+    #[error("the answer has no `access_token`")]
+    TokenMissing,
+    /// The token is longer than this client's share.
+    #[error("the token has {bytes} bytes, more than the {max} that there is room for")]
+    TokenTooLong {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// The token holds what no header may hold.
+    #[error("the token holds characters that no header may hold")]
+    TokenCharacters,
+    /// `token_type` is missing, or neither Bearer nor what an exchange may say.
+    #[error("the `token_type` is not Bearer")]
+    TokenType,
+    /// `issued_token_type` is missing (RFC 8693 §2.2.1).
+    #[error("the answer to the exchange has no `issued_token_type`")]
+    IssuedTypeMissing,
+    /// `expires_in` is no number of seconds.
+    #[error("`expires_in` is no number of seconds")]
+    ExpiresIn,
+    /// The token had expired when it was issued, by `expires_in` or by its own `exp`.
+    #[error("the token has expired already")]
+    ExpiredAtIssue,
+    /// The assertion that authenticates us could not be signed.
+    #[error("the client assertion could not be signed: {0}")]
+    Unsigned(crate::jose::SigningError),
+}
+
+/// An error code of RFC 6749 §5.2, RFC 8628 §3.5, RFC 8693 §2.2.2 and RFC 8707 §2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// `invalid_request`
+    InvalidRequest,
+    /// `invalid_client`
+    InvalidClient,
+    /// `invalid_grant`
+    InvalidGrant,
+    /// `unauthorized_client`
+    UnauthorizedClient,
+    /// `unsupported_grant_type`
+    UnsupportedGrantType,
+    /// `invalid_scope`
+    InvalidScope,
+    /// `invalid_target`
+    InvalidTarget,
+    /// `temporarily_unavailable`
+    TemporarilyUnavailable,
+    /// `server_error`
+    ServerError,
+    /// `slow_down`
+    SlowDown,
+    /// Any other.
+    Other,
+}
+
+/// What a fault says about the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultClass {
+    /// It may be over soon: backoff, and it counts for the circuit breaker.
+    Weather,
+    /// Somebody has to change something, here or at the server: retried slowly.
+    Configuration,
+}
+
+impl TokenFault {
+    /// A stable name for metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::Reset => "reset",
+            Self::Lost => "lost",
+            Self::Status(429) => "too_many_requests",
+            Self::Status(_) => "status",
+            Self::Refused(code) => code.name(),
+            Self::TooLarge(_) => "too_large",
+            Self::Markup => "markup",
+            Self::Malformed(_) => "malformed",
+            Self::TokenMissing => "token_missing",
+            Self::TokenTooLong { .. } => "token_too_long",
+            Self::TokenCharacters => "token_characters",
+            Self::TokenType => "token_type",
+            Self::IssuedTypeMissing => "issued_type_missing",
+            Self::ExpiresIn => "expires_in",
+            Self::ExpiredAtIssue => "expired_at_issue",
+            Self::Unsigned(_) => "unsigned",
+        }
+    }
+
+    /// What to make of it.
+    pub const fn class(&self) -> FaultClass {
+        match self {
+            Self::Refused(code) => code.class(),
+            // Credentials that a proxy before the server refuses are refused all the same.
+            Self::Status(401 | 403) | Self::Unsigned(_) => FaultClass::Configuration,
+            Self::NotSent
+            | Self::Reset
+            | Self::Lost
+            | Self::Status(_)
+            | Self::TooLarge(_)
+            | Self::Markup
+            | Self::Malformed(_)
+            | Self::TokenMissing
+            | Self::TokenTooLong { .. }
+            | Self::TokenCharacters
+            | Self::TokenType
+            | Self::IssuedTypeMissing
+            | Self::ExpiresIn
+            | Self::ExpiredAtIssue => FaultClass::Weather,
+        }
+    }
+
+    /// Whether an exchange was refused for its subject token (RFC 8693 §2.2.2): another subject may fare better.
+    pub const fn is_about_subject(&self) -> bool {
+        matches!(self, Self::Refused(ErrorCode::InvalidRequest | ErrorCode::InvalidGrant))
+    }
+}
+
+impl ErrorCode {
+    /// The code of this name. Names are case-sensitive.
+    pub fn parse(name: &str) -> Self {
+        Self::NAMED.into_iter().find(|code| code.name() == name).unwrap_or(Self::Other)
+    }
+
+    const NAMED: [Self; 10] = [
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedGrantType,
+        Self::InvalidScope,
+        Self::InvalidTarget,
+        Self::TemporarilyUnavailable,
+        Self::ServerError,
+        Self::SlowDown,
+    ];
+
+    /// The name on the wire; `other_error` for what has none here.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::ServerError => "server_error",
+            Self::SlowDown => "slow_down",
+            Self::Other => "other_error",
+        }
+    }
+
+    /// What to do about it.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "it misses or dislikes a parameter",
+            Self::InvalidClient => "check `client_id`, the secret or key, and the way of authentication",
+            Self::InvalidGrant => "it does not accept the grant or the subject token",
+            Self::UnauthorizedClient => "this client may not use this grant: allow it at the server",
+            Self::UnsupportedGrantType => "it does not know this grant",
+            Self::InvalidScope => "this client may not have one of `scopes`",
+            Self::InvalidTarget => "it does not accept `audience` or `resources`",
+            Self::TemporarilyUnavailable | Self::ServerError => "it has trouble of its own",
+            Self::SlowDown => "it is asked too often",
+            Self::Other => "see its documentation",
+        }
+    }
+
+    const fn class(self) -> FaultClass {
+        match self {
+            Self::TemporarilyUnavailable | Self::ServerError | Self::SlowDown => FaultClass::Weather,
+            Self::InvalidRequest
+            | Self::InvalidClient
+            | Self::InvalidGrant
+            | Self::UnauthorizedClient
+            | Self::UnsupportedGrantType
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::Other => FaultClass::Configuration,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_known_by_their_exact_names() {
+        for code in ErrorCode::NAMED {
+            assert_eq!(ErrorCode::parse(code.name()), code);
+        }
+        assert_eq!(ErrorCode::parse("Invalid_Client"), ErrorCode::Other);
+        assert_eq!(ErrorCode::parse(""), ErrorCode::Other);
+        assert_eq!(ErrorCode::parse("other_error"), ErrorCode::Other);
+    }
+
+    #[test]
+    fn faults_of_configuration_are_told_from_weather() {
+        let class = |fault: TokenFault| fault.class();
+        assert_eq!(class(TokenFault::Refused(ErrorCode::InvalidClient)), FaultClass::Configuration);
+        assert_eq!(class(TokenFault::Status(401)), FaultClass::Configuration);
+        for status in [429, 500, 502, 503, 504, 404, 302, 0] {
+            assert_eq!(class(TokenFault::Status(status)), FaultClass::Weather, "{status}");
+        }
+        assert_eq!(class(TokenFault::Refused(ErrorCode::TemporarilyUnavailable)), FaultClass::Weather);
+        assert_eq!(class(TokenFault::Markup), FaultClass::Weather);
+    }
+}

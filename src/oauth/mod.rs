@@ -1,0 +1,38 @@
+//! What both halves share about an authorization server: the documents that it publishes (RFC 8414), kept fresh, and how we
+//! authenticate to it and ask it for tokens (RFC 6749).
+//!
+//! `timetable` (when to ask) → `document` (one HTTP document kept fresh: lease, outage, publication) → `metadata` (what one kind of
+//! document says).
+
+//!
+//! `token_request` (what is asked) with `authentication` (by whom) → `token_answer` (a token, or a `fault`); `breaker` (whether to ask).
+
+mod address;
+mod assertion;
+mod authentication;
+mod breaker;
+mod definition;
+mod document;
+mod event;
+mod fault;
+mod fetch;
+mod metadata;
+mod timetable;
+mod token_answer;
+mod token_request;
+
+pub use address::Address;
+pub use assertion::{Assertion, MAX_ASSERTION_LIFETIME};
+pub use authentication::{Authentication, Credentials, DEFAULT_ASSERTION_LIFETIME, Signing};
+pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN};
+pub(crate) use definition::Definition;
+pub(crate) use document::{Document, Surroundings};
+pub(crate) use event::{Event, News};
+pub use fault::{ErrorCode, FaultClass, TokenFault};
+pub use fetch::FetchError;
+pub(crate) use metadata::read as read_metadata;
+pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
+pub use timetable::{MAX_RETRY_AFTER, Schedule};
+pub(crate) use timetable::{Timetable, Wish};
+pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer};
+pub use token_request::{Grant, TokenRequest};

@@ -1,0 +1,238 @@
+//! A token endpoint at work: where it is, and whether it may be asked.
+
+use core::time::Duration;
+use std::rc::Rc;
+
+use super::settings::{Endpoint, EndpointDiscovery, EndpointPlace};
+use super::surroundings::Surroundings;
+use crate::base::{HttpCall, HttpReply, Timestamp};
+use crate::oauth::{
+    self, Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
+    MAX_METADATA_BYTES, Member, News, Signing, TokenFault, TokenRequest, read_metadata,
+};
+use crate::sharing::{Flight, Process, Sharing};
+
+/// A token endpoint.
+#[derive(Debug)]
+pub struct EndpointState {
+    settings: Endpoint,
+    /// Where it is; `None` until its metadata has come, and when that is too old.
+    address: Option<Address>,
+    metadata: Option<Document>,
+    breaker: Breaker,
+}
+
+/// What happened to an endpoint's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointEvent {
+    /// It names an address, or another one.
+    Located,
+    /// It could not be fetched.
+    Failed(FetchError),
+    /// It has been stale for too long: nobody says any more where the endpoint is.
+    Expired,
+}
+
+impl EndpointState {
+    /// An endpoint that has not been asked. `me` is random.
+    pub(super) fn new(
+        settings: &Endpoint,
+        breaker: BreakerSettings,
+        sharing: Option<&Sharing>,
+        me: u64,
+        now: Timestamp,
+    ) -> Self {
+        let (address, identity) = match &settings.place {
+            EndpointPlace::At(address) => (Some(address.clone()), address.url()),
+            EndpointPlace::Discovered(discovery) => (None, discovery.issuer.to_string()),
+        };
+        let fields = [&b"token endpoint"[..], settings.cluster.as_bytes(), identity.as_bytes()];
+        let flight = sharing.map(|sharing| Flight::new(&fields, sharing.seal.clone(), me));
+        let metadata = match &settings.place {
+            EndpointPlace::At(_) => None,
+            EndpointPlace::Discovered(discovery) => Some(document(discovery, sharing, me, now)),
+        };
+        Self { settings: settings.clone(), address, metadata, breaker: Breaker::new(breaker, flight) }
+    }
+
+    /// Makes sure that the process can share what is known of it.
+    pub(super) fn seed(&self, process: &dyn Process) {
+        self.breaker.seed(process);
+        self.metadata.iter().for_each(|document| document.seed(process));
+    }
+
+    /// What its breaker does now.
+    pub fn breaker(&self, now: Timestamp) -> BreakerState {
+        self.breaker.state(now)
+    }
+
+    /// When it may be asked at the earliest.
+    pub fn next_attempt(&self, now: Timestamp) -> Timestamp {
+        let metadata = if self.address.is_some() { None } else { self.metadata.as_ref() };
+        let located = metadata
+            .map_or(now, |document| if document.is_under_way() { now } else { document.next_attempt() });
+        located.max(self.breaker.opens_at(now))
+    }
+
+    /// The number by which the process tells news of the metadata.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.metadata.as_ref().and_then(Document::id)
+    }
+
+    /// The longest that a token request takes.
+    pub(super) fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// Where it is, if that is known.
+    pub(super) fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
+    }
+
+    /// Another thread may have found that it fails, or works.
+    pub(super) fn heed(&mut self, with: &Surroundings<'_>) {
+        self.breaker.heed(with.process, with.now);
+    }
+
+    /// Whether a request may be sent now; its outcome must be recorded.
+    pub(super) fn admit(&mut self, with: &Surroundings<'_>) -> bool {
+        self.address.is_some() && self.breaker.admit(with.process, with.now, self.settings.timeout)
+    }
+
+    /// The call of a token request.
+    pub(super) fn call(
+        &self,
+        request: &TokenRequest,
+        subject: Option<&str>,
+        with: &Surroundings<'_>,
+    ) -> Result<HttpCall, TokenFault> {
+        let address = self.address.as_ref().ok_or(TokenFault::NotSent)?;
+        let signing = Signing { now: with.now, crypto: with.crypto, random: with.random };
+        let to = (&self.settings.cluster, address);
+        request.call(to, self.settings.timeout, subject, &signing).map_err(TokenFault::Unsigned)
+    }
+
+    /// Takes note of what came of a token request.
+    pub(super) fn record(
+        &mut self,
+        fault: Option<&TokenFault>,
+        with: &mut Surroundings<'_>,
+    ) -> BreakerChange {
+        use oauth::FaultClass;
+        let (process, now) = (with.process, with.now);
+        let changed = match fault {
+            Some(TokenFault::NotSent | TokenFault::Unsigned(_)) => {
+                self.breaker.take_back(process, now);
+                return BreakerChange::None;
+            }
+            Some(fault) if fault.class() == FaultClass::Weather => {
+                return if self.breaker.fail(process, now, with.jitter) {
+                    BreakerChange::Opened
+                } else {
+                    BreakerChange::None
+                };
+            }
+            // A refusal is an answer: the endpoint works.
+            Some(_) | None => self.breaker.succeed(process, now),
+        };
+        if changed { BreakerChange::Closed } else { BreakerChange::None }
+    }
+
+    /// Time has passed: the call that fetches the metadata, if that is due.
+    pub(super) fn handle_tick(
+        &mut self,
+        may_send: bool,
+        with: &mut Surroundings<'_>,
+    ) -> (Option<EndpointEvent>, Option<HttpCall>) {
+        self.breaker.handle_tick(with.process, with.now);
+        let Some((document, discovery)) = self.discovery() else { return (None, None) };
+        let read = |body: &[u8]| read(body, &discovery);
+        let (event, call) = document.handle_tick(may_send, &mut with.of_document(), &read);
+        (event.and_then(|event| self.take(event)), call)
+    }
+
+    /// Another thread may have fetched the metadata.
+    pub(super) fn handle_news(&mut self, with: &mut Surroundings<'_>) -> Option<EndpointEvent> {
+        let (document, discovery) = self.discovery()?;
+        let event = document.handle_news(&mut with.of_document(), &|body| read(body, &discovery))?;
+        self.take(event)
+    }
+
+    /// Takes the reply to a fetch of the metadata; whether other threads should hear of it.
+    pub(super) fn handle_reply(
+        &mut self,
+        reply: HttpReply,
+        with: &mut Surroundings<'_>,
+    ) -> Option<EndpointEvent> {
+        let (document, discovery) = self.discovery()?;
+        let event = document.handle_reply(reply, &mut with.of_document(), &|body| read(body, &discovery))?;
+        self.take(event)
+    }
+
+    pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
+        self.breaker.handle_clock_step(now);
+        self.metadata.iter_mut().for_each(|document| document.handle_clock_step(before, now));
+    }
+
+    pub(super) fn handle_shutdown(&mut self, with: &mut Surroundings<'_>) {
+        self.breaker.take_back(with.process, with.now);
+        if let Some(document) = &mut self.metadata {
+            document.handle_end(&with.of_document());
+        }
+    }
+
+    fn discovery(&mut self) -> Option<(&mut Document, EndpointDiscovery)> {
+        match &self.settings.place {
+            EndpointPlace::At(_) => None,
+            EndpointPlace::Discovered(discovery) => {
+                let discovery = discovery.clone();
+                self.metadata.as_mut().map(|document| (document, discovery))
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event<Address>) -> Option<EndpointEvent> {
+        match event.news {
+            News::New(address) => {
+                let is_same = self.address.as_ref() == Some(&address);
+                self.address = Some(address);
+                (!is_same).then_some(EndpointEvent::Located)
+            }
+            News::Same | News::Elsewhere(_) | News::Refused(_) => None,
+            News::Failed(error) => Some(EndpointEvent::Failed(error)),
+            News::Expired => {
+                self.address = None;
+                Some(EndpointEvent::Expired)
+            }
+        }
+    }
+}
+
+/// What an outcome did to a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerChange {
+    /// Nothing that is worth a line.
+    None,
+    /// It lets nobody through from now on.
+    Opened,
+    /// It lets all through again.
+    Closed,
+}
+
+fn read(body: &[u8], discovery: &EndpointDiscovery) -> Result<Address, FetchError> {
+    Ok(read_metadata(body, &discovery.issuer, Member::TokenEndpoint, discovery.allow_http)?)
+}
+
+fn document(discovery: &EndpointDiscovery, sharing: Option<&Sharing>, me: u64, now: Timestamp) -> Document {
+    let definition = Definition {
+        kind: "token endpoint metadata",
+        identity: Rc::clone(&discovery.issuer),
+        is_loose: discovery.allow_http,
+        cluster: Rc::clone(&discovery.cluster),
+        places: Address::of_metadata(&discovery.url).into(),
+        schedule: discovery.schedule.clone(),
+        max_bytes: MAX_METADATA_BYTES,
+    };
+    let flight = sharing.map(|sharing| definition.flight(sharing, me));
+    Document::new(definition, flight, now)
+}

@@ -1,0 +1,81 @@
+//! What the filter hands to the outbound half, and what comes of it.
+
+use super::endpoint::EndpointEvent;
+use super::exchange_store::{Subject, SubjectDigest};
+use super::refusal::Refusal;
+use super::token_store::TokenEvent;
+use crate::base::{Edit, RequestHead, StreamId};
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Errand {
+    /// The token of a client.
+    Token(usize),
+    /// The token of a client for one of its callers.
+    Exchange(usize, SubjectDigest),
+    /// The metadata that says where a token endpoint is.
+    Metadata(usize),
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutboundEvent {
+    /// To a client's token.
+    Token {
+        /// The client.
+        client: usize,
+        /// What.
+        event: TokenEvent,
+        /// Whether it is one of many that callers' tokens were exchanged for.
+        is_exchange: bool,
+    },
+    /// To an endpoint's metadata.
+    Endpoint {
+        /// The endpoint.
+        endpoint: usize,
+        /// What.
+        event: EndpointEvent,
+    },
+}
+
+/// A request that goes out.
+pub struct Outgoing<'a> {
+    /// Its number.
+    pub stream: StreamId,
+    /// What it says.
+    pub head: &'a RequestHead,
+    /// What the inbound half changes in it first.
+    pub edits: &'a [Edit],
+    /// The caller's token, verified, for an exchange.
+    pub subject: &'a dyn Fn() -> Option<Subject>,
+}
+
+/// What becomes of a request that goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Injection {
+    /// It is a call of our own.
+    OwnCall,
+    /// It goes where no token goes; the edits take out those of ours that it carries.
+    Passed(Vec<Edit>),
+    /// It keeps its own credential; the edits take out tokens of ours that it carries beside it.
+    Kept(usize, Vec<Edit>),
+    /// It carries this client's token.
+    Injected(usize, Vec<Edit>),
+    /// It waits for this client's token.
+    Wait(usize),
+    /// It does not go on.
+    Refused(Option<usize>, Refusal),
+}
+
+impl Outgoing<'_> {
+    /// The values of a header after the edits: those of the request, unless an edit has taken their place.
+    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let edit = self.edits.iter().rev().find(|edit| edit.name() == name);
+        let set = edit.and_then(|edit| match edit {
+            Edit::Set(_, value) => Some(value.as_bytes()),
+            Edit::Remove(_) => None,
+        });
+        let there = edit.is_none().then(|| self.head.headers.values(name));
+        set.into_iter().chain(there.into_iter().flatten())
+    }
+}

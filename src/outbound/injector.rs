@@ -1,0 +1,411 @@
+//! All clients at work: their tokens, the endpoints that they ask, and what each request gets of it.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rustc_hash::FxBuildHasher;
+
+use super::destination::{CallerCredential, Destination};
+use super::egress::{Entitlement, entitlement};
+use super::endpoint::EndpointState;
+use super::exchange_store::{ExchangeStore, Exchanged, SubjectDigest};
+use super::injection::{Errand, Injection, OutboundEvent, Outgoing};
+use super::refusal::Refusal;
+use super::settings::{Client, EndpointPlace, Outbound};
+use super::surroundings::Moment;
+use super::token::{Fingerprint, Known};
+use super::token_store::{Purge, TokenStore};
+use crate::base::{Edit, HttpCall, HttpReply, Jitter, StreamId, Timestamp};
+use crate::oauth::Grant;
+use crate::sharing::{Flight, News, Process, Sharing};
+
+/// The outbound half of a filter on one thread.
+#[derive(Debug)]
+pub struct Injector {
+    settings: Rc<Outbound>,
+    endpoints: Vec<EndpointState>,
+    stores: Vec<Store>,
+    known: Known,
+    /// The headers that take tokens, each once.
+    headers: Vec<Rc<str>>,
+    /// The requests that carry a token of ours, until they are answered.
+    injected: HashMap<StreamId, Injected, FxBuildHasher>,
+    /// The client that may call first at the next tick.
+    first: usize,
+    /// Somebody waits for a call that can be made at once.
+    is_urgent: bool,
+}
+
+#[derive(Debug)]
+enum Store {
+    Own(Box<TokenStore>),
+    Exchange(Box<ExchangeStore>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Injected {
+    client: usize,
+    token: Fingerprint,
+    subject: Option<SubjectDigest>,
+}
+
+impl Injector {
+    /// Clients that hold nothing but what the process has. `seed` is random.
+    pub fn new(
+        settings: Rc<Outbound>,
+        sharing: Option<&Sharing>,
+        seed: [u8; 16],
+        jitter: &mut Jitter,
+        now: Timestamp,
+        process: &dyn Process,
+    ) -> Self {
+        let is_exchange = |client: &Client| matches!(client.request.grant, Grant::TokenExchange { .. });
+        let exchanges = settings.clients.iter().filter(|client| is_exchange(client)).count();
+        let own = settings.clients.len().saturating_sub(exchanges);
+        let share = |all: usize, parts: usize| all.checked_div(parts).unwrap_or(all);
+        let token_bytes = share(MAX_TOKENS_BYTES, own).min(MAX_ACCESS_TOKEN_BYTES);
+        let exchanged_bytes = share(MAX_EXCHANGED_BYTES, exchanges);
+        let endpoints: Vec<_> = settings
+            .endpoints
+            .iter()
+            .map(|endpoint| EndpointState::new(endpoint, settings.breaker, sharing, jitter.number(), now))
+            .collect();
+        // What all threads may know is only what the configuration says they may.
+        let token_sharing = sharing.filter(|sharing| sharing.shares_tokens());
+        let stores: Vec<_> = settings
+            .clients
+            .iter()
+            .map(|client| {
+                if is_exchange(client) {
+                    return Store::Exchange(Box::new(ExchangeStore::new(
+                        Rc::clone(client),
+                        exchanged_bytes,
+                        now,
+                    )));
+                }
+                let me = jitter.number();
+                let flight = token_sharing.map(|sharing| flight(client, &settings, sharing, me));
+                Store::Own(Box::new(TokenStore::new(Rc::clone(client), flight, token_bytes, now)))
+            })
+            .collect();
+        endpoints.iter().for_each(|endpoint| endpoint.seed(process));
+        stores.iter().for_each(|store| {
+            if let Store::Own(store) = store {
+                store.seed(process);
+            }
+        });
+        let mut headers: Vec<Rc<str>> =
+            settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
+        headers.sort_unstable();
+        headers.dedup();
+        Self {
+            settings,
+            endpoints,
+            stores,
+            known: Known::new(seed),
+            headers,
+            injected: HashMap::default(),
+            first: 0,
+            is_urgent: false,
+        }
+    }
+
+    /// What it is configured to do.
+    pub fn settings(&self) -> &Rc<Outbound> {
+        &self.settings
+    }
+
+    /// What becomes of a request.
+    pub fn inject(&mut self, request: &Outgoing<'_>, now: Timestamp) -> Injection {
+        let settings = Rc::clone(&self.settings);
+        match entitlement(&settings, request.head) {
+            Err((client, refusal)) => Injection::Refused(client, refusal),
+            Ok(Entitlement::OwnCall) => Injection::OwnCall,
+            Ok(Entitlement::Nothing) => Injection::Passed(self.removals(request, None)),
+            Ok(Entitlement::Token(destination)) => self.inject_into(request, destination, now),
+        }
+    }
+
+    fn inject_into(
+        &mut self,
+        request: &Outgoing<'_>,
+        destination: &Destination,
+        now: Timestamp,
+    ) -> Injection {
+        let index = destination.client;
+        let Some(client) = self.settings.clients.get(index).map(Rc::clone) else {
+            return Injection::Refused(None, Refusal::ClientUnknown);
+        };
+        // A token of ours that is there already is an earlier attempt's, or came along by a redirect: never the caller's.
+        let is_callers = |value: &[u8]| !self.known.is_in(value);
+        if request.values(&client.header).any(is_callers) {
+            match destination.caller_credential {
+                CallerCredential::Replace => {}
+                CallerCredential::Keep => return Injection::Kept(index, self.removals(request, None)),
+                CallerCredential::Refuse => {
+                    return Injection::Refused(Some(index), Refusal::CallerCredential);
+                }
+            }
+        }
+        let (token, subject) = match self.stores.get_mut(index) {
+            Some(Store::Own(store)) => {
+                store.want();
+                match store.token(now) {
+                    Some(token) => (token.clone(), None),
+                    None => {
+                        self.is_urgent |= !store.is_under_way() && store.next_attempt() <= now;
+                        return Injection::Wait(index);
+                    }
+                }
+            }
+            Some(Store::Exchange(store)) => {
+                let Some(subject) = (request.subject)() else {
+                    return Injection::Refused(Some(index), Refusal::SubjectMissing);
+                };
+                match store.get(&subject, now) {
+                    Exchanged::Token(token) => (token, Some(subject.digest)),
+                    Exchanged::Wait => {
+                        self.is_urgent |= !store.is_under_way(&subject.digest) && store.next_attempt() <= now;
+                        return Injection::Wait(index);
+                    }
+                    Exchanged::Refused => {
+                        return Injection::Refused(Some(index), Refusal::SubjectRefused);
+                    }
+                    Exchanged::Full => {
+                        let retry_after = Duration::from_secs(1);
+                        return Injection::Refused(Some(index), Refusal::WaitingFull { retry_after });
+                    }
+                }
+            }
+            None => return Injection::Refused(Some(index), Refusal::ClientUnknown),
+        };
+        let mut edits = self.removals(request, Some(&client.header));
+        edits.push(Edit::Set(Rc::clone(&client.header), Rc::clone(token.header_value())));
+        let injected = Injected { client: index, token: token.fingerprint(), subject };
+        self.injected.insert(request.stream, injected);
+        Injection::Injected(index, edits)
+    }
+
+    /// Takes our tokens out of all headers but one.
+    fn removals(&self, request: &Outgoing<'_>, but: Option<&Rc<str>>) -> Vec<Edit> {
+        let others = self.headers.iter().filter(|name| Some(*name) != but);
+        others
+            .filter(|name| request.values(name).any(|value| self.known.is_in(value)))
+            .map(|name| Edit::Remove(Rc::clone(name)))
+            .collect()
+    }
+
+    /// An upstream has answered a request.
+    pub fn handle_response(
+        &mut self,
+        stream: StreamId,
+        status: u16,
+        now: Timestamp,
+    ) -> Option<(usize, Purge)> {
+        let Injected { client, token, subject } = self.injected.remove(&stream)?;
+        if status != 401 {
+            return None;
+        }
+        let interval = self.settings.purge_interval;
+        let purge = match (self.stores.get_mut(client)?, subject) {
+            (Store::Own(store), _) => store.handle_unauthorized(token, interval, now),
+            (Store::Exchange(store), Some(subject)) => {
+                store.handle_unauthorized(token, &subject, interval, now)
+            }
+            (Store::Exchange(_), None) => None,
+        }?;
+        self.is_urgent |= purge == Purge::Purged;
+        Some((client, purge))
+    }
+
+    /// Whether this request carries a token, so that its answer matters.
+    pub fn awaits_response(&self, stream: StreamId) -> bool {
+        !self.injected.is_empty() && self.injected.contains_key(&stream)
+    }
+
+    /// A request is over.
+    pub fn handle_stream_end(&mut self, stream: StreamId) {
+        self.injected.remove(&stream);
+    }
+
+    /// Whether somebody waits for a call that can be made now.
+    pub fn take_urgency(&mut self) -> bool {
+        core::mem::take(&mut self.is_urgent)
+    }
+
+    /// When a token of this client may come at the earliest: at any moment where one is asked for.
+    pub fn next_attempt(&self, client: usize, now: Timestamp) -> Timestamp {
+        let endpoint = self.settings.clients.get(client).and_then(|one| self.endpoints.get(one.endpoint));
+        let (own, is_under_way) = match self.stores.get(client) {
+            Some(Store::Own(store)) => (store.next_attempt(), store.is_under_way()),
+            Some(Store::Exchange(store)) => (store.next_attempt(), false),
+            None => (now, false),
+        };
+        if is_under_way {
+            return now;
+        }
+        own.max(endpoint.map_or(now, |endpoint| endpoint.next_attempt(now)))
+    }
+
+    /// The token of a client that has one of its own.
+    pub fn token_store(&self, client: usize) -> Option<&TokenStore> {
+        match self.stores.get(client)? {
+            Store::Own(store) => Some(store),
+            Store::Exchange(_) => None,
+        }
+    }
+
+    /// The endpoint that a client asks.
+    pub fn endpoint(&self, client: usize) -> Option<&EndpointState> {
+        self.endpoints.get(self.settings.clients.get(client)?.endpoint)
+    }
+
+    /// The number by which the process tells news of a client's token or of an endpoint's metadata.
+    pub fn id(&self, errand: Errand) -> Option<u64> {
+        match errand {
+            Errand::Token(client) => self.token_store(client)?.id(),
+            Errand::Exchange(..) => None,
+            Errand::Metadata(endpoint) => self.endpoints.get(endpoint)?.id(),
+        }
+    }
+
+    /// Time has passed: what happened, and the calls to make now, at most `calls`.
+    pub fn handle_tick(
+        &mut self,
+        mut calls: usize,
+        moment: Moment<'_>,
+    ) -> (Vec<OutboundEvent>, Vec<(Errand, HttpCall)>) {
+        let (mut events, mut made) = (Vec::new(), Vec::new());
+        let mut with = moment.with(&mut self.known);
+        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+            let (event, call) = endpoint.handle_tick(calls > 0, &mut with);
+            events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
+            calls = calls.saturating_sub(usize::from(call.is_some()));
+            made.extend(call.map(|call| (Errand::Metadata(index), call)));
+        }
+        let first = self.first;
+        for client in (first..self.stores.len()).chain(0..first) {
+            let place = self.settings.clients.get(client).map(|one| one.endpoint);
+            let endpoint = place.and_then(|place| self.endpoints.get_mut(place));
+            let (Some(store), Some(endpoint)) = (self.stores.get_mut(client), endpoint) else { continue };
+            let could_call = calls > 0;
+            match store {
+                Store::Own(store) => {
+                    let (event, call) = store.handle_tick(could_call, endpoint, &mut with);
+                    events.extend(event.map(|event| OutboundEvent::Token {
+                        client,
+                        event,
+                        is_exchange: false,
+                    }));
+                    calls = calls.saturating_sub(usize::from(call.is_some()));
+                    made.extend(call.map(|call| (Errand::Token(client), call)));
+                }
+                Store::Exchange(store) => {
+                    let (happened, sent) = store.handle_tick(&mut calls, endpoint, &mut with);
+                    let event = |event| OutboundEvent::Token { client, event, is_exchange: true };
+                    events.extend(happened.into_iter().map(event));
+                    made.extend(
+                        sent.into_iter().map(|(subject, call)| (Errand::Exchange(client, subject), call)),
+                    );
+                }
+            }
+            if could_call && calls == 0 {
+                self.first = client.saturating_add(1);
+            }
+        }
+        (events, made)
+    }
+
+    /// Other threads have news.
+    pub fn handle_news(&mut self, news: &News, moment: Moment<'_>) -> Vec<OutboundEvent> {
+        let mut events = Vec::new();
+        let mut with = moment.with(&mut self.known);
+        let concerns = |id: Option<u64>| id.is_some_and(|id| news.concerns(id));
+        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+            if concerns(endpoint.id()) {
+                let event = endpoint.handle_news(&mut with);
+                events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
+            }
+        }
+        for (client, store) in self.stores.iter_mut().enumerate() {
+            if let Store::Own(store) = store
+                && concerns(store.id())
+            {
+                let event = store.handle_news(&mut with);
+                events.extend(event.map(|event| OutboundEvent::Token { client, event, is_exchange: false }));
+            }
+        }
+        events
+    }
+
+    /// Takes what came of a call.
+    pub fn handle_reply(
+        &mut self,
+        errand: Errand,
+        reply: HttpReply,
+        moment: Moment<'_>,
+    ) -> Option<OutboundEvent> {
+        let mut with = moment.with(&mut self.known);
+        if let Errand::Metadata(endpoint) = errand {
+            let event = self.endpoints.get_mut(endpoint)?.handle_reply(reply, &mut with)?;
+            return Some(OutboundEvent::Endpoint { endpoint, event });
+        }
+        let (Errand::Token(client) | Errand::Exchange(client, _)) = errand else { return None };
+        let endpoint = self.endpoints.get_mut(self.settings.clients.get(client)?.endpoint)?;
+        let (event, is_exchange) = match (self.stores.get_mut(client)?, errand) {
+            (Store::Own(store), Errand::Token(_)) => (store.handle_reply(reply, endpoint, &mut with)?, false),
+            (Store::Exchange(store), Errand::Exchange(_, subject)) => {
+                (store.handle_reply(subject, reply, endpoint, &mut with)?, true)
+            }
+            (Store::Own(_) | Store::Exchange(_), _) => return None,
+        };
+        Some(OutboundEvent::Token { client, event, is_exchange })
+    }
+
+    /// The clock has been set back from `before`.
+    pub fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.handle_clock_step(before, now));
+        for store in &mut self.stores {
+            match store {
+                Store::Own(store) => store.handle_clock_step(before, now),
+                Store::Exchange(store) => store.handle_clock_step(now),
+            }
+        }
+    }
+
+    /// There will be no more replies.
+    pub fn handle_shutdown(&mut self, moment: Moment<'_>) {
+        let mut with = moment.with(&mut self.known);
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.handle_shutdown(&mut with));
+        for store in &mut self.stores {
+            match store {
+                Store::Own(store) => store.handle_shutdown(&with),
+                Store::Exchange(store) => store.handle_shutdown(),
+            }
+        }
+    }
+}
+
+/// What the threads share about the token of a client: two clients that differ in anything that changes the answer share nothing.
+fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> Flight {
+    let endpoint = settings.endpoints.get(client.endpoint);
+    let (cluster, place) = endpoint.map_or((&b""[..], String::new()), |endpoint| {
+        let place = match &endpoint.place {
+            EndpointPlace::At(address) => address.url(),
+            EndpointPlace::Discovered(discovery) => format!("{} by {}", discovery.issuer, discovery.cluster),
+        };
+        (endpoint.cluster.as_bytes(), place)
+    });
+    let fields = client.request.fields();
+    let own = fields.iter().map(Vec::as_slice);
+    let all: Vec<&[u8]> = [&b"token"[..], cluster, place.as_bytes()].into_iter().chain(own).collect();
+    Flight::new(&all, sharing.seal.clone(), me)
+}
+
+/// How long a token may be: what still fits the headers of a request, with room for others.
+pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
+/// What the tokens of all clients take: the longest for two thousand of them, 3 KiB for each of ten thousand.
+pub const MAX_TOKENS_BYTES: usize = 32 * 1024 * 1024;
+/// What all exchanged tokens take, in equal shares for the clients that exchange: some ten thousand tokens of 2 KiB, with their callers'.
+pub const MAX_EXCHANGED_BYTES: usize = 32 * 1024 * 1024;

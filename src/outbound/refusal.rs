@@ -1,0 +1,146 @@
+//! Why a request does not go on, and how its caller is told. Never 401: the workload would take it for an answer to a credential
+//! of its own.
+
+use core::time::Duration;
+
+use crate::base::Response;
+
+/// Why a request is refused. A closed list: each has one label and one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no token, and none came in time.
+    #[error("no access token could be obtained")]
+    TokenUnavailable {
+        /// When it may be worth another try.
+        retry_after: Duration,
+    },
+    /// As many requests wait for tokens as may.
+    #[error("too many requests wait for an access token")]
+    WaitingFull {
+        /// When it may be worth another try.
+        retry_after: Duration,
+    },
+    /// The token endpoint did not accept the caller's token as subject (RFC 8693).
+    #[error("the caller's token was not accepted for exchange")]
+    SubjectRefused,
+    /// A token of the caller's is to be exchanged, and there is none that was verified.
+    #[error("there is no verified token to exchange")]
+    SubjectMissing,
+    /// Nobody says that the way to the cluster is encrypted, nor that it need not be.
+    #[error("the cluster is neither asserted to use TLS nor allowed without")]
+    Plaintext,
+    /// The route's metadata names a client whose tokens may not go to this cluster and authority.
+    #[error("the client's token may not go to this cluster and authority")]
+    NotAllowed,
+    /// The route's metadata names no client that is configured, or cannot be read.
+    #[error("the route's metadata names no configured client")]
+    ClientUnknown,
+    /// The caller has put a credential where ours goes.
+    #[error("the request carries a credential of its own")]
+    CallerCredential,
+    /// Servers may understand the path differently, and it decides about the token.
+    #[error("the path is ambiguous")]
+    PathAmbiguous,
+    /// The request goes nowhere that is configured.
+    #[error("the destination is not configured")]
+    Unmatched,
+}
+
+impl Refusal {
+    /// A stable name for metrics and access logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TokenUnavailable { .. } => "token_unavailable",
+            Self::WaitingFull { .. } => "token_waiting_full",
+            Self::SubjectRefused => "subject_refused",
+            Self::SubjectMissing => "subject_missing",
+            Self::Plaintext => "plaintext",
+            Self::NotAllowed => "not_allowed",
+            Self::ClientUnknown => "client_unknown",
+            Self::CallerCredential => "caller_credential",
+            Self::PathAmbiguous => "egress_path_ambiguous",
+            Self::Unmatched => "unmatched",
+        }
+    }
+
+    /// Whether it is the operator's to mend.
+    pub const fn is_operators(self) -> bool {
+        match self {
+            Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => true,
+            Self::TokenUnavailable { .. }
+            | Self::WaitingFull { .. }
+            | Self::SubjectRefused
+            | Self::SubjectMissing
+            | Self::CallerCredential
+            | Self::PathAmbiguous
+            | Self::Unmatched => false,
+        }
+    }
+
+    /// The answer.
+    pub fn response(self) -> Response {
+        let (status, grpc_status, retry_after) = match self {
+            Self::TokenUnavailable { retry_after } | Self::WaitingFull { retry_after } => {
+                (503, UNAVAILABLE, Some(retry_after))
+            }
+            // Somebody has to change a configuration: to the caller that is an outage like another.
+            Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
+            Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
+            Self::CallerCredential | Self::PathAmbiguous => (400, INVALID_ARGUMENT, None),
+        };
+        // Whole seconds (RFC 9110 §10.2.3), and never none.
+        let seconds = |pause: Duration| pause.as_millis().div_ceil(1000).max(1).to_string();
+        Response {
+            status,
+            details: self.label(),
+            headers: retry_after.map(|pause| ("retry-after", seconds(pause))).into_iter().collect(),
+            body: self.to_string(),
+            grpc_status: Some(grpc_status),
+        }
+    }
+}
+
+/// `INVALID_ARGUMENT` of gRPC's status codes.
+const INVALID_ARGUMENT: u32 = 3;
+/// `PERMISSION_DENIED`.
+const PERMISSION_DENIED: u32 = 7;
+/// `UNAVAILABLE`.
+const UNAVAILABLE: u32 = 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> [Refusal; 10] {
+        let retry_after = Duration::from_millis(1_001);
+        [
+            Refusal::TokenUnavailable { retry_after },
+            Refusal::WaitingFull { retry_after },
+            Refusal::SubjectRefused,
+            Refusal::SubjectMissing,
+            Refusal::Plaintext,
+            Refusal::NotAllowed,
+            Refusal::ClientUnknown,
+            Refusal::CallerCredential,
+            Refusal::PathAmbiguous,
+            Refusal::Unmatched,
+        ]
+    }
+
+    #[test]
+    fn no_refusal_is_a_401_and_each_has_a_label_of_its_own() {
+        let mut labels: Vec<_> = all().into_iter().map(Refusal::label).collect();
+        assert!(all().into_iter().all(|refusal| refusal.response().status != 401));
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), all().len());
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_and_never_zero() {
+        let header = |retry_after| Refusal::TokenUnavailable { retry_after }.response().headers;
+        assert_eq!(header(Duration::from_millis(1_001)), [("retry-after", "2".to_owned())]);
+        assert_eq!(header(Duration::ZERO), [("retry-after", "1".to_owned())]);
+        assert!(Refusal::Plaintext.response().headers.is_empty());
+    }
+}

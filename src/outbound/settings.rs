@@ -1,0 +1,139 @@
+//! What the outbound half is configured to do.
+
+use core::time::Duration;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::destination::DestinationTable;
+use super::lifetime::LifetimeRules;
+use crate::oauth::{Address, BreakerSettings, Schedule, TokenRequest};
+
+/// The compiled block `outbound`.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// Where the filter runs.
+    pub position: Position,
+    /// The identities, in the order of the configuration.
+    pub clients: Vec<Rc<Client>>,
+    /// Where they ask, each once however many clients ask there.
+    pub endpoints: Vec<Endpoint>,
+    /// Which requests get whose token.
+    pub destinations: DestinationTable,
+    /// What becomes of the others.
+    pub unmatched: Unmatched,
+    /// Whether a route's metadata may choose the client.
+    pub reads_route_metadata: bool,
+    /// Clusters to which tokens may go without TLS.
+    pub plaintext_clusters: HashSet<Rc<str>>,
+    /// Bounds for requests that wait for tokens.
+    pub waiting: WaitingSettings,
+    /// The least age of a token that a 401 purges. Not zero.
+    pub purge_interval: Duration,
+    /// When endpoints are left alone.
+    pub breaker: BreakerSettings,
+}
+
+/// Bounds for requests that wait for tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingSettings {
+    /// The most requests, at least 1.
+    pub requests: usize,
+    /// How long a request waits at most. Not zero.
+    pub deadline: Duration,
+}
+
+/// Where the filter runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// In a listener: once for each request.
+    Downstream,
+    /// In a cluster: once for each attempt, and what it sets goes to that cluster only.
+    Upstream,
+}
+
+/// What becomes of a request of no destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// It goes on without a token.
+    Pass,
+    /// It is refused.
+    Refuse,
+}
+
+/// An identity that we act under.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its name, which labels metrics.
+    pub name: Rc<str>,
+    /// Its place in [`Outbound::endpoints`].
+    pub endpoint: usize,
+    /// What it asks for.
+    pub request: TokenRequest,
+    /// The header that takes the token, lower case.
+    pub header: Rc<str>,
+    /// What stands before the token: `Bearer `, or nothing.
+    pub prefix: Rc<str>,
+    /// How long its tokens count.
+    pub lifetime: LifetimeRules,
+    /// When it asks for the first time.
+    pub obtain: Obtain,
+    /// The most tokens that an exchange keeps; unused otherwise.
+    pub exchanged_tokens: usize,
+}
+
+/// When a token is obtained for the first time, and whether it is kept fresh while nobody needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obtain {
+    /// When the filter starts, and always.
+    AtStart,
+    /// When a request needs it, and while requests do.
+    OnDemand,
+}
+
+/// A token endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The cluster that carries the token requests.
+    pub cluster: Rc<str>,
+    /// How long one may take. Not zero.
+    pub timeout: Duration,
+    /// Where it is.
+    pub place: EndpointPlace,
+}
+
+/// Where a token endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EndpointPlace {
+    /// Here.
+    At(Address),
+    /// Where the metadata of an issuer says (RFC 8414).
+    Discovered(EndpointDiscovery),
+}
+
+/// The metadata that names a token endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointDiscovery {
+    /// The cluster that carries the fetches of the metadata.
+    pub cluster: Rc<str>,
+    /// The issuer as configured; the metadata must name it exactly.
+    pub issuer: Rc<str>,
+    /// The same, as a URL.
+    pub url: url::Url,
+    /// Whether the token endpoint may be without TLS.
+    pub allow_http: bool,
+    /// How the metadata is kept fresh.
+    pub schedule: Schedule,
+}
+
+impl Outbound {
+    /// The clusters that carry calls of ours: the filter leaves what goes to them alone.
+    pub fn own_clusters(&self) -> impl Iterator<Item = &Rc<str>> {
+        self.endpoints.iter().flat_map(|endpoint| {
+            let metadata = match &endpoint.place {
+                EndpointPlace::At(_) => None,
+                EndpointPlace::Discovered(discovery) => Some(&discovery.cluster),
+            };
+            core::iter::once(&endpoint.cluster).chain(metadata)
+        })
+    }
+}

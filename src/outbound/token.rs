@@ -1,0 +1,177 @@
+//! A token that we hold, and how we know it again.
+
+use core::fmt;
+use core::hash::Hasher as _;
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use rustc_hash::FxBuildHasher;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use super::lifetime::Lifetime;
+use crate::base::{Secret, Timestamp};
+
+/// A token, ready to be put on requests.
+#[derive(Clone)]
+pub struct Token {
+    /// The header's value.
+    value: Rc<str>,
+    pub(super) fingerprint: Fingerprint,
+    /// When it was asked for.
+    pub(super) sent: Timestamp,
+    pub(super) lifetime: Lifetime,
+}
+
+/// By this a token is known again: a hash under a key of this filter's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u128);
+
+/// The tokens that the filter holds or held, so that none of them is taken for a caller's.
+#[derive(Debug)]
+pub struct Known {
+    seed: [u8; 16],
+    // Fingerprints are hashes already, under a key that nobody else has.
+    all: HashSet<Fingerprint, FxBuildHasher>,
+}
+
+/// The latest tokens of one owner, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Ring(VecDeque<Fingerprint>);
+
+impl Token {
+    /// `token` behind `prefix`. Both are visible ASCII, but for the space at the end of a prefix.
+    pub(super) fn new(
+        prefix: &str,
+        token: &Secret,
+        sent: Timestamp,
+        lifetime: Lifetime,
+        known: &Known,
+    ) -> Self {
+        let text = str::from_utf8(token.expose()).unwrap_or_default();
+        let value = [prefix, text].concat().into();
+        Self { value, fingerprint: known.fingerprint(token.expose()), sent, lifetime }
+    }
+
+    /// The header's value. It must not be printed.
+    pub fn header_value(&self) -> &Rc<str> {
+        &self.value
+    }
+
+    /// By what it is known again.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Whether it may be put on a request now.
+    pub fn counts(&self, now: Timestamp) -> bool {
+        now < self.lifetime.until
+    }
+
+    /// When it expires.
+    pub fn expires(&self) -> Timestamp {
+        self.lifetime.expires
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        self.value.len().saturating_add(size_of::<Self>())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("sent", &self.sent)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Known {
+    /// None yet; `seed` is random.
+    pub fn new(seed: [u8; 16]) -> Self {
+        Self { seed, all: HashSet::default() }
+    }
+
+    pub(super) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
+        let mut hasher = SipHasher13::new_with_key(&self.seed);
+        hasher.write(token);
+        Fingerprint(hasher.finish128().as_u128())
+    }
+
+    /// Whether a header's value holds one of our tokens, alone or among others.
+    pub fn is_in(&self, value: &[u8]) -> bool {
+        if self.all.is_empty() {
+            return false;
+        }
+        let mut words = value.split(|byte| b" \t,".contains(byte)).filter(|word| !word.is_empty());
+        words.any(|word| self.all.contains(&self.fingerprint(word)))
+    }
+
+    /// Remembers a token of the owner of `ring`, and forgets the oldest of more than `most`.
+    pub(super) fn remember(&mut self, ring: &mut Ring, token: Fingerprint, most: usize) {
+        if self.all.insert(token) {
+            ring.0.push_back(token);
+        }
+        while ring.0.len() > most {
+            if let Some(oldest) = ring.0.pop_front() {
+                self.all.remove(&oldest);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+/// The tokens of one client that are known again: hours of renewals, of tokens that may still be good somewhere.
+pub const MAX_KNOWN_TOKENS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_again_in_whatever_value_it_comes() {
+        let mut known = Known::new([3; 16]);
+        let mut ring = Ring::default();
+        let token = known.fingerprint(b"abc");
+        assert!(!known.is_in(b"Bearer abc"));
+        known.remember(&mut ring, token, 2);
+        for value in ["Bearer abc", "abc", "bearer\tabc", "Basic x,  Bearer abc", "Bearer abc, Bearer y"] {
+            assert!(known.is_in(value.as_bytes()), "{value}");
+        }
+        for value in ["", "Bearer abcd", "Bearer ABC", "Bearer"] {
+            assert!(!known.is_in(value.as_bytes()), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_token_is_forgotten_at_one_over_the_bound() {
+        let mut known = Known::new([3; 16]);
+        let mut ring = Ring::default();
+        for n in 0..=u8::try_from(MAX_KNOWN_TOKENS).unwrap() {
+            let token = known.fingerprint(&[b'a' + n]);
+            known.remember(&mut ring, token, MAX_KNOWN_TOKENS);
+            known.remember(&mut ring, token, MAX_KNOWN_TOKENS);
+        }
+        assert_eq!(known.len(), MAX_KNOWN_TOKENS);
+        assert!(!known.is_in(b"a") && known.is_in(b"b"));
+    }
+
+    #[test]
+    fn debug_output_shows_no_token() {
+        let known = Known::new([3; 16]);
+        let times = Lifetime { expires: Timestamp::MAX, until: Timestamp::MAX, renewal: Timestamp::MAX };
+        let token = Token::new("Bearer ", &Secret::new("hunter2"), Timestamp::EPOCH, times, &known);
+        assert_eq!(&**token.header_value(), "Bearer hunter2");
+        assert!(!format!("{token:?}").contains("hunter2"));
+    }
+}

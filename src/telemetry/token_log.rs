@@ -1,0 +1,67 @@
+//! Log lines of the outbound half: one for each event that an operator acts on. Names and numbers, never a token or a secret.
+
+use crate::base::{Effect, Level};
+use crate::oauth::FaultClass;
+use crate::outbound::{BreakerChange, EndpointEvent, Purge, TokenEvent, TokenNews};
+
+/// The line about what happened to a client's token, if it is worth one.
+pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option<Effect> {
+    let failures = event.failures;
+    let (level, what) = match &event.what {
+        TokenNews::Failed(fault) => {
+            let failures = failures.saturating_add(1);
+            // The first, then ever fewer: an outage is told once, not at every retry.
+            let level = match fault.class() {
+                _ if !failures.is_power_of_two() => Level::Debug,
+                // A caller's fault, as often as callers like.
+                _ if is_exchange && fault.is_about_subject() => Level::Debug,
+                FaultClass::Configuration => Level::Error,
+                FaultClass::Weather => Level::Warn,
+            };
+            (level, format!("no token ({failures} in a row): {fault}"))
+        }
+        TokenNews::Obtained { missing_scopes, .. } if *missing_scopes > 0 => {
+            (Level::Warn, format!("the token lacks {missing_scopes} of the scopes that were asked for"))
+        }
+        TokenNews::Obtained { is_shared: false, .. } if failures > 0 => {
+            (Level::Info, format!("a token again after {failures} failures"))
+        }
+        TokenNews::Obtained { lifetime, is_shared, .. } => {
+            let level = if is_exchange || *is_shared { Level::Debug } else { Level::Info };
+            (level, format!("a token for {} s", lifetime.as_secs()))
+        }
+        TokenNews::Expired => (Level::Warn, "the token expired before there was a new one".to_owned()),
+        TokenNews::Refused(_) => return None,
+    };
+    Some(Effect::Log { level, line: format!("client {client}: {what}") })
+}
+
+/// The line about the breaker of the token endpoint of a client.
+pub fn breaker_line(client: &str, change: BreakerChange) -> Option<Effect> {
+    let (level, what) = match change {
+        BreakerChange::None => return None,
+        BreakerChange::Opened => (Level::Warn, "its token endpoint fails: left alone but for probes"),
+        BreakerChange::Closed => (Level::Info, "its token endpoint answers again"),
+    };
+    Some(Effect::Log { level, line: format!("client {client}: {what}") })
+}
+
+/// The line about what happened to the metadata that names a token endpoint, by the cluster that it is asked through.
+pub fn endpoint_line(cluster: &str, event: &EndpointEvent) -> Option<Effect> {
+    let (level, what) = match event {
+        EndpointEvent::Located => (Level::Info, "the metadata names it".to_owned()),
+        EndpointEvent::Failed(error) => (Level::Warn, format!("fetching the metadata failed: {error}")),
+        EndpointEvent::Expired => (Level::Error, "the metadata is too old, and counts no more".to_owned()),
+    };
+    Some(Effect::Log { level, line: format!("token endpoint at {cluster}: {what}") })
+}
+
+/// The line about a token that an upstream answered 401 to.
+pub fn purge_line(client: &str, purge: Purge) -> Option<Effect> {
+    let (level, what) = match purge {
+        Purge::Purged => (Level::Info, "an upstream answered 401: the token is purged and asked for anew"),
+        // One for each request that meets such an upstream.
+        Purge::HeldBack => (Level::Debug, "an upstream answered 401 to a token that stays"),
+    };
+    Some(Effect::Log { level, line: format!("client {client}: {what}") })
+}

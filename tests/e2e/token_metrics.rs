@@ -1,0 +1,71 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use attachectl::issuer::{Endpoint, Fault};
+use serde_json::json;
+
+use crate::egress::{call, in_listener};
+use crate::proxy::{at_once, echo, eventually};
+
+#[test]
+fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
+    let proxy = in_listener(json!({}), json!({}))
+        .start_with(|issuers| issuers["idp"].fault_at(Endpoint::Token, Fault::Delay(Duration::from_secs(2))));
+    let gauge = |name: &str| proxy.metric(name, &[("client", "billing")]);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| at_once((0..10).map(|_| call(&proxy, "egress", "/")).collect()));
+        eventually("those who wait to show", || {
+            (proxy.metric("attache_requests_waiting_for_tokens", &[]) == 10).then_some(())
+        });
+        waiting.join().unwrap().iter().for_each(|answer| assert!(echo(answer).bearer().is_some()));
+    });
+    proxy.expect_metric("attache_requests_waiting_for_tokens", &[], 0);
+    proxy.issuer("idp").heal();
+    for _ in 0..5 {
+        echo(&call(&proxy, "egress", "/").send().unwrap());
+    }
+    assert_eq!(call(&proxy, "egress", "/").bearer("own").send().unwrap().status, 400);
+    echo(&proxy.get("egress", "/").send().unwrap());
+    let injected = |client: &str, outcome: &str, count: u64| {
+        proxy.expect_metric("attache_injections", &[("client", client), ("outcome", outcome)], count);
+    };
+    injected("billing", "injected", 15);
+    injected("billing", "caller_credential", 1);
+    injected("none", "passed", 1);
+    proxy.expect_metric("attache_injections", &[], 17);
+    proxy.expect_metric("attache_token_requests", &[("client", "billing"), ("result", "obtained")], 1);
+    proxy.expect_metric("attache_shared_tokens", &[("client", "billing"), ("result", "taken")], 2);
+    eventually("the time to the expiry", || {
+        (280..=300).contains(&gauge("attache_token_seconds_to_expiry")).then_some(())
+    });
+    assert_eq!(gauge("attache_token_request_failures"), 0);
+    assert_eq!(gauge("attache_token_endpoint_breaker"), 0);
+    // The only token request took two seconds.
+    eventually("the histogram", || (gauge("attache_token_request_milliseconds_count") == 1).then_some(()));
+    assert!((1_900..4_000).contains(&gauge("attache_token_request_milliseconds_sum")));
+
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let of_ours = |name: &str| name.starts_with("attache_") && !name.contains("_milliseconds");
+    for sample in proxy.samples().into_iter().filter(|sample| of_ours(&sample.name)) {
+        assert!(
+            sample.labels.iter().all(|(_, value)| !value.contains(";.;") && !value.is_empty()),
+            "{sample:?}"
+        );
+        labels.entry(sample.name).or_default().extend(sample.labels.into_iter().map(|(name, _)| name));
+    }
+    let expected = [
+        ("attache_config_version", &[][..]),
+        ("attache_injections", &["client", "outcome"]),
+        ("attache_requests_waiting_for_tokens", &[]),
+        ("attache_shared_tokens", &["client", "result"]),
+        ("attache_token_endpoint_breaker", &["client"]),
+        ("attache_token_request_failures", &["client"]),
+        ("attache_token_requests", &["client", "result"]),
+        ("attache_token_seconds_to_expiry", &["client"]),
+    ];
+    let expected: BTreeMap<String, BTreeSet<String>> = expected
+        .into_iter()
+        .map(|(name, labels)| (name.to_owned(), labels.iter().map(|&label| label.to_owned()).collect()))
+        .collect();
+    assert_eq!(labels, expected);
+}
