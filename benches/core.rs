@@ -12,7 +12,7 @@
 
 use std::hint::black_box;
 
-use attache::base::{Headers, Random, RequestHead, StreamId, Timestamp, encode_pairs};
+use attache::base::{Effect, Headers, HttpReply, Random, RequestHead, StreamId, Timestamp, encode_pairs};
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
 use attache::jose::{
@@ -29,6 +29,8 @@ struct Bench {
     filter: Filter,
     engine: Yes,
     requests: Vec<Vec<u8>>,
+    /// Where they go, and what that cluster's metadata says.
+    cluster: Option<(&'static str, &'static str)>,
 }
 
 impl Bench {
@@ -52,6 +54,41 @@ impl Bench {
             requests: requests.collect(),
             filter: Filter::new(&compile(&document(routes)), [7; 16], NOW, &Alone),
             engine: Yes(true),
+            cluster: None,
+        }
+    }
+
+    /// A filter that holds the token of a client, and a request to that client's destination.
+    fn outbound() -> Self {
+        let mut filter = Filter::new(&compile(&outbound_document()), [7; 16], NOW, &Alone);
+        let mut effects = Vec::new();
+        let world = World { now: NOW, crypto: &Yes(true), random: &Nothing, process: &Alone };
+        filter.handle_tick(world, &mut effects);
+        let call = effects
+            .iter()
+            .find_map(|effect| if let Effect::Call { id, .. } = effect { Some(*id) } else { None });
+        let headers = [(":status", "200"), ("content-type", "application/json")];
+        let reply = HttpReply::Response {
+            status: 200,
+            headers: Headers::from_pairs(encode_pairs(headers.into_iter())).unwrap(),
+            body: Ok(json!({ "access_token": token(0, LATER), "token_type": "Bearer", "expires_in": 300 })
+                .to_string()
+                .into_bytes()),
+        };
+        filter.handle_reply(call.unwrap(), reply, world, &mut effects);
+        let request = [
+            (":authority", "orders.example"),
+            (":path", "/orders/7"),
+            (":method", "GET"),
+            (":scheme", "http"),
+            ("x-forwarded-proto", "http"),
+            ("x-request-id", "3f0a0dd8-6a8a-4a4d-9ac3-2f8d8a0e8a1d"),
+        ];
+        Self {
+            filter,
+            engine: Yes(true),
+            requests: vec![encode_pairs(request.into_iter())],
+            cluster: Some(("api", "asserted")),
         }
     }
 
@@ -73,6 +110,8 @@ impl Bench {
         for pairs in &self.requests {
             let head = RequestHead {
                 headers: Headers::from_pairs(pairs.clone()).unwrap(),
+                cluster: self.cluster.map(|(name, _)| name.into()),
+                cluster_tls: self.cluster.map(|(_, tls)| tls.into()),
                 ..RequestHead::default()
             };
             let mut effects = Vec::new();
@@ -116,6 +155,13 @@ fn public() -> Bench {
     bench.warm()
 }
 
+/// The token is there, so nobody waits.
+fn outbound() -> Bench {
+    let bench = Bench::outbound().warm();
+    assert!(bench.filter.carries_token(StreamId(1)));
+    bench
+}
+
 #[library_benchmark]
 #[bench::seen(hot())]
 #[bench::seen_with_30_headers(hot_with_30_headers())]
@@ -123,6 +169,7 @@ fn public() -> Bench {
 #[bench::forged(forged())]
 #[bench::expired(expired())]
 #[bench::public(public())]
+#[bench::outbound_injected(outbound())]
 fn request(mut bench: Bench) -> (usize, Bench) {
     (bench.run(), bench)
 }
@@ -195,6 +242,23 @@ fn document(routes: usize) -> Value {
         }],
         "routes": list,
         "default": "deny",
+    } })
+}
+
+/// A client, and where its token goes.
+fn outbound_document() -> Value {
+    json!({ "outbound": {
+        "position": "downstream",
+        "clients": [{
+            "name": "orders",
+            "token_endpoint": { "uri": "https://idp.example/token", "cluster": "idp" },
+            "authentication": { "set_by_cluster": {} },
+        }],
+        "destinations": [{
+            "match": { "authorities": ["orders.example"], "clusters": ["api"] },
+            "client": "orders",
+        }],
+        "unmatched": "refuse",
     } })
 }
 

@@ -1,6 +1,6 @@
 //! Rounds of all contenders with all workloads, in turn and in random order, from Envoys that are started anew for each run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +10,7 @@ use fastrand::Rng;
 use crate::contender::{CLAIMS, Contender, ECHO_PATH, Modules};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
+use crate::outbound::{Position, Server};
 use crate::progress::Progress;
 use crate::requests::Requests;
 use crate::stand::{Cost, Place, Stand};
@@ -48,10 +49,11 @@ impl Comparison {
         let effort = plan.effort;
         let mut rng = Rng::with_seed(effort.seed);
         let issuer = issuer(&mut rng)?;
+        let server = Server::start()?;
         let mut costs: BTreeMap<Workload, BTreeMap<Contender, Vec<Vec<Cost>>>> = BTreeMap::new();
         let progress = Progress::new("compare", effort.runs * effort.rounds * plan.workloads.len());
         for run in 1..=effort.runs {
-            let stands = start(plan, place, modules, &issuer, &progress, rng.u64(..))?;
+            let stands = start(plan, place, modules, (&issuer, &server), &progress, rng.u64(..))?;
             let mut kept: BTreeMap<Workload, Requests> = BTreeMap::new();
             for round in 1..=effort.rounds {
                 for workload in plan.workloads {
@@ -76,7 +78,8 @@ impl Comparison {
                     let mut order: Vec<&Contender> = plan.contenders_of(*workload).collect();
                     rng.shuffle(&mut order);
                     for contender in order {
-                        let stand = stands.get(contender).context("a contender that was not started")?;
+                        let stand = stands.get(&(workload.position(), *contender));
+                        let stand = stand.context("a contender that was not started")?;
                         let cost = part
                             .measure(stand, *contender, requests)
                             .with_context(|| format!("{} with {}", contender.name(), workload.key()))?;
@@ -171,18 +174,28 @@ fn start(
     plan: &Plan<'_>,
     place: &Place,
     modules: Modules<'_>,
-    issuer: &Issuer,
+    (issuer, server): (&Issuer, &Server),
     progress: &Progress,
     seed: u64,
-) -> Result<BTreeMap<Contender, Stand>> {
-    let needed = |contender: &Contender| {
-        plan.workloads.iter().any(|workload| plan.contenders_of(*workload).any(|of| of == contender))
-    };
+) -> Result<BTreeMap<(Option<Position>, Contender), Stand>> {
+    let needed: BTreeSet<(Option<Position>, Contender)> = plan
+        .workloads
+        .iter()
+        .flat_map(|workload| plan.contenders_of(*workload).map(|contender| (workload.position(), *contender)))
+        .collect();
     let probes = probes(issuer, seed)?;
     let mut stands = BTreeMap::new();
-    for contender in Contender::ALL.into_iter().filter(needed) {
+    for (position, contender) in needed {
         progress.note(&format!("starting Envoy: {}", contender.name()));
-        let stand = Stand::start(place, contender.bootstrap(modules, issuer))
+        if let Some(position) = position {
+            // The upstream looks at the credential of every request.
+            let stand = server
+                .contender(place, position, contender, modules)
+                .with_context(|| format!("Envoy with {}, {position:?}", contender.name()))?;
+            stands.insert((Some(position), contender), stand);
+            continue;
+        }
+        let stand = Stand::start(place, contender.bootstrap(modules, issuer)?)
             .with_context(|| format!("Envoy with {}", contender.name()))?;
         stand
             .measure(&probes, &mut 0, Extent::Count(probes.len()), |expectation| {
@@ -190,7 +203,7 @@ fn start(
             })
             .with_context(|| format!("{} does not answer as the others do", contender.name()))?;
         check_claims(&stand, contender, issuer, seed)?;
-        stands.insert(contender, stand);
+        stands.insert((None, contender), stand);
     }
     Ok(stands)
 }

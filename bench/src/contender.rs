@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
 use crate::key::key_set;
 use crate::requests::Expectation;
+use crate::stand::Bootstrap;
 use crate::token::{AUDIENCE, Issuer, SCOPE};
 
 /// What stands before the router.
@@ -27,6 +29,8 @@ pub(crate) enum Contender {
     JwtCacheRbacText,
     /// `JwtCacheRbac`, with claims in headers.
     JwtCacheRbacClaims,
+    /// `credential_injector` with client credentials: what puts tokens on requests that go out.
+    CredentialInjector,
     /// Attaché.
     Attache,
     /// Attaché, with claims in headers.
@@ -41,7 +45,7 @@ pub(crate) struct Modules<'m> {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::None,
         Self::Noop,
         Self::Jwt,
@@ -50,6 +54,7 @@ impl Contender {
         Self::JwtCacheRbac,
         Self::JwtCacheRbacText,
         Self::JwtCacheRbacClaims,
+        Self::CredentialInjector,
         Self::Attache,
         Self::AttacheClaims,
     ];
@@ -65,6 +70,7 @@ impl Contender {
             Self::JwtCacheRbac => "jwt_cache_rbac",
             Self::JwtCacheRbacText => "jwt_cache_rbac_text",
             Self::JwtCacheRbacClaims => "jwt_cache_rbac_claims",
+            Self::CredentialInjector => "credential_injector",
             Self::Attache => "attache",
             Self::AttacheClaims => "attache_claims",
         }
@@ -81,6 +87,7 @@ impl Contender {
             Self::JwtCacheRbac => "jwt_authn + cache + RBAC",
             Self::JwtCacheRbacText => "jwt_authn + cache + RBAC on text",
             Self::JwtCacheRbacClaims => "jwt_authn + cache + RBAC, claims",
+            Self::CredentialInjector => "credential_injector, OAuth 2",
             Self::Attache => "Attaché",
             Self::AttacheClaims => "Attaché, claims",
         }
@@ -102,8 +109,8 @@ impl Contender {
         matches!(self, Self::JwtCacheRbacClaims | Self::AttacheClaims)
     }
 
-    /// Envoy's bootstrap for it.
-    pub(crate) fn bootstrap(self, modules: Modules<'_>, issuer: &Issuer) -> String {
+    /// Envoy's bootstrap for it, where tokens are verified.
+    pub(crate) fn bootstrap(self, modules: Modules<'_>, issuer: &Issuer) -> Result<Bootstrap> {
         let claims = self.forwards_claims();
         let filters = match self {
             Self::None => vec![],
@@ -117,20 +124,18 @@ impl Contender {
             Self::JwtCacheRbacText => {
                 vec![jwt_authn(issuer, true, Payload::Text, claims), rbac(Payload::Text)]
             }
+            Self::CredentialInjector => bail!("{} verifies no token", self.name()),
             Self::Attache | Self::AttacheClaims => {
                 vec![wasm("attache", modules.attache, Some(&document(issuer, claims)))]
             }
         };
-        bootstrap(filters)
+        Ok(bootstrap(filters))
     }
 }
 
 /// Envoy's bootstrap with these filters before the router.
-pub(crate) fn bootstrap(mut filters: Vec<Value>) -> String {
-    filters.push(json!({
-        "name": "router",
-        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
-    }));
+pub(crate) fn bootstrap(mut filters: Vec<Value>) -> Bootstrap {
+    filters.push(router());
     let ok = json!({ "status": 200, "body": { "inline_string": "ok\n" } });
     let echo = |header: &str| json!({ "header": { "key": format!("echo-{header}"), "value": format!("%REQ({header})%") } });
     let manager = json!({
@@ -165,7 +170,15 @@ pub(crate) fn bootstrap(mut filters: Vec<Value>) -> String {
             "filter_chains": [{ "filters": [{ "name": "http", "typed_config": manager }] }],
         }] },
     });
-    bootstrap.to_string()
+    bootstrap.into()
+}
+
+/// What ends a listener's filters.
+pub(crate) fn router() -> Value {
+    json!({
+        "name": "router",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+    })
 }
 
 /// A wasm filter.

@@ -1,5 +1,5 @@
-//! How the cost of a request and the memory grow with routes, issuers, keys and cached tokens: one Envoy for each size, rounds in
-//! random order, and the same requests without a filter, which shows what the sizes do to Envoy itself.
+//! How the cost of a request and the memory grow with routes, issuers, keys, cached tokens and outbound clients: one Envoy for each
+//! size, rounds in random order, and the same requests without a filter, which shows what the sizes do to Envoy itself.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ use crate::comparison::Effort;
 use crate::contender::{Contender, Modules, PATH, bootstrap, issuer_entry, wasm};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
+use crate::outbound::{Carries, Position, Server, attache, document};
 use crate::progress::Progress;
 use crate::requests::{Expectation, Requests};
 use crate::stand::{Cost, Place, Stand};
@@ -33,6 +34,8 @@ pub(crate) enum Axis {
     KeysCold,
     /// Tokens in the cache, in turn.
     Tokens,
+    /// Clients of our own at one token endpoint, each with a destination; requests to all of them.
+    Clients,
 }
 
 /// What was measured of an axis, in the order of its sizes.
@@ -48,11 +51,14 @@ pub(crate) struct Point {
     plain: Vec<Vec<Cost>>,
     /// Of Envoy's process after its last round, in bytes, for each run.
     memory: Vec<f64>,
+    /// Of the worker's VM then, in bytes, for each run.
+    vm_memory: Vec<f64>,
 }
 
 /// What an Envoy of one size is configured with and asked.
 struct Site {
     size: usize,
+    /// None where the requests go out.
     issuers: Vec<Issuer>,
     configuration: Value,
     /// None where every token is new.
@@ -60,8 +66,15 @@ struct Site {
 }
 
 impl Axis {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Routes, Self::Issuers, Self::IssuersCold, Self::Keys, Self::KeysCold, Self::Tokens];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Routes,
+        Self::Issuers,
+        Self::IssuersCold,
+        Self::Keys,
+        Self::KeysCold,
+        Self::Tokens,
+        Self::Clients,
+    ];
 
     /// Its name in `summary.json`.
     pub(crate) fn key(self) -> &'static str {
@@ -72,6 +85,7 @@ impl Axis {
             Self::Keys => "keys",
             Self::KeysCold => "keys_cold",
             Self::Tokens => "tokens",
+            Self::Clients => "clients",
         }
     }
 
@@ -84,6 +98,7 @@ impl Axis {
             Self::Keys => "keys",
             Self::KeysCold => "keys, every token new",
             Self::Tokens => "cached tokens",
+            Self::Clients => "outbound clients",
         }
     }
 
@@ -92,6 +107,7 @@ impl Axis {
             Self::Routes => [10, 100, 1_000, 10_000],
             Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold => [1, 10, 100, 1_000],
             Self::Tokens => [100, 1_000, 10_000, 100_000],
+            Self::Clients => [1, 100, 1_000, 10_000],
         }
     }
 
@@ -101,6 +117,7 @@ impl Axis {
 
     fn site(self, size: usize, rng: &mut Rng) -> Result<Site> {
         let (issuers, keys) = match self {
+            Self::Clients => return Ok(Site::outgoing(size, rng)),
             Self::Routes | Self::Tokens => (1, 1),
             Self::Issuers | Self::IssuersCold => (size, 1),
             Self::Keys | Self::KeysCold => {
@@ -140,7 +157,7 @@ impl Axis {
             let requests = match self {
                 Self::Routes => site.route_requests(rng)?,
                 Self::Tokens => site.requests(size, rng)?,
-                Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold => {
+                Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold | Self::Clients => {
                     site.requests(HOT_TOKENS, rng)?
                 }
             };
@@ -160,22 +177,31 @@ impl Growth {
         for size in axis.sizes() {
             progress.note(&format!("{}: making keys and tokens for {size}", axis.title()));
             sites.push(axis.site(size, &mut rng)?);
-            points.push(Point { size, ours: Vec::new(), plain: Vec::new(), memory: Vec::new() });
+            points.push(Point {
+                size,
+                ours: Vec::new(),
+                plain: Vec::new(),
+                memory: Vec::new(),
+                vm_memory: Vec::new(),
+            });
         }
         for run in 1..=effort.runs {
             progress.note(&format!("{}: starting Envoys", axis.title()));
-            let plain = Stand::start(place, bootstrap(vec![]))?;
+            let ground = Ground::new(axis, place)?;
+            let plain = ground.plain()?;
             let mut stands = BTreeMap::new();
             for site in &sites {
-                let filter = wasm("attache", modules.attache, Some(&site.configuration));
-                let stand = Stand::start(place, bootstrap(vec![filter]))
-                    .with_context(|| format!("{} {}", site.size, axis.title()))?;
+                let stand =
+                    ground.stand(site, modules).with_context(|| format!("{} {}", site.size, axis.title()))?;
                 if let Some(requests) = &site.requests {
-                    // Every token enters the cache.
+                    // Every token enters the cache, or is obtained.
+                    let before = ground.token_requests();
                     stand.measure(requests, &mut 0, Extent::Count(requests.len()), status)?;
+                    ground.check_obtained(site, before)?;
                 }
                 stands.insert(site.size, (stand, 0));
             }
+            let obtained = ground.token_requests();
             for point in &mut points {
                 point.ours.push(Vec::new());
                 point.plain.push(Vec::new());
@@ -208,10 +234,12 @@ impl Growth {
                     point.plain.last_mut().context("a run without a list")?.push(plain);
                 }
             }
+            ensure!(ground.token_requests() == obtained, "tokens were asked for while it counted");
             for (site, point) in sites.iter().zip(&mut points) {
                 let (stand, _) = stands.get(&site.size).context("a size that was not started")?;
                 point.memory.push(stand.memory()? as f64);
-                if let Some(requests) = &site.requests {
+                point.vm_memory.extend(stand.vm_memory()?.map(|bytes| bytes as f64));
+                if let Some(requests) = site.requests.as_ref().filter(|_| axis != Axis::Clients) {
                     check_cached(stand.envoy(), requests.len())?;
                 }
             }
@@ -249,9 +277,77 @@ impl Point {
     pub(crate) fn memory(&self) -> Option<f64> {
         median(self.memory.iter().copied())
     }
+
+    /// Of the worker's VM, in bytes, where the kernel tells.
+    pub(crate) fn vm_memory(&self) -> Option<f64> {
+        median(self.vm_memory.iter().copied())
+    }
+}
+
+/// What stands around the filter.
+enum Ground<'p> {
+    /// It verifies tokens, and nothing is behind it.
+    Inbound(&'p Place),
+    /// It puts tokens on requests to an upstream.
+    Outbound(&'p Place, Server),
+}
+
+impl<'p> Ground<'p> {
+    fn new(axis: Axis, place: &'p Place) -> Result<Self> {
+        Ok(if axis == Axis::Clients { Self::Outbound(place, Server::start()?) } else { Self::Inbound(place) })
+    }
+
+    /// An Envoy without a filter.
+    fn plain(&self) -> Result<Stand> {
+        match self {
+            Self::Inbound(place) => Stand::start(place, bootstrap(vec![])),
+            Self::Outbound(place, server) => server.stand(place, POSITION, vec![], Carries::Nothing),
+        }
+    }
+
+    fn stand(&self, site: &Site, modules: Modules<'_>) -> Result<Stand> {
+        match self {
+            Self::Inbound(place) => {
+                let filter = wasm("attache", modules.attache, Some(&site.configuration));
+                Stand::start(place, bootstrap(vec![filter]))
+            }
+            Self::Outbound(place, server) => {
+                server.stand(place, POSITION, vec![attache(modules, &site.configuration)], Carries::Token)
+            }
+        }
+    }
+
+    fn token_requests(&self) -> u64 {
+        match self {
+            Self::Inbound(_) => 0,
+            Self::Outbound(_, server) => server.token_requests(),
+        }
+    }
+
+    /// Every client has asked for its token.
+    fn check_obtained(&self, site: &Site, before: u64) -> Result<()> {
+        let asked = self.token_requests() - before;
+        let wanted = match self {
+            Self::Inbound(_) => 0,
+            Self::Outbound(..) => site.size as u64,
+        };
+        ensure!(asked >= wanted, "{wanted} clients have asked for {asked} tokens");
+        Ok(())
+    }
 }
 
 impl Site {
+    /// Requests to the hosts of so many clients, in random order.
+    fn outgoing(size: usize, rng: &mut Rng) -> Self {
+        let host = |place: usize| format!("api-{place:05}.example");
+        let mut clients: Vec<usize> = (0..ROUTE_REQUESTS).map(|place| place % size).collect();
+        rng.shuffle(&mut clients);
+        let mut requests = Requests::default();
+        clients.into_iter().for_each(|client| requests.add_outgoing(&host(client)));
+        let configuration = document(POSITION, (0..size).map(host).collect());
+        Self { size, issuers: Vec::new(), configuration, requests: Some(requests) }
+    }
+
     /// Requests with so many tokens, of all keys alike.
     fn requests(&self, count: usize, rng: &mut Rng) -> Result<Requests> {
         let mut requests = Requests::default();
@@ -352,9 +448,10 @@ fn check_cached(envoy: &Envoy, tokens: usize) -> Result<()> {
 
 /// A set has 128 keys at most.
 const KEYS_PER_ISSUER: usize = 125;
+const POSITION: Position = Position::Downstream;
 const HOT_TOKENS: usize = 2_000;
 const ROUTE_TOKENS: usize = 200;
-/// So that each of the most routes is asked for.
+/// So that each of the most routes, or clients, is asked for.
 const ROUTE_REQUESTS: usize = 10_000;
 const WARM_UP: usize = 500;
 /// New tokens in a second, about.

@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::answer::Answer;
 use crate::requests::{Expectation, Requests};
+use crate::upstream::Upstream;
 
 /// When a load ends.
 #[derive(Clone, Copy, Debug)]
@@ -72,13 +73,33 @@ impl Load {
         Ok(Self { poll, events: Events::with_capacity(CONNECTIONS), connections })
     }
 
-    /// Sends requests in turn, from the `cursor` on, and expects of each the answer that `status` names. The cursor moves on.
+    /// Sends requests in turn, from the `cursor` on, and expects of each the answer that `status` names. The cursor moves on. Between
+    /// them, serves the `upstream`, where the requests go to one.
     pub(crate) fn run(
         &mut self,
         requests: &Requests,
         cursor: &mut usize,
         extent: Extent,
         status: impl Fn(Expectation) -> u16,
+        mut upstream: Option<&mut Upstream>,
+    ) -> Result<Observation> {
+        if let Some(upstream) = &mut upstream {
+            upstream.join(self.poll.registry(), CONNECTIONS)?;
+        }
+        let observed = self.exchange(requests, cursor, extent, status, upstream.as_deref_mut());
+        if let Some(upstream) = upstream {
+            upstream.leave(self.poll.registry())?;
+        }
+        observed
+    }
+
+    fn exchange(
+        &mut self,
+        requests: &Requests,
+        cursor: &mut usize,
+        extent: Extent,
+        status: impl Fn(Expectation) -> u16,
+        mut upstream: Option<&mut Upstream>,
     ) -> Result<Observation> {
         ensure!(requests.len() > 0, "a load without requests");
         let mut latency = Histogram::new_with_bounds(1_000, MAX_LATENCY, 3)?;
@@ -102,8 +123,12 @@ impl Load {
                 continue;
             }
             for event in &self.events {
-                let connection =
-                    self.connections.get_mut(event.token().0).context("an event of no connection")?;
+                let Token(place) = event.token();
+                if let Some(upstream) = upstream.as_deref_mut().filter(|_| place >= CONNECTIONS) {
+                    upstream.handle(place, self.poll.registry(), CONNECTIONS)?;
+                    continue;
+                }
+                let connection = self.connections.get_mut(place).context("an event of no connection")?;
                 connection.write(requests)?;
                 let Some(found) = connection.receive()? else { continue };
                 last = Instant::now();

@@ -16,6 +16,7 @@ mod growth;
 mod key;
 mod load;
 mod modulus;
+mod outbound;
 mod plot;
 mod presence;
 mod process;
@@ -27,6 +28,7 @@ mod statistics;
 mod summary;
 mod target;
 mod token;
+mod upstream;
 mod workload;
 
 use std::fs;
@@ -99,7 +101,7 @@ struct Arguments {
 enum Kind {
     /// All contenders with all workloads.
     Compare,
-    /// Routes, issuers, keys and cached tokens in growing numbers.
+    /// Routes, issuers, keys, cached tokens and outbound clients in growing numbers.
     Growth,
     /// What being there costs.
     Presence,
@@ -280,7 +282,12 @@ fn tell_if_disturbed(comparison: &Comparison) {
     }
 }
 
-/// One contender of each kind that a target is about.
-const QUICK_CONTENDERS: &[Contender] =
-    &[Contender::None, Contender::JwtRbac, Contender::JwtCacheRbac, Contender::Attache];
+/// One contender of each kind that a target is about, and who else puts tokens on requests.
+const QUICK_CONTENDERS: &[Contender] = &[
+    Contender::None,
+    Contender::JwtRbac,
+    Contender::JwtCacheRbac,
+    Contender::CredentialInjector,
+    Contender::Attache,
+];
 const BUSY_MACHINE: f64 = 0.7;

@@ -122,4 +122,4 @@ const SPAN: f64 = 700.0;
 const PLOT: f64 = 260.0;
 const OURS: &str = "#0b6e4f";
 const OTHERS: &str = "#b8c4cc";
-const COLOURS: [&str; 6] = ["#0b6e4f", "#c8553d", "#28536b", "#f2a541", "#7b4b94", "#5f6b6d"];
+const COLOURS: [&str; 7] = ["#0b6e4f", "#c8553d", "#28536b", "#f2a541", "#7b4b94", "#5f6b6d", "#d17bb0"];

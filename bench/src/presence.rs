@@ -48,11 +48,11 @@ impl Presence {
             rng.shuffle(&mut order);
             for contender in order {
                 let begin = Instant::now();
-                let envoy = launch(place, contender.bootstrap(modules, &issuer), 1)?;
+                let envoy = launch(place, contender.bootstrap(modules, &issuer)?, 1)?;
                 ready.entry(contender).or_default().push(begin.elapsed().as_secs_f64() * 1e3);
                 let alone = memory(envoy.pid()?)? as f64;
                 drop(envoy);
-                let envoy = launch(place, contender.bootstrap(modules, &issuer), WORKERS)?;
+                let envoy = launch(place, contender.bootstrap(modules, &issuer)?, WORKERS)?;
                 let together = memory(envoy.pid()?)? as f64;
                 rest.entry(contender).or_default().push(alone);
                 share.entry(contender).or_default().push((together - alone) / f64::from(WORKERS - 1));
@@ -61,7 +61,7 @@ impl Presence {
         let mut full = BTreeMap::new();
         for contender in CACHING {
             progress.step(&format!("filling the cache of {}", contender.name()));
-            let stand = Stand::start(place, contender.bootstrap(modules, &issuer))?;
+            let stand = Stand::start(place, contender.bootstrap(modules, &issuer)?)?;
             let status = |expectation| contender.status(expectation);
             // What the connections take is there before and after.
             let one = Workload::HotOne(Algorithm::Rs256).requests(&issuer, 1, rng.u64(..))?;

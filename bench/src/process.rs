@@ -85,6 +85,12 @@ impl Process {
     pub(crate) fn memory(self) -> Result<u64> {
         memory(self.id)
     }
+
+    /// What the largest VM of a wasm filter has in its linear memory, in bytes: the worker's, since the others see no requests. None
+    /// where there is no VM.
+    pub(crate) fn vm_memory(self) -> Result<Option<u64>> {
+        Ok(linear_memory(&read(format!("/proc/{}/smaps", self.id))?))
+    }
 }
 
 /// What a process holds in memory, in bytes; what it shares with others counts in parts.
@@ -94,6 +100,36 @@ pub(crate) fn memory(id: u32) -> Result<u64> {
         text.lines().find_map(|line| line.strip_prefix("Pss:")).context("smaps_rollup without `Pss:`")?;
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().context("`Pss:` without a number")?;
     Ok(kilobytes * 1024)
+}
+
+/// V8 gives each VM a memory that can be written, and reserves all addresses behind it that 32 bits can name.
+fn linear_memory(smaps: &str) -> Option<u64> {
+    let mut largest = None;
+    // The end of the last mapping that can be written, and how much of it is there.
+    let mut candidate: Option<(u64, u64)> = None;
+    for line in smaps.lines() {
+        if let Some((start, end, permissions)) = mapping(line) {
+            if let Some((memory, resident)) = candidate
+                && memory == start
+                && permissions == "---p"
+                && end - start >= RESERVED
+            {
+                largest = largest.max(Some(resident));
+            }
+            candidate = (permissions == "rw-p").then_some((end, 0));
+        } else if let (Some(rest), Some((_, resident))) = (line.strip_prefix("Rss:"), &mut candidate) {
+            *resident = rest.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024;
+        }
+    }
+    largest
+}
+
+/// The line at which a mapping begins.
+fn mapping(line: &str) -> Option<(u64, u64, &str)> {
+    let (addresses, rest) = line.split_once(' ')?;
+    let (start, end) = addresses.split_once('-')?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    Some((address(start)?, address(end)?, rest.split(' ').next()?))
 }
 
 fn keep(thread: Option<Pid>, core: usize) -> Result<()> {
@@ -128,4 +164,25 @@ fn thread_time(id: u32, thread: u32) -> Result<Duration> {
 
 fn read(place: String) -> Result<String> {
     fs::read_to_string(&place).with_context(|| format!("{place}: has Envoy ended?"))
+}
+
+/// Of the addresses behind a VM's memory; a guard page is much less.
+const RESERVED: u64 = 4 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_vm_is_what_stands_before_a_large_reserve() {
+        let smaps = "\
+            100000000-100200000 rw-p 00000000 00:00 0 \nRss:                 532 kB\nPss:                 532 kB\n\
+            100200000-300000000 ---p 00000000 00:00 0 \nRss:                   0 kB\n\
+            400000000-400100000 rw-p 00000000 00:00 0 \nRss:                  96 kB\nVmFlags: rd wr\n\
+            400100000-600000000 ---p 00000000 00:00 0 \nRss:                   0 kB\n\
+            700000000-700100000 rw-p 00000000 00:00 0    [heap]\nRss:                9000 kB\n\
+            700100000-700101000 ---p 00000000 00:00 0 \nRss:                   0 kB\n";
+        assert_eq!(linear_memory(smaps), Some(532 * 1024));
+        assert_eq!(linear_memory("700000000-700100000 rw-p 00000000 00:00 0 \nRss: 9 kB\n"), None);
+    }
 }

@@ -56,22 +56,24 @@ pub(crate) fn of_growth(growths: &[Growth]) -> String {
     for growth in growths {
         let _ = writeln!(
             text,
-            "\n{:<28} {:>10} {:<22} {:>12} {:>10}",
+            "\n{:<28} {:>10} {:<22} {:>12} {:>10} {:>10}",
             growth.axis.title(),
             "worker µs",
             "× the smallest's",
             "no filter µs",
-            "memory"
+            "memory",
+            "its VM"
         );
         for point in &growth.points {
             let _ = writeln!(
                 text,
-                "  {:<26} {:>10.2} {:<22} {:>12.2} {:>10}",
+                "  {:<26} {:>10.2} {:<22} {:>12.2} {:>10} {:>10}",
                 point.size,
                 point.worker_micros().unwrap_or_default(),
                 growth.ratio(point).map(|ratio| estimate(&ratio)).unwrap_or_default(),
                 point.plain_micros().unwrap_or_default(),
                 megabytes(point.memory().unwrap_or_default()),
+                megabytes(point.vm_memory().unwrap_or_default()),
             );
         }
     }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::contender::PATH;
+
 /// Requests in one piece of memory.
 #[derive(Default)]
 pub(crate) struct Requests {
@@ -22,8 +24,17 @@ pub(crate) enum Expectation {
 impl Requests {
     /// Adds a request.
     pub(crate) fn add(&mut self, path: &str, headers: &str, token: Option<&str>, expectation: Expectation) {
+        self.push(HOST, path, headers, token, expectation);
+    }
+
+    /// Adds a request to another host, without a token.
+    pub(crate) fn add_outgoing(&mut self, host: &str) {
+        self.push(host, PATH, "", None, Expectation::Permitted);
+    }
+
+    fn push(&mut self, host: &str, path: &str, headers: &str, token: Option<&str>, expectation: Expectation) {
         let start = self.bytes.len();
-        self.bytes.extend(format!("GET {path} HTTP/1.1\r\nhost: orders.example\r\n{headers}").into_bytes());
+        self.bytes.extend(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{headers}").into_bytes());
         if let Some(token) = token {
             self.bytes.extend(b"authorization: Bearer ");
             self.bytes.extend(token.as_bytes());
@@ -53,3 +64,6 @@ impl Requests {
         lines.collect::<Vec<_>>().join("\n")
     }
 }
+
+/// The host of all requests but those that go out to many.
+pub(crate) const HOST: &str = "orders.example";

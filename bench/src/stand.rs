@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use attachectl::envoy::{Envoy, EnvoyOptions};
 use hdrhistogram::Histogram;
+use serde_json::Value;
 
 use crate::contender::LISTENER;
 use crate::load::{Extent, Load};
 use crate::process::{Cores, Process};
 use crate::requests::{Expectation, Requests};
+use crate::upstream::Upstream;
 
 /// A running Envoy. Stopped when dropped.
 pub(crate) struct Stand {
@@ -19,6 +22,8 @@ pub(crate) struct Stand {
     process: Process,
     addr: SocketAddr,
     cores: Option<Cores>,
+    /// Where its requests go, if they go anywhere.
+    upstream: Option<Mutex<Upstream>>,
 }
 
 /// Where measuring happens.
@@ -29,6 +34,14 @@ pub(crate) struct Place {
     /// What it says of itself.
     pub(crate) version: String,
     pub(crate) cores: Option<Cores>,
+}
+
+/// What an Envoy is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Bootstrap {
+    pub(crate) text: String,
+    /// Files in Envoy's own directory, `{{dir}}`.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
 /// What a load cost.
@@ -46,14 +59,23 @@ pub(crate) struct Cost {
 
 impl Stand {
     /// Starts an Envoy with one worker.
-    pub(crate) fn start(place: &Place, bootstrap: String) -> Result<Self> {
+    pub(crate) fn start(place: &Place, bootstrap: Bootstrap) -> Result<Self> {
+        Self::launch(place, bootstrap, None)
+    }
+
+    /// Starts one whose requests go to this upstream.
+    pub(crate) fn start_before(place: &Place, bootstrap: Bootstrap, upstream: Upstream) -> Result<Self> {
+        Self::launch(place, bootstrap, Some(Mutex::new(upstream)))
+    }
+
+    fn launch(place: &Place, bootstrap: Bootstrap, upstream: Option<Mutex<Upstream>>) -> Result<Self> {
         let envoy = launch(place, bootstrap, 1)?;
         let process = Process::new(envoy.pid()?)?;
         if let Some(cores) = place.cores {
             process.pin(cores)?;
         }
         let addr = envoy.listener(LISTENER)?;
-        Ok(Self { envoy, process, addr, cores: place.cores })
+        Ok(Self { envoy, process, addr, cores: place.cores, upstream })
     }
 
     /// Sends a load and measures what it costs, from a thread on the other core.
@@ -70,8 +92,12 @@ impl Stand {
                     cores.keep_this_thread()?;
                 }
                 let mut load = Load::connect(self.addr)?;
+                // A load that failed has left the upstream as it was.
+                let upstream = self.upstream.as_ref();
+                let mut upstream =
+                    upstream.map(|upstream| upstream.lock().unwrap_or_else(PoisonError::into_inner));
                 let (worker, all) = (self.process.worker_time()?, self.process.time()?);
-                let observed = load.run(requests, cursor, extent, status)?;
+                let observed = load.run(requests, cursor, extent, status, upstream.as_deref_mut())?;
                 let worker = self.process.worker_time()?.saturating_sub(worker);
                 let all = self.process.time()?.saturating_sub(all);
                 Ok(Cost {
@@ -98,6 +124,17 @@ impl Stand {
     /// What it holds in memory, in bytes.
     pub(crate) fn memory(&self) -> Result<u64> {
         self.process.memory()
+    }
+
+    /// What its largest VM holds in memory, in bytes, if it has one.
+    pub(crate) fn vm_memory(&self) -> Result<Option<u64>> {
+        self.process.vm_memory()
+    }
+}
+
+impl From<Value> for Bootstrap {
+    fn from(document: Value) -> Self {
+        Self { text: document.to_string(), files: Vec::new() }
     }
 }
 
@@ -128,10 +165,11 @@ impl Cost {
 }
 
 /// Starts an Envoy with so many workers.
-pub(crate) fn launch(place: &Place, bootstrap: String, concurrency: u32) -> Result<Envoy> {
+pub(crate) fn launch(place: &Place, bootstrap: Bootstrap, concurrency: u32) -> Result<Envoy> {
     Envoy::start(EnvoyOptions {
         binary: Some(place.envoy.clone()),
-        bootstrap,
+        bootstrap: bootstrap.text,
+        files: bootstrap.files,
         concurrency,
         log_level: "warn".into(),
         ..EnvoyOptions::default()

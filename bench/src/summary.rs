@@ -115,6 +115,7 @@ fn points(growth: &Growth) -> Value {
             "vs_smallest": growth.ratio(of),
             "no_filter_us": of.plain_micros(),
             "memory_bytes": of.memory(),
+            "vm_memory_bytes": of.vm_memory(),
         })
     };
     growth.points.iter().map(point).collect()

@@ -5,7 +5,8 @@ use fastrand::Rng;
 
 use crate::contender::{Contender, PATH, PUBLIC_PATH};
 use crate::key::{Algorithm, Key};
-use crate::requests::{Expectation, Requests};
+use crate::outbound::Position;
+use crate::requests::{Expectation, HOST, Requests};
 use crate::token::{Flaw, Issuer, Order, mint};
 
 /// A kind of load.
@@ -29,11 +30,13 @@ pub(crate) enum Workload {
     Expired,
     /// A route that needs no token.
     Public,
+    /// A request that goes out, and gets a token on its way.
+    Outbound(Position),
 }
 
 impl Workload {
     /// What `make bench` sends.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::HotOne(Algorithm::Rs256),
         Self::HotOne(Algorithm::Es256),
         Self::HotOne(Algorithm::EdDsa),
@@ -50,14 +53,17 @@ impl Workload {
         Self::Forged(Algorithm::Es256),
         Self::Expired,
         Self::Public,
+        Self::Outbound(Position::Downstream),
+        Self::Outbound(Position::Upstream),
     ];
 
     /// What `make bench-quick` sends.
-    pub(crate) const QUICK: [Self; 4] = [
+    pub(crate) const QUICK: [Self; 5] = [
         Self::HotOne(Algorithm::Rs256),
         Self::HotPool,
         Self::Cold(Algorithm::Rs256),
         Self::Cold(Algorithm::Es256),
+        Self::Outbound(Position::Downstream),
     ];
 
     /// Its name in `summary.json`.
@@ -74,6 +80,8 @@ impl Workload {
             Self::Forged(algorithm) => of("forged", algorithm),
             Self::Expired => "expired".into(),
             Self::Public => "public".into(),
+            Self::Outbound(Position::Downstream) => "outbound".into(),
+            Self::Outbound(Position::Upstream) => "outbound_upstream".into(),
         }
     }
 
@@ -89,14 +97,16 @@ impl Workload {
             Self::Forged(algorithm) => format!("forged signatures, {}", algorithm.name()),
             Self::Expired => "expired tokens, all new, RS256".into(),
             Self::Public => "public route, no token".into(),
+            Self::Outbound(Position::Downstream) => "a token put on it, in the listener".into(),
+            Self::Outbound(Position::Upstream) => "a token put on it, in the cluster".into(),
         }
     }
 
     /// Who is measured with it.
     pub(crate) fn contenders(self) -> &'static [Contender] {
         use Contender::{
-            Attache, AttacheClaims, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims, JwtCacheRbacText,
-            JwtRbac, None, Noop,
+            Attache, AttacheClaims, CredentialInjector, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims,
+            JwtCacheRbacText, JwtRbac, None, Noop,
         };
         match self {
             Self::HotOne(Algorithm::Rs256)
@@ -109,12 +119,29 @@ impl Workload {
             Self::Claims => &[None, JwtCacheRbacClaims, AttacheClaims],
             Self::Forged(_) | Self::Expired => &[None, Jwt, JwtRbac, JwtCacheRbac, Attache],
             Self::Public => &[None, Noop, JwtCacheRbac, Attache],
+            Self::Outbound(_) => &[None, Noop, CredentialInjector, Attache],
         }
     }
 
     /// Which of its contenders is ours.
     pub(crate) fn ours(self) -> Contender {
         if self == Self::Claims { Contender::AttacheClaims } else { Contender::Attache }
+    }
+
+    /// Where the filters stand, if the requests go out.
+    pub(crate) fn position(self) -> Option<Position> {
+        match self {
+            Self::Outbound(position) => Some(position),
+            Self::HotOne(_)
+            | Self::HotPool
+            | Self::Cold(_)
+            | Self::Mixed
+            | Self::Headers
+            | Self::Claims
+            | Self::Forged(_)
+            | Self::Expired
+            | Self::Public => None,
+        }
     }
 
     /// How many requests a part that lasts a second has, if each request has to be another one.
@@ -125,9 +152,13 @@ impl Workload {
             // What Envoy's own engine does not offer to wasm takes longer there.
             Self::Cold(Algorithm::EdDsa | Algorithm::Ps256) => Some(4_000),
             Self::Forged(_) => Some(12_000),
-            Self::HotOne(_) | Self::HotPool | Self::Mixed | Self::Headers | Self::Claims | Self::Public => {
-                None
-            }
+            Self::HotOne(_)
+            | Self::HotPool
+            | Self::Mixed
+            | Self::Headers
+            | Self::Claims
+            | Self::Public
+            | Self::Outbound(_) => None,
         }
     }
 
@@ -142,6 +173,11 @@ impl Workload {
             Self::Public => {
                 let mut requests = Requests::default();
                 requests.add(PUBLIC_PATH, "", None, Expectation::Permitted);
+                return Ok(requests);
+            }
+            Self::Outbound(_) => {
+                let mut requests = Requests::default();
+                requests.add_outgoing(HOST);
                 return Ok(requests);
             }
         };

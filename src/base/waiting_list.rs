@@ -74,10 +74,10 @@ impl<K: PartialEq, T> WaitingList<K, T> {
     }
 
     /// What these wait for has come.
-    pub fn make_ready(&mut self, which: impl Fn(&K) -> bool) {
+    pub fn make_ready(&mut self, which: impl Fn(&K, &T) -> bool) {
         self.places
             .iter_mut()
-            .filter(|place| which(&place.parked.key))
+            .filter(|place| which(&place.parked.key, &place.parked.item))
             .for_each(|place| place.is_ready = true);
     }
 
@@ -161,7 +161,7 @@ mod tests {
         for (stream, key) in [(1, 1), (2, 1), (3, 2)] {
             list.park(parked(stream, key, 0)).unwrap();
         }
-        list.make_ready(|key| *key == 1);
+        list.make_ready(|key, ()| *key == 1);
         assert!(list.take_overdue(Timestamp::from_secs(5)).is_empty());
         assert_eq!(list.take_overdue(Timestamp::from_secs(6))[0].stream, StreamId(3));
         assert_eq!(list.take_ready(1)[0].stream, StreamId(1));

@@ -9,7 +9,7 @@ use super::destinations::Named;
 use super::reader::{Node, refuse_repeated};
 use super::{Environment, clients, destinations, inbound, words};
 use crate::oauth::{BreakerSettings, MAX_OPEN};
-use crate::outbound::{Client, Endpoint, EndpointPlace, Outbound, Position, Unmatched, WaitingSettings};
+use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched, WaitingSettings};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: bool) -> Option<Outbound> {
     let fields = node.fields(&[
@@ -61,7 +61,9 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
     let waiting = waiting?;
     Some(Outbound {
         position: position?,
+        names: clients.iter().enumerate().map(|(place, client)| (Rc::clone(&client.name), place)).collect(),
         clients,
+        own_clusters: endpoints.iter().flat_map(Endpoint::clusters).cloned().collect(),
         endpoints,
         destinations: table?,
         unmatched: unmatched?,
@@ -91,10 +93,7 @@ fn what_destinations_refer_to<'c>(
             None => setting.knows_all_clients = false,
         }
         if let Some(endpoint) = &client.endpoint {
-            setting.own_clusters.insert(&endpoint.cluster);
-            if let EndpointPlace::Discovered(discovery) = &endpoint.place {
-                setting.own_clusters.insert(&discovery.cluster);
-            }
+            setting.own_clusters.extend(endpoint.clusters().map(|cluster| &**cluster));
         }
     }
     setting

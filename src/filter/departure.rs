@@ -14,7 +14,7 @@ use crate::base::{
 use crate::inbound::Inbound;
 use crate::outbound::{
     BreakerChange, EndpointEvent, Errand, Injection, Injector, Moment, Outbound, OutboundEvent, Outgoing,
-    Refusal, Subject, TokenNews,
+    Refusal, Subject, SubjectDigest, TokenNews,
 };
 use crate::sharing::{News, Process, Sharing};
 use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
@@ -43,12 +43,22 @@ pub(super) struct Departing {
     pub(super) annotation: Option<Rc<str>>,
     /// The caller's token was verified, and expires then.
     pub(super) verified_until: Option<Timestamp>,
+    /// The caller whose token it waits for.
+    pub(super) subject: Option<SubjectDigest>,
 }
 
 impl Departing {
     /// A request that no inbound half has looked at.
     pub(super) fn plain(stream: StreamId, head: RequestHead, arrived: Timestamp) -> Self {
-        Self { stream, head, arrived, edits: Vec::new(), annotation: None, verified_until: None }
+        Self {
+            stream,
+            head,
+            arrived,
+            edits: Vec::new(),
+            annotation: None,
+            verified_until: None,
+            subject: None,
+        }
     }
 
     /// Lets it go on, with more edits.
@@ -132,7 +142,8 @@ impl Departures {
             Some(Subject { digest: Sha256::digest(token.expose()).into(), token, expires })
         };
         let Departing { stream, head, edits, .. } = &departing;
-        let outgoing = Outgoing { stream: *stream, head, edits, subject: &subject };
+        let patience = departing.arrived.after(self.waiting.deadline());
+        let outgoing = Outgoing { stream: *stream, head, edits, patience, subject: &subject };
         let injection = self.injector.inject(&outgoing, now);
         match injection {
             Injection::OwnCall => departing.forward(Vec::new()),
@@ -149,16 +160,15 @@ impl Departures {
                 self.metrics.record_injection(Some(client), "injected");
                 departing.forward(edits)
             }
-            Injection::Wait(client) => {
+            Injection::Wait(client, subject) => {
                 let retry_after = self.retry_after(client, now);
-                let end = departing.arrived.after(self.waiting.deadline());
-                if self.injector.next_attempt(client, now) >= end {
+                if self.injector.next_attempt(client, now) >= patience {
                     let refusal = Refusal::TokenUnavailable { retry_after };
                     return self.refuse(Some(client), refusal, now, shared, effects);
                 }
                 let (stream, arrived, bytes) = (departing.stream, departing.arrived, departing.head.size());
-                match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item: departing })
-                {
+                let item = Departing { subject, ..departing };
+                match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => Outcome::Wait,
                     Err(_) => {
                         let refusal = Refusal::WaitingFull { retry_after };
@@ -308,7 +318,7 @@ impl Departures {
         let settings = Rc::clone(self.injector.settings());
         for event in events {
             let (is_new, errand) = match &event {
-                OutboundEvent::Token { client, event, is_exchange } => {
+                OutboundEvent::Token { client, event, subject } => {
                     self.metrics.record_event(*client, event, effects);
                     let name = settings
                         .clients
@@ -320,15 +330,23 @@ impl Departures {
                     }
                     // All threads see a token expire, and one tells of it.
                     if event.what != TokenNews::Expired || shared.group.is_speaker() {
-                        effects.extend(token_line(&name, event, *is_exchange));
+                        effects.extend(token_line(&name, event, subject.is_some()));
                     }
                     if event.breaker != BreakerChange::None {
                         effects.extend(breaker_line(&name, event.breaker));
                     }
                     // Those who wait learn of a failure as well: what they wait for may be too far off now.
-                    self.waiting.make_ready(|waiting| waiting == client);
+                    // What concerns one caller is no news to the others.
+                    let is_of_one = match &event.what {
+                        TokenNews::Failed(fault) => fault.is_about_subject(),
+                        TokenNews::Obtained { .. } | TokenNews::Refused(_) | TokenNews::Expired => true,
+                    };
+                    let one = subject.as_ref().filter(|_| is_of_one);
+                    self.waiting.make_ready(|waiting, departing| {
+                        waiting == client && (one.is_none() || departing.subject.as_ref() == one)
+                    });
                     let is_obtained = matches!(event.what, TokenNews::Obtained { is_shared: false, .. });
-                    (is_obtained && !is_exchange, Errand::Token(*client))
+                    (is_obtained && subject.is_none(), Errand::Token(*client))
                 }
                 OutboundEvent::Endpoint { endpoint, event } => {
                     let name = settings

@@ -345,7 +345,15 @@ impl Gate {
             }
         };
         let edits = self.settings.edits(&head, decision);
-        Passage::Open(Departing { stream, head, arrived: now, edits, annotation, verified_until })
+        Passage::Open(Departing {
+            stream,
+            head,
+            arrived: now,
+            edits,
+            annotation,
+            verified_until,
+            subject: None,
+        })
     }
 
     fn give_up(

@@ -59,7 +59,9 @@ impl Root {
                 self.shut_down();
                 let crypto = EnvoyCrypto::new();
                 abi::log(Level::Info, &format!("configured; {}", engines(crypto.offloaded())));
-                abi::log(Level::Info, &engines(crypto.signs()));
+                if config.outbound.is_some() {
+                    abi::log(Level::Info, &signers(crypto.signs()));
+                }
                 let filter = Filter::new(&config, seed(), abi::now(), &HostProcess);
                 self.needs = filter.needs();
                 self.configured = Some(Configured { filter, crypto });
@@ -245,6 +247,15 @@ fn engines(offloaded: AlgorithmSet) -> String {
         "all signatures are checked by the portable engine".to_owned()
     } else {
         format!("Envoy checks the signatures of {}, the portable engine all others", names.join(", "))
+    }
+}
+
+fn signers(offloaded: AlgorithmSet) -> String {
+    let names: Vec<_> = offloaded.iter().map(Algorithm::name).collect();
+    if names.is_empty() {
+        "Envoy signs nothing: a client with an RSA key needs `portable_rsa: allow`".to_owned()
+    } else {
+        format!("Envoy signs {}, the portable engine all others", names.join(", "))
     }
 }
 

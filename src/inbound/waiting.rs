@@ -55,7 +55,7 @@ impl Waiting {
 
     /// What those wait for who wait for this issuer has come.
     pub fn make_ready(&mut self, issuer: IssuerId) {
-        self.lists_mut().into_iter().for_each(|list| list.make_ready(|key| *key == issuer));
+        self.lists_mut().into_iter().for_each(|list| list.make_ready(|key, _| *key == issuer));
     }
 
     /// Takes off those for whom it has come, at most `most` of each list, the oldest first.

@@ -6,7 +6,9 @@ use crate::jose::JsonError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
     /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
-    #[error("the call could not be sent: is the cluster configured and healthy?")]
+    #[error(
+        "the call could not be sent: is the cluster configured and healthy? If it sets the credential, is the secret there?"
+    )]
     NotSent,
     /// The connection broke before an answer came.
     #[error("the connection was reset")]
@@ -143,9 +145,27 @@ impl TokenFault {
         }
     }
 
-    /// Whether an exchange was refused for its subject token (RFC 8693 §2.2.2): another subject may fare better.
+    /// Whether it can be for the subject token that an exchange brought no token (RFC 8693 §2.2.2): another subject may fare better,
+    /// and no caller may spoil it for the others.
     pub const fn is_about_subject(&self) -> bool {
-        matches!(self, Self::Refused(ErrorCode::InvalidRequest | ErrorCode::InvalidGrant))
+        match self {
+            Self::Refused(code) => code.is_about_subject(),
+            // Servers bound what they issue by what they got.
+            Self::ExpiredAtIssue | Self::TokenTooLong { .. } => true,
+            Self::NotSent
+            | Self::Reset
+            | Self::Lost
+            | Self::Status(_)
+            | Self::TooLarge(_)
+            | Self::Markup
+            | Self::Malformed(_)
+            | Self::TokenMissing
+            | Self::TokenCharacters
+            | Self::TokenType
+            | Self::IssuedTypeMissing
+            | Self::ExpiresIn
+            | Self::Unsigned(_) => false,
+        }
     }
 }
 
@@ -198,6 +218,23 @@ impl ErrorCode {
             Self::TemporarilyUnavailable | Self::ServerError => "it has trouble of its own",
             Self::SlowDown => "it is asked too often",
             Self::Other => "see its documentation",
+        }
+    }
+
+    /// Servers say most of them of a subject that lacks a scope, a consent or a right to the target.
+    const fn is_about_subject(self) -> bool {
+        match self {
+            Self::InvalidRequest
+            | Self::InvalidGrant
+            | Self::InvalidScope
+            | Self::InvalidTarget
+            | Self::Other => true,
+            Self::InvalidClient
+            | Self::UnauthorizedClient
+            | Self::UnsupportedGrantType
+            | Self::TemporarilyUnavailable
+            | Self::ServerError
+            | Self::SlowDown => false,
         }
     }
 

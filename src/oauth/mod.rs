@@ -34,5 +34,5 @@ pub(crate) use metadata::read as read_metadata;
 pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
 pub use timetable::{MAX_RETRY_AFTER, Schedule};
 pub(crate) use timetable::{Timetable, Wish};
-pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer};
+pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, fits_header};
 pub use token_request::{Grant, TokenRequest};

@@ -10,7 +10,7 @@ use crate::jose::{Json, Object};
 /// A token as it was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAnswer {
-    /// The access token: visible ASCII without space, so that it fits a header as it is.
+    /// The access token: visible ASCII without space and comma, so that it fits a header as it is, and is known again in it.
     pub token: Secret,
     /// How long it lives from when it was asked for (RFC 6749 §5.1); `None` when the server does not say. Never zero.
     pub expires_in: Option<Duration>,
@@ -75,7 +75,7 @@ impl TokenAnswer {
         if token.len() > asked.max_token_bytes {
             return Err(TokenFault::TokenTooLong { bytes: token.len(), max: asked.max_token_bytes });
         }
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !fits_header(token.as_bytes()) {
             return Err(TokenFault::TokenCharacters);
         }
         let token_type = text("token_type").ok_or(TokenFault::TokenType)?;
@@ -116,6 +116,11 @@ fn expires_in(value: &Json<'_>) -> Result<Option<Duration>, TokenFault> {
         return Err(TokenFault::ExpiredAtIssue);
     }
     Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
+}
+
+/// Whether a token is visible ASCII, without the comma at which servers and proxies take a field apart.
+pub fn fits_header(token: &[u8]) -> bool {
+    token.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',')
 }
 
 fn error_code(body: &[u8]) -> Option<ErrorCode> {
@@ -194,7 +199,7 @@ mod tests {
         assert!(token(&"x".repeat(100)).is_ok());
         assert_eq!(token(&"x".repeat(101)), Err(TokenFault::TokenTooLong { bytes: 101, max: 100 }));
         assert_eq!(token(""), Err(TokenFault::TokenMissing));
-        for bad in ["a b", "a\\r\\nx: y", "a\\u0000", "\u{e9}", "a\\tb"] {
+        for bad in ["a b", "a\\r\\nx: y", "a\\u0000", "\u{e9}", "a\\tb", "a,b"] {
             assert_eq!(token(bad), Err(TokenFault::TokenCharacters), "{bad}");
         }
         assert_eq!(read(r#"{"access_token":7,"token_type":"Bearer"}"#), Err(TokenFault::TokenMissing));

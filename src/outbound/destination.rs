@@ -48,13 +48,22 @@ pub struct DestinationTable {
     destinations: Vec<Destination>,
     /// The hosts of each, in the same order.
     authorities: Vec<Vec<Authority>>,
-    /// By cluster, those of a named route first.
-    tables: HashMap<Rc<str>, Vec<Table>>,
+    /// The places of each client's.
+    of_clients: HashMap<usize, Vec<usize>>,
+    /// By cluster.
+    tables: HashMap<Rc<str>, Tables>,
+}
+
+/// Those of one cluster.
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    /// By Envoy's route.
+    named: HashMap<Rc<str>, Table>,
+    any: Option<Table>,
 }
 
 #[derive(Clone, Debug)]
 struct Table {
-    route_name: Option<Rc<str>>,
     routes: RouteTable,
     /// The destination of each route, in order.
     places: Vec<usize>,
@@ -102,6 +111,7 @@ impl DestinationTable {
                     }
                 }
             }
+            table.of_clients.entry(destination.client).or_default().push(place);
             table.authorities.push(pattern.authorities);
             table.destinations.push(destination);
         }
@@ -115,7 +125,11 @@ impl DestinationTable {
             match RouteTable::new(routes, nothing()) {
                 Ok(routes) => {
                     let tables = table.tables.entry(cluster).or_default();
-                    tables.push(Table { route_name, routes, places, has_paths });
+                    let routes = Table { routes, places, has_paths };
+                    match route_name {
+                        Some(name) => drop(tables.named.insert(name, routes)),
+                        None => tables.any = Some(routes),
+                    }
                 }
                 Err(duplicates) => clashes.extend(duplicates.into_iter().filter_map(|duplicate| {
                     let place = |id: RouteId| places.get(usize::try_from(id.0).ok()?).copied();
@@ -123,7 +137,6 @@ impl DestinationTable {
                 })),
             }
         }
-        table.tables.values_mut().for_each(|tables| tables.sort_by_key(|table| table.route_name.is_none()));
         // Several clusters in common are one clash.
         clashes.sort_by_key(|clash| (clash.second, clash.first));
         clashes.dedup();
@@ -132,11 +145,9 @@ impl DestinationTable {
 
     /// The most specific destination of a request: a named route comes before any route, then as [`RouteTable::find`].
     pub fn find(&self, cluster: &str, route_name: Option<&[u8]>, to: &Target<'_>) -> Match<'_> {
-        for table in self.tables.get(cluster).into_iter().flatten() {
-            let is_routes = table.route_name.as_ref().is_none_or(|name| Some(name.as_bytes()) == route_name);
-            if !is_routes {
-                continue;
-            }
+        let Some(tables) = self.tables.get(cluster) else { return Match::None };
+        let named = route_name.and_then(|name| tables.named.get(str::from_utf8(name).ok()?));
+        for table in named.into_iter().chain(&tables.any) {
             let path = match (&to.path, table.has_paths) {
                 (Some(path), true) if path.features().first_not_in(PathFeatures::NONE).is_some() => {
                     return Match::AmbiguousPath;
@@ -156,13 +167,14 @@ impl DestinationTable {
 
     /// A destination that lets the tokens of this client go to this cluster and authority, whatever else it asks for.
     pub fn of_client(&self, client: usize, cluster: &str, authority: &[u8]) -> Option<&Destination> {
-        let of_client =
-            self.destinations.iter().zip(&self.authorities).filter(|(one, _)| one.client == client);
-        let goes_to = |clusters: &[Rc<str>]| clusters.iter().any(|one| **one == *cluster);
-        of_client
-            .filter(|(one, _)| goes_to(&one.clusters))
-            .find(|(_, authorities)| authorities.iter().any(|one| one.matches(authority)))
-            .map(|(one, _)| one)
+        let places = self.of_clients.get(&client).into_iter().flatten();
+        let mut of_client =
+            places.filter_map(|place| Some((self.destinations.get(*place)?, self.authorities.get(*place)?)));
+        let is_there = |(one, authorities): &(&Destination, &Vec<Authority>)| {
+            one.clusters.iter().any(|name| **name == *cluster)
+                && authorities.iter().any(|pattern| pattern.matches(authority))
+        };
+        of_client.find(is_there).map(|(one, _)| one)
     }
 
     /// All destinations in the order of the configuration.

@@ -55,7 +55,7 @@ pub(super) fn entitlement<'a>(
     let field = |name| head.headers.first(name).unwrap_or_default();
     let cluster =
         head.cluster.as_deref().and_then(|cluster| str::from_utf8(cluster).ok()).unwrap_or_default();
-    if settings.position == Position::Upstream && settings.own_clusters().any(|own| **own == *cluster) {
+    if settings.position == Position::Upstream && settings.own_clusters.contains(cluster) {
         return Ok(Entitlement::OwnCall);
     }
     let authority = field(":authority");
@@ -63,8 +63,7 @@ pub(super) fn entitlement<'a>(
     let destination = match MetadataClient::read(metadata) {
         MetadataClient::Malformed => return Err((None, Refusal::ClientUnknown)),
         MetadataClient::Named(name) => {
-            let client = settings.clients.iter().position(|client| client.name == name);
-            let client = client.ok_or((None, Refusal::ClientUnknown))?;
+            let client = settings.names.get(&name).copied().ok_or((None, Refusal::ClientUnknown))?;
             let destination = settings.destinations.of_client(client, cluster, authority);
             destination.ok_or((Some(client), Refusal::NotAllowed))?
         }

@@ -1,17 +1,17 @@
 //! Tokens that the callers' own were exchanged for (RFC 8693), by the digest of the caller's token. They never leave this thread.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::endpoint::EndpointState;
+use super::endpoint::{BreakerChange, EndpointState};
 use super::lifetime::{Lifetime, expiry};
 use super::settings::Client;
 use super::surroundings::Surroundings;
-use super::token::{Fingerprint, Ring, Token};
-use super::token_store::{Purge, TokenEvent, TokenNews};
+use super::token::{Known, Ring, Token};
+use super::token_store::{Complaint, Purge, TokenEvent, TokenNews};
 use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
 use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault};
 
@@ -33,19 +33,38 @@ pub struct Subject {
 #[derive(Debug)]
 pub(super) struct ExchangeStore {
     client: Rc<Client>,
+    bounds: ExchangeBounds,
     entries: HashMap<SubjectDigest, Entry, FxBuildHasher>,
-    /// The entries in the order of their last use.
+    /// The entries with an outcome, in the order of their last use.
     uses: BTreeMap<u64, SubjectDigest>,
     next_use: u64,
+    /// The subjects to be asked for, first come, first served.
+    wanted: VecDeque<SubjectDigest>,
+    /// The subjects that are asked for.
+    under_way: Vec<SubjectDigest>,
+    /// What entries with an outcome take.
     bytes: usize,
-    max_bytes: usize,
+    /// What the others take.
+    pending_bytes: usize,
+    /// Tokens that were kept.
     ring: Ring,
     timetable: Timetable,
-    under_way: usize,
+}
+
+/// The bounds of a store, besides the number of its tokens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExchangeBounds {
+    /// What tokens, and subjects that were refused, may take.
+    pub(super) bytes: usize,
+    /// What subjects may take that wait for their tokens. One may always wait.
+    pub(super) pending_bytes: usize,
+    /// How many tokens that are kept no longer are known again.
+    pub(super) known: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// Zero while it has no outcome.
     used: u64,
     state: State,
 }
@@ -64,6 +83,9 @@ enum State {
     Refused(Timestamp),
 }
 
+/// Something about one subject.
+type Of<T> = (SubjectDigest, T);
+
 /// What there is for a subject.
 #[derive(Clone, Debug)]
 pub(super) enum Exchanged {
@@ -78,39 +100,57 @@ pub(super) enum Exchanged {
 }
 
 impl ExchangeStore {
-    pub(super) fn new(client: Rc<Client>, max_bytes: usize, now: Timestamp) -> Self {
+    pub(super) fn new(client: Rc<Client>, bounds: ExchangeBounds, now: Timestamp) -> Self {
         Self {
             client,
+            bounds,
             entries: HashMap::default(),
             uses: BTreeMap::new(),
             next_use: 0,
+            wanted: VecDeque::new(),
+            under_way: Vec::new(),
             bytes: 0,
-            max_bytes,
+            pending_bytes: 0,
             ring: Ring::default(),
             timetable: Timetable::new(now),
-            under_way: 0,
         }
     }
 
-    /// What there is for a subject; from now on it is wanted.
-    pub(super) fn get(&mut self, subject: &Subject, now: Timestamp) -> Exchanged {
-        self.next_use = self.next_use.saturating_add(1);
-        let used = self.next_use;
+    /// What there is for a subject; from now on it is wanted, if `may_wait`: where nobody can be asked in time, nothing is written
+    /// down.
+    pub(super) fn get(
+        &mut self,
+        subject: &Subject,
+        may_wait: bool,
+        known: &mut Known,
+        now: Timestamp,
+    ) -> Exchanged {
         if let Some(entry) = self.entries.get_mut(&subject.digest) {
-            self.uses.remove(&core::mem::replace(&mut entry.used, used));
-            self.uses.insert(used, subject.digest);
-            match &entry.state {
-                State::Held(token) if token.counts(now) => return Exchanged::Token(token.clone()),
-                State::Refused(until) if now < *until => return Exchanged::Refused,
+            let found = match &entry.state {
+                State::Held(token) if token.counts(now) => Exchanged::Token(token.clone()),
+                State::Refused(until) if now < *until => Exchanged::Refused,
                 State::Wanted(_) | State::UnderWay { .. } => return Exchanged::Wait,
-                State::Held(_) | State::Refused(_) => self.remove(&subject.digest),
+                State::Held(_) | State::Refused(_) => Exchanged::Wait,
+            };
+            if !matches!(found, Exchanged::Wait) {
+                self.next_use = self.next_use.saturating_add(1);
+                self.uses.remove(&core::mem::replace(&mut entry.used, self.next_use));
+                self.uses.insert(self.next_use, subject.digest);
+                return found;
             }
+            self.remove(&subject.digest, known);
+        }
+        if !may_wait {
+            return Exchanged::Wait;
         }
         let size = subject.token.expose().len().saturating_add(ENTRY_BYTES);
-        if !self.make_room(size) {
+        let pending = self.wanted.len().saturating_add(self.under_way.len());
+        let is_full = pending >= self.client.exchanged_tokens
+            || self.pending_bytes.saturating_add(size) > self.bounds.pending_bytes;
+        if is_full && pending > 0 {
             return Exchanged::Full;
         }
-        self.put(subject.digest, used, State::Wanted(subject.clone()));
+        self.put(subject.digest, State::Wanted(subject.clone()), known);
         Exchanged::Wait
     }
 
@@ -131,19 +171,18 @@ impl ExchangeStore {
     /// An upstream has answered 401 to the token of this subject.
     pub(super) fn handle_unauthorized(
         &mut self,
-        token: Fingerprint,
+        complaint: &Complaint,
         subject: &SubjectDigest,
-        interval: Duration,
-        now: Timestamp,
+        known: &mut Known,
     ) -> Option<Purge> {
         let State::Held(held) = &self.entries.get(subject)?.state else { return None };
-        if held.fingerprint != token {
+        if held.fingerprint != complaint.token {
             return None;
         }
-        if now < held.sent.after(interval) || self.failures() > 0 {
+        if !complaint.is_heard(held, self.failures()) {
             return Some(Purge::HeldBack);
         }
-        self.remove(subject);
+        self.remove(subject, known);
         Some(Purge::Purged)
     }
 
@@ -153,43 +192,46 @@ impl ExchangeStore {
         calls: &mut usize,
         endpoint: &mut EndpointState,
         with: &mut Surroundings<'_>,
-    ) -> (Vec<TokenEvent>, Vec<(SubjectDigest, HttpCall)>) {
+    ) -> (Vec<Of<TokenEvent>>, Vec<Of<HttpCall>>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
+        let mut happened =
+            |digest, event: Option<TokenEvent>| events.extend(event.map(|event| (digest, event)));
         let patience = endpoint.timeout().saturating_add(LOST_AFTER);
-        let is_lost = |entry: &Entry| matches!(&entry.state, State::UnderWay { sent, .. } if with.now >= sent.after(patience));
-        let lost: Vec<SubjectDigest> = if self.under_way == 0 {
-            Vec::new()
-        } else {
-            self.entries.iter().filter(|(_, entry)| is_lost(entry)).map(|(digest, _)| *digest).collect()
+        let is_lost = |digest: &&SubjectDigest| {
+            let entry = self.entries.get(*digest);
+            matches!(entry, Some(Entry { state: State::UnderWay { sent, .. }, .. }) if with.now >= sent.after(patience))
         };
+        let lost: Vec<SubjectDigest> = self.under_way.iter().filter(is_lost).copied().collect();
         for digest in lost {
-            events.extend(self.conclude(digest, Err((TokenFault::Lost, None)), endpoint, with));
+            happened(digest, self.conclude(digest, Err((TokenFault::Lost, None)), endpoint, with));
         }
-        if !self.has_wanted() || with.now < self.next_attempt() || endpoint.address().is_none() {
-            return (events, made);
-        }
-        let wanted: Vec<SubjectDigest> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| matches!(entry.state, State::Wanted(_)))
-            .map(|(digest, _)| *digest)
-            .take(MAX_UNDER_WAY.saturating_sub(self.under_way).min(*calls))
-            .collect();
-        for digest in wanted {
+        while *calls > 0 && self.under_way.len() < MAX_UNDER_WAY && with.now >= self.next_attempt() {
+            let Some(digest) = self.wanted.front().copied() else { break };
+            let Some(State::Wanted(subject)) = self.entries.get(&digest).map(|entry| &entry.state) else {
+                self.wanted.pop_front();
+                continue;
+            };
+            let subject = subject.clone();
+            if subject.expires <= with.now {
+                // It has waited for too long; nobody is asked about it.
+                happened(digest, self.refuse(digest, with));
+                continue;
+            }
             if !endpoint.admit(with) {
                 break;
             }
-            let Some(entry) = self.entries.get_mut(&digest) else { continue };
-            let State::Wanted(subject) = &entry.state else { continue };
+            self.wanted.pop_front();
             let text = str::from_utf8(subject.token.expose()).unwrap_or_default();
             match endpoint.call(&self.client.request, Some(text), with) {
                 Ok(call) => {
-                    entry.state = State::UnderWay { subject: subject.clone(), sent: with.now };
-                    self.under_way = self.under_way.saturating_add(1);
+                    if let Some(entry) = self.entries.get_mut(&digest) {
+                        entry.state = State::UnderWay { subject, sent: with.now };
+                    }
+                    self.under_way.push(digest);
                     *calls = calls.saturating_sub(1);
                     made.push((digest, call));
                 }
-                Err(fault) => events.extend(self.conclude(digest, Err((fault, None)), endpoint, with)),
+                Err(fault) => happened(digest, self.conclude(digest, Err((fault, None)), endpoint, with)),
             }
         }
         (events, made)
@@ -209,7 +251,7 @@ impl ExchangeStore {
         let asked = Asked {
             scopes: &self.client.request.scopes,
             is_exchange: true,
-            max_token_bytes: super::MAX_ACCESS_TOKEN_BYTES.min(self.max_bytes.saturating_sub(ENTRY_BYTES)),
+            max_token_bytes: super::MAX_ACCESS_TOKEN_BYTES.min(self.longest_token()),
         };
         let answer = TokenAnswer::read(reply, asked, with.now).and_then(|answer| {
             let rules = &self.client.lifetime;
@@ -220,16 +262,16 @@ impl ExchangeStore {
         self.conclude(digest, answer.map(|(answer, expires)| (answer, sent, expires)), endpoint, with)
     }
 
-    pub(super) fn handle_clock_step(&mut self, now: Timestamp) {
+    pub(super) fn handle_clock_step(&mut self, known: &mut Known, now: Timestamp) {
         self.timetable.begin_anew(now);
         // By which clock they expire, nobody can tell any more. What is under way comes back to nobody.
-        self.entries.clear();
-        self.uses.clear();
-        (self.bytes, self.under_way) = (0, 0);
+        let all: Vec<SubjectDigest> = self.entries.keys().copied().collect();
+        all.iter().for_each(|digest| self.remove(digest, known));
+        self.wanted.clear();
     }
 
     pub(super) fn handle_shutdown(&mut self) {
-        self.under_way = 0;
+        self.under_way.clear();
     }
 
     fn conclude(
@@ -239,23 +281,22 @@ impl ExchangeStore {
         endpoint: &mut EndpointState,
         with: &mut Surroundings<'_>,
     ) -> Option<TokenEvent> {
-        let entry = self.entries.get(&digest)?;
-        let used = entry.used;
-        let sent = match &entry.state {
+        let sent = match &self.entries.get(&digest)?.state {
             State::UnderWay { sent, .. } => Some(*sent),
             State::Wanted(_) | State::Held(_) | State::Refused(_) => None,
         };
         let failures = self.failures();
-        self.remove(&digest);
-        let breaker = endpoint.record(answer.as_ref().err().map(|(fault, _)| fault), with);
+        self.remove(&digest, with.known);
+        // What is wrong with one subject says nothing about the endpoint but that it answers.
+        let fault = answer.as_ref().err().map(|(fault, _)| fault).filter(|fault| !fault.is_about_subject());
+        let breaker = endpoint.record(fault, with);
         let what = match answer {
             Ok((answer, sent, expires)) => {
                 let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, with.jitter);
                 let token = Token::new(&self.client.prefix, &answer.token, sent, lifetime, with.known);
-                with.known.remember(&mut self.ring, token.fingerprint, MAX_KNOWN_EXCHANGED_TOKENS);
                 self.timetable.settle_until(sent, with.now);
-                if self.make_room(token.size().saturating_add(ENTRY_BYTES)) {
-                    self.put(digest, used, State::Held(token));
+                if self.make_room(token.size().saturating_add(ENTRY_BYTES), with.known) {
+                    self.put(digest, State::Held(token), with.known);
                 }
                 TokenNews::Obtained {
                     lifetime: expires.since(sent),
@@ -266,7 +307,7 @@ impl ExchangeStore {
             Err((fault, pause)) => {
                 if fault.is_about_subject() {
                     // The server works, and others' tokens may be accepted.
-                    self.put(digest, used, State::Refused(with.now.after(REFUSED_FOR)));
+                    self.put_refusal(digest, with);
                 } else if fault == TokenFault::NotSent {
                     self.timetable.fail_to_send(with.now, with.jitter);
                 } else {
@@ -281,52 +322,78 @@ impl ExchangeStore {
         Some(TokenEvent { failures, what, breaker, took })
     }
 
-    fn has_wanted(&self) -> bool {
-        self.entries.values().any(|entry| matches!(entry.state, State::Wanted(_)))
+    /// Nobody need be asked about this subject.
+    fn refuse(&mut self, digest: SubjectDigest, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
+        self.wanted.retain(|other| *other != digest);
+        self.remove(&digest, with.known);
+        self.put_refusal(digest, with);
+        let what = TokenNews::Failed(TokenFault::ExpiredAtIssue);
+        Some(TokenEvent { failures: self.failures(), what, breaker: BreakerChange::None, took: None })
     }
 
-    /// Drops those that were used longest ago until there is room; not those that somebody waits for.
-    fn make_room(&mut self, size: usize) -> bool {
-        if size > self.max_bytes {
+    fn put_refusal(&mut self, digest: SubjectDigest, with: &mut Surroundings<'_>) {
+        if self.make_room(ENTRY_BYTES, with.known) {
+            self.put(digest, State::Refused(with.now.after(REFUSED_FOR)), with.known);
+        }
+    }
+
+    /// The longest token for which there can be room.
+    fn longest_token(&self) -> usize {
+        let beside = ENTRY_BYTES.saturating_add(size_of::<Token>()).saturating_add(self.client.prefix.len());
+        self.bounds.bytes.saturating_sub(beside)
+    }
+
+    /// Drops those that were used longest ago until there is room.
+    fn make_room(&mut self, size: usize, known: &mut Known) -> bool {
+        if size > self.bounds.bytes {
             return false;
         }
-        let is_full = |store: &Self| {
-            store.entries.len() >= store.client.exchanged_tokens
-                || store.bytes.saturating_add(size) > store.max_bytes
-        };
-        let mut oldest: Option<u64> = None;
-        while is_full(self) {
-            let from = oldest.map_or(0, |used| used.saturating_add(1));
-            let Some((used, digest)) = self.uses.range(from..).next().map(|(used, digest)| (*used, *digest))
-            else {
-                return false;
-            };
-            oldest = Some(used);
-            let is_idle = self
-                .entries
-                .get(&digest)
-                .is_none_or(|entry| matches!(entry.state, State::Held(_) | State::Refused(_)));
-            if is_idle {
-                self.remove(&digest);
-            }
+        while self.uses.len() >= self.client.exchanged_tokens
+            || self.bytes.saturating_add(size) > self.bounds.bytes
+        {
+            let Some(digest) = self.uses.values().next().copied() else { return false };
+            self.remove(&digest, known);
         }
         true
     }
 
-    fn put(&mut self, digest: SubjectDigest, used: u64, state: State) {
-        let entry = Entry { used, state };
-        self.bytes = self.bytes.saturating_add(entry.size());
-        self.uses.insert(used, digest);
+    fn put(&mut self, digest: SubjectDigest, state: State, known: &mut Known) {
+        let mut entry = Entry { used: 0, state };
+        match &entry.state {
+            State::Wanted(_) | State::UnderWay { .. } => {
+                self.pending_bytes = self.pending_bytes.saturating_add(entry.size());
+                self.wanted.push_back(digest);
+            }
+            State::Held(_) | State::Refused(_) => {
+                self.bytes = self.bytes.saturating_add(entry.size());
+                self.next_use = self.next_use.saturating_add(1);
+                entry.used = self.next_use;
+                self.uses.insert(entry.used, digest);
+            }
+        }
+        if let State::Held(token) = &entry.state {
+            known.hold(token.fingerprint);
+        }
         self.entries.insert(digest, entry);
     }
 
-    fn remove(&mut self, digest: &SubjectDigest) {
-        if let Some(entry) = self.entries.remove(digest) {
-            self.bytes = self.bytes.saturating_sub(entry.size());
-            self.uses.remove(&entry.used);
-            if matches!(entry.state, State::UnderWay { .. }) {
-                self.under_way = self.under_way.saturating_sub(1);
+    /// Whoever removes one that is wanted has taken it off that list.
+    fn remove(&mut self, digest: &SubjectDigest, known: &mut Known) {
+        let Some(entry) = self.entries.remove(digest) else { return };
+        match &entry.state {
+            State::Wanted(_) | State::UnderWay { .. } => {
+                self.pending_bytes = self.pending_bytes.saturating_sub(entry.size());
+                self.under_way.retain(|other| other != digest);
             }
+            State::Held(_) | State::Refused(_) => {
+                self.bytes = self.bytes.saturating_sub(entry.size());
+                self.uses.remove(&entry.used);
+            }
+        }
+        if let State::Held(token) = &entry.state {
+            // Requests that carry it may still come back.
+            known.remember(&mut self.ring, token.fingerprint, self.bounds.known);
+            known.let_go(token.fingerprint);
         }
     }
 }
@@ -352,5 +419,10 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 const SLOW_RETRY: Duration = Duration::from_secs(60);
 /// Envoy answers every call within its timeout; this only keeps a fault there from holding a place for ever.
 const LOST_AFTER: Duration = Duration::from_secs(10);
-/// The exchanged tokens of one client that are known again: 24 bytes each.
+/// The exchanged tokens of all clients that are known again although they are kept no longer, in equal shares, beside
+/// [`MAX_KNOWN_TOKENS`](super::MAX_KNOWN_TOKENS) for each client: some 64 bytes each.
 pub const MAX_KNOWN_EXCHANGED_TOKENS: usize = 16_384;
+
+#[cfg(test)]
+#[path = "exchange_store_tests.rs"]
+mod tests;

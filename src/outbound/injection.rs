@@ -4,7 +4,7 @@ use super::endpoint::EndpointEvent;
 use super::exchange_store::{Subject, SubjectDigest};
 use super::refusal::Refusal;
 use super::token_store::TokenEvent;
-use crate::base::{Edit, RequestHead, StreamId};
+use crate::base::{Edit, RequestHead, StreamId, Timestamp};
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +26,8 @@ pub enum OutboundEvent {
         client: usize,
         /// What.
         event: TokenEvent,
-        /// Whether it is one of many that callers' tokens were exchanged for.
-        is_exchange: bool,
+        /// For which caller, if it is one of many that callers' tokens are exchanged for.
+        subject: Option<SubjectDigest>,
     },
     /// To an endpoint's metadata.
     Endpoint {
@@ -46,6 +46,8 @@ pub struct Outgoing<'a> {
     pub head: &'a RequestHead,
     /// What the inbound half changes in it first.
     pub edits: &'a [Edit],
+    /// Until when it waits at most.
+    pub patience: Timestamp,
     /// The caller's token, verified, for an exchange.
     pub subject: &'a dyn Fn() -> Option<Subject>,
 }
@@ -61,8 +63,8 @@ pub enum Injection {
     Kept(usize, Vec<Edit>),
     /// It carries this client's token.
     Injected(usize, Vec<Edit>),
-    /// It waits for this client's token.
-    Wait(usize),
+    /// It waits for this client's token, or for the one of a caller.
+    Wait(usize, Option<SubjectDigest>),
     /// It does not go on.
     Refused(Option<usize>, Refusal),
 }

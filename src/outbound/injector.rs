@@ -1,7 +1,7 @@
 //! All clients at work: their tokens, the endpoints that they ask, and what each request gets of it.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
@@ -9,15 +9,17 @@ use rustc_hash::FxBuildHasher;
 use super::destination::{CallerCredential, Destination};
 use super::egress::{Entitlement, entitlement};
 use super::endpoint::EndpointState;
-use super::exchange_store::{ExchangeStore, Exchanged, SubjectDigest};
+use super::exchange_store::{
+    ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS, SubjectDigest,
+};
 use super::injection::{Errand, Injection, OutboundEvent, Outgoing};
 use super::refusal::Refusal;
 use super::settings::{Client, EndpointPlace, Outbound};
 use super::surroundings::Moment;
-use super::token::{Fingerprint, Known};
-use super::token_store::{Purge, TokenStore};
+use super::token::{Fingerprint, Known, MAX_KNOWN_TOKENS};
+use super::token_store::{Complaint, Purge, TokenStore};
 use crate::base::{Edit, HttpCall, HttpReply, Jitter, StreamId, Timestamp};
-use crate::oauth::Grant;
+use crate::oauth::{BreakerState, Grant};
 use crate::sharing::{Flight, News, Process, Sharing};
 
 /// The outbound half of a filter on one thread.
@@ -28,7 +30,7 @@ pub struct Injector {
     stores: Vec<Store>,
     known: Known,
     /// The headers that take tokens, each once.
-    headers: Vec<Rc<str>>,
+    headers: HashSet<Rc<str>>,
     /// The requests that carry a token of ours, until they are answered.
     injected: HashMap<StreamId, Injected, FxBuildHasher>,
     /// The client that may call first at the next tick.
@@ -65,7 +67,11 @@ impl Injector {
         let own = settings.clients.len().saturating_sub(exchanges);
         let share = |all: usize, parts: usize| all.checked_div(parts).unwrap_or(all);
         let token_bytes = share(MAX_TOKENS_BYTES, own).min(MAX_ACCESS_TOKEN_BYTES);
-        let exchanged_bytes = share(MAX_EXCHANGED_BYTES, exchanges);
+        let exchange_bounds = ExchangeBounds {
+            bytes: share(MAX_EXCHANGED_BYTES, exchanges),
+            pending_bytes: share(MAX_PENDING_BYTES, exchanges),
+            known: share(MAX_KNOWN_EXCHANGED_TOKENS, exchanges).max(MAX_KNOWN_TOKENS),
+        };
         let endpoints: Vec<_> = settings
             .endpoints
             .iter()
@@ -80,7 +86,7 @@ impl Injector {
                 if is_exchange(client) {
                     return Store::Exchange(Box::new(ExchangeStore::new(
                         Rc::clone(client),
-                        exchanged_bytes,
+                        exchange_bounds,
                         now,
                     )));
                 }
@@ -95,10 +101,7 @@ impl Injector {
                 store.seed(process);
             }
         });
-        let mut headers: Vec<Rc<str>> =
-            settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
-        headers.sort_unstable();
-        headers.dedup();
+        let headers = settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
         Self {
             settings,
             endpoints,
@@ -148,14 +151,16 @@ impl Injector {
                 }
             }
         }
+        let endpoint = self.endpoints.get(client.endpoint);
+        let soonest = |own: Timestamp| own.max(endpoint.map_or(now, |endpoint| endpoint.next_attempt(now)));
         let (token, subject) = match self.stores.get_mut(index) {
             Some(Store::Own(store)) => {
                 store.want();
                 match store.token(now) {
                     Some(token) => (token.clone(), None),
                     None => {
-                        self.is_urgent |= !store.is_under_way() && store.next_attempt() <= now;
-                        return Injection::Wait(index);
+                        self.is_urgent |= !store.is_under_way() && soonest(store.next_attempt()) <= now;
+                        return Injection::Wait(index, None);
                     }
                 }
             }
@@ -163,11 +168,13 @@ impl Injector {
                 let Some(subject) = (request.subject)() else {
                     return Injection::Refused(Some(index), Refusal::SubjectMissing);
                 };
-                match store.get(&subject, now) {
+                let may_wait = soonest(store.next_attempt()) < request.patience;
+                match store.get(&subject, may_wait, &mut self.known, now) {
                     Exchanged::Token(token) => (token, Some(subject.digest)),
                     Exchanged::Wait => {
-                        self.is_urgent |= !store.is_under_way(&subject.digest) && store.next_attempt() <= now;
-                        return Injection::Wait(index);
+                        let is_under_way = store.is_under_way(&subject.digest);
+                        self.is_urgent |= !is_under_way && soonest(store.next_attempt()) <= now;
+                        return Injection::Wait(index, Some(subject.digest));
                     }
                     Exchanged::Refused => {
                         return Injection::Refused(Some(index), Refusal::SubjectRefused);
@@ -189,7 +196,13 @@ impl Injector {
 
     /// Takes our tokens out of all headers but one.
     fn removals(&self, request: &Outgoing<'_>, but: Option<&Rc<str>>) -> Vec<Edit> {
-        let others = self.headers.iter().filter(|name| Some(*name) != but);
+        let edited = request.edits.iter().map(Edit::name);
+        let there = request.head.headers.iter().filter_map(|(name, _)| str::from_utf8(name).ok());
+        let mut names: Vec<&Rc<str>> =
+            edited.chain(there).filter_map(|name| self.headers.get(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        let others = names.into_iter().filter(|name| Some(*name) != but);
         others
             .filter(|name| request.values(name).any(|value| self.known.is_in(value)))
             .map(|name| Edit::Remove(Rc::clone(name)))
@@ -207,11 +220,20 @@ impl Injector {
         if status != 401 {
             return None;
         }
-        let interval = self.settings.purge_interval;
+        let endpoint = self.endpoints.get(self.settings.clients.get(client)?.endpoint);
+        let is_there = |endpoint: &EndpointState| {
+            endpoint.address().is_some() && endpoint.breaker(now) == BreakerState::Closed
+        };
+        let complaint = Complaint {
+            token,
+            interval: self.settings.purge_interval,
+            is_endpoint_there: endpoint.is_some_and(is_there),
+            now,
+        };
         let purge = match (self.stores.get_mut(client)?, subject) {
-            (Store::Own(store), _) => store.handle_unauthorized(token, interval, now),
+            (Store::Own(store), _) => store.handle_unauthorized(&complaint),
             (Store::Exchange(store), Some(subject)) => {
-                store.handle_unauthorized(token, &subject, interval, now)
+                store.handle_unauthorized(&complaint, &subject, &mut self.known)
             }
             (Store::Exchange(_), None) => None,
         }?;
@@ -293,17 +315,14 @@ impl Injector {
             match store {
                 Store::Own(store) => {
                     let (event, call) = store.handle_tick(could_call, endpoint, &mut with);
-                    events.extend(event.map(|event| OutboundEvent::Token {
-                        client,
-                        event,
-                        is_exchange: false,
-                    }));
+                    events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
                     calls = calls.saturating_sub(usize::from(call.is_some()));
                     made.extend(call.map(|call| (Errand::Token(client), call)));
                 }
                 Store::Exchange(store) => {
                     let (happened, sent) = store.handle_tick(&mut calls, endpoint, &mut with);
-                    let event = |event| OutboundEvent::Token { client, event, is_exchange: true };
+                    let event =
+                        |(subject, event)| OutboundEvent::Token { client, event, subject: Some(subject) };
                     events.extend(happened.into_iter().map(event));
                     made.extend(
                         sent.into_iter().map(|(subject, call)| (Errand::Exchange(client, subject), call)),
@@ -333,7 +352,7 @@ impl Injector {
                 && concerns(store.id())
             {
                 let event = store.handle_news(&mut with);
-                events.extend(event.map(|event| OutboundEvent::Token { client, event, is_exchange: false }));
+                events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
             }
         }
         events
@@ -353,14 +372,14 @@ impl Injector {
         }
         let (Errand::Token(client) | Errand::Exchange(client, _)) = errand else { return None };
         let endpoint = self.endpoints.get_mut(self.settings.clients.get(client)?.endpoint)?;
-        let (event, is_exchange) = match (self.stores.get_mut(client)?, errand) {
-            (Store::Own(store), Errand::Token(_)) => (store.handle_reply(reply, endpoint, &mut with)?, false),
+        let (event, subject) = match (self.stores.get_mut(client)?, errand) {
+            (Store::Own(store), Errand::Token(_)) => (store.handle_reply(reply, endpoint, &mut with)?, None),
             (Store::Exchange(store), Errand::Exchange(_, subject)) => {
-                (store.handle_reply(subject, reply, endpoint, &mut with)?, true)
+                (store.handle_reply(subject, reply, endpoint, &mut with)?, Some(subject))
             }
             (Store::Own(_) | Store::Exchange(_), _) => return None,
         };
-        Some(OutboundEvent::Token { client, event, is_exchange })
+        Some(OutboundEvent::Token { client, event, subject })
     }
 
     /// The clock has been set back from `before`.
@@ -369,7 +388,7 @@ impl Injector {
         for store in &mut self.stores {
             match store {
                 Store::Own(store) => store.handle_clock_step(before, now),
-                Store::Exchange(store) => store.handle_clock_step(now),
+                Store::Exchange(store) => store.handle_clock_step(&mut self.known, now),
             }
         }
     }
@@ -393,7 +412,11 @@ fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> F
     let (cluster, place) = endpoint.map_or((&b""[..], String::new()), |endpoint| {
         let place = match &endpoint.place {
             EndpointPlace::At(address) => address.url(),
-            EndpointPlace::Discovered(discovery) => format!("{} by {}", discovery.issuer, discovery.cluster),
+            // Who would not believe an address without TLS shares nothing with who would.
+            EndpointPlace::Discovered(discovery) => {
+                let rules = if discovery.allow_http { "loose" } else { "strict" };
+                format!("{} by {}, {rules}", discovery.issuer, discovery.cluster)
+            }
         };
         (endpoint.cluster.as_bytes(), place)
     });
@@ -407,5 +430,7 @@ fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> F
 pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
 /// What the tokens of all clients take: the longest for two thousand of them, 3 KiB for each of ten thousand.
 pub const MAX_TOKENS_BYTES: usize = 32 * 1024 * 1024;
-/// What all exchanged tokens take, in equal shares for the clients that exchange: some ten thousand tokens of 2 KiB, with their callers'.
+/// What all exchanged tokens take, in equal shares for the clients that exchange: some fifteen thousand tokens of 2 KiB.
 pub const MAX_EXCHANGED_BYTES: usize = 32 * 1024 * 1024;
+/// What callers' tokens take that wait to be exchanged, in equal shares as well: four thousand of 2 KiB.
+pub const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;

@@ -23,7 +23,9 @@ pub use egress::MetadataClient;
 pub use endpoint::{BreakerChange, EndpointEvent, EndpointState};
 pub use exchange_store::{MAX_KNOWN_EXCHANGED_TOKENS, MAX_UNDER_WAY, Subject, SubjectDigest};
 pub use injection::{Errand, Injection, OutboundEvent, Outgoing};
-pub use injector::{Injector, MAX_ACCESS_TOKEN_BYTES, MAX_EXCHANGED_BYTES, MAX_TOKENS_BYTES};
+pub use injector::{
+    Injector, MAX_ACCESS_TOKEN_BYTES, MAX_EXCHANGED_BYTES, MAX_PENDING_BYTES, MAX_TOKENS_BYTES,
+};
 pub use lifetime::{DEFAULT_MARGIN, LifetimeRules, MAX_LIFETIME};
 pub use refusal::Refusal;
 pub use settings::{

@@ -1,7 +1,7 @@
 //! What the outbound half is configured to do.
 
 use core::time::Duration;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::destination::DestinationTable;
@@ -15,8 +15,12 @@ pub struct Outbound {
     pub position: Position,
     /// The identities, in the order of the configuration.
     pub clients: Vec<Rc<Client>>,
+    /// The places of the identities, by name.
+    pub names: HashMap<Rc<str>, usize>,
     /// Where they ask, each once however many clients ask there.
     pub endpoints: Vec<Endpoint>,
+    /// The clusters that carry calls of ours: the filter leaves what goes to them alone.
+    pub own_clusters: HashSet<Rc<str>>,
     /// Which requests get whose token.
     pub destinations: DestinationTable,
     /// What becomes of the others.
@@ -125,15 +129,13 @@ pub struct EndpointDiscovery {
     pub schedule: Schedule,
 }
 
-impl Outbound {
-    /// The clusters that carry calls of ours: the filter leaves what goes to them alone.
-    pub fn own_clusters(&self) -> impl Iterator<Item = &Rc<str>> {
-        self.endpoints.iter().flat_map(|endpoint| {
-            let metadata = match &endpoint.place {
-                EndpointPlace::At(_) => None,
-                EndpointPlace::Discovered(discovery) => Some(&discovery.cluster),
-            };
-            core::iter::once(&endpoint.cluster).chain(metadata)
-        })
+impl Endpoint {
+    /// The clusters that carry its calls.
+    pub fn clusters(&self) -> impl Iterator<Item = &Rc<str>> {
+        let metadata = match &self.place {
+            EndpointPlace::At(_) => None,
+            EndpointPlace::Discovered(discovery) => Some(&discovery.cluster),
+        };
+        core::iter::once(&self.cluster).chain(metadata)
     }
 }

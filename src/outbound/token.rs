@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::hash::Hasher as _;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
@@ -30,8 +30,9 @@ pub struct Fingerprint(u128);
 #[derive(Debug)]
 pub struct Known {
     seed: [u8; 16],
-    // Fingerprints are hashes already, under a key that nobody else has.
-    all: HashSet<Fingerprint, FxBuildHasher>,
+    /// How many reasons there are to know each: two clients may get one token. Fingerprints are hashes already, under a key that
+    /// nobody else has.
+    all: HashMap<Fingerprint, u32, FxBuildHasher>,
 }
 
 /// The latest tokens of one owner, oldest first.
@@ -90,7 +91,7 @@ impl fmt::Debug for Token {
 impl Known {
     /// None yet; `seed` is random.
     pub fn new(seed: [u8; 16]) -> Self {
-        Self { seed, all: HashSet::default() }
+        Self { seed, all: HashMap::default() }
     }
 
     pub(super) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
@@ -105,17 +106,34 @@ impl Known {
             return false;
         }
         let mut words = value.split(|byte| b" \t,".contains(byte)).filter(|word| !word.is_empty());
-        words.any(|word| self.all.contains(&self.fingerprint(word)))
+        words.any(|word| self.all.contains_key(&self.fingerprint(word)))
     }
 
-    /// Remembers a token of the owner of `ring`, and forgets the oldest of more than `most`.
-    pub(super) fn remember(&mut self, ring: &mut Ring, token: Fingerprint, most: usize) {
-        if self.all.insert(token) {
-            ring.0.push_back(token);
+    /// A reason more to know a token.
+    pub(super) fn hold(&mut self, token: Fingerprint) {
+        let reasons = self.all.entry(token).or_default();
+        *reasons = reasons.saturating_add(1);
+    }
+
+    /// A reason less.
+    pub(super) fn let_go(&mut self, token: Fingerprint) {
+        let Some(reasons) = self.all.get_mut(&token) else { return };
+        *reasons = reasons.saturating_sub(1);
+        if *reasons == 0 {
+            self.all.remove(&token);
         }
+    }
+
+    /// Remembers a token of the owner of `ring` as its latest, and forgets the oldest of more than `most`.
+    pub(super) fn remember(&mut self, ring: &mut Ring, token: Fingerprint, most: usize) {
+        match ring.0.iter().position(|other| *other == token) {
+            Some(place) => drop(ring.0.remove(place)),
+            None => self.hold(token),
+        }
+        ring.0.push_back(token);
         while ring.0.len() > most {
             if let Some(oldest) = ring.0.pop_front() {
-                self.all.remove(&oldest);
+                self.let_go(oldest);
             }
         }
     }

@@ -12,7 +12,7 @@ use super::settings::{Client, Obtain};
 use super::surroundings::Surroundings;
 use super::token::{Fingerprint, MAX_KNOWN_TOKENS, Ring, Token};
 use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
-use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault};
+use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault, fits_header};
 use crate::sharing::{Flight, Look, Process, Publication, Standing, Unreadable};
 
 /// The token of one client.
@@ -77,6 +77,25 @@ pub enum Purge {
     Purged,
     /// It stays: it is too new, or no new one can be had at the moment.
     HeldBack,
+}
+
+/// An upstream has answered 401.
+pub(super) struct Complaint {
+    /// To this token.
+    pub(super) token: Fingerprint,
+    /// The least age of a token that is purged.
+    pub(super) interval: core::time::Duration,
+    /// Whether the endpoint can be asked for another, as far as anybody knows.
+    pub(super) is_endpoint_there: bool,
+    pub(super) now: Timestamp,
+}
+
+impl Complaint {
+    /// Whether it purges the token. One upstream that refuses every token must neither drive the token endpoint nor, while that is
+    /// down, take the token away from all others.
+    pub(super) fn is_heard(&self, token: &Token, failures: u32) -> bool {
+        self.is_endpoint_there && failures == 0 && self.now >= token.sent.after(self.interval)
+    }
 }
 
 impl TokenStore {
@@ -147,22 +166,15 @@ impl TokenStore {
         }
     }
 
-    /// An upstream has answered 401 to this token. Once per token: it is not ours any more when it is purged.
-    pub(super) fn handle_unauthorized(
-        &mut self,
-        token: Fingerprint,
-        interval: core::time::Duration,
-        now: Timestamp,
-    ) -> Option<Purge> {
-        let ours = self.token.as_ref().filter(|ours| ours.fingerprint == token)?;
-        // One upstream that refuses every token must neither drive the token endpoint nor, while that is down, take the token
-        // away from all others.
-        if now < ours.sent.after(interval) || self.failures() > 0 {
+    /// An upstream has answered 401 to a token of ours. Once per token: it is not ours any more when it is purged.
+    pub(super) fn handle_unauthorized(&mut self, complaint: &Complaint) -> Option<Purge> {
+        let ours = self.token.as_ref().filter(|ours| ours.fingerprint == complaint.token)?;
+        if !complaint.is_heard(ours, self.failures()) {
             return Some(Purge::HeldBack);
         }
         self.token = None;
         self.is_needed = true;
-        self.timetable.fall_due(now);
+        self.timetable.fall_due(complaint.now);
         Some(Purge::Purged)
     }
 
@@ -355,7 +367,7 @@ impl TokenStore {
         let shared = SharedToken::decode(publication.body.expose()).map_err(|_| Unreadable::Encoding)?;
         let token = Secret::new(shared.token);
         let text = token.expose();
-        if text.is_empty() || text.len() > self.max_token_bytes || !text.iter().all(u8::is_ascii_graphic) {
+        if text.is_empty() || text.len() > self.max_token_bytes || !fits_header(text) {
             return Err(Unreadable::Encoding);
         }
         let longest = expiry(text, Some(super::MAX_LIFETIME), publication.sent, &self.client.lifetime);

@@ -133,6 +133,14 @@ fn a_client_authenticates_with_a_key_of_either_kind_and_in_either_form() {
                 .listener(downstream("egress", document))
                 .start_with(|issuers| issuers["idp"].set_lifetime(std::time::Duration::from_secs(2)));
             let issuer = proxy.issuer("idp");
+            // Envoy before 1.37 does not sign, and nobody has allowed the portable engine to use an RSA key.
+            if *algorithm == Algorithm::Rs256 && proxy.envoy().logs().contains("Envoy signs nothing: ") {
+                assert_eq!(status(&proxy), 503);
+                let told =
+                    "the client assertion could not be signed: the host does not sign with this RSA key";
+                assert!(proxy.envoy().logs().contains(told));
+                continue;
+            }
             assert_eq!(status(&proxy), 200, "{kid} as {form}: {:?}", issuer.token_log());
             // Each assertion is another one: the server takes none twice.
             eventually("renewals", || (issuer.issued_tokens().len() >= 3).then_some(()));

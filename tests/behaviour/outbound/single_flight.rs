@@ -305,22 +305,20 @@ fn a_clock_that_is_set_back_brings_no_expired_token_back() {
     }
 }
 
-/// Nor one that all threads have seen expire, where a breaker keeps them from asking.
+/// Nor one that nobody has needed since it expired.
 #[test]
-fn a_clock_that_goes_forth_and_back_brings_no_expired_token_back() {
-    let (mut threads, tokens) = threads(&shared(), 2);
+fn a_clock_that_is_set_back_brings_no_idle_token_back() {
+    let on_demand = client("billing", json!({ "obtain": "on_demand" }));
+    let (mut threads, tokens) = threads(&sealed(with_clients(&[on_demand], json!({})), "SEAL"), 1);
     tokens.live(20);
-    threads.advance(400.ms());
-    tokens.fail(status(503));
-    threads.pass(133.secs());
-    threads.advance(2_700.ms());
-    threads.set_back(146.secs());
-    for _ in 0..600 {
-        threads.advance(100.ms());
-        for number in 0..2 {
-            assert_ne!(threads[number].request(to("billing")).tells(), "forwarded");
-        }
-    }
+    threads[0].request(to("billing"));
+    threads.advance(60.secs());
+    let issued = tokens.issued();
+    threads.set_back(70.secs());
+    threads.advance(30.secs());
+    let waits = threads[0].request(to("billing")).waiting();
+    threads.advance(100.ms());
+    assert_eq!(carried(threads[0].answer(waits)), numbered(issued + 1));
 }
 
 #[test]

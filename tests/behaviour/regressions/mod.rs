@@ -1,10 +1,19 @@
 // Each file is a bug that was there, named by what it broke.
+mod a_401_takes_no_token_of_an_endpoint_that_is_down;
 mod a_bad_escape_hides_nothing_behind_it;
 mod a_clock_that_is_set_back_stops_nothing;
 mod a_heavy_client_is_forgiven_when_its_tokens_are_gone;
 mod a_method_in_lower_case_is_no_other_method;
 mod a_pattern_that_matches_nothing_is_refused;
 mod a_token_of_an_issuer_that_is_not_accepted_waits_for_nobody;
+mod a_token_that_could_be_taken_apart_is_none;
+mod a_token_that_does_not_fit_is_not_asked_for_in_a_loop;
+mod a_token_that_is_held_is_always_known_again;
 mod a_trailing_dot_names_the_same_host;
 mod a_trailing_slash_of_a_resource_is_part_of_its_path;
 mod a_waiting_request_costs_no_signature_twice;
+mod an_outage_takes_no_exchanged_token_away;
+mod no_caller_spoils_the_exchange_for_the_others;
+
+// What several of them share.
+mod exchanging;
