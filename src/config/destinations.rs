@@ -14,6 +14,8 @@ pub(super) struct Setting<'c> {
     pub(super) clients: HashMap<&'c str, usize>,
     /// Whether all clients have a name that could be read: one that is not there does not exist.
     pub(super) knows_all_clients: bool,
+    /// The clients that put what they get in exchange where callers' tokens sit.
+    pub(super) exchanging: HashSet<usize>,
     /// The clusters that carry the filter's own calls.
     pub(super) own_clusters: HashSet<&'c str>,
     /// Whether route metadata is read; `None` when that could not be read.
@@ -113,6 +115,12 @@ fn destination(
             ("keep", CallerCredential::Keep),
         ])
     });
+    let is_exchanging = client.is_some_and(|client| setting.exchanging.contains(&client));
+    if is_exchanging && caller_credential.is_some_and(|one| one != CallerCredential::Replace) {
+        node.problem::<()>(
+            "the token to exchange sits where its successor goes: write `caller_credential: replace`",
+        );
+    }
     match (named.as_mut(), client, matches.as_ref()) {
         (Some(named), Some(client), Some(matches)) => {
             named.clients.insert(client);

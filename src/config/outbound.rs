@@ -8,7 +8,7 @@ use super::clients::Written;
 use super::destinations::Named;
 use super::reader::{Node, refuse_repeated};
 use super::{Environment, clients, destinations, inbound, words};
-use crate::oauth::{BreakerSettings, MAX_OPEN};
+use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
 use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched, WaitingSettings};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: bool) -> Option<Outbound> {
@@ -82,6 +82,7 @@ fn what_destinations_refer_to<'c>(
     let mut setting = destinations::Setting {
         clients: HashMap::new(),
         knows_all_clients: clients.is_some(),
+        exchanging: HashSet::new(),
         own_clusters: HashSet::new(),
         reads_route_metadata,
     };
@@ -91,6 +92,12 @@ fn what_destinations_refer_to<'c>(
                 setting.clients.entry(name).or_insert(place);
             }
             None => setting.knows_all_clients = false,
+        }
+        let takes_its_place = |client: &Client| {
+            matches!(client.request.grant, Grant::TokenExchange { .. }) && *client.header == *"authorization"
+        };
+        if client.client.as_ref().is_some_and(takes_its_place) {
+            setting.exchanging.insert(place);
         }
         if let Some(endpoint) = &client.endpoint {
             setting.own_clusters.extend(endpoint.clusters().map(|cluster| &**cluster));

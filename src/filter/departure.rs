@@ -146,7 +146,7 @@ impl Departures {
         let outgoing = Outgoing { stream: *stream, head, edits, patience, subject: &subject };
         let injection = self.injector.inject(&outgoing, now);
         match injection {
-            Injection::OwnCall => departing.forward(Vec::new()),
+            Injection::OwnCall(edits) => departing.forward(edits),
             Injection::Passed(edits) => {
                 let outcome = if edits.is_empty() { "passed" } else { "stripped" };
                 self.metrics.record_injection(None, outcome);

@@ -80,6 +80,18 @@ impl Credentials {
         Ok(None)
     }
 
+    /// How long at most the texts are that [`Credentials::apply`] puts into the form, but for an assertion, which is good for once.
+    pub(super) fn size(&self) -> usize {
+        let secret = match &self.authentication {
+            Authentication::Post(secret) => secret.expose().len(),
+            Authentication::Basic(_)
+            | Authentication::PrivateKeyJwt(_)
+            | Authentication::TlsClientAuth
+            | Authentication::SetByCluster => 0,
+        };
+        self.client_id.as_deref().map_or(0, str::len).saturating_add(secret)
+    }
+
     /// All of it that changes what a server answers, for a cache key: a secret only as a digest.
     pub(crate) fn fields(&self) -> [Vec<u8>; 3] {
         let digest = |bytes: &[u8]| {
@@ -100,7 +112,10 @@ impl Credentials {
 
 /// RFC 6749 §2.3.1: both are form-encoded before they are joined, so that a colon or a plus sign in them survives.
 fn basic(id: &str, secret: &Secret) -> Secret {
-    let mut pair = String::new();
+    // As long as it can become: a buffer that grows leaves its contents behind.
+    let mut pair = String::with_capacity(
+        id.len().saturating_add(secret.expose().len()).saturating_mul(LONGEST_ESCAPE).saturating_add(1),
+    );
     pair.extend(byte_serialize(id.as_bytes()));
     pair.push(':');
     pair.extend(byte_serialize(secret.expose()));
@@ -109,6 +124,8 @@ fn basic(id: &str, secret: &Secret) -> Secret {
     Secret::new([b"Basic ".as_slice(), encoded.expose()].concat())
 }
 
+/// A byte as `%` and two digits.
+pub(super) const LONGEST_ESCAPE: usize = 3;
 /// RFC 7523 §2.2.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// OpenID Connect Core §9 asks for short lives; clocks that differ by half a minute still agree.

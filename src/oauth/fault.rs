@@ -92,7 +92,7 @@ pub enum ErrorCode {
 /// What a fault says about the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultClass {
-    /// It may be over soon: backoff, and it counts for the circuit breaker.
+    /// It may be over soon: backoff.
     Weather,
     /// Somebody has to change something, here or at the server: retried slowly.
     Configuration,
@@ -142,6 +142,24 @@ impl TokenFault {
             | Self::IssuedTypeMissing
             | Self::ExpiresIn
             | Self::ExpiredAtIssue => FaultClass::Weather,
+        }
+    }
+
+    /// Whether the endpoint may be down: what counts for its circuit breaker. One that answers, and issues a client what is of no use
+    /// to it, is not, and other clients may fare better.
+    pub const fn is_outage(&self) -> bool {
+        match self {
+            Self::Reset | Self::Lost | Self::TooLarge(_) | Self::Markup | Self::Malformed(_) => true,
+            Self::Status(_) | Self::Refused(_) => matches!(self.class(), FaultClass::Weather),
+            Self::NotSent
+            | Self::TokenMissing
+            | Self::TokenTooLong { .. }
+            | Self::TokenCharacters
+            | Self::TokenType
+            | Self::IssuedTypeMissing
+            | Self::ExpiresIn
+            | Self::ExpiredAtIssue
+            | Self::Unsigned(_) => false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use url::form_urlencoded::Serializer;
 
 use super::address::Address;
-use super::authentication::{Credentials, Signing};
+use super::authentication::{Credentials, LONGEST_ESCAPE, Signing};
 use crate::base::{HttpCall, Secret};
 use crate::jose::SigningError;
 
@@ -55,7 +55,11 @@ impl TokenRequest {
         subject: Option<&str>,
         signing: &Signing<'_>,
     ) -> Result<HttpCall, SigningError> {
-        let mut form = Serializer::new(String::new());
+        // As long as it can become: a buffer that grows leaves its contents behind.
+        let texts = self.texts().chain(subject).map(str::len);
+        let size = texts.fold(self.credentials.size(), usize::saturating_add);
+        let size = size.saturating_mul(LONGEST_ESCAPE).saturating_add(MAX_OWN_BYTES);
+        let mut form = Serializer::new(String::with_capacity(size));
         match &self.grant {
             Grant::ClientCredentials => {
                 form.append_pair("grant_type", "client_credentials");
@@ -95,6 +99,19 @@ impl TokenRequest {
         Ok(HttpCall { cluster: Rc::clone(cluster), headers, body: Secret::new(form.finish()), timeout })
     }
 
+    /// The configured texts of the form.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let types = match &self.grant {
+            Grant::ClientCredentials => [None, None],
+            Grant::TokenExchange { subject_token_type, requested_token_type } => {
+                [Some(subject_token_type), requested_token_type.as_ref()]
+            }
+        };
+        let parameters = self.parameters.iter().flat_map(|(name, value)| [name, value]);
+        let lists = self.scopes.iter().chain(&self.audience).chain(&self.resources);
+        lists.chain(parameters).chain(types.into_iter().flatten()).map(AsRef::as_ref)
+    }
+
     /// All of it that changes what a server answers.
     pub(crate) fn fields(&self) -> Vec<Vec<u8>> {
         let mut fields = self.credentials.fields().to_vec();
@@ -120,3 +137,6 @@ impl TokenRequest {
         fields
     }
 }
+
+/// What a form says besides configured texts: the names of its fields, and of its grant.
+const MAX_OWN_BYTES: usize = 1024;

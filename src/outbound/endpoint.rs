@@ -7,7 +7,7 @@ use super::settings::{Endpoint, EndpointDiscovery, EndpointPlace};
 use super::surroundings::Surroundings;
 use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
-    self, Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
+    Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
     MAX_METADATA_BYTES, Member, News, Signing, TokenFault, TokenRequest, read_metadata,
 };
 use crate::sharing::{Flight, Process, Sharing};
@@ -34,11 +34,12 @@ pub enum EndpointEvent {
 }
 
 impl EndpointState {
-    /// An endpoint that has not been asked. `me` is random.
+    /// An endpoint that has not been asked. `me` is random. The metadata is shared as tokens are: whoever says where the endpoint is
+    /// gets the client's secret.
     pub(super) fn new(
         settings: &Endpoint,
         breaker: BreakerSettings,
-        sharing: Option<&Sharing>,
+        (sharing, metadata_sharing): (Option<&Sharing>, Option<&Sharing>),
         me: u64,
         now: Timestamp,
     ) -> Self {
@@ -50,7 +51,7 @@ impl EndpointState {
         let flight = sharing.map(|sharing| Flight::new(&fields, sharing.seal.clone(), me));
         let metadata = match &settings.place {
             EndpointPlace::At(_) => None,
-            EndpointPlace::Discovered(discovery) => Some(document(discovery, sharing, me, now)),
+            EndpointPlace::Discovered(discovery) => Some(document(discovery, metadata_sharing, me, now)),
         };
         Self { settings: settings.clone(), address, metadata, breaker: Breaker::new(breaker, flight) }
     }
@@ -118,21 +119,20 @@ impl EndpointState {
         fault: Option<&TokenFault>,
         with: &mut Surroundings<'_>,
     ) -> BreakerChange {
-        use oauth::FaultClass;
         let (process, now) = (with.process, with.now);
         let changed = match fault {
             Some(TokenFault::NotSent | TokenFault::Unsigned(_)) => {
                 self.breaker.take_back(process, now);
                 return BreakerChange::None;
             }
-            Some(fault) if fault.class() == FaultClass::Weather => {
+            Some(fault) if fault.is_outage() => {
                 return if self.breaker.fail(process, now, with.jitter) {
                     BreakerChange::Opened
                 } else {
                     BreakerChange::None
                 };
             }
-            // A refusal is an answer: the endpoint works.
+            // A refusal is an answer, and so is what one client cannot use: the endpoint works.
             Some(_) | None => self.breaker.succeed(process, now),
         };
         if changed { BreakerChange::Closed } else { BreakerChange::None }

@@ -55,8 +55,9 @@ pub struct Outgoing<'a> {
 /// What becomes of a request that goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Injection {
-    /// It is a call of our own.
-    OwnCall,
+    /// It goes to a cluster that carries calls of our own, and most likely is one; the edits take out tokens of ours that a redirect
+    /// has brought there.
+    OwnCall(Vec<Edit>),
     /// It goes where no token goes; the edits take out those of ours that it carries.
     Passed(Vec<Edit>),
     /// It keeps its own credential; the edits take out tokens of ours that it carries beside it.

@@ -72,13 +72,16 @@ impl Injector {
             pending_bytes: share(MAX_PENDING_BYTES, exchanges),
             known: share(MAX_KNOWN_EXCHANGED_TOKENS, exchanges).max(MAX_KNOWN_TOKENS),
         };
+        // What all threads may know is only what the configuration says they may.
+        let token_sharing = sharing.filter(|sharing| sharing.shares_tokens());
         let endpoints: Vec<_> = settings
             .endpoints
             .iter()
-            .map(|endpoint| EndpointState::new(endpoint, settings.breaker, sharing, jitter.number(), now))
+            .map(|endpoint| {
+                let me = jitter.number();
+                EndpointState::new(endpoint, settings.breaker, (sharing, token_sharing), me, now)
+            })
             .collect();
-        // What all threads may know is only what the configuration says they may.
-        let token_sharing = sharing.filter(|sharing| sharing.shares_tokens());
         let stores: Vec<_> = settings
             .clients
             .iter()
@@ -124,7 +127,7 @@ impl Injector {
         let settings = Rc::clone(&self.settings);
         match entitlement(&settings, request.head) {
             Err((client, refusal)) => Injection::Refused(client, refusal),
-            Ok(Entitlement::OwnCall) => Injection::OwnCall,
+            Ok(Entitlement::OwnCall) => Injection::OwnCall(self.removals(request, None)),
             Ok(Entitlement::Nothing) => Injection::Passed(self.removals(request, None)),
             Ok(Entitlement::Token(destination)) => self.inject_into(request, destination, now),
         }

@@ -36,8 +36,12 @@ pub fn document(patch: Value) -> Value {
 
 /// These clients with a destination each; `patch` is a JSON Merge Patch of the block `outbound`.
 pub fn with_clients(clients: &[Value], patch: Value) -> Value {
-    let name = |client: &Value| client["name"].as_str().unwrap().to_owned();
-    let destinations: Vec<_> = clients.iter().map(|client| destination(&name(client), json!({}))).collect();
+    let to = |client: &Value| {
+        let replaces = client.get("token_exchange").is_some();
+        let patch = if replaces { json!({ "caller_credential": "replace" }) } else { json!({}) };
+        destination(client["name"].as_str().unwrap(), patch)
+    };
+    let destinations: Vec<_> = clients.iter().map(to).collect();
     let mut document = json!({ "outbound": {
         "position": "downstream",
         "clients": clients,

@@ -1,10 +1,12 @@
 // Each file is a bug that was there, named by what it broke.
 mod a_401_takes_no_token_of_an_endpoint_that_is_down;
 mod a_bad_escape_hides_nothing_behind_it;
+mod a_client_with_an_odd_answer_opens_no_breaker;
 mod a_clock_that_is_set_back_stops_nothing;
 mod a_heavy_client_is_forgiven_when_its_tokens_are_gone;
 mod a_method_in_lower_case_is_no_other_method;
 mod a_pattern_that_matches_nothing_is_refused;
+mod a_planted_document_leads_no_secret_astray;
 mod a_token_of_an_issuer_that_is_not_accepted_waits_for_nobody;
 mod a_token_that_could_be_taken_apart_is_none;
 mod a_token_that_does_not_fit_is_not_asked_for_in_a_loop;

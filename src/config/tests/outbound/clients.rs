@@ -249,6 +249,7 @@ fn a_token_is_exchanged_only_for_one_that_was_verified() {
     let exchanging = |fields: Json| {
         let mut document = base();
         document["outbound"] = with("/clients/0/token_exchange", fields)["outbound"].clone();
+        document["outbound"]["destinations"][0]["caller_credential"] = json!("replace");
         document
     };
     let grant = |fields: Json| {
@@ -280,6 +281,15 @@ fn a_token_is_exchanged_only_for_one_that_was_verified() {
     }
     let known = "subject_token_type, requested_token_type, tokens";
     refused(json!({ "x": 1 }), &format!(": unknown field `x`, expected one of {known}"));
+
+    let mut kept = exchanging(json!({}));
+    for word in ["refuse", "keep"] {
+        kept["outbound"]["destinations"][0]["caller_credential"] = json!(word);
+        let sits = "the token to exchange sits where its successor goes: write `caller_credential: replace`";
+        assert_eq!(problems(&kept), [format!("outbound.destinations[0]: {sits}")]);
+    }
+    kept["outbound"]["clients"][0]["header"] = json!({ "name": "x-token" });
+    assert_eq!(problems(&kept), [""; 0], "beside it");
 
     let alone = "only a verified token of the caller's is exchanged: configure the block `inbound`";
     refuses("/clients/0/token_exchange", json!({}), &format!("{path}: {alone}"));
