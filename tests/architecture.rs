@@ -269,6 +269,30 @@ fn the_changelog_has_a_place_for_what_comes() {
     assert!(unreleased, "CHANGELOG.md has no section \"Unreleased\"");
 }
 
+/// Each row of the comparison names the test that holds it.
+#[test]
+fn the_tests_that_the_documentation_names_are_there() {
+    let tokens = fs::read_to_string(root().join("docs/tokens.md")).unwrap();
+    let (_, comparison) = tokens.split_once("## Beside Envoy's credential_injector").unwrap();
+    let rows: Vec<&str> = comparison.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 15, "{} rows", rows.len());
+    let mut code: String = sources().into_iter().map(|source| source.text).collect();
+    let mut folders = vec![root().join("tests/behaviour"), root().join("tests/e2e")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if has_extension(&path, "rs") {
+                code.push_str(&fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    for row in rows {
+        let cell = row.trim_end_matches(" |").rsplit("| ").next().unwrap().trim_matches('`');
+        assert!(code.contains(&format!("fn {cell}()")), "docs/tokens.md names no test: {row}");
+    }
+}
+
 #[test]
 fn no_test_is_named_test() {
     let mut folders = vec![root().join("tests/behaviour")];
