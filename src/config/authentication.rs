@@ -119,7 +119,7 @@ fn algorithm(fields: &Fields<'_>, key: Option<&SigningKey>, portable_rsa: Option
     else {
         return node.problem(format_args!("expected one of {}", names(known)));
     };
-    if portable_rsa == Some(true) && !RSA.contains(algorithm) {
+    if portable_rsa == Some(true) && !AlgorithmSet::RSA.contains(algorithm) {
         let node = fields.optional("portable_rsa")?;
         return node.problem(format_args!("{algorithm} is not of RSA: leave `portable_rsa` out"));
     }
@@ -161,13 +161,5 @@ fn is_sha256(text: &str) -> bool {
     base64ct::Base64UrlUnpadded::decode_vec(text).is_ok_and(|bytes| bytes.len() == 32)
 }
 
-const RSA: AlgorithmSet = AlgorithmSet::of(&[
-    Algorithm::Rs256,
-    Algorithm::Rs384,
-    Algorithm::Rs512,
-    Algorithm::Ps256,
-    Algorithm::Ps384,
-    Algorithm::Ps512,
-]);
 /// What Envoy's `sign` has no word for.
 const ONLY_PORTABLE: AlgorithmSet = AlgorithmSet::of(&[Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512]);

@@ -127,6 +127,16 @@ impl AlgorithmSet {
         Algorithm::EdDsa,
     ]);
 
+    /// Every algorithm of RSA keys.
+    pub const RSA: Self = Self::of(&[
+        Algorithm::Rs256,
+        Algorithm::Rs384,
+        Algorithm::Rs512,
+        Algorithm::Ps256,
+        Algorithm::Ps384,
+        Algorithm::Ps512,
+    ]);
+
     /// The set of these algorithms.
     pub const fn of(algorithms: &[Algorithm]) -> Self {
         let mut bits = 0;

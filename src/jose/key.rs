@@ -213,7 +213,7 @@ impl Material {
                     .map(|(algorithm, _)| algorithm)
                     .collect()
             }
-            Self::Rsa(..) => RSA,
+            Self::Rsa(..) => AlgorithmSet::RSA,
             Self::P256(_) => AlgorithmSet::of(&[Algorithm::Es256]),
             Self::P384(_) => AlgorithmSet::of(&[Algorithm::Es384]),
             Self::P521(_) => AlgorithmSet::of(&[Algorithm::Es512]),
@@ -390,15 +390,6 @@ fn bit_length(integer: &[u8]) -> usize {
     let zeros = usize::try_from(first.leading_zeros()).unwrap_or_default();
     integer.len().saturating_mul(8).saturating_sub(zeros)
 }
-
-const RSA: AlgorithmSet = AlgorithmSet::of(&[
-    Algorithm::Rs256,
-    Algorithm::Rs384,
-    Algorithm::Rs512,
-    Algorithm::Ps256,
-    Algorithm::Ps384,
-    Algorithm::Ps512,
-]);
 
 /// RFC 7518 §3.3: "a key of size 2048 bits or larger".
 pub const MIN_RSA_BITS: usize = 2048;

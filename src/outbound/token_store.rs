@@ -31,8 +31,6 @@ pub struct TokenStore {
     under_way: Option<Timestamp>,
     /// A request has needed it since it was obtained.
     is_needed: bool,
-    /// The last attempt failed, and somebody has to change something.
-    is_misconfigured: bool,
     max_token_bytes: usize,
     untaken: u32,
 }
@@ -115,7 +113,6 @@ impl TokenStore {
             timetable: Timetable::new(now),
             under_way: None,
             is_needed: false,
-            is_misconfigured: false,
             max_token_bytes,
             untaken: 0,
         }
@@ -149,11 +146,6 @@ impl TokenStore {
     /// How many attempts have failed in a row.
     pub fn failures(&self) -> u32 {
         self.timetable.failures()
-    }
-
-    /// Whether the last attempt failed for a reason that somebody has to mend.
-    pub fn is_misconfigured(&self) -> bool {
-        self.is_misconfigured
     }
 
     pub(super) fn id(&self) -> Option<u64> {
@@ -310,11 +302,11 @@ impl TokenStore {
                 }
             }
             Err((fault, pause)) => {
-                self.is_misconfigured = fault.class() == FaultClass::Configuration;
+                let is_slow = fault.class() == FaultClass::Configuration;
                 if fault == TokenFault::NotSent {
                     self.timetable.fail_to_send(with.now, with.jitter);
                 } else {
-                    let slowly = if self.is_misconfigured { SLOW_RETRY } else { core::time::Duration::ZERO };
+                    let slowly = if is_slow { SLOW_RETRY } else { core::time::Duration::ZERO };
                     self.timetable.fail(pause.unwrap_or_default().max(slowly), with.now, with.jitter);
                 }
                 TokenNews::Failed(fault)
@@ -381,7 +373,6 @@ impl TokenStore {
         self.timetable.settle_until(sent, lifetime.renewal);
         self.newest = self.newest.max(sent);
         self.is_needed = false;
-        self.is_misconfigured = false;
         self.token = Some(token);
     }
 
