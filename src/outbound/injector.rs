@@ -431,9 +431,9 @@ fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> F
 
 /// How long a token may be: what still fits the headers of a request, with room for others.
 pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
-/// What the tokens of all clients take: the longest for two thousand of them, 3 KiB for each of ten thousand.
-pub const MAX_TOKENS_BYTES: usize = 32 * 1024 * 1024;
-/// What all exchanged tokens take, in equal shares for the clients that exchange: some fifteen thousand tokens of 2 KiB.
-pub const MAX_EXCHANGED_BYTES: usize = 32 * 1024 * 1024;
-/// What callers' tokens take that wait to be exchanged, in equal shares as well: four thousand of 2 KiB.
-pub const MAX_PENDING_BYTES: usize = 8 * 1024 * 1024;
+/// What the tokens of all clients take: the longest for a thousand of them, 1.6 KiB for each of ten thousand.
+pub const MAX_TOKENS_BYTES: usize = 16 * 1024 * 1024;
+/// What all exchanged tokens take, in equal shares for the clients that exchange: some seven thousand tokens of 2 KiB.
+pub const MAX_EXCHANGED_BYTES: usize = 16 * 1024 * 1024;
+/// What callers' tokens take that wait to be exchanged, in equal shares as well: two thousand of 2 KiB.
+pub const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;

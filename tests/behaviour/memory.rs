@@ -2,10 +2,13 @@
 //! 256 MiB by default.
 
 use attache::base::MAX_WAITING_BYTES;
-use attache::config::{MAX_CONFIG_BYTES, MAX_ISSUERS, MAX_KEY_SOURCES};
+use attache::config::{MAX_CLIENTS, MAX_CONFIG_BYTES, MAX_ISSUERS, MAX_KEY_SOURCES};
 use attache::inbound::MAX_UNKNOWN_TOKENS;
 use attache::issuer::MAX_KEYS_BYTES;
 use attache::jose::{MAX_KEY_SET_BYTES, MAX_TOKEN_BYTES};
+use attache::outbound::{
+    MAX_EXCHANGED_BYTES, MAX_KNOWN_EXCHANGED_TOKENS, MAX_KNOWN_TOKENS, MAX_PENDING_BYTES, MAX_TOKENS_BYTES,
+};
 use attache::telemetry::MAX_SERIES;
 use serde_json::json;
 
@@ -18,6 +21,10 @@ const SOURCE: usize = 2048;
 /// What a document becomes while it is read: its bytes twice, and a tree with some 32 bytes a node, of which each takes at
 /// least two characters; then the table, of which half stays.
 const DOCUMENT_FACTOR: usize = 6;
+/// A client of the outbound half, beside its token: what it asks for, and what is known of its attempts.
+const CLIENT: usize = 1024;
+/// A token that is known again: twice its hash, in a ring and in a map.
+const KNOWN: usize = 64;
 /// A series: its name twice and a node of the map.
 const SERIES: usize = 1024;
 
@@ -36,6 +43,12 @@ fn the_maxima_of_one_vm_fit_by_default() {
         ("the configuration", MAX_CONFIG_BYTES * DOCUMENT_FACTOR),
         ("metrics of requests and of fetches", 2 * MAX_SERIES * SERIES),
         ("the request at hand: its headers and its token", MIB + MAX_TOKEN_BYTES * DOCUMENT_FACTOR),
+        ("requests that wait for tokens", MAX_WAITING_BYTES),
+        ("our own tokens", MAX_TOKENS_BYTES),
+        ("exchanged tokens, and callers' that wait for it", MAX_EXCHANGED_BYTES + MAX_PENDING_BYTES),
+        ("clients, beside their tokens", MAX_CLIENTS * (CLIENT + MAX_KNOWN_TOKENS * KNOWN)),
+        ("exchanged tokens that are known again", MAX_KNOWN_EXCHANGED_TOKENS * KNOWN),
+        ("metrics of what goes out", 2 * MAX_SERIES * SERIES),
         ("code, stack and constants", 4 * MIB),
     ];
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
