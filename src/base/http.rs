@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::Secret;
-use super::pairs::{Pairs, PairsError, decode_pairs, encode_pairs};
+use super::pairs::{Lengths, Pairs, PairsError, decode_pairs, encode_pairs};
 
 /// Header fields in the order in which they came, repeated ones included, as bytes: a client may send any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,12 +28,17 @@ impl Headers {
 
     /// The values of every field of this name, which is lower case, as Envoy gives names.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(field, _)| *field == name.as_bytes()).map(|(_, value)| value)
+        self.iter().values(name)
     }
 
     /// The value of the first field of this name.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.values(name).next()
+    }
+
+    /// The names whose length may be one of these, in their order.
+    pub fn names(&self, lengths: Lengths) -> impl Iterator<Item = &[u8]> {
+        self.iter().keys(lengths)
     }
 
     /// How many bytes of memory the fields take.

@@ -16,7 +16,7 @@ pub use caching::{entity_tag, freshness, retry_after};
 pub use effect::{CallId, Effect, Level, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};
 pub use jitter::Jitter;
-pub use pairs::{Pairs, PairsError, decode_pairs, encode_pairs};
+pub use pairs::{Lengths, Pairs, PairsError, decode_pairs, encode_pairs};
 pub use random::Random;
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -25,43 +25,103 @@ type Pair<'b> = (&'b [u8], &'b [u8]);
 pub struct Pairs<'b> {
     /// The sizes that are left, eight bytes a pair.
     sizes: &'b [[u8; 8]],
-    /// The texts that are left.
+    /// All texts.
     texts: &'b [u8],
+    /// Where the next pair's begin.
+    at: usize,
+}
+
+/// Where a pair's texts lie. The sizes of all pairs come first, so that a walk need not touch the texts that it passes.
+struct Place {
+    at: usize,
+    key_size: usize,
+    value_size: usize,
 }
 
 impl<'b> Pairs<'b> {
-    /// The pairs that `bytes` hold, once [`decode_pairs`] has found them good; of other bytes, those before the first fault.
+    /// The pairs that `bytes` hold, once [`decode_pairs`] has found them good; of other bytes, some.
     pub(super) fn of(bytes: &'b [u8]) -> Self {
-        Self::start(bytes).unwrap_or(Self { sizes: &[], texts: &[] })
+        Self::start(bytes).unwrap_or(Self { sizes: &[], texts: &[], at: 0 })
+    }
+
+    /// The values under this key.
+    pub(super) fn values(mut self, key: &str) -> impl Iterator<Item = &'b [u8]> {
+        core::iter::from_fn(move || {
+            while let Some(place) = self.step() {
+                if place.key_size == key.len() && self.key(&place)? == key.as_bytes() {
+                    return self.value(&place);
+                }
+            }
+            None
+        })
+    }
+
+    /// The keys whose length may be one of these.
+    pub(super) fn keys(mut self, lengths: Lengths) -> impl Iterator<Item = &'b [u8]> {
+        core::iter::from_fn(move || {
+            while let Some(place) = self.step() {
+                if lengths.may_hold(place.key_size) {
+                    return self.key(&place);
+                }
+            }
+            None
+        })
     }
 
     fn start(bytes: &'b [u8]) -> Result<Self, PairsError> {
         let Some((count, rest)) = bytes.split_first_chunk::<4>() else {
             return if bytes.is_empty() {
-                Ok(Self { sizes: &[], texts: &[] })
+                Ok(Self { sizes: &[], texts: &[], at: 0 })
             } else {
                 Err(PairsError::Truncated)
             };
         };
-        let count = size(*count)?;
+        let count = size(u32::from_le_bytes(*count).into());
         if count > MAX_PAIRS {
             return Err(PairsError::TooMany);
         }
         let (sizes, texts) = rest.split_at_checked(count.saturating_mul(8)).ok_or(PairsError::Truncated)?;
-        Ok(Self { sizes: sizes.as_chunks().0, texts })
+        Ok(Self { sizes: sizes.as_chunks().0, texts, at: 0 })
     }
 
-    fn read(&mut self) -> Result<Option<Pair<'b>>, PairsError> {
-        let Some((sizes, rest)) = self.sizes.split_first() else { return Ok(None) };
+    fn step(&mut self) -> Option<Place> {
+        let (sizes, rest) = self.sizes.split_first()?;
+        // Both in one word, the key's size in its lower half.
+        let sizes = u64::from_le_bytes(*sizes);
+        let place =
+            Place { at: self.at, key_size: size(sizes & u64::from(u32::MAX)), value_size: size(sizes >> 32) };
         self.sizes = rest;
-        let [a, b, c, d, e, f, g, h] = *sizes;
-        Ok(Some((self.take(size([a, b, c, d])?)?, self.take(size([e, f, g, h])?)?)))
+        // Nothing wraps in what has been decoded.
+        self.at = place.value_at().wrapping_add(place.value_size).wrapping_add(1);
+        Some(place)
     }
 
-    fn take(&mut self, size: usize) -> Result<&'b [u8], PairsError> {
-        let (text, rest) = self.texts.split_at_checked(size).ok_or(PairsError::Truncated)?;
-        self.texts = rest.strip_prefix(&[0]).ok_or(PairsError::Truncated)?;
-        Ok(text)
+    fn key(&self, place: &Place) -> Option<&'b [u8]> {
+        self.texts.get(place.at..)?.get(..place.key_size)
+    }
+
+    fn value(&self, place: &Place) -> Option<&'b [u8]> {
+        self.texts.get(place.value_at()..)?.get(..place.value_size)
+    }
+
+    /// Whether all texts lie where they should, each with a NUL behind it.
+    fn check(mut self) -> Result<(), PairsError> {
+        let mut left = self.texts;
+        let mut skip = |size: usize| {
+            left = left.get(size..)?.strip_prefix(&[0])?;
+            Some(())
+        };
+        while let Some(Place { key_size, value_size, .. }) = self.step() {
+            skip(key_size).and_then(|()| skip(value_size)).ok_or(PairsError::Truncated)?;
+        }
+        if left.is_empty() { Ok(()) } else { Err(PairsError::Trailing) }
+    }
+}
+
+impl Place {
+    /// Behind each text is a NUL.
+    fn value_at(&self) -> usize {
+        self.at.wrapping_add(self.key_size).wrapping_add(1)
     }
 }
 
@@ -69,7 +129,29 @@ impl<'b> Iterator for Pairs<'b> {
     type Item = Pair<'b>;
 
     fn next(&mut self) -> Option<Pair<'b>> {
-        self.read().ok().flatten()
+        let place = self.step()?;
+        Some((self.key(&place)?, self.value(&place)?))
+    }
+}
+
+/// Lengths of texts, as bits: almost every header's name is longer or shorter than those that are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lengths(u64);
+
+impl Lengths {
+    /// Adds one.
+    #[must_use]
+    pub fn with(self, length: usize) -> Self {
+        Self(self.0 | Self::bit(length))
+    }
+
+    fn may_hold(self, length: usize) -> bool {
+        self.0 & Self::bit(length) != 0
+    }
+
+    /// Those of 64 and more begin again.
+    fn bit(length: usize) -> u64 {
+        1_u64.rotate_left(u32::try_from(length & 63).unwrap_or_default())
     }
 }
 
@@ -79,9 +161,8 @@ impl<'b> Iterator for Pairs<'b> {
 /// When any of them does not lie in the bytes, or something else does.
 pub fn decode_pairs(bytes: &[u8]) -> Result<Pairs<'_>, PairsError> {
     let pairs = Pairs::start(bytes)?;
-    let mut all = pairs.clone();
-    while all.read()?.is_some() {}
-    if all.texts.is_empty() { Ok(pairs) } else { Err(PairsError::Trailing) }
+    pairs.clone().check()?;
+    Ok(pairs)
 }
 
 /// Encodes pairs as the host wants them. A text of 4 GiB and more would not fit, and none is.
@@ -101,8 +182,9 @@ pub fn encode_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl Iterator<Item = 
     bytes
 }
 
-fn size(word: [u8; 4]) -> Result<usize, PairsError> {
-    usize::try_from(u32::from_le_bytes(word)).map_err(|_| PairsError::Truncated)
+/// Where it does not fit, which is nowhere that we run, nothing is that long.
+fn size(word: u64) -> usize {
+    usize::try_from(word).unwrap_or(usize::MAX)
 }
 
 /// Far above what Envoy lets through (100 headers by default, `max_headers_count` at most 10,000).
@@ -125,10 +207,12 @@ mod tests {
 
     #[test]
     fn every_truncation_is_an_error_and_none_traps() {
-        let bytes = encode(&[("key", "value"), ("k", "")]);
+        let pairs = [(&b"key"[..], &b"value"[..]), (b"k", b"")];
+        let bytes = encode_pairs(pairs.into_iter());
         for end in 1..bytes.len() {
             assert!(decode_pairs(&bytes[..end]).is_err(), "cut at {end}");
-            assert!(Pairs::of(&bytes[..end]).count() < 2, "cut at {end}");
+            let found: Vec<_> = Pairs::of(&bytes[..end]).collect();
+            assert!(pairs.starts_with(&found), "cut at {end}");
         }
     }
 

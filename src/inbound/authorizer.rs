@@ -97,7 +97,7 @@ impl Authorizer {
             Ok(demands) => demands,
             Err(denial) => return decided(None, work, Err(denial)),
         };
-        if head.headers.iter().any(|(name, _)| settings.twins.imitates(name)) {
+        if settings.twins.among(&head.headers).next().is_some() {
             return decided(None, work, Err(Denial::HeaderTwin));
         }
         observer.passed(Step::Headers);

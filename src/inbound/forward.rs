@@ -32,7 +32,7 @@ impl Inbound {
         }
         // No request with an imitation is permitted.
         if decision.verdict.is_err() {
-            for (name, _) in head.headers.iter().filter(|(name, _)| self.twins.imitates(name)) {
+            for name in self.twins.among(&head.headers) {
                 // An imitation is ASCII, as the name that it imitates is.
                 edits.extend(str::from_utf8(name).ok().map(|name| Edit::Remove(name.into())));
             }
