@@ -25,16 +25,15 @@ pub(super) struct Departures {
     /// Where a caller's token sits, for an exchange.
     inbound: Option<Rc<Inbound>>,
     /// By client.
-    waiting: WaitingList<usize, Departing>,
+    waiting: WaitingList<usize, (RequestHead, Departing)>,
     longest: usize,
     metrics: TokenMetrics,
 }
 
-/// A request that may leave.
+/// A request that may leave: what there is to know of it, beside its head.
 #[derive(Debug)]
 pub(super) struct Departing {
     pub(super) stream: StreamId,
-    pub(super) head: RequestHead,
     /// When it came to this half.
     pub(super) arrived: Timestamp,
     /// What the inbound half changes in its headers.
@@ -49,16 +48,8 @@ pub(super) struct Departing {
 
 impl Departing {
     /// A request that no inbound half has looked at.
-    pub(super) fn plain(stream: StreamId, head: RequestHead, arrived: Timestamp) -> Self {
-        Self {
-            stream,
-            head,
-            arrived,
-            edits: Vec::new(),
-            annotation: None,
-            verified_until: None,
-            subject: None,
-        }
+    pub(super) fn plain(stream: StreamId, arrived: Timestamp) -> Self {
+        Self { stream, arrived, edits: Vec::new(), annotation: None, verified_until: None, subject: None }
     }
 
     /// Lets it go on, with more edits.
@@ -128,9 +119,11 @@ impl Departures {
         self.injector.awaits_response(stream)
     }
 
+    /// Puts a token on a request, if it is to have one. Its head is taken only where it has to wait.
     pub(super) fn request(
         &mut self,
         departing: Departing,
+        head: &mut RequestHead,
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
@@ -138,10 +131,10 @@ impl Departures {
         let inbound = self.inbound.as_deref();
         let subject = || {
             let expires = departing.verified_until?;
-            let token = Secret::new(inbound?.presented_token(&departing.head)?);
+            let token = Secret::new(inbound?.presented_token(head)?);
             Some(Subject { digest: Sha256::digest(token.expose()).into(), token, expires })
         };
-        let Departing { stream, head, edits, .. } = &departing;
+        let Departing { stream, edits, .. } = &departing;
         let patience = departing.arrived.after(self.waiting.deadline());
         let outgoing = Outgoing { stream: *stream, head, edits, patience, subject: &subject };
         let injection = self.injector.inject(&outgoing, now);
@@ -166,8 +159,8 @@ impl Departures {
                     let refusal = Refusal::TokenUnavailable { retry_after };
                     return self.refuse(Some(client), refusal, now, shared, effects);
                 }
-                let (stream, arrived, bytes) = (departing.stream, departing.arrived, departing.head.size());
-                let item = Departing { subject, ..departing };
+                let (stream, arrived, bytes) = (departing.stream, departing.arrived, head.size());
+                let item = (core::mem::take(head), Departing { subject, ..departing });
                 match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => Outcome::Wait,
                     Err(_) => {
@@ -240,7 +233,8 @@ impl Departures {
     pub(super) fn resume_ready(&mut self, now: Timestamp, shared: &mut Shared, effects: &mut Vec<Effect>) {
         let most = resumed_at_once(self.longest, &shared.group);
         for parked in self.waiting.take_ready(most) {
-            let outcome = self.request(parked.item, now, shared, effects);
+            let (mut head, departing) = parked.item;
+            let outcome = self.request(departing, &mut head, now, shared, effects);
             effects.extend(resume(parked.stream, outcome));
         }
     }
@@ -275,7 +269,7 @@ impl Departures {
 
     fn give_up(
         &mut self,
-        waited: Vec<base::Parked<usize, Departing>>,
+        waited: Vec<base::Parked<usize, (RequestHead, Departing)>>,
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
@@ -342,7 +336,7 @@ impl Departures {
                         TokenNews::Obtained { .. } | TokenNews::Refused(_) | TokenNews::Expired => true,
                     };
                     let one = subject.as_ref().filter(|_| is_of_one);
-                    self.waiting.make_ready(|waiting, departing| {
+                    self.waiting.make_ready(|waiting, (_, departing)| {
                         waiting == client && (one.is_none() || departing.subject.as_ref() == one)
                     });
                     let is_obtained = matches!(event.what, TokenNews::Obtained { is_shared: false, .. });

@@ -29,6 +29,13 @@ pub(super) struct Gate {
     waiting: Waiting,
 }
 
+/// A request that has waited for keys.
+pub(super) struct Resumed {
+    pub(super) stream: StreamId,
+    pub(super) head: RequestHead,
+    pub(super) passage: Passage,
+}
+
 /// Where a request stands after the gate.
 pub(super) enum Passage {
     /// It may pass.
@@ -38,9 +45,9 @@ pub(super) enum Passage {
 }
 
 /// A request to decide about, for the first time or after it has waited.
+#[derive(Clone, Copy)]
 struct Arrival {
     stream: StreamId,
-    head: RequestHead,
     at: Timestamp,
     /// The generation of keys that failed it before it waited.
     tried: Option<u64>,
@@ -90,21 +97,22 @@ impl Gate {
         self.waiting.forget(stream);
     }
 
+    /// Decides about a request. Its head is taken only where it has to wait.
     pub(super) fn request(
         &mut self,
         stream: StreamId,
-        head: RequestHead,
+        head: &mut RequestHead,
         world: World<'_>,
         observer: &mut (impl Observer + ?Sized),
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
     ) -> Passage {
-        if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(&head)) {
+        if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(head)) {
             let annotation = "outcome=resource_metadata".into();
             return Passage::Closed(Outcome::Respond { response, annotation });
         }
-        let arrival = Arrival { stream, head, at: world.now, tried: None };
-        self.evaluate(arrival, world, observer, shared, effects)
+        let arrival = Arrival { stream, at: world.now, tried: None };
+        self.evaluate(arrival, head, world, observer, shared, effects)
     }
 
     /// Decides about those for whom keys have come: as many as one callback may take.
@@ -113,15 +121,15 @@ impl Gate {
         world: World<'_>,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Vec<(StreamId, Passage)> {
+    ) -> Vec<Resumed> {
         let most = resumed_at_once(self.settings.waiting.requests, &shared.group);
         let ready = self.waiting.take_ready(most).into_iter();
         ready
             .map(|parked| {
-                let (stream, (head, wait)) = (parked.stream, parked.item);
-                let tried = Some(wait.generation);
-                let arrival = Arrival { stream, head, at: parked.arrived, tried };
-                (stream, self.evaluate(arrival, world, &mut (), shared, effects))
+                let (stream, (mut head, wait)) = (parked.stream, parked.item);
+                let arrival = Arrival { stream, at: parked.arrived, tried: Some(wait.generation) };
+                let passage = self.evaluate(arrival, &mut head, world, &mut (), shared, effects);
+                Resumed { stream, head, passage }
             })
             .collect()
     }
@@ -132,7 +140,7 @@ impl Gate {
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Vec<(StreamId, Passage)> {
+    ) -> Vec<Resumed> {
         let overdue = self.waiting.take_overdue(now);
         self.give_up(overdue, now, shared, effects)
     }
@@ -144,7 +152,7 @@ impl Gate {
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Vec<(StreamId, Passage)> {
+    ) -> Vec<Resumed> {
         self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, now));
         let all = self.waiting.take_all();
         self.give_up(all, now, shared, effects)
@@ -155,7 +163,7 @@ impl Gate {
         world: World<'_>,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Vec<(StreamId, Passage)> {
+    ) -> Vec<Resumed> {
         for store in &mut self.stores {
             store.handle_shutdown(world.now, world.process, &mut shared.jitter);
         }
@@ -271,15 +279,16 @@ impl Gate {
     fn evaluate(
         &mut self,
         arrival: Arrival,
+        head: &mut RequestHead,
         world: World<'_>,
         observer: &mut (impl Observer + ?Sized),
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
     ) -> Passage {
-        let Arrival { stream, head, at: arrived, tried } = arrival;
+        let Arrival { stream, at: arrived, tried } = arrival;
         let World { now, crypto, .. } = world;
         let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
-        let evaluation = self.authorizer.authorize(&head, &mut moment, observer);
+        let evaluation = self.authorizer.authorize(head, &mut moment, observer);
         observer.evaluated(&evaluation);
         match evaluation {
             Evaluation::Decided(decision) => self.conclude(stream, &decision, head, now, shared, effects),
@@ -290,11 +299,12 @@ impl Gate {
                     let denial = Denial::KeysUnavailable { retry_after };
                     return self.conclude(stream, &undecided(wait, denial), head, now, shared, effects);
                 }
-                match self.waiting.park(stream, head, arrived, wait) {
+                match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
                     Ok(()) => Passage::Closed(Outcome::Wait),
                     Err(parked) => {
+                        *head = parked.item.0;
                         let decision = undecided(wait, Denial::WaitingFull { retry_after });
-                        self.conclude(stream, &decision, parked.item.0, now, shared, effects)
+                        self.conclude(stream, &decision, head, now, shared, effects)
                     }
                 }
             }
@@ -313,7 +323,7 @@ impl Gate {
         &self,
         stream: StreamId,
         decision: &Decision,
-        head: RequestHead,
+        head: &RequestHead,
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
@@ -328,7 +338,7 @@ impl Gate {
                     effects.extend(shared.reports.fault(error, &annotation, now));
                 }
                 let mut response = self.settings.refuse(denial);
-                if is_grpc(&head) && !response.body.is_empty() {
+                if is_grpc(head) && !response.body.is_empty() {
                     // It becomes the grpc-message, which is a text.
                     response.body = denial.to_string();
                 }
@@ -344,16 +354,8 @@ impl Gate {
                 (is_written.then_some(annotation), verified_until)
             }
         };
-        let edits = self.settings.edits(&head, decision);
-        Passage::Open(Departing {
-            stream,
-            head,
-            arrived: now,
-            edits,
-            annotation,
-            verified_until,
-            subject: None,
-        })
+        let edits = self.settings.edits(head, decision);
+        Passage::Open(Departing { stream, arrived: now, edits, annotation, verified_until, subject: None })
     }
 
     fn give_up(
@@ -362,11 +364,12 @@ impl Gate {
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Vec<(StreamId, Passage)> {
+    ) -> Vec<Resumed> {
         let waited = waited.into_iter().map(|parked| {
             let (stream, (head, wait)) = (parked.stream, parked.item);
             let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, now) };
-            (stream, self.conclude(stream, &undecided(wait, denial), head, now, shared, effects))
+            let passage = self.conclude(stream, &undecided(wait, denial), &head, now, shared, effects);
+            Resumed { stream, head, passage }
         });
         waited.collect()
     }

@@ -28,7 +28,7 @@ use crate::jose::{Crypto, Portable};
 use crate::outbound::Errand;
 use crate::sharing::{Group, News, Process, QueueId};
 use departure::{Departing, Departures};
-use gate::{Gate, Passage};
+use gate::{Gate, Passage, Resumed};
 use shared::Shared;
 
 /// One configured filter on one thread.
@@ -268,35 +268,41 @@ impl Filter {
     fn request(
         &mut self,
         stream: StreamId,
-        head: RequestHead,
+        mut head: RequestHead,
         world: World<'_>,
         observer: &mut (impl Observer + ?Sized),
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let passage = match &mut self.gate {
-            Some(gate) => gate.request(stream, head, world, observer, &mut self.shared, effects),
-            None => Passage::Open(Departing::plain(stream, head, world.now)),
+            Some(gate) => gate.request(stream, &mut head, world, observer, &mut self.shared, effects),
+            None => Passage::Open(Departing::plain(stream, world.now)),
         };
-        self.depart(passage, world, effects)
+        self.depart(passage, &mut head, world, effects)
     }
 
     /// Hands a request that has passed the gate on to the outbound half.
-    fn depart(&mut self, passage: Passage, world: World<'_>, effects: &mut Vec<Effect>) -> Outcome {
+    fn depart(
+        &mut self,
+        passage: Passage,
+        head: &mut RequestHead,
+        world: World<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
         let departing = match passage {
             Passage::Open(departing) => departing,
             Passage::Closed(outcome) => return outcome,
         };
         let Some(departures) = &mut self.departures else { return departing.forward(Vec::new()) };
-        let outcome = departures.request(departing, world.now, &mut self.shared, effects);
+        let outcome = departures.request(departing, head, world.now, &mut self.shared, effects);
         if outcome == Outcome::Wait {
             self.call_again(world.process);
         }
         outcome
     }
 
-    fn depart_all(&mut self, waited: Vec<(StreamId, Passage)>, world: World<'_>, effects: &mut Vec<Effect>) {
-        for (stream, passage) in waited {
-            let outcome = self.depart(passage, world, effects);
+    fn depart_all(&mut self, waited: Vec<Resumed>, world: World<'_>, effects: &mut Vec<Effect>) {
+        for Resumed { stream, mut head, passage } in waited {
+            let outcome = self.depart(passage, &mut head, world, effects);
             effects.extend(resume(stream, outcome));
         }
     }
