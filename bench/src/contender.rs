@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use attachectl::capabilities;
 use serde_json::{Map, Value, json};
 
 use crate::key::key_set;
@@ -31,8 +32,10 @@ pub(crate) enum Contender {
     JwtCacheRbacClaims,
     /// `credential_injector` with client credentials: what puts tokens on requests that go out.
     CredentialInjector,
-    /// Attaché.
+    /// Attaché, told that no route of Envoy's carries requirements, and allowed what verifying takes.
     Attache,
+    /// Attaché with neither: it looks at each request's route, and is called for each response.
+    AttacheDefaults,
     /// Attaché, with claims in headers.
     AttacheClaims,
 }
@@ -45,7 +48,7 @@ pub(crate) struct Modules<'m> {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::None,
         Self::Noop,
         Self::Jwt,
@@ -56,6 +59,7 @@ impl Contender {
         Self::JwtCacheRbacClaims,
         Self::CredentialInjector,
         Self::Attache,
+        Self::AttacheDefaults,
         Self::AttacheClaims,
     ];
 
@@ -72,6 +76,7 @@ impl Contender {
             Self::JwtCacheRbacClaims => "jwt_cache_rbac_claims",
             Self::CredentialInjector => "credential_injector",
             Self::Attache => "attache",
+            Self::AttacheDefaults => "attache_defaults",
             Self::AttacheClaims => "attache_claims",
         }
     }
@@ -89,6 +94,7 @@ impl Contender {
             Self::JwtCacheRbacClaims => "jwt_authn + cache + RBAC, claims",
             Self::CredentialInjector => "credential_injector, OAuth 2",
             Self::Attache => "Attaché",
+            Self::AttacheDefaults => "Attaché, defaults",
             Self::AttacheClaims => "Attaché, claims",
         }
     }
@@ -125,8 +131,21 @@ impl Contender {
                 vec![jwt_authn(issuer, true, Payload::Text, claims), rbac(Payload::Text)]
             }
             Self::CredentialInjector => bail!("{} verifies no token", self.name()),
-            Self::Attache | Self::AttacheClaims => {
-                vec![wasm("attache", modules.attache, Some(&document(issuer, claims)))]
+            Self::Attache | Self::AttacheDefaults | Self::AttacheClaims => {
+                let mut document = document(issuer, claims);
+                let is_told = self != Self::AttacheDefaults;
+                if is_told {
+                    // Neither `jwt_authn` nor `rbac` looks for requirements on Envoy's routes.
+                    document["inbound"]["route_metadata"] = "ignore".into();
+                }
+                let mut filter = wasm("attache", modules.attache, Some(&document));
+                if is_told {
+                    let allowed: Map<String, Value> =
+                        capabilities::of_inbound().map(|name| (name.to_owned(), json!({}))).collect();
+                    filter["typed_config"]["config"]["vm_config"]["capability_restriction_config"] =
+                        json!({ "allowed_capabilities": allowed });
+                }
+                vec![filter]
             }
         };
         Ok(bootstrap(filters))

@@ -138,6 +138,7 @@ impl Server {
             | Contender::JwtCacheRbac
             | Contender::JwtCacheRbacText
             | Contender::JwtCacheRbacClaims
+            | Contender::AttacheDefaults
             | Contender::AttacheClaims => bail!("{} puts no token on a request", contender.name()),
         };
         let stand = self.stand(place, position, filters, carries)?;

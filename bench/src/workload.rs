@@ -105,20 +105,29 @@ impl Workload {
     /// Who is measured with it.
     pub(crate) fn contenders(self) -> &'static [Contender] {
         use Contender::{
-            Attache, AttacheClaims, CredentialInjector, Jwt, JwtCache, JwtCacheRbac, JwtCacheRbacClaims,
-            JwtCacheRbacText, JwtRbac, None, Noop,
+            Attache, AttacheClaims, AttacheDefaults, CredentialInjector, Jwt, JwtCache, JwtCacheRbac,
+            JwtCacheRbacClaims, JwtCacheRbacText, JwtRbac, None, Noop,
         };
         match self {
-            Self::HotOne(Algorithm::Rs256)
-            | Self::HotPool
-            | Self::Cold(Algorithm::Rs256 | Algorithm::Es256) => {
+            Self::HotOne(Algorithm::Rs256) => &[
+                None,
+                Noop,
+                Jwt,
+                JwtCache,
+                JwtRbac,
+                JwtCacheRbac,
+                JwtCacheRbacText,
+                Attache,
+                AttacheDefaults,
+            ],
+            Self::HotPool | Self::Cold(Algorithm::Rs256 | Algorithm::Es256) => {
                 &[None, Noop, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache]
             }
             Self::HotOne(_) | Self::Cold(_) | Self::Mixed => &[None, JwtRbac, JwtCacheRbac, Attache],
             Self::Headers => &[None, Noop, JwtRbac, JwtCacheRbac, Attache],
             Self::Claims => &[None, JwtCacheRbacClaims, AttacheClaims],
             Self::Forged(_) | Self::Expired => &[None, Jwt, JwtRbac, JwtCacheRbac, Attache],
-            Self::Public => &[None, Noop, JwtCacheRbac, Attache],
+            Self::Public => &[None, Noop, JwtCacheRbac, Attache, AttacheDefaults],
             Self::Outbound(_) => &[None, Noop, CredentialInjector, Attache],
         }
     }

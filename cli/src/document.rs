@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use attache::config::{self, Config, ConfigErrors, Value};
 
-use crate::egress;
+use crate::{capabilities, egress};
 
 /// A configuration and where it stands.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Document {
     /// Where in the file: `document 2, filter attache`; empty when the file is nothing else.
     pub place: String,
     content: Content,
+    /// The plugin that it configures, as Envoy is told of it.
+    plugin: Option<Value>,
     /// The connection manager that the filter is in, where there is one.
     manager: Option<Value>,
     /// All connection managers of the same file.
@@ -42,7 +44,7 @@ impl config::Environment for Environment {
 
 impl Document {
     fn new(place: String, content: Content, manager: Option<Value>) -> Self {
-        Self { place, content, manager, managers: Vec::new(), clusters: Vec::new() }
+        Self { place, content, plugin: None, manager, managers: Vec::new(), clusters: Vec::new() }
     }
 
     /// Reads all configurations of a file; `-` is standard input.
@@ -91,12 +93,16 @@ impl Document {
         Ok(documents)
     }
 
-    /// What the rest of the file does to a configuration that holds together by itself: places where a token would go that nobody
-    /// meant, and assertions that the file contradicts.
+    /// What the rest of the file does to a configuration that holds together by itself: calls that the filter may not make, places
+    /// where a token would go that nobody meant, and assertions that the file contradicts.
     pub fn contradictions(&self, config: &Config) -> Vec<String> {
-        config.outbound.as_ref().map_or_else(Vec::new, |outbound| {
-            egress::contradictions(outbound, self.manager.as_ref(), &self.managers, &self.clusters)
-        })
+        let mut found: Vec<String> =
+            self.plugin.iter().flat_map(|plugin| capabilities::missing(plugin, config)).collect();
+        if let Some(outbound) = &config.outbound {
+            let (manager, managers) = (self.manager.as_ref(), &self.managers);
+            found.extend(egress::contradictions(outbound, manager, managers, &self.clusters));
+        }
+        found
     }
 
     /// Compiles it as the filter does.
@@ -152,7 +158,10 @@ fn filters(value: &Value, place: &str, manager: Option<&Value>, found: &mut Vec<
             Some(text) => Some(Content::Text(text.to_owned())),
             None => value.as_object().map(|_| Content::Value(value.clone())),
         });
-        found.extend(content.map(|content| Document::new(place, content, manager.cloned())));
+        found.extend(content.map(|content| {
+            let plugin = plugin.cloned();
+            Document { plugin, ..Document::new(place, content, manager.cloned()) }
+        }));
         return;
     }
     let manager = if is_manager(value) { Some(value) } else { manager };

@@ -2,6 +2,7 @@
 //! them together. `attachectl` is its command line; the end-to-end tests use it as a library.
 
 pub mod bootstrap;
+pub mod capabilities;
 pub mod demo;
 pub mod document;
 mod egress;

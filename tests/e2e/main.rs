@@ -90,6 +90,8 @@ mod renewal;
 mod report_only;
 /// RFC 9728.
 mod resource_metadata;
+/// A filter that may do what it has to, and nothing else.
+mod restriction;
 /// Requirements on Envoy's own routes.
 mod route_metadata;
 /// One fetch for all threads.

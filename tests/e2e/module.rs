@@ -1,5 +1,7 @@
 //! Modules made for tests: the one under test with one callback that traps, and one that writes into shared data.
 
+use std::collections::BTreeSet;
+
 /// The same module, in which this callback, of three numbers to one, is a trap.
 pub(crate) fn with_trap_door(module: &[u8], callback: &str) -> Vec<u8> {
     let mut sections = sections(module);
@@ -130,6 +132,24 @@ pub(crate) fn reader(name: &str) -> Vec<u8> {
         section(DATA, &vector(&[[vec![0], constant(START), vec![0x0b], text(name)].concat()])),
     ];
     MAGIC.iter().copied().chain(sections.concat()).collect()
+}
+
+/// What a module calls of the host, and what it lets the host call, by name.
+pub(crate) fn border(module: &[u8]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (id, section) in sections(module) {
+        let mut rest = Reader(&section);
+        for _ in 0..if [IMPORTS, EXPORTS].contains(&id) { rest.number() } else { 0 } {
+            if id == IMPORTS {
+                rest.text();
+            }
+            names.insert(String::from_utf8(rest.text().to_vec()).unwrap());
+            // The kind, and the number of the type or of what is exported.
+            rest.bytes(1);
+            rest.number();
+        }
+    }
+    names
 }
 
 /// proxy_send_local_response(status, details, body, headers, grpc_status), each but the first and the last an address and a length.

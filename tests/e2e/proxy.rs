@@ -359,6 +359,12 @@ impl Listener {
         listener
     }
 
+    /// More of the plugin.
+    pub(crate) fn plugin(mut self, more: Value) -> Self {
+        join(&mut self.plugin["config"], more);
+        self
+    }
+
     /// No filter at all: it is in a cluster.
     pub(crate) fn without_filter(mut self) -> Self {
         self.plugin = Value::Null;
