@@ -335,23 +335,24 @@ impl Gate {
         let (annotation, verified_until) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
                 if let Denial::RouteMetadata(error) = denial {
-                    effects.extend(shared.reports.fault(error, &annotation, now));
+                    effects.extend(shared.reports.fault(error, annotation, now));
                 }
                 let mut response = self.settings.refuse(denial);
                 if is_grpc(head) && !response.body.is_empty() {
                     // It becomes the grpc-message, which is a text.
                     response.body = denial.to_string();
                 }
+                let annotation = Rc::clone(annotation);
                 return Passage::Closed(Outcome::Respond { response, annotation });
             }
             Err(_) => {
-                effects.extend(shared.reports.report(&annotation, now));
-                (Some(annotation), None)
+                effects.extend(shared.reports.report(annotation, now));
+                (Some(Rc::clone(annotation)), None)
             }
             Ok(permit) => {
                 let is_written = self.settings.filter_state == FilterState::All;
                 let verified_until = permit.token().map(|token| token.expires_at());
-                (is_written.then_some(annotation), verified_until)
+                (is_written.then(|| Rc::clone(annotation)), verified_until)
             }
         };
         let edits = self.settings.edits(head, decision);

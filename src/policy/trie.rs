@@ -19,19 +19,32 @@ pub(super) struct Trie {
 /// A node's place among the nodes.
 type Place = usize;
 
+/// Small, because of thousands of routes each request meets another: what it costs is the memory that it has to wait for.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// The operator chooses these texts, and no caller: their hash needs no key.
-    literals: HashMap<Rc<str>, Place, FxBuildHasher>,
+    literals: Literals,
     variable: Option<Place>,
-    whole: Methods,
-    prefix: Methods,
+    whole: Option<Box<Methods>>,
+    prefix: Option<Box<Methods>>,
+}
+
+/// The nodes that literal segments lead to.
+#[derive(Clone, Debug, Default)]
+enum Literals {
+    #[default]
+    None,
+    /// Most nodes have one.
+    One(Rc<str>, Place),
+    /// The operator chooses these texts, and no caller: their hash needs no key.
+    Many(Box<HashMap<Rc<str>, Place, FxBuildHasher>>),
 }
 
 /// The routes of one path pattern by method.
 #[derive(Clone, Debug, Default)]
 struct Methods {
-    listed: Box<[(Rc<str>, RouteId)]>,
+    /// Most patterns have one.
+    first: Option<(Rc<str>, RouteId)>,
+    others: Box<[(Rc<str>, RouteId)]>,
     any: Option<RouteId>,
 }
 
@@ -58,7 +71,7 @@ impl Trie {
             let new = self.nodes.len();
             let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
             place = match segment {
-                Segment::Literal(text) => *node.literals.entry(Rc::clone(text)).or_insert(new),
+                Segment::Literal(text) => node.literals.get_or_insert(text, new),
                 Segment::Variable => *node.variable.get_or_insert(new),
             };
             if place == new {
@@ -66,7 +79,8 @@ impl Trie {
             }
         }
         let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
-        if is_prefix { node.prefix.insert(methods, route) } else { node.whole.insert(methods, route) }
+        let routes = if is_prefix { &mut node.prefix } else { &mut node.whole };
+        routes.get_or_insert_default().insert(methods, route)
     }
 
     /// The most specific route: a whole path before a prefix; of two whole paths the one with a literal where they first
@@ -91,13 +105,13 @@ impl Trie {
     ) -> Option<RouteId> {
         let node = self.nodes.get(place)?;
         if let Some(prefix) = &mut prefix {
-            **prefix = node.prefix.find(method).or(**prefix);
+            **prefix = node.prefix.as_ref().and_then(|routes| routes.find(method)).or(**prefix);
         }
-        let Some(segment) = segments.next() else { return node.whole.find(method) };
+        let Some(segment) = segments.next() else { return node.whole.as_ref()?.find(method) };
         let by_literal = node
             .literals
-            .get(segment.as_ref())
-            .and_then(|next| self.find_whole(*next, segments.clone(), method, prefix));
+            .get(&segment)
+            .and_then(|next| self.find_whole(next, segments.clone(), method, prefix));
         // An empty segment is no value for a variable: `/orders/` is not `/orders/{id}`.
         let variable = node.variable.filter(|_| !segment.is_empty());
         by_literal.or_else(|| variable.and_then(|next| self.find_whole(next, segments, method, None)))
@@ -109,7 +123,8 @@ impl Methods {
         if methods.is_empty() {
             return self.any.replace(route).map_or(Ok(()), Err);
         }
-        let mut listed = core::mem::take(&mut self.listed).into_vec();
+        let listed = self.first.take().into_iter().chain(core::mem::take(&mut self.others));
+        let mut listed: Vec<_> = listed.collect();
         let mut first = Ok(());
         for method in methods {
             match listed.iter().find(|(listed, _)| listed == method) {
@@ -117,16 +132,42 @@ impl Methods {
                 None => listed.push((Rc::clone(method), route)),
             }
         }
-        self.listed = listed.into();
+        let mut listed = listed.into_iter();
+        self.first = listed.next();
+        self.others = listed.collect();
         first
     }
 
     fn find(&self, method: &[u8]) -> Option<RouteId> {
-        self.listed
-            .iter()
-            .find(|(listed, _)| listed.as_bytes() == method)
-            .map(|(_, route)| *route)
-            .or(self.any)
+        let mut listed = self.first.iter().chain(&self.others);
+        listed.find(|(listed, _)| listed.as_bytes() == method).map(|(_, route)| *route).or(self.any)
+    }
+}
+
+impl Literals {
+    /// The place that this text leads to: `new`, if it has led nowhere.
+    fn get_or_insert(&mut self, text: &Rc<str>, new: Place) -> Place {
+        match self {
+            Self::None => {
+                *self = Self::One(Rc::clone(text), new);
+                new
+            }
+            Self::One(other, place) if other == text => *place,
+            Self::One(other, place) => {
+                let both = [(Rc::clone(other), *place), (Rc::clone(text), new)];
+                *self = Self::Many(Box::new(both.into_iter().collect()));
+                new
+            }
+            Self::Many(places) => *places.entry(Rc::clone(text)).or_insert(new),
+        }
+    }
+
+    fn get(&self, text: &str) -> Option<Place> {
+        match self {
+            Self::None => None,
+            Self::One(other, place) => (**other == *text).then_some(*place),
+            Self::Many(places) => places.get(text).copied(),
+        }
     }
 }
 

@@ -109,7 +109,7 @@ impl Metrics {
     }
 
     /// Counts a decision, and says how it reads in an access log: `outcome=… reason=… route=… issuer=…`.
-    pub fn record(&mut self, decision: &Decision) -> Rc<str> {
+    pub fn record(&mut self, decision: &Decision) -> &Rc<str> {
         self.record_work(decision.work);
         let route = decision.route.map_or(Label::None, |RouteId(place)| Label::At(place));
         let issuer = decision.issuer.map_or(Label::None, |IssuerId(place)| Label::At(u32::from(place)));
@@ -219,25 +219,26 @@ impl Metrics {
         }
     }
 
-    fn permit(&mut self, route: Label, issuer: Label) -> Rc<str> {
+    fn permit(&mut self, route: Label, issuer: Label) -> &Rc<str> {
         self.is_dirty = true;
-        if let Some(series) = self.permits.get_mut(&(route, issuer)) {
-            series.pending = series.pending.saturating_add(1);
-            return Rc::clone(&series.annotation);
+        let mut labels = (route, issuer);
+        if !self.permits.contains_key(&labels) {
+            if self.of_requests < MAX_SERIES {
+                self.of_requests = self.of_requests.saturating_add(1);
+            } else {
+                labels = (Label::Other, Label::Other);
+            }
         }
-        let permit = |route, issuer| Counter::Decisions { route, issuer, outcome: "permit", reason: "ok" };
-        if self.of_requests >= MAX_SERIES {
-            return self.count(permit(Label::Other, Label::Other), 1);
-        }
-        self.of_requests = self.of_requests.saturating_add(1);
-        let mut series = permit(route, issuer).series(&self.routes, &self.issuers);
-        series.pending = 1;
-        let annotation = Rc::clone(&series.annotation);
-        self.permits.insert((route, issuer), series);
-        annotation
+        let (routes, issuers) = (&self.routes, &self.issuers);
+        let series = self.permits.entry(labels).or_insert_with(|| {
+            let (route, issuer) = labels;
+            Counter::Decisions { route, issuer, outcome: "permit", reason: "ok" }.series(routes, issuers)
+        });
+        series.pending = series.pending.saturating_add(1);
+        &series.annotation
     }
 
-    fn count(&mut self, counter: Counter, by: u64) -> Rc<str> {
+    fn count(&mut self, counter: Counter, by: u64) -> &Rc<str> {
         self.is_dirty = true;
         let held = if counter.is_of_request() { &mut self.of_requests } else { &mut self.of_fetches };
         let is_new = !self.counters.contains_key(&counter);
@@ -248,7 +249,7 @@ impl Metrics {
         let (routes, issuers) = (&self.routes, &self.issuers);
         let series = self.counters.entry(counter).or_insert_with(|| counter.series(routes, issuers));
         series.pending = series.pending.saturating_add(by);
-        Rc::clone(&series.annotation)
+        &series.annotation
     }
 
     fn gauge(&mut self, gauge: Gauge, value: u64, effects: &mut Vec<Effect>) {
