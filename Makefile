@@ -7,7 +7,7 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check chaos bench bench-quick microbench sizes noop setup clean
+.PHONY: help demo up build test check chaos bench bench-quick microbench sizes reference setup clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,12 +40,12 @@ chaos: setup build ## Rotate keys, fail the issuer and swap configurations under
 	@ATTACHE_ENVOY=$(CURDIR)/$(ENVOY) ATTACHE_WASM=$(CURDIR)/$(WASM) \
 		cargo test --locked --quiet --test e2e_chaos -- --long $(ONLY)
 
-bench: setup build noop ## Measure beside Envoy's own filters, for half an hour: docs/performance.md; ARGS='--parts growth' for one part
+bench: setup build reference ## Measure beside Envoy's own filters, for half an hour: docs/performance.md; ARGS='--parts growth' for one part
 	@echo 'bench: building attache-bench'
 	@cargo build --locked --quiet --release --package attache-bench
 	@target/release/attache-bench --envoy $(ENVOY) --wasm $(WASM) $(ARGS)
 
-bench-quick: setup build noop ## Measure the essential ratios, in less than a minute
+bench-quick: setup build reference ## Measure the essential ratios, in less than a minute
 	@echo 'bench: building attache-bench'
 	@cargo build --locked --quiet --release --package attache-bench
 	@target/release/attache-bench --envoy $(ENVOY) --wasm $(WASM) --quick $(ARGS)
@@ -59,9 +59,11 @@ sizes: ## Which crate takes how much of the module
 	@CARGO_PROFILE_RELEASE_STRIP=none cargo build --locked --quiet --release --package attache --target wasm32-wasip1 --target-dir target/named
 	@tools/sizes target/named/wasm32-wasip1/release/attache.wasm
 
-noop:
-	@echo 'bench: building the filter that does nothing'
-	@cargo build --locked --quiet --release --manifest-path bench/noop/Cargo.toml --target wasm32-wasip1 --target-dir target/noop
+reference:
+	@echo 'bench: building the filters that do less'
+	@for filter in noop verify_only; do \
+		cargo build --locked --quiet --release --manifest-path bench/$$filter/Cargo.toml --target wasm32-wasip1 --target-dir target/$$filter || exit 1; \
+	done
 
 setup: ## Install what the demo needs into .tools
 	@tools/setup demo

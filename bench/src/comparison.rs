@@ -183,7 +183,6 @@ fn start(
         .iter()
         .flat_map(|workload| plan.contenders_of(*workload).map(|contender| (workload.position(), *contender)))
         .collect();
-    let probes = probes(issuer, seed)?;
     let mut stands = BTreeMap::new();
     for (position, contender) in needed {
         progress.note(&format!("starting Envoy: {}", contender.name()));
@@ -197,6 +196,7 @@ fn start(
         }
         let stand = Stand::start(place, contender.bootstrap(modules, issuer)?)
             .with_context(|| format!("Envoy with {}", contender.name()))?;
+        let probes = probes(contender, issuer, seed)?;
         stand
             .measure(&probes, &mut 0, Extent::Count(probes.len()), |expectation| {
                 contender.status(expectation)

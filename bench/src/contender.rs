@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use attachectl::capabilities;
+use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 
-use crate::key::key_set;
+use crate::key::{Algorithm, key_set};
 use crate::requests::Expectation;
 use crate::stand::Bootstrap;
 use crate::token::{AUDIENCE, Issuer, SCOPE};
@@ -18,6 +19,8 @@ pub(crate) enum Contender {
     None,
     /// A wasm filter that does nothing: the floor of any wasm filter.
     Noop,
+    /// A wasm filter that has the signature checked and looks at nothing else: what none that checks one can be faster than.
+    VerifyOnly,
     /// `jwt_authn` without a cache.
     Jwt,
     /// `jwt_authn` with its cache.
@@ -45,12 +48,14 @@ pub(crate) enum Contender {
 pub(crate) struct Modules<'m> {
     pub(crate) attache: &'m Path,
     pub(crate) noop: &'m Path,
+    pub(crate) verify_only: &'m Path,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::None,
         Self::Noop,
+        Self::VerifyOnly,
         Self::Jwt,
         Self::JwtCache,
         Self::JwtRbac,
@@ -68,6 +73,7 @@ impl Contender {
         match self {
             Self::None => "none",
             Self::Noop => "noop",
+            Self::VerifyOnly => "verify_only",
             Self::Jwt => "jwt",
             Self::JwtCache => "jwt_cache",
             Self::JwtRbac => "jwt_rbac",
@@ -86,6 +92,7 @@ impl Contender {
         match self {
             Self::None => "no filter",
             Self::Noop => "no-op wasm",
+            Self::VerifyOnly => "wasm, signature only",
             Self::Jwt => "jwt_authn",
             Self::JwtCache => "jwt_authn + cache",
             Self::JwtRbac => "jwt_authn + RBAC",
@@ -121,6 +128,14 @@ impl Contender {
         let filters = match self {
             Self::None => vec![],
             Self::Noop => vec![wasm("noop", modules.noop, None)],
+            Self::VerifyOnly => {
+                let mut filter = wasm("verify-only", modules.verify_only, None);
+                filter["typed_config"]["config"]["configuration"] = json!({
+                    "@type": "type.googleapis.com/google.protobuf.BytesValue",
+                    "value": Base64::encode_string(&beginnings(issuer)?),
+                });
+                vec![filter]
+            }
             Self::Jwt => vec![jwt_authn(issuer, false, Payload::Unused, claims)],
             Self::JwtCache => vec![jwt_authn(issuer, true, Payload::Unused, claims)],
             Self::JwtRbac => vec![jwt_authn(issuer, false, Payload::Words, claims), rbac(Payload::Words)],
@@ -217,6 +232,23 @@ pub(crate) fn wasm(name: &str, module: &Path, document: Option<&Value>) -> Value
     }
     let wasm = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
     json!({ "name": name, "typed_config": { "@type": wasm, "config": config } })
+}
+
+/// What the arguments of `verify_signature` begin with, hash and key, for ES256 and for RS256, and the length of the first.
+fn beginnings(issuer: &Issuer) -> Result<Vec<u8>> {
+    let beginning = |algorithm| {
+        let key = issuer.key(algorithm)?.subject_public_key_info()?;
+        let mut fields = vec![0x0a, 6];
+        fields.extend_from_slice(b"sha256");
+        fields.push(0x12);
+        // Two bytes of LEB128, also where one would do.
+        fields.extend([u8::try_from(key.len() & 0x7f)? | 0x80, u8::try_from(key.len() >> 7)?]);
+        fields.extend(key);
+        Ok::<_, anyhow::Error>(fields)
+    };
+    let (es256, rs256) = (beginning(Algorithm::Es256)?, beginning(Algorithm::Rs256)?);
+    let length = u16::try_from(es256.len())?.to_le_bytes();
+    Ok([&length[..], &es256, &rs256].concat())
 }
 
 /// Attaché's configuration: the same rule as `jwt_authn` and `rbac` have.

@@ -1,9 +1,11 @@
 //! Signing keys of the four algorithms that are measured, and their public halves as JWKs.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use fastrand::Rng;
 use p256::ecdsa::signature::Signer as _;
+use rsa::pkcs8::EncodePublicKey as _;
+use rsa::{BoxedUint, RsaPublicKey};
 use serde_json::{Value, json};
 
 use crate::modulus::{EXPONENT, Modulus};
@@ -84,6 +86,19 @@ impl Key {
             }
             Private::Ed25519(key) => key.sign(message).to_vec(),
         }
+    }
+
+    /// The public half as DER (RFC 5280 §4.1.2.7).
+    pub(crate) fn subject_public_key_info(&self) -> Result<Vec<u8>> {
+        let der = match &self.private {
+            Private::Rsa(key) => {
+                let (n, e) = (BoxedUint::from_be_slice_vartime(&key.n()), BoxedUint::from(EXPONENT));
+                RsaPublicKey::new(n, e)?.to_public_key_der()?
+            }
+            Private::P256(key) => key.verifying_key().to_public_key_der()?,
+            Private::Ed25519(_) => bail!("Envoy checks no EdDSA for wasm"),
+        };
+        Ok(der.into_vec())
     }
 
     /// The public half.

@@ -86,6 +86,10 @@ struct Arguments {
     /// The filter that does nothing.
     #[arg(long, default_value = "target/noop/wasm32-wasip1/release/noop.wasm")]
     noop: PathBuf,
+
+    /// The filter that has the signature checked and does nothing else
+    #[arg(long, default_value = "target/verify_only/wasm32-wasip1/release/verify_only.wasm")]
+    verify_only: PathBuf,
     /// Where summary.json and the plots go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -125,7 +129,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         format!("cannot make {}: give another directory with --out", arguments.out.display())
     })?;
     let (attache, noop) = (arguments.keep(&arguments.wasm)?, arguments.keep(&arguments.noop)?);
-    let modules = Modules { attache: &attache, noop: &noop };
+    let verify_only = arguments.keep(&arguments.verify_only)?;
+    let modules = Modules { attache: &attache, noop: &noop, verify_only: &verify_only };
     tell_about_others();
 
     let contenders = arguments.chosen_contenders()?;

@@ -138,6 +138,7 @@ impl Server {
             | Contender::JwtCacheRbac
             | Contender::JwtCacheRbacText
             | Contender::JwtCacheRbacClaims
+            | Contender::VerifyOnly
             | Contender::AttacheDefaults
             | Contender::AttacheClaims => bail!("{} puts no token on a request", contender.name()),
         };

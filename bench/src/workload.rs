@@ -106,7 +106,7 @@ impl Workload {
     pub(crate) fn contenders(self) -> &'static [Contender] {
         use Contender::{
             Attache, AttacheClaims, AttacheDefaults, CredentialInjector, Jwt, JwtCache, JwtCacheRbac,
-            JwtCacheRbacClaims, JwtCacheRbacText, JwtRbac, None, Noop,
+            JwtCacheRbacClaims, JwtCacheRbacText, JwtRbac, None, Noop, VerifyOnly,
         };
         match self {
             Self::HotOne(Algorithm::Rs256) => &[
@@ -120,8 +120,9 @@ impl Workload {
                 Attache,
                 AttacheDefaults,
             ],
-            Self::HotPool | Self::Cold(Algorithm::Rs256 | Algorithm::Es256) => {
-                &[None, Noop, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache]
+            Self::HotPool => &[None, Noop, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache],
+            Self::Cold(Algorithm::Rs256 | Algorithm::Es256) => {
+                &[None, Noop, VerifyOnly, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache]
             }
             Self::HotOne(_) | Self::Cold(_) | Self::Mixed => &[None, JwtRbac, JwtCacheRbac, Attache],
             Self::Headers => &[None, Noop, JwtRbac, JwtCacheRbac, Attache],
@@ -207,10 +208,18 @@ impl Workload {
 }
 
 /// One request for each of all that a contender may be asked, twice, so that caches are asked too.
-pub(crate) fn probes(issuer: &Issuer, seed: u64) -> Result<Requests> {
+pub(crate) fn probes(contender: Contender, issuer: &Issuer, seed: u64) -> Result<Requests> {
     let mut orders = Vec::new();
-    for key in &issuer.keys {
-        for flaw in [Flaw::Nothing, Flaw::Scope, Flaw::Expired, Flaw::Forged] {
+    let looks_at_claims = contender != Contender::VerifyOnly;
+    let flaws: &[Flaw] = if looks_at_claims {
+        &[Flaw::Nothing, Flaw::Scope, Flaw::Expired, Flaw::Forged]
+    } else {
+        &[Flaw::Nothing, Flaw::Forged]
+    };
+    let is_asked =
+        |key: &&Key| looks_at_claims || [Algorithm::Rs256, Algorithm::Es256].contains(&key.algorithm);
+    for key in issuer.keys.iter().filter(is_asked) {
+        for flaw in flaws.iter().copied() {
             orders.push(Order { issuer: &issuer.identifier, key, flaw });
         }
     }
@@ -221,7 +230,9 @@ pub(crate) fn probes(issuer: &Issuer, seed: u64) -> Result<Requests> {
             requests.add(PATH, "", Some(token), expectation(order.flaw));
         }
         requests.add(PATH, "", None, Expectation::Unauthorized);
-        requests.add(PUBLIC_PATH, "", None, Expectation::Permitted);
+        if looks_at_claims {
+            requests.add(PUBLIC_PATH, "", None, Expectation::Permitted);
+        }
     }
     Ok(requests)
 }
