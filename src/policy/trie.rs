@@ -36,7 +36,7 @@ enum Literals {
     /// Most nodes have one.
     One(Rc<str>, Place),
     /// The operator chooses these texts, and no caller: their hash needs no key.
-    Many(Box<HashMap<Rc<str>, Place, FxBuildHasher>>),
+    Many(HashMap<Rc<str>, Place, FxBuildHasher>),
 }
 
 /// The routes of one path pattern by method.
@@ -155,7 +155,7 @@ impl Literals {
             Self::One(other, place) if other == text => *place,
             Self::One(other, place) => {
                 let both = [(Rc::clone(other), *place), (Rc::clone(text), new)];
-                *self = Self::Many(Box::new(both.into_iter().collect()));
+                *self = Self::Many(both.into_iter().collect());
                 new
             }
             Self::Many(places) => *places.entry(Rc::clone(text)).or_insert(new),
