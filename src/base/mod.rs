@@ -1,6 +1,7 @@
 //! What every layer may use: time, randomness, HTTP as plain values, secrets. Knows nothing of tokens or proxies.
 
 mod backoff;
+mod bytes;
 mod caching;
 mod effect;
 mod http;
@@ -12,6 +13,7 @@ mod time;
 mod waiting_list;
 
 pub use backoff::{MAX_BACKOFF, backoff};
+pub(crate) use bytes::is_same;
 pub use caching::{entity_tag, freshness, retry_after};
 pub use effect::{CallId, Effect, Level, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};

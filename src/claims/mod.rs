@@ -1,7 +1,7 @@
 //! From a checked signature to a trusted token: the claims of RFC 7519, typed as RFC 9068 wants them, and scopes.
 //!
-//! [`Rules::check`] is the one list of claim rules. The prescreen runs it on an unverified token, where it may only refuse;
-//! [`VerifiedToken::verify`] runs it again on a signed one.
+//! [`Rules::check`] is the one list of claim rules. It runs on an unverified token, where it may only refuse: what passes is a
+//! [`CheckedToken`], which its signature makes an [`AcceptedToken`], of which alone a [`VerifiedToken`] is made.
 
 mod error;
 mod path;
@@ -13,7 +13,7 @@ mod token;
 
 pub use error::ClaimError;
 pub use path::ClaimPath;
-pub use rules::{Audiences, Expiry, Rules, TokenType};
+pub use rules::{AcceptedToken, Audiences, CheckedToken, Expiry, Rules, TokenType};
 pub use scope::{ScopeSet, is_scope_token};
 pub use text::header_text;
 pub(crate) use time::numeric_date;

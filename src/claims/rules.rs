@@ -6,7 +6,9 @@ use std::rc::Rc;
 use super::time::numeric_date;
 use crate::base::Timestamp;
 use crate::claims::{ClaimError, ClaimPath};
-use crate::jose::{AlgorithmSet, Header, Json, Object};
+use crate::jose::{
+    AlgorithmSet, Crypto, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken,
+};
 
 /// The rules of one issuer. Immutable.
 #[derive(Clone, Debug)]
@@ -66,15 +68,21 @@ pub(super) struct Validity {
 }
 
 impl Rules {
-    /// Holds a token's header and claims against every rule.
+    /// Holds a token's header and claims against every rule. The token is not to be trusted for that: nobody may have signed it.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn check(&self, header: &Header<'_>, claims: &Object<'_>, now: Timestamp) -> Result<(), ClaimError> {
-        self.validity(header, claims)?.check(now)
+    pub fn check<'t>(
+        &'t self,
+        token: &'t UnverifiedToken<'t>,
+        now: Timestamp,
+    ) -> Result<CheckedToken<'t>, ClaimError> {
+        let validity = self.validity(token.header(), token.claims())?;
+        validity.check(now)?;
+        Ok(CheckedToken { token, rules: self, validity })
     }
 
-    pub(super) fn validity(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<Validity, ClaimError> {
+    fn validity(&self, header: &Header, claims: &Object<'_>) -> Result<Validity, ClaimError> {
         self.check_issuer(claims)?;
         if !self.algorithms.contains(header.algorithm) {
             return Err(ClaimError::AlgorithmNotAllowed { algorithm: header.algorithm });
@@ -92,7 +100,7 @@ impl Rules {
         }
     }
 
-    fn check_type(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<(), ClaimError> {
+    fn check_type(&self, header: &Header, claims: &Object<'_>) -> Result<(), ClaimError> {
         if self.token_type == TokenType::Any {
             return Ok(());
         }
@@ -147,6 +155,54 @@ impl Rules {
             }
         }
         Ok(Validity { exp, nbf, iat, clock_skew: self.clock_skew })
+    }
+}
+
+/// A token that says what its issuer's rules want, signed by nobody knows whom. Made only by [`Rules::check`].
+#[derive(Debug)]
+pub struct CheckedToken<'t> {
+    token: &'t UnverifiedToken<'t>,
+    rules: &'t Rules,
+    validity: Validity,
+}
+
+/// A token that says what its issuer's rules want, and that the holder of a key has signed. Made only by
+/// [`CheckedToken::verify`].
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptedToken<'t> {
+    signed: SignedToken<'t>,
+    rules: &'t Rules,
+    validity: Validity,
+}
+
+impl<'t> CheckedToken<'t> {
+    /// The header, which may choose among keys and nothing else.
+    pub fn header(&self) -> &'t Header {
+        self.token.header()
+    }
+
+    /// Checks the signature with `key`.
+    ///
+    /// # Errors
+    /// Why `key` has not signed this token, or may not have.
+    pub fn verify(&self, key: &Key, crypto: &dyn Crypto) -> Result<AcceptedToken<'t>, SignatureError> {
+        let signed = self.token.verify(key, crypto)?;
+        Ok(AcceptedToken { signed, rules: self.rules, validity: self.validity })
+    }
+}
+
+impl<'t> AcceptedToken<'t> {
+    /// The token without the word of any rules.
+    pub fn signed(&self) -> &SignedToken<'t> {
+        &self.signed
+    }
+
+    pub(super) fn rules(&self) -> &'t Rules {
+        self.rules
+    }
+
+    pub(super) fn validity(&self) -> Validity {
+        self.validity
     }
 }
 

@@ -2,10 +2,10 @@ use std::rc::Rc;
 
 use super::rules::Validity;
 use crate::base::Timestamp;
-use crate::claims::{ClaimError, ClaimPath, Rules, ScopeSet, header_text};
-use crate::jose::{KeyId, SignedToken};
+use crate::claims::{AcceptedToken, ClaimError, ClaimPath, ScopeSet, header_text};
+use crate::jose::KeyId;
 
-/// A token whose signature, issuer and claims have been checked. Made only by [`VerifiedToken::verify`].
+/// A token whose signature, issuer and claims have been checked. Made only of an [`AcceptedToken`].
 ///
 /// Keeps what a decision needs and forgets the rest. What can change with time ([`VerifiedToken::check_time`]) or with the
 /// key set ([`VerifiedToken::key`]) has to be looked at again at each use.
@@ -19,24 +19,17 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// Holds a signed token against its issuer's rules, and keeps the header texts of the claims at `forwarded`.
+    /// Reads the scopes, and keeps the header texts of the claims at `forwarded`.
     ///
     /// # Errors
-    /// The first rule that is broken.
-    pub fn verify(
-        token: &SignedToken<'_>,
-        rules: &Rules,
-        forwarded: &[ClaimPath],
-        now: Timestamp,
-    ) -> Result<Self, ClaimError> {
-        let claims = token.claims();
-        let validity = rules.validity(token.header(), claims)?;
-        validity.check(now)?;
+    /// What is wrong with the claims that scopes are read from.
+    pub fn new(token: &AcceptedToken<'_>, forwarded: &[ClaimPath]) -> Result<Self, ClaimError> {
+        let claims = token.signed().claims();
         let client = ["client_id", "azp", "sub"].iter().find_map(|claim| claims.get(claim)?.as_str());
         Ok(Self {
-            key: token.key(),
-            scopes: ScopeSet::read(claims, &rules.scopes_from)?,
-            validity,
+            key: token.signed().key(),
+            scopes: ScopeSet::read(claims, &token.rules().scopes_from)?,
+            validity: token.validity(),
             client: client.map(Into::into),
             forwarded: forwarded.iter().map(|path| header_text(path.find(claims)?).map(Rc::from)).collect(),
         })

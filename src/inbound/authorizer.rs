@@ -14,7 +14,7 @@ use super::verifier::{self, Memory, Unverified};
 use crate::base::{RequestHead, Timestamp};
 use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
-use crate::jose::Crypto;
+use crate::jose::{Crypto, KnownHeaders};
 use crate::policy::{
     IssuerId, MetadataError, Mode, RequestPath, Requirement, Route, RouteId, RouteMetadata, Rule, Unmet,
 };
@@ -39,13 +39,14 @@ pub struct Authorizer {
     settings: Rc<Inbound>,
     cache: Option<TokenCache>,
     unknown: UnknownTokens,
+    headers: KnownHeaders,
 }
 
 impl Authorizer {
     /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
     pub fn new(settings: Rc<Inbound>, seed: [u8; 16]) -> Self {
         let cache = settings.cache.map(|cache| TokenCache::new(cache, settings.issuers.len(), seed));
-        Self { settings, cache, unknown: UnknownTokens::new(seed) }
+        Self { settings, cache, unknown: UnknownTokens::new(seed), headers: KnownHeaders::default() }
     }
 
     /// The cache, unless it is off.
@@ -112,7 +113,8 @@ impl Authorizer {
             Err(denial) => return decided(None, work, Err(denial)),
         };
         let accepts = |issuer| demands.accept(issuer);
-        let memory = Memory { cache: self.cache.as_mut(), unknown: &mut self.unknown };
+        let memory =
+            Memory { cache: self.cache.as_mut(), unknown: &mut self.unknown, headers: &mut self.headers };
         match verifier::verify(&presented, &settings, accepts, memory, moment, &mut work, observer) {
             Ok((issuer, token)) => {
                 let verdict = demands.check(issuer, token.scopes(), observer);

@@ -1,7 +1,7 @@
 //! One token, one verdict: the list of checks that a token passes, in order.
 //!
 //! A token is read, its issuer found, and the rules are held against it *before* any signature is checked: the prescreen may
-//! only refuse. After the signature they are held against it again, and only then is anything trusted.
+//! only refuse. What has passed it is a type of its own, and only that, with a signature, becomes a verified token.
 
 use std::rc::Rc;
 
@@ -13,8 +13,8 @@ use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::settings::{Inbound, Issuer};
 use super::unknown::UnknownTokens;
-use crate::claims::VerifiedToken;
-use crate::jose::{Json, SignatureError, SignedToken, TokenParts, UnverifiedToken};
+use crate::claims::{AcceptedToken, CheckedToken, VerifiedToken};
+use crate::jose::{Json, KnownHeaders, SignatureError, TokenParts, UnverifiedToken};
 use crate::policy::IssuerId;
 
 /// Why there is no verified token.
@@ -32,6 +32,8 @@ pub(super) struct Memory<'a> {
     pub(super) cache: Option<&'a mut TokenCache>,
     /// Those whose keys nobody knows.
     pub(super) unknown: &'a mut UnknownTokens,
+    /// The headers of those that were verified.
+    pub(super) headers: &'a mut KnownHeaders,
 }
 
 /// Verifies a presented token of an issuer that is accepted, or finds it in the cache.
@@ -58,7 +60,7 @@ pub(super) fn verify(
     }
 
     // What can be taken apart is base64url and dots; what cannot may be no token at all, which is another fault.
-    let parts = TokenParts::decode(text);
+    let parts = TokenParts::decode_with(text, memory.headers);
     if parts.as_ref().map_or(true, |parts| parts.fault().is_some()) {
         presented.check().map_err(|denial| Unverified::Denied(None, denial))?;
     }
@@ -76,12 +78,13 @@ pub(super) fn verify(
     if !accepts(id) {
         return Err(denied(Denial::IssuerNotAccepted));
     }
-    issuer.rules.check(token.header(), token.claims(), moment.now).map_err(|error| denied(error.into()))?;
+    let checked = issuer.rules.check(&token, moment.now).map_err(|error| denied(error.into()))?;
     observer.passed(Step::Prescreen);
 
-    let (signed, generation) = check_signature(&token, text, id, &mut memory, moment, work, observer)?;
-    let verified = VerifiedToken::verify(&signed, &issuer.rules, &settings.forwarded_paths, moment.now)
-        .map_err(|error| denied(error.into()))?;
+    let (accepted, generation) = check_signature(&checked, text, id, &mut memory, moment, work, observer)?;
+    memory.headers.learn(accepted.signed());
+    let verified = VerifiedToken::new(&accepted, &settings.forwarded_paths);
+    let verified = verified.map_err(|error| denied(error.into()))?;
     let engine = moment.crypto.engine(token.header().algorithm);
     observer.passed(Step::Verified { token: &verified, engine });
 
@@ -106,14 +109,14 @@ fn issuer_of<'a>(
 
 /// Tries the issuer's own keys that fit the token.
 fn check_signature<'t>(
-    token: &'t UnverifiedToken<'_>,
+    token: &CheckedToken<'t>,
     text: &[u8],
     issuer: IssuerId,
     memory: &mut Memory<'_>,
     moment: &mut Moment<'_>,
     work: &mut Work,
     observer: &mut (impl Observer + ?Sized),
-) -> Result<(SignedToken<'t>, u64), Unverified> {
+) -> Result<(AcceptedToken<'t>, u64), Unverified> {
     let internal = || Unverified::Denied(Some(issuer), Denial::Internal("an issuer without a key store"));
     let store = moment.stores.get_mut(issuer.place()).ok_or_else(internal)?;
     let Some(keys) = store.keys().cloned() else {
@@ -139,7 +142,7 @@ fn check_signature<'t>(
         let checks = work.signatures.map_or(0, |(_, checks)| checks);
         work.signatures = Some((engine, checks.saturating_add(1)));
         match token.verify(key, moment.crypto) {
-            Ok(signed) => return Ok((signed, store.generation())),
+            Ok(accepted) => return Ok((accepted, store.generation())),
             Err(error) => failure = error,
         }
     }

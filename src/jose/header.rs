@@ -4,6 +4,7 @@
 //! 8725 §3.5).
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
@@ -11,17 +12,18 @@ use super::token::{Part, TokenError};
 
 /// What of a token's header matters. It is the token's own word until a signature check has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header<'t> {
+pub struct Header {
     /// The algorithm that the token claims (`alg`).
     pub algorithm: Algorithm,
     /// Which of the issuer's keys (`kid`), at most [`MAX_KID_BYTES`] bytes.
-    pub kid: Option<Cow<'t, str>>,
+    pub kid: Option<Rc<str>>,
     /// The type of token (`typ`), at most [`MAX_TYP_BYTES`] bytes, as written.
-    pub typ: Option<Cow<'t, str>>,
+    pub typ: Option<Rc<str>>,
 }
 
-impl<'t> Header<'t> {
-    pub(super) fn parse(text: &'t [u8]) -> Result<Self, TokenError> {
+impl Header {
+    /// Depends on nothing but the text: [`KnownHeaders`](super::KnownHeaders) rests on that.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, TokenError> {
         let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
         // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC
         // forbids an empty list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that
@@ -48,8 +50,8 @@ impl<'t> Header<'t> {
         }
         Ok(Self {
             algorithm,
-            kid: string(&object, "kid", MAX_KID_BYTES)?.cloned(),
-            typ: string(&object, "typ", MAX_TYP_BYTES)?.cloned(),
+            kid: string(&object, "kid", MAX_KID_BYTES)?.map(|kid| Rc::from(&**kid)),
+            typ: string(&object, "typ", MAX_TYP_BYTES)?.map(|typ| Rc::from(&**typ)),
         })
     }
 }
@@ -85,7 +87,7 @@ mod tests {
     use super::super::json::JsonError;
     use super::*;
 
-    fn parse(text: &str) -> Result<Header<'_>, TokenError> {
+    fn parse(text: &str) -> Result<Header, TokenError> {
         Header::parse(text.as_bytes())
     }
 

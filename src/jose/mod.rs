@@ -16,6 +16,7 @@ mod key;
 mod key_pair;
 mod key_set;
 pub mod known_answer;
+mod known_headers;
 pub mod offload;
 mod portable;
 mod private_der;
@@ -32,6 +33,7 @@ pub use key::{Key, KeyError, KeyId, MAX_RSA_BITS, MAX_SECRET_BYTES, MIN_RSA_BITS
 pub use key_set::{
     KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, MAX_KEYS_TRIED, ParsedKeySet, SkippedKey,
 };
+pub use known_headers::{KnownHeaders, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS};
 pub use portable::Portable;
 pub use signing_key::{MAX_SIGNING_KEY_BYTES, SigningKey, SigningKeyError};
 pub use token::{MAX_TOKEN_BYTES, Part, SignedToken, TokenError, TokenParts, UnverifiedToken};

@@ -2,18 +2,24 @@
 //!
 //! Each type is made only by its check. Time, issuer, audience and scopes are not looked at here.
 
+use core::fmt;
+use std::rc::Rc;
+
 use super::base64url;
 use super::crypto::{Crypto, SignatureError};
-use core::fmt;
-
 use super::header::Header;
 use super::json::{JsonError, Object};
 use super::key::{Key, KeyId};
+use super::known_headers::KnownHeaders;
 
 /// The three parts of a token in compact serialization (RFC 7515 §7.1), decoded. What they say has not been read.
 pub struct TokenParts<'t> {
     /// Header and claims with the dot between them: what is signed (RFC 7515 §5.1).
     signed: &'t [u8],
+    /// The first part, as it came.
+    header: &'t [u8],
+    /// What it says, when an earlier token has said the same: it is not decoded then.
+    known: Option<Rc<Header>>,
     /// Header, claims and signature, one behind the other.
     decoded: Vec<u8>,
     claims_at: usize,
@@ -27,28 +33,44 @@ impl<'t> TokenParts<'t> {
     /// # Errors
     /// When there are not three parts, or too many bytes. What is wrong with a part itself is a [`TokenParts::fault`].
     pub fn decode(text: &'t (impl AsRef<[u8]> + ?Sized)) -> Result<Self, TokenError> {
+        Self::decode_with(text, &KnownHeaders::default())
+    }
+
+    /// As [`TokenParts::decode`]; a header that is known is not read again.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn decode_with(
+        text: &'t (impl AsRef<[u8]> + ?Sized),
+        headers: &KnownHeaders,
+    ) -> Result<Self, TokenError> {
         let text = text.as_ref();
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong { bytes: text.len(), limit: MAX_TOKEN_BYTES });
         }
         let (header, rest) = split(text).ok_or_else(|| wrong_parts(text))?;
         let (claims, signature) = split(rest).ok_or_else(|| wrong_parts(text))?;
-        if split(signature).is_some() {
-            return Err(wrong_parts(text));
-        }
         let signed = text.get(..text.len().saturating_sub(signature.len()).saturating_sub(1));
         let mut parts = Self {
             signed: signed.unwrap_or_default(),
+            header,
+            known: headers.get(header),
             decoded: Vec::with_capacity(text.len()),
             claims_at: 0,
             signature_at: 0,
             fault: None,
         };
-        parts.add(Part::Header, header);
+        if parts.known.is_none() {
+            parts.add(Part::Header, header);
+        }
         parts.claims_at = parts.decoded.len();
         parts.add(Part::Claims, claims);
         parts.signature_at = parts.decoded.len();
         parts.add(Part::Signature, signature);
+        // What could be decoded has no dot in it.
+        if parts.fault.is_some() && split(signature).is_some() {
+            return Err(wrong_parts(text));
+        }
         Ok(parts)
     }
 
@@ -62,8 +84,13 @@ impl<'t> TokenParts<'t> {
     /// # Errors
     /// What of them we do not read, or do not let pass; the [`TokenParts::fault`] where its part is reached.
     pub fn read(&self) -> Result<UnverifiedToken<'_>, TokenError> {
-        self.check(Part::Header)?;
-        let header = Header::parse(self.decoded.get(..self.claims_at).unwrap_or_default())?;
+        let header = match &self.known {
+            Some(header) => Rc::clone(header),
+            None => {
+                self.check(Part::Header)?;
+                Rc::new(Header::parse(self.decoded.get(..self.claims_at).unwrap_or_default())?)
+            }
+        };
         self.check(Part::Claims)?;
         let claims = self.decoded.get(self.claims_at..self.signature_at).unwrap_or_default();
         let claims = Object::parse(claims).map_err(|error| TokenError::Json { part: Part::Claims, error })?;
@@ -103,13 +130,13 @@ impl<'t> TokenParts<'t> {
 /// A token whose syntax is that of RFC 7515 §7.1 and RFC 7519 §7.2, and of which nothing else is known.
 pub struct UnverifiedToken<'t> {
     parts: &'t TokenParts<'t>,
-    header: Header<'t>,
+    header: Rc<Header>,
     claims: Object<'t>,
 }
 
 impl<'t> UnverifiedToken<'t> {
     /// The header, which may choose among keys and nothing else.
-    pub fn header(&self) -> &Header<'t> {
+    pub fn header(&self) -> &Header {
         &self.header
     }
 
@@ -124,7 +151,7 @@ impl<'t> UnverifiedToken<'t> {
     /// Why `key` has not signed this token, or may not have.
     pub fn verify<'a>(&'a self, key: &Key, crypto: &dyn Crypto) -> Result<SignedToken<'a>, SignatureError> {
         crypto.verify(self.header.algorithm, key, self.parts.signed, self.parts.signature())?;
-        Ok(SignedToken { header: &self.header, claims: &self.claims, key: key.id() })
+        Ok(SignedToken { token: self, key: key.id() })
     }
 }
 
@@ -145,25 +172,30 @@ impl fmt::Debug for UnverifiedToken<'_> {
 /// A token that the holder of a key has signed. Made only by [`UnverifiedToken::verify`].
 #[derive(Clone, Copy, Debug)]
 pub struct SignedToken<'t> {
-    header: &'t Header<'t>,
-    claims: &'t Object<'t>,
+    token: &'t UnverifiedToken<'t>,
     key: KeyId,
 }
 
 impl<'t> SignedToken<'t> {
     /// The header.
-    pub fn header(&self) -> &Header<'t> {
-        self.header
+    pub fn header(&self) -> &'t Header {
+        &self.token.header
     }
 
     /// The claims: the words of whoever holds the key.
-    pub fn claims(&self) -> &Object<'t> {
-        self.claims
+    pub fn claims(&self) -> &'t Object<'t> {
+        &self.token.claims
     }
 
     /// The key that verified the token.
     pub fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// The header's text and what it says, unless that was known before.
+    pub(super) fn new_header(&self) -> Option<(&'t [u8], &'t Rc<Header>)> {
+        let parts = self.token.parts;
+        parts.known.is_none().then_some((parts.header, &self.token.header))
     }
 }
 

@@ -1,0 +1,177 @@
+//! Headers that are known already: all tokens that an issuer signs with one key have the same first part, byte for byte.
+//!
+//! What a header says depends on its text alone, so remembering is the same as reading once more. Only the header of a token whose
+//! signature was good is remembered, so that nobody but an issuer can fill the few places.
+
+use std::rc::Rc;
+
+use super::header::Header;
+use super::token::SignedToken;
+use crate::base::is_same;
+
+/// Some headers, and what each says.
+#[derive(Debug, Default)]
+pub struct KnownHeaders {
+    /// Encoded, as tokens carry them.
+    headers: Vec<(Box<[u8]>, Rc<Header>)>,
+    /// The place of the oldest, once all are taken.
+    oldest: usize,
+}
+
+impl KnownHeaders {
+    /// What a header says, if this very text is known.
+    pub(super) fn get(&self, text: &[u8]) -> Option<Rc<Header>> {
+        let (_, header) = self.headers.iter().find(|(known, _)| is_same(known, text))?;
+        Some(Rc::clone(header))
+    }
+
+    /// Remembers a token's header; the oldest is forgotten for it.
+    pub fn learn(&mut self, token: &SignedToken<'_>) {
+        let Some((text, header)) = token.new_header() else { return };
+        if text.len() > MAX_KNOWN_HEADER_BYTES || self.get(text).is_some() {
+            return;
+        }
+        let known = (text.into(), Rc::clone(header));
+        if self.headers.len() < MAX_KNOWN_HEADERS {
+            self.headers.push(known);
+        } else if let Some(oldest) = self.headers.get_mut(self.oldest) {
+            *oldest = known;
+            self.oldest = self.oldest.saturating_add(1).checked_rem(MAX_KNOWN_HEADERS).unwrap_or_default();
+        }
+    }
+}
+
+/// Most filters know a few issuers, each of which signs with one key or, for a while, two; looking through so many is still
+/// cheaper than reading one.
+pub const MAX_KNOWN_HEADERS: usize = 16;
+/// How long a header may be to be remembered, encoded: with a certificate's thumbprint or a URL for a key id it has some 200
+/// characters.
+pub const MAX_KNOWN_HEADER_BYTES: usize = 512;
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::unwrap_in_result)]
+mod tests {
+    use super::super::{Algorithm, Crypto as _, Header, Portable, SigningKey, TokenError, TokenParts};
+    use super::*;
+    use crate::base::{Random, Secret};
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+
+    struct Nothing;
+
+    impl Random for Nothing {
+        fn fill(&self, _: &mut [u8]) {}
+    }
+
+    fn key() -> SigningKey {
+        let keys: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/conformance/signing_keys.json")).unwrap();
+        SigningKey::parse(&Secret::new(keys[1]["jwk"].to_string())).unwrap()
+    }
+
+    fn token(header: &str) -> String {
+        let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
+        let signed = format!("{}.{}", encode(header.as_bytes()), encode(br#"{"iss":"corp"}"#));
+        let signature = Portable.sign(Algorithm::Es256, &key(), signed.as_bytes(), &Nothing).unwrap();
+        format!("{signed}.{}", encode(&signature))
+    }
+
+    fn header(kid: usize) -> String {
+        format!(r#"{{"alg":"ES256","typ":"at+jwt","kid":"key-{kid}"}}"#)
+    }
+
+    impl KnownHeaders {
+        /// As the inbound half does it: what does not verify is not learned.
+        fn meet(&mut self, text: &str) -> bool {
+            let parts = TokenParts::decode_with(text, self).unwrap();
+            let Ok(token) = parts.read() else { return false };
+            let signed = token.verify(key().public(), &Portable);
+            signed.is_ok_and(|signed| {
+                self.learn(&signed);
+                true
+            })
+        }
+
+        fn knows(&self, text: &str) -> bool {
+            self.get(text.split('.').next().unwrap().as_bytes()).is_some()
+        }
+    }
+
+    /// How a token is read: its header and the number of its claims, or what is wrong with it.
+    fn read(text: &[u8], headers: &KnownHeaders) -> Result<(Header, usize), TokenError> {
+        let parts = TokenParts::decode_with(text, headers)?;
+        parts.read().map(|token| (token.header().clone(), token.claims().len()))
+    }
+
+    #[test]
+    fn a_token_with_a_known_header_is_read_as_one_with_an_unknown_one() {
+        let mut known = KnownHeaders::default();
+        let text = token(&header(1));
+        assert!(known.meet(&text) && known.knows(&text));
+        assert!(known.meet(&text) && known.headers.len() == 1);
+        // In each place: a letter, a dot, and what is no base64url.
+        for at in 0..text.len() {
+            for byte in *b"A.\xff" {
+                let mut other = text.clone().into_bytes();
+                other[at] = byte;
+                assert_eq!(read(&other, &known), read(&other, &KnownHeaders::default()), "{byte} at {at}");
+            }
+            assert_eq!(
+                read(&text.as_bytes()[..at], &known),
+                read(&text.as_bytes()[..at], &KnownHeaders::default())
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_differs_in_one_byte_is_not_known() {
+        let mut known = KnownHeaders::default();
+        let text = token(&header(1));
+        assert!(known.meet(&text));
+        let part = text.split('.').next().unwrap().as_bytes();
+        for at in 0..part.len() {
+            let mut other = part.to_vec();
+            other[at] ^= 1;
+            assert!(known.get(&other).is_none() && known.get(&part[..at]).is_none());
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_forged_token_is_not_remembered() {
+        let mut known = KnownHeaders::default();
+        let (ours, other) = (token(&header(1)), token(&header(2)));
+        let forged = format!("{}.{}", other.rsplit_once('.').unwrap().0, ours.rsplit_once('.').unwrap().1);
+        assert!(!known.meet(&forged) && !known.knows(&forged));
+        assert!(known.meet(&other) && known.knows(&forged), "its own token makes it known");
+    }
+
+    #[test]
+    fn one_more_than_are_known_makes_the_oldest_forgotten() {
+        let mut known = KnownHeaders::default();
+        let texts: Vec<String> = (0..=2 * MAX_KNOWN_HEADERS).map(|kid| token(&header(kid))).collect();
+        for (met, text) in texts.iter().enumerate() {
+            assert!(known.meet(text));
+            assert_eq!(known.headers.len(), (met + 1).min(MAX_KNOWN_HEADERS));
+            for (kid, text) in texts.iter().enumerate() {
+                assert_eq!(
+                    known.knows(text),
+                    kid <= met && kid + MAX_KNOWN_HEADERS > met,
+                    "{kid} after {met}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_is_remembered_up_to_its_limit() {
+        let of = |bytes: usize| {
+            let rest = header(1).len();
+            token(&format!("{}{}", header(1), " ".repeat(bytes * 3 / 4 - rest)))
+        };
+        let mut known = KnownHeaders::default();
+        let (longest, longer) = (of(MAX_KNOWN_HEADER_BYTES), of(MAX_KNOWN_HEADER_BYTES + 2));
+        assert_eq!(longest.find('.'), Some(MAX_KNOWN_HEADER_BYTES));
+        assert_eq!(longer.find('.'), Some(MAX_KNOWN_HEADER_BYTES + 2));
+        assert!(known.meet(&longest) && known.knows(&longest));
+        assert!(known.meet(&longer) && !known.knows(&longer));
+    }
+}
