@@ -52,6 +52,13 @@ pub(super) fn element(tag: u8, contents: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let length = contents.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
     // As long as it becomes: a buffer that grows leaves its contents behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(length.saturating_add(4)));
+    begin(&mut bytes, tag, length);
+    contents.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes
+}
+
+/// The tag and the length of an element.
+fn begin(bytes: &mut Vec<u8>, tag: u8, length: usize) {
     bytes.push(tag);
     let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     match (high, low) {
@@ -59,15 +66,33 @@ pub(super) fn element(tag: u8, contents: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         (0, _) => bytes.extend([0x81, low]),
         _ => bytes.extend([0x82, high, low]),
     }
-    contents.iter().for_each(|part| bytes.extend_from_slice(part));
-    bytes
 }
 
 /// A number that is not negative, from its big-endian bytes.
 pub(super) fn number(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    element(INTEGER, &signed(bytes))
+}
+
+/// A SEQUENCE of numbers that are not negative and no secret, each of fewer than 127 bytes.
+pub(super) fn public_numbers(numbers: [&[u8]; 2]) -> Vec<u8> {
+    let numbers = numbers.map(signed);
+    let length_of = |[sign, number]: &[&[u8]; 2]| sign.len().saturating_add(number.len());
+    let length =
+        numbers.iter().fold(0_usize, |sum, number| sum.saturating_add(length_of(number)).saturating_add(2));
+    let mut bytes = Vec::with_capacity(length.saturating_add(4));
+    begin(&mut bytes, SEQUENCE, length);
+    for number in &numbers {
+        begin(&mut bytes, INTEGER, length_of(number));
+        number.iter().for_each(|part| bytes.extend_from_slice(part));
+    }
+    bytes
+}
+
+/// The bytes of a number that is not negative: a zero where the first bit would be a sign, and the shortest that say it.
+fn signed(bytes: &[u8]) -> [&[u8]; 2] {
     let bytes = super::key::without_zeros(bytes);
     let sign: &[u8] = if bytes.first().is_some_and(|first| *first < 0x80) { &[] } else { &[0] };
-    element(INTEGER, &[sign, bytes])
+    [sign, bytes]
 }
 
 pub(super) const INTEGER: u8 = 0x02;

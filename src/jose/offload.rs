@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm::Algorithm;
 use super::crypto::{SignatureError, SigningError};
+use super::der;
 use super::key::Key;
 use super::signing_key::SigningKey;
 
@@ -44,9 +45,9 @@ pub fn arguments(
         Algorithm::Rs256 => ("sha256", as_it_is),
         Algorithm::Rs384 => ("sha384", as_it_is),
         Algorithm::Rs512 => ("sha512", as_it_is),
-        Algorithm::Es256 => ("sha256", p256_der(signature)?.into()),
-        Algorithm::Es384 => ("sha384", p384_der(signature)?.into()),
-        Algorithm::Es512 => ("sha512", p521_der(signature)?.into()),
+        Algorithm::Es256 => ("sha256", der_of(signature, &P256_ORDER)?.into()),
+        Algorithm::Es384 => ("sha384", der_of(signature, &P384_ORDER)?.into()),
+        Algorithm::Es512 => ("sha512", der_of(signature, &P521_ORDER)?.into()),
         Algorithm::Hs256
         | Algorithm::Hs384
         | Algorithm::Hs512
@@ -122,22 +123,31 @@ pub fn signature(algorithm: Algorithm, answer: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-// The checks of r and s in [1, n-1] are `from_slice`'s.
-fn p256_der(signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
-    let signature = p256::ecdsa::Signature::from_slice(signature).map_err(|_| SignatureError::OutOfRange)?;
-    Ok(signature.to_der().as_bytes().to_vec())
+/// An ECDSA signature as DER wants it (RFC 3279 §2.2.3): r and s as numbers. Each is in [1, n-1], n being the order of the curve.
+fn der_of(signature: &[u8], order: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let (r, s) = signature.split_at_checked(order.len()).ok_or(SignatureError::OutOfRange)?;
+    // As long as the order, so that their bytes compare as the numbers do.
+    let in_range =
+        |half: &[u8]| half.len() == order.len() && half < order && half.iter().any(|byte| *byte != 0);
+    if in_range(r) && in_range(s) { Ok(der::public_numbers([r, s])) } else { Err(SignatureError::OutOfRange) }
 }
 
-fn p384_der(signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
-    let signature = p384::ecdsa::Signature::from_slice(signature).map_err(|_| SignatureError::OutOfRange)?;
-    Ok(signature.to_der().as_bytes().to_vec())
-}
-
-fn p521_der(signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
-    let signature = p521::ecdsa::Signature::from_slice(signature).map_err(|_| SignatureError::OutOfRange)?;
-    Ok(signature.to_der().as_bytes().to_vec())
-}
-
+/// The orders of the curves' groups (SEC 2 §2.4.2, §2.5.1, §2.6.1).
+const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+    0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+const P384_ORDER: [u8; 48] = [
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a,
+    0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+];
+const P521_ORDER: [u8; 66] = [
+    0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfa,
+    0x51, 0x86, 0x87, 0x83, 0xbf, 0x2f, 0x96, 0x6b, 0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b,
+    0xb5, 0xc9, 0xb8, 0x89, 0x9c, 0x47, 0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
+];
 /// Four fields at most, each with a key of one byte and a length of at most ten.
 const MAX_FRAMING: usize = 44;
 
@@ -199,6 +209,45 @@ mod tests {
         // SEQUENCE, SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING 04 ‖ x ‖ y.
         assert_eq!(fields.public_key.len(), 91);
         assert_eq!(fields.public_key[..4], [0x30, 0x59, 0x30, 0x13]);
+    }
+
+    /// As a number has it: the bytes, a bit less, or a bit more.
+    fn near(order: &[u8]) -> [Vec<u8>; 6] {
+        let changed = |place: usize, by: i8| {
+            let mut number = order.to_vec();
+            number[place] = number[place].wrapping_add_signed(by);
+            number
+        };
+        let last = order.len() - 1;
+        let mut one = vec![0; order.len()];
+        one[last] = 1;
+        [one, vec![0; order.len()], order.to_vec(), changed(last, -1), changed(last, 1), changed(0, 1)]
+    }
+
+    #[test]
+    fn a_signature_is_in_range_and_its_der_is_as_the_curves_crates_have_it() {
+        fn check(order: &[u8], of_crate: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+            for r in near(order) {
+                for s in near(order) {
+                    let signature = [r.clone(), s].concat();
+                    assert_eq!(der_of(&signature, order).ok(), of_crate(&signature), "{signature:x?}");
+                }
+            }
+            let whole = [near(order)[0].clone(), near(order)[3].clone()].concat();
+            assert!(der_of(&whole, order).is_ok());
+            assert!(
+                der_of(&whole[1..], order).is_err() && der_of(&[whole, vec![0]].concat(), order).is_err()
+            );
+        }
+        check(&P256_ORDER, |signature| {
+            p256::ecdsa::Signature::from_slice(signature).ok().map(|it| it.to_der().as_bytes().to_vec())
+        });
+        check(&P384_ORDER, |signature| {
+            p384::ecdsa::Signature::from_slice(signature).ok().map(|it| it.to_der().as_bytes().to_vec())
+        });
+        check(&P521_ORDER, |signature| {
+            p521::ecdsa::Signature::from_slice(signature).ok().map(|it| it.to_der().as_bytes().to_vec())
+        });
     }
 
     #[test]
