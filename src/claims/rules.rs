@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::time::numeric_date;
-use crate::base::Timestamp;
+use crate::base::{Timestamp, is_same};
 use crate::claims::{ClaimError, ClaimPath};
 use crate::jose::{
     AlgorithmSet, Crypto, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken,
@@ -95,7 +95,7 @@ impl Rules {
     fn check_issuer(&self, claims: &Object<'_>) -> Result<(), ClaimError> {
         match string(claims, "iss")? {
             None => Err(ClaimError::Missing { claim: "iss" }),
-            Some(iss) if iss == &*self.issuer => Ok(()),
+            Some(iss) if is_same(iss.as_bytes(), self.issuer.as_bytes()) => Ok(()),
             Some(_) => Err(ClaimError::WrongIssuer),
         }
     }
@@ -121,7 +121,9 @@ impl Rules {
         let malformed = ClaimError::Malformed { claim: "aud" };
         let accepted = |aud: &str| match &self.audiences {
             Audiences::Any => true,
-            Audiences::OneOf(audiences) => audiences.iter().any(|accepted| **accepted == *aud),
+            Audiences::OneOf(audiences) => {
+                audiences.iter().any(|accepted| is_same(accepted.as_bytes(), aud.as_bytes()))
+            }
         };
         let matches = match claims.get("aud") {
             None if self.audiences == Audiences::Any => true,

@@ -42,11 +42,12 @@ impl ScopeSet {
         }
         scopes.sort_unstable();
         scopes.dedup();
-        let end = |end: &mut usize, scope: &&str| {
-            *end = end.saturating_add(scope.len());
-            Some(*end)
-        };
-        Ok(Self { text: scopes.concat().into(), ends: scopes.iter().scan(0, end).collect() })
+        let mut end = 0_usize;
+        let ends = scopes.iter().map(|scope| {
+            end = end.saturating_add(scope.len());
+            end
+        });
+        Ok(Self { ends: ends.collect(), text: scopes.concat().into() })
     }
 
     /// Whether this very scope is among them; no hierarchy and no wildcard.
