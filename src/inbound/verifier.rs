@@ -130,15 +130,15 @@ fn check_signature<'t>(
     if may_be_new && let Some(denial) = memory.unknown.recall(text, issuer, store.generation(), moment.now) {
         return Err(Unverified::Denied(Some(issuer), denial));
     }
-    let candidates = || keys.candidates(header.algorithm, header.kid.as_deref());
-    let count = candidates().count();
+    let candidates = keys.candidates(header.algorithm, header.kid.as_deref());
+    let count = candidates.clone().count();
     observer.passed(Step::Keys { candidates: count });
 
     let engine = moment.crypto.engine(header.algorithm);
     let mut failure = SignatureError::Mismatch;
     // A request that has waited has been here before: keys that failed it fail it again.
     let is_untried = moment.tried != Some(store.generation());
-    for key in candidates().filter(|_| is_untried) {
+    for key in candidates.filter(|_| is_untried) {
         let checks = work.signatures.map_or(0, |(_, checks)| checks);
         work.signatures = Some((engine, checks.saturating_add(1)));
         match token.verify(key, moment.crypto) {

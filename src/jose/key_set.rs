@@ -70,7 +70,7 @@ impl KeySet {
         &'a self,
         algorithm: Algorithm,
         kid: Option<&'a str>,
-    ) -> impl Iterator<Item = &'a Rc<Key>> {
+    ) -> impl Iterator<Item = &'a Rc<Key>> + Clone {
         let wanted = match kid {
             None => Wanted::Any,
             Some(kid) if self.has_kid(kid) => Wanted::Named(kid),
