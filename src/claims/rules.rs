@@ -82,7 +82,7 @@ impl Rules {
         Ok(CheckedToken { token, rules: self, validity })
     }
 
-    fn validity(&self, header: &Header, claims: &Object<'_>) -> Result<Validity, ClaimError> {
+    fn validity(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<Validity, ClaimError> {
         self.check_issuer(claims)?;
         if !self.algorithms.contains(header.algorithm) {
             return Err(ClaimError::AlgorithmNotAllowed { algorithm: header.algorithm });
@@ -100,7 +100,7 @@ impl Rules {
         }
     }
 
-    fn check_type(&self, header: &Header, claims: &Object<'_>) -> Result<(), ClaimError> {
+    fn check_type(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<(), ClaimError> {
         if self.token_type == TokenType::Any {
             return Ok(());
         }
@@ -179,7 +179,7 @@ pub struct AcceptedToken<'t> {
 
 impl<'t> CheckedToken<'t> {
     /// The header, which may choose among keys and nothing else.
-    pub fn header(&self) -> &'t Header {
+    pub fn header(&self) -> &'t Header<'t> {
         self.token.header()
     }
 

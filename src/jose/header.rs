@@ -4,7 +4,6 @@
 //! 8725 §3.5).
 
 use std::borrow::Cow;
-use std::rc::Rc;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
@@ -12,18 +11,18 @@ use super::token::{Part, TokenError};
 
 /// What of a token's header matters. It is the token's own word until a signature check has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<'t> {
     /// The algorithm that the token claims (`alg`).
     pub algorithm: Algorithm,
     /// Which of the issuer's keys (`kid`), at most [`MAX_KID_BYTES`] bytes.
-    pub kid: Option<Rc<str>>,
+    pub kid: Option<Cow<'t, str>>,
     /// The type of token (`typ`), at most [`MAX_TYP_BYTES`] bytes, as written.
-    pub typ: Option<Rc<str>>,
+    pub typ: Option<Cow<'t, str>>,
 }
 
-impl Header {
+impl<'t> Header<'t> {
     /// Depends on nothing but the text: [`KnownHeaders`](super::KnownHeaders) rests on that.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, TokenError> {
+    pub(super) fn parse(text: &'t [u8]) -> Result<Self, TokenError> {
         let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
         // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC
         // forbids an empty list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that
@@ -50,9 +49,24 @@ impl Header {
         }
         Ok(Self {
             algorithm,
-            kid: string(&object, "kid", MAX_KID_BYTES)?.map(|kid| Rc::from(&**kid)),
-            typ: string(&object, "typ", MAX_TYP_BYTES)?.map(|typ| Rc::from(&**typ)),
+            kid: string(&object, "kid", MAX_KID_BYTES)?.cloned(),
+            typ: string(&object, "typ", MAX_TYP_BYTES)?.cloned(),
         })
+    }
+
+    /// The same, in the same place.
+    pub(super) fn borrowed(&self) -> Header<'_> {
+        Header {
+            algorithm: self.algorithm,
+            kid: self.kid.as_deref().map(Cow::Borrowed),
+            typ: self.typ.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    /// The same, in a place of its own.
+    pub(super) fn owned(&self) -> Header<'static> {
+        let owned = |text: &Option<Cow<'t, str>>| text.as_deref().map(|text| Cow::Owned(text.to_owned()));
+        Header { algorithm: self.algorithm, kid: owned(&self.kid), typ: owned(&self.typ) }
     }
 }
 
@@ -87,7 +101,7 @@ mod tests {
     use super::super::json::JsonError;
     use super::*;
 
-    fn parse(text: &str) -> Result<Header, TokenError> {
+    fn parse(text: &str) -> Result<Header<'_>, TokenError> {
         Header::parse(text.as_bytes())
     }
 

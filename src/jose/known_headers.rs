@@ -13,14 +13,14 @@ use crate::base::is_same;
 #[derive(Debug, Default)]
 pub struct KnownHeaders {
     /// Encoded, as tokens carry them.
-    headers: Vec<(Box<[u8]>, Rc<Header>)>,
+    headers: Vec<(Box<[u8]>, Rc<Header<'static>>)>,
     /// The place of the oldest, once all are taken.
     oldest: usize,
 }
 
 impl KnownHeaders {
     /// What a header says, if this very text is known.
-    pub(super) fn get(&self, text: &[u8]) -> Option<Rc<Header>> {
+    pub(super) fn get(&self, text: &[u8]) -> Option<Rc<Header<'static>>> {
         let (_, header) = self.headers.iter().find(|(known, _)| is_same(known, text))?;
         Some(Rc::clone(header))
     }
@@ -31,7 +31,7 @@ impl KnownHeaders {
         if text.len() > MAX_KNOWN_HEADER_BYTES || self.get(text).is_some() {
             return;
         }
-        let known = (text.into(), Rc::clone(header));
+        let known = (text.into(), Rc::new(header.owned()));
         if self.headers.len() < MAX_KNOWN_HEADERS {
             self.headers.push(known);
         } else if let Some(oldest) = self.headers.get_mut(self.oldest) {
@@ -97,9 +97,9 @@ mod tests {
     }
 
     /// How a token is read: its header and the number of its claims, or what is wrong with it.
-    fn read(text: &[u8], headers: &KnownHeaders) -> Result<(Header, usize), TokenError> {
+    fn read(text: &[u8], headers: &KnownHeaders) -> Result<(Header<'static>, usize), TokenError> {
         let parts = TokenParts::decode_with(text, headers)?;
-        parts.read().map(|token| (token.header().clone(), token.claims().len()))
+        parts.read().map(|token| (token.header().owned(), token.claims().len()))
     }
 
     #[test]

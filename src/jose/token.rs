@@ -19,7 +19,7 @@ pub struct TokenParts<'t> {
     /// The first part, as it came.
     header: &'t [u8],
     /// What it says, when an earlier token has said the same: it is not decoded then.
-    known: Option<Rc<Header>>,
+    known: Option<Rc<Header<'static>>>,
     /// Header, claims and signature, one behind the other.
     decoded: Vec<u8>,
     claims_at: usize,
@@ -85,10 +85,10 @@ impl<'t> TokenParts<'t> {
     /// What of them we do not read, or do not let pass; the [`TokenParts::fault`] where its part is reached.
     pub fn read(&self) -> Result<UnverifiedToken<'_>, TokenError> {
         let header = match &self.known {
-            Some(header) => Rc::clone(header),
+            Some(header) => header.borrowed(),
             None => {
                 self.check(Part::Header)?;
-                Rc::new(Header::parse(self.decoded.get(..self.claims_at).unwrap_or_default())?)
+                Header::parse(self.decoded.get(..self.claims_at).unwrap_or_default())?
             }
         };
         self.check(Part::Claims)?;
@@ -130,13 +130,13 @@ impl<'t> TokenParts<'t> {
 /// A token whose syntax is that of RFC 7515 §7.1 and RFC 7519 §7.2, and of which nothing else is known.
 pub struct UnverifiedToken<'t> {
     parts: &'t TokenParts<'t>,
-    header: Rc<Header>,
+    header: Header<'t>,
     claims: Object<'t>,
 }
 
 impl<'t> UnverifiedToken<'t> {
     /// The header, which may choose among keys and nothing else.
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &Header<'t> {
         &self.header
     }
 
@@ -178,7 +178,7 @@ pub struct SignedToken<'t> {
 
 impl<'t> SignedToken<'t> {
     /// The header.
-    pub fn header(&self) -> &'t Header {
+    pub fn header(&self) -> &'t Header<'t> {
         &self.token.header
     }
 
@@ -193,7 +193,7 @@ impl<'t> SignedToken<'t> {
     }
 
     /// The header's text and what it says, unless that was known before.
-    pub(super) fn new_header(&self) -> Option<(&'t [u8], &'t Rc<Header>)> {
+    pub(super) fn new_header(&self) -> Option<(&'t [u8], &'t Header<'t>)> {
         let parts = self.token.parts;
         parts.known.is_none().then_some((parts.header, &self.token.header))
     }
