@@ -66,7 +66,11 @@ impl PathFeatures {
 
     /// The first feature of this set that `allowed` lacks, by name.
     pub fn first_not_in(self, allowed: Self) -> Option<&'static str> {
-        Self::NAMES.iter().find(|(_, bit)| self.0 & bit.0 & !allowed.0 != 0).map(|(name, _)| *name)
+        let others = self.0 & !allowed.0;
+        if others == 0 {
+            return None;
+        }
+        Self::NAMES.iter().find(|(_, bit)| bit.0 & others != 0).map(|(name, _)| *name)
     }
 
     fn add(&mut self, other: Self) {
