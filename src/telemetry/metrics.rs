@@ -1,6 +1,7 @@
 //! Counters and gauges. Counted in here and handed to the host on the tick, so that a request costs no host call.
 
 use core::time::Duration;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -21,6 +22,8 @@ pub struct Metrics {
     /// The counters of permits, of which almost every request needs one, by route and issuer. Labels are the configuration's,
     /// and no caller's: their hash needs no key.
     permits: HashMap<(Label, Label), Series, FxBuildHasher>,
+    /// Of those that have no counter of their own.
+    other_permits: Option<Series>,
     /// What requests took since the last time.
     taken: Taken,
     counters: BTreeMap<Counter, Series>,
@@ -96,6 +99,7 @@ impl Metrics {
             routes: routes.map(|route| Rc::clone(&route.name)).collect(),
             issuers: issuers.map(|issuer| Rc::clone(&issuer.name)).collect(),
             permits: HashMap::default(),
+            other_permits: None,
             taken: Taken::default(),
             counters: BTreeMap::new(),
             of_requests: 0,
@@ -196,7 +200,7 @@ impl Metrics {
         if !core::mem::take(&mut self.is_dirty) {
             return;
         }
-        let all = self.permits.values_mut().chain(self.counters.values_mut());
+        let all = self.permits.values_mut().chain(&mut self.other_permits).chain(self.counters.values_mut());
         for series in all.filter(|series| series.pending > 0) {
             let by = core::mem::take(&mut series.pending);
             effects.push(Effect::Count { name: Rc::clone(&series.name), by });
@@ -221,19 +225,18 @@ impl Metrics {
 
     fn permit(&mut self, route: Label, issuer: Label) -> &Rc<str> {
         self.is_dirty = true;
-        let mut labels = (route, issuer);
-        if !self.permits.contains_key(&labels) {
-            if self.of_requests < MAX_SERIES {
-                self.of_requests = self.of_requests.saturating_add(1);
-            } else {
-                labels = (Label::Other, Label::Other);
-            }
-        }
         let (routes, issuers) = (&self.routes, &self.issuers);
-        let series = self.permits.entry(labels).or_insert_with(|| {
-            let (route, issuer) = labels;
+        let new = |route, issuer| {
             Counter::Decisions { route, issuer, outcome: "permit", reason: "ok" }.series(routes, issuers)
-        });
+        };
+        let series = match self.permits.entry((route, issuer)) {
+            Entry::Occupied(series) => series.into_mut(),
+            Entry::Vacant(place) if self.of_requests < MAX_SERIES => {
+                self.of_requests = self.of_requests.saturating_add(1);
+                place.insert(new(route, issuer))
+            }
+            Entry::Vacant(_) => self.other_permits.get_or_insert_with(|| new(Label::Other, Label::Other)),
+        };
         series.pending = series.pending.saturating_add(1);
         &series.annotation
     }
@@ -349,6 +352,7 @@ mod tests {
             routes: Vec::new(),
             issuers: (0..MAX_SERIES).map(|n| format!("i{n}").into()).collect(),
             permits: HashMap::default(),
+            other_permits: None,
             taken: Taken::default(),
             counters: BTreeMap::new(),
             of_requests: 0,
