@@ -109,7 +109,7 @@ impl Workload {
             JwtCacheRbacClaims, JwtCacheRbacText, JwtRbac, None, Noop, VerifyOnly,
         };
         match self {
-            Self::HotOne(Algorithm::Rs256) => &[
+            Self::HotOne(Algorithm::Rs256) | Self::HotPool => &[
                 None,
                 Noop,
                 Jwt,
@@ -120,14 +120,13 @@ impl Workload {
                 Attache,
                 AttacheDefaults,
             ],
-            Self::HotPool => &[None, Noop, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache],
             Self::Cold(Algorithm::Rs256 | Algorithm::Es256) => {
-                &[None, Noop, VerifyOnly, Jwt, JwtCache, JwtRbac, JwtCacheRbac, JwtCacheRbacText, Attache]
+                &[None, Noop, VerifyOnly, Jwt, JwtCache, JwtRbac, JwtCacheRbac, Attache, AttacheDefaults]
             }
             Self::HotOne(_) | Self::Cold(_) | Self::Mixed => &[None, JwtRbac, JwtCacheRbac, Attache],
             Self::Headers => &[None, Noop, JwtRbac, JwtCacheRbac, Attache],
             Self::Claims => &[None, JwtCacheRbacClaims, AttacheClaims],
-            Self::Forged(_) | Self::Expired => &[None, Jwt, JwtRbac, JwtCacheRbac, Attache],
+            Self::Forged(_) | Self::Expired => &[None, Jwt, JwtRbac, JwtCacheRbac, Attache, AttacheDefaults],
             Self::Public => &[None, Noop, JwtCacheRbac, Attache, AttacheDefaults],
             Self::Outbound(_) => &[None, Noop, CredentialInjector, Attache],
         }

@@ -1,67 +1,119 @@
 //! What the filter takes of its host, and whether a capability restriction leaves it that.
 
 use attache::config::{Config, Value};
+use attache::inbound::MetadataUse;
+use attache::oauth::Authentication;
+use attache::outbound::Client;
 
 use crate::document::member;
 
 /// What is missing from the restriction of a plugin, if it has one: the host refuses these calls, or never makes them.
-pub(crate) fn missing(plugin: &Value, config: &Config) -> Vec<String> {
+/// `reads_variables` says whether the configuration names variables of the environment.
+pub(crate) fn missing(plugin: &Value, config: &Config, reads_variables: bool) -> Vec<String> {
     // Envoy 1.40 has it in `vm_config`, older ones beside it.
     let places = [Some(plugin), member(plugin, "vm_config")];
-    let restriction =
-        places.into_iter().flatten().find_map(|place| member(place, "capability_restriction_config"));
-    let allowed = restriction.and_then(|restriction| member(restriction, "allowed_capabilities"));
-    // Without names in it, everything is allowed.
-    let Some(allowed) = allowed.and_then(Value::as_object).filter(|allowed| !allowed.is_empty()) else {
-        return Vec::new();
+    let restrictions = places.into_iter().flatten().filter_map(|place| {
+        let restriction = member(place, "capability_restriction_config")?;
+        // Without names in it, everything is allowed.
+        member(restriction, "allowed_capabilities")?.as_object().filter(|allowed| !allowed.is_empty())
+    });
+    let is_needed = |need: &Need| match need {
+        Need::Always => true,
+        Need::Properties => {
+            config.outbound.is_some()
+                || config
+                    .inbound
+                    .as_ref()
+                    .is_some_and(|inbound| inbound.route_metadata != MetadataUse::Ignore)
+        }
+        Need::Variables => reads_variables,
+        Need::Outgoing => config.outbound.is_some(),
+        Need::Signing => config
+            .outbound
+            .as_ref()
+            .is_some_and(|outbound| outbound.clients.iter().any(|client| signs_in_envoy(client))),
     };
-    let outgoing = ALSO_FOR_WHAT_GOES_OUT.iter().filter(|_| config.outbound.is_some());
-    let needed = ALWAYS.iter().chain(outgoing);
-    needed
-        .filter(|(name, _)| allowed.iter().all(|(other, _)| other != name))
-        .map(|(name, why)| format!("capability_restriction_config: {name} is missing: {why}"))
-        .collect()
+    let mut found = Vec::new();
+    for allowed in restrictions {
+        for (name, need, why) in NEEDS {
+            if is_needed(&need) && allowed.iter().all(|(other, _)| other != name) {
+                found.push(format!("capability_restriction_config: {name} is missing: {why}"));
+            }
+        }
+    }
+    found
 }
 
 /// All that a filter takes which verifies the requests that come in, and does nothing else.
 pub fn of_inbound() -> impl Iterator<Item = &'static str> {
-    ALWAYS.iter().map(|(name, _)| *name).chain(OPTIONAL)
+    let needs = NEEDS.iter().filter(|(_, need, _)| *need != Need::Outgoing);
+    needs.map(|(name, ..)| *name).chain(OPTIONAL)
+}
+
+/// Whether its assertions can be signed by the host alone.
+fn signs_in_envoy(client: &Client) -> bool {
+    let authentication = &client.request.credentials.authentication;
+    matches!(authentication, Authentication::PrivateKeyJwt(assertion) if !assertion.key.may_be_portable())
+}
+
+/// When something is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Always,
+    /// Where it matters what Envoy's routes or clusters say.
+    Properties,
+    /// Where the configuration names variables.
+    Variables,
+    /// With a block `outbound`.
+    Outgoing,
+    /// Where a client's RSA key may sign in Envoy only.
+    Signing,
 }
 
 /// What the filter cannot do without, and what becomes of it.
-const ALWAYS: [(&str, &str); 22] = [
-    ("proxy_on_configure", "no configuration would be read, and every request refused"),
-    ("proxy_on_context_create", "every request would be refused"),
-    ("proxy_on_delete", "requests that have gone would keep their places among those that wait"),
-    ("proxy_on_http_call_response", "no key and no token would ever come"),
-    ("proxy_on_request_headers", "every request would pass unseen"),
-    ("proxy_on_tick", "no key and no token would ever be asked for"),
-    ("proxy_continue_stream", "requests that wait would never go on"),
-    ("proxy_define_metric", "there would be no metrics"),
-    ("proxy_get_buffer_bytes", "no configuration would be read, and every request refused"),
-    ("proxy_get_current_time_nanoseconds", "every token would have expired"),
-    ("proxy_get_header_map_pairs", "every request would be refused"),
-    ("proxy_get_property", "Envoy's routes and clusters would say nothing"),
-    ("proxy_http_call", "no key and no token would ever be asked for"),
-    ("proxy_increment_metric", "there would be no metrics"),
-    ("proxy_log", "there would be no log lines"),
-    ("proxy_record_metric", "there would be no metrics"),
-    ("proxy_remove_header_map_value", "requests whose headers have to change would be refused"),
-    ("proxy_replace_header_map_value", "requests whose headers have to change would be refused"),
-    ("proxy_send_local_response", "nobody could be told that a request is refused"),
-    ("proxy_set_effective_context", "requests that wait would never go on"),
-    ("proxy_set_tick_period_milliseconds", "no key and no token would ever be asked for"),
-    ("random_get", "nothing that must not be guessed could be made"),
+const NEEDS: [(&str, Need, &str); 27] = [
+    ("proxy_on_configure", Need::Always, "no configuration would be read, and every request refused"),
+    ("proxy_on_context_create", Need::Always, "every request would be refused"),
+    (
+        "proxy_on_delete",
+        Need::Always,
+        "what has ended would keep its place: requests that wait, and configurations that were replaced",
+    ),
+    ("proxy_on_http_call_response", Need::Always, "no key and no token would ever come"),
+    ("proxy_on_request_headers", Need::Always, "every request would pass unseen"),
+    ("proxy_on_tick", Need::Always, "no key and no token would ever be asked for"),
+    ("proxy_continue_stream", Need::Always, "requests that wait would never go on"),
+    ("proxy_define_metric", Need::Always, "there would be no metrics"),
+    ("proxy_get_buffer_bytes", Need::Always, "no configuration would be read, and every request refused"),
+    ("proxy_get_current_time_nanoseconds", Need::Always, "every token would have expired"),
+    ("proxy_get_header_map_pairs", Need::Always, "every request would be refused"),
+    ("proxy_http_call", Need::Always, "no key and no token would ever be asked for"),
+    ("proxy_increment_metric", Need::Always, "there would be no metrics"),
+    ("proxy_log", Need::Always, "there would be no log lines"),
+    ("proxy_record_metric", Need::Always, "there would be no metrics"),
+    ("proxy_remove_header_map_value", Need::Always, "requests whose headers have to change would be refused"),
+    (
+        "proxy_replace_header_map_value",
+        Need::Always,
+        "requests whose headers have to change would be refused",
+    ),
+    ("proxy_send_local_response", Need::Always, "nobody could be told that a request is refused"),
+    ("proxy_set_effective_context", Need::Always, "requests that wait would never go on"),
+    ("proxy_set_tick_period_milliseconds", Need::Always, "the configuration would be refused"),
+    ("random_get", Need::Always, "the module would end at its start"),
+    (
+        "proxy_get_property",
+        Need::Properties,
+        "every request would be refused, as if its route or its cluster were at fault",
+    ),
+    ("environ_get", Need::Variables, "the module would end when it reads a variable"),
+    ("environ_sizes_get", Need::Variables, "the module would end when it reads a variable"),
+    ("proxy_call_foreign_function", Need::Signing, "a client's assertions could not be signed"),
+    ("proxy_on_response_headers", Need::Outgoing, "a token that an API refuses would stay in use"),
+    ("proxy_get_header_map_value", Need::Outgoing, "a token that an API refuses would stay in use"),
 ];
-const ALSO_FOR_WHAT_GOES_OUT: [(&str, &str); 2] = [
-    ("proxy_on_response_headers", "a token that an API refuses would stay in use"),
-    ("proxy_get_header_map_value", "a token that an API refuses would stay in use"),
-];
-/// What it can do without: by itself, or as other settings have it.
-const OPTIONAL: [&str; 10] = [
-    "environ_get",
-    "environ_sizes_get",
-    "proxy_call_foreign_function",
+/// What it can do without: it fetches for itself what others could have shown it, and tells access logs nothing.
+const OPTIONAL: [&str; 7] = [
     "proxy_dequeue_shared_queue",
     "proxy_enqueue_shared_queue",
     "proxy_get_shared_data",
@@ -95,32 +147,60 @@ mod tests {
     }
 
     fn restriction(without: &[&str]) -> String {
-        let names = ALWAYS.iter().chain(&ALSO_FOR_WHAT_GOES_OUT).map(|(name, _)| *name);
+        let names = NEEDS.iter().map(|(name, ..)| *name);
         let names = names.filter(|name| !without.contains(name)).map(|name| format!("{name}: {{}}"));
         let names = names.collect::<Vec<_>>().join(", ");
         format!("capability_restriction_config: {{ allowed_capabilities: {{ {names} }} }},")
     }
 
+    /// What is missing once each need has been taken away.
+    fn told(configuration: &str) -> Vec<&'static str> {
+        let needs = NEEDS.iter().filter(|(name, _, why)| {
+            let expected = format!("capability_restriction_config: {name} is missing: {why}");
+            let found = problems(configuration, &restriction(&[name]), "");
+            assert!(found.is_empty() || found == [expected], "{name}: {found:?}");
+            assert_eq!(problems(configuration, "", &restriction(&[name])), found, "{name}, in vm_config");
+            !found.is_empty()
+        });
+        needs.map(|(name, ..)| *name).collect()
+    }
+
+    fn with(more: &[Need]) -> Vec<&'static str> {
+        let needs = NEEDS.iter().filter(|(_, need, _)| *need == Need::Always || more.contains(need));
+        needs.map(|(name, ..)| *name).collect()
+    }
+
     #[test]
-    fn a_restriction_that_leaves_out_what_is_needed_is_a_problem_in_either_place() {
-        for (name, why) in ALWAYS {
-            let expected = [format!("capability_restriction_config: {name} is missing: {why}")];
-            assert_eq!(problems(INBOUND, &restriction(&[name]), ""), expected);
-            assert_eq!(problems(OUTBOUND, "", &restriction(&[name])), expected);
-        }
+    fn a_restriction_that_leaves_out_what_the_configuration_needs_is_a_problem() {
+        assert_eq!(told(INBOUND), with(&[Need::Properties]));
+        let ignores = INBOUND.replace("default: deny", "route_metadata: ignore, default: deny");
+        assert_eq!(told(&ignores), with(&[]));
+        assert_eq!(told(OUTBOUND), with(&[Need::Properties, Need::Outgoing]));
+        let secret = OUTBOUND.replace(
+            "{ set_by_cluster: {} }",
+            "{ client_secret_basic: { secret: { env: PATH } } }, client_id: a",
+        );
+        assert_eq!(told(&secret), with(&[Need::Properties, Need::Outgoing, Need::Variables]));
+    }
+
+    #[test]
+    fn where_nothing_is_restricted_nothing_is_missing() {
+        let empty = "capability_restriction_config: { allowed_capabilities: {} },";
         for configuration in [INBOUND, OUTBOUND] {
-            assert_eq!(problems(configuration, &restriction(&[]), ""), [""; 0]);
-            assert_eq!(problems(configuration, "", ""), [""; 0]);
-            let empty = "capability_restriction_config: { allowed_capabilities: {} },";
-            assert_eq!(problems(configuration, empty, ""), [""; 0]);
+            for (beside, inside) in [("", ""), (empty, ""), ("", empty), (empty, &restriction(&[]))] {
+                assert_eq!(problems(configuration, beside, inside), [""; 0]);
+            }
         }
     }
 
     #[test]
-    fn responses_are_needed_only_where_something_goes_out() {
-        let restriction = restriction(&["proxy_on_response_headers", "proxy_get_header_map_value"]);
-        assert_eq!(problems(INBOUND, &restriction, ""), [""; 0]);
-        assert_eq!(problems(OUTBOUND, &restriction, "").len(), 2);
+    fn an_empty_restriction_hides_no_other_and_names_may_be_in_camel_case() {
+        let without = restriction(&["proxy_on_request_headers"]);
+        assert_eq!(problems(INBOUND, "capability_restriction_config: {},", &without).len(), 1);
+        let camel = without
+            .replace("capability_restriction_config", "capabilityRestrictionConfig")
+            .replace("allowed_capabilities", "allowedCapabilities");
+        assert_eq!(problems(INBOUND, &camel, "").len(), 1);
     }
 
     /// The list that operators copy. That it is what the module takes, `tests/e2e` says.
@@ -133,7 +213,8 @@ mod tests {
         let restriction = member(&block, "capability_restriction_config").unwrap();
         let documented = member(restriction, "allowed_capabilities").and_then(Value::as_object).unwrap();
         let documented: BTreeSet<&str> = documented.iter().map(|(name, _)| name.as_str()).collect();
-        let outgoing = ALSO_FOR_WHAT_GOES_OUT.iter().map(|(name, _)| *name);
-        assert_eq!(documented, of_inbound().chain(outgoing).collect());
+        let known: BTreeSet<&str> = NEEDS.iter().map(|(name, ..)| *name).chain(OPTIONAL).collect();
+        assert_eq!(documented, known);
+        assert!(of_inbound().all(|name| known.contains(name)));
     }
 }

@@ -1,6 +1,7 @@
 //! Finds Attaché's configurations in a file, whatever it is: the plugin's own document, an Envoy bootstrap or resource, or a
 //! manifest of Istio or Envoy Gateway; YAML or JSON, one document or several.
 
+use core::cell::Cell;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -39,6 +40,17 @@ impl config::Environment for Environment {
     #[allow(clippy::disallowed_methods, reason = "a command line reads its environment")]
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+}
+
+/// Whether an environment has been asked for anything.
+#[derive(Default)]
+struct Asked(Cell<bool>);
+
+impl config::Environment for Asked {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.set(true);
+        config::Environment::variable(&Environment, name)
     }
 }
 
@@ -96,8 +108,11 @@ impl Document {
     /// What the rest of the file does to a configuration that holds together by itself: calls that the filter may not make, places
     /// where a token would go that nobody meant, and assertions that the file contradicts.
     pub fn contradictions(&self, config: &Config) -> Vec<String> {
-        let mut found: Vec<String> =
-            self.plugin.iter().flat_map(|plugin| capabilities::missing(plugin, config)).collect();
+        let mut found: Vec<String> = self
+            .plugin
+            .iter()
+            .flat_map(|plugin| capabilities::missing(plugin, config, self.names_variables()))
+            .collect();
         if let Some(outbound) = &config.outbound {
             let (manager, managers) = (self.manager.as_ref(), &self.managers);
             found.extend(egress::contradictions(outbound, manager, managers, &self.clusters));
@@ -107,10 +122,22 @@ impl Document {
 
     /// Compiles it as the filter does.
     pub fn compile(&self) -> Result<Config, ConfigErrors> {
+        self.compile_in(&Environment)
+    }
+
+    fn compile_in(&self, environment: &dyn config::Environment) -> Result<Config, ConfigErrors> {
         match &self.content {
-            Content::Value(value) => config::parse_value(value, &Environment),
-            Content::Text(text) => config::parse(text.as_bytes(), &Environment),
+            Content::Value(value) => config::parse_value(value, environment),
+            Content::Text(text) => config::parse(text.as_bytes(), environment),
         }
+    }
+
+    /// Whether it says that something is in a variable of the environment.
+    fn names_variables(&self) -> bool {
+        let asked = Asked::default();
+        // It has compiled before; what matters is what it asks for on the way.
+        drop(self.compile_in(&asked));
+        asked.0.get()
     }
 }
 
@@ -182,8 +209,23 @@ fn collect_managers(value: &Value, found: &mut Vec<Value>) {
     value.as_list().unwrap_or_default().iter().for_each(|value| collect_managers(value, found));
 }
 
+/// A member by its name, or by the same in camel case: Envoy takes both.
 pub(crate) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    value.as_object()?.iter().find(|(member, _)| member == name).map(|(_, value)| value)
+    let is_named = |member: &str| member == name || is_camel_case_of(member, name);
+    value.as_object()?.iter().find(|(member, _)| is_named(member)).map(|(_, value)| value)
+}
+
+fn is_camel_case_of(member: &str, name: &str) -> bool {
+    let mut words = name.split('_');
+    let Some(mut rest) = words.next().and_then(|first| member.strip_prefix(first)) else { return false };
+    for word in words {
+        let Some((first, others)) = word.split_at_checked(1) else { return false };
+        let after =
+            rest.strip_prefix(&*first.to_ascii_uppercase()).and_then(|rest| rest.strip_prefix(others));
+        let Some(after) = after else { return false };
+        rest = after;
+    }
+    rest.is_empty()
 }
 
 fn joined(place: &str, more: &str) -> String {

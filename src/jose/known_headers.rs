@@ -16,6 +16,8 @@ pub struct KnownHeaders {
     headers: Vec<(Box<[u8]>, Rc<Header<'static>>)>,
     /// The place of the oldest, once all are taken.
     oldest: usize,
+    /// How many have found no place since the last one that took the oldest's.
+    passed: usize,
 }
 
 impl KnownHeaders {
@@ -25,17 +27,24 @@ impl KnownHeaders {
         Some(Rc::clone(header))
     }
 
-    /// Remembers a token's header; the oldest is forgotten for it.
+    /// Remembers a token's header. Where there is no place, it takes the oldest's, and the next few get none: with more kinds
+    /// than places, each would take another's before that comes again.
     pub fn learn(&mut self, token: &SignedToken<'_>) {
         let Some((text, header)) = token.new_header() else { return };
         if text.len() > MAX_KNOWN_HEADER_BYTES || self.get(text).is_some() {
             return;
         }
-        let known = (text.into(), Rc::new(header.owned()));
         if self.headers.len() < MAX_KNOWN_HEADERS {
-            self.headers.push(known);
-        } else if let Some(oldest) = self.headers.get_mut(self.oldest) {
-            *oldest = known;
+            self.headers.push((text.into(), Rc::new(header.owned())));
+            return;
+        }
+        self.passed = self.passed.saturating_add(1);
+        if self.passed < PASSED_OVER {
+            return;
+        }
+        self.passed = 0;
+        if let Some(oldest) = self.headers.get_mut(self.oldest) {
+            *oldest = (text.into(), Rc::new(header.owned()));
             self.oldest = self.oldest.saturating_add(1).checked_rem(MAX_KNOWN_HEADERS).unwrap_or_default();
         }
     }
@@ -47,6 +56,8 @@ pub const MAX_KNOWN_HEADERS: usize = 16;
 /// How long a header may be to be remembered, encoded: with a certificate's thumbprint or a URL for a key id it has some 200
 /// characters.
 pub const MAX_KNOWN_HEADER_BYTES: usize = 512;
+/// A new key's header is known after so many of its tokens; one that comes once costs a look and, one time of so many, a place.
+const PASSED_OVER: usize = 16;
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::unwrap_in_result)]
@@ -145,20 +156,28 @@ mod tests {
     }
 
     #[test]
-    fn one_more_than_are_known_makes_the_oldest_forgotten() {
+    fn one_more_than_are_known_takes_the_place_of_the_oldest_when_it_keeps_coming() {
         let mut known = KnownHeaders::default();
-        let texts: Vec<String> = (0..=2 * MAX_KNOWN_HEADERS).map(|kid| token(&header(kid))).collect();
-        for (met, text) in texts.iter().enumerate() {
-            assert!(known.meet(text));
-            assert_eq!(known.headers.len(), (met + 1).min(MAX_KNOWN_HEADERS));
-            for (kid, text) in texts.iter().enumerate() {
-                assert_eq!(
-                    known.knows(text),
-                    kid <= met && kid + MAX_KNOWN_HEADERS > met,
-                    "{kid} after {met}"
-                );
-            }
+        let texts: Vec<String> = (0..=MAX_KNOWN_HEADERS).map(|kid| token(&header(kid))).collect();
+        let (one_more, at_first) = texts.split_last().unwrap();
+        assert!(at_first.iter().all(|text| known.meet(text)));
+        for time in 1..=PASSED_OVER {
+            assert!(!known.knows(one_more), "before time {time}");
+            assert!(at_first.iter().all(|text| known.knows(text)), "before time {time}");
+            assert!(known.meet(one_more));
         }
+        assert!(known.knows(one_more) && !known.knows(&at_first[0]));
+        assert!(at_first[1..].iter().all(|text| known.knows(text)));
+        assert_eq!(known.headers.len(), MAX_KNOWN_HEADERS);
+    }
+
+    #[test]
+    fn headers_that_come_once_leave_most_of_the_known_ones_in() {
+        let mut known = KnownHeaders::default();
+        let texts: Vec<String> = (0..3 * MAX_KNOWN_HEADERS).map(|kid| token(&header(kid))).collect();
+        assert!(texts.iter().all(|text| known.meet(text)));
+        let stayed = texts[..MAX_KNOWN_HEADERS].iter().filter(|text| known.knows(text)).count();
+        assert_eq!(stayed, MAX_KNOWN_HEADERS - 2 * MAX_KNOWN_HEADERS / PASSED_OVER);
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl SigningKey {
         &self.private
     }
 
-    pub(super) fn may_be_portable(&self) -> bool {
+    /// Whether the portable engine may sign with it; else only the host can.
+    pub fn may_be_portable(&self) -> bool {
         self.portable_rsa || !matches!(self.private, Private::Rsa(_))
     }
 }

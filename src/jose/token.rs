@@ -20,7 +20,7 @@ pub struct TokenParts<'t> {
     header: &'t [u8],
     /// What it says, when an earlier token has said the same: it is not decoded then.
     known: Option<Rc<Header<'static>>>,
-    /// Header, claims and signature, one behind the other.
+    /// Header, unless it is known, claims and signature, one behind the other.
     decoded: Vec<u8>,
     claims_at: usize,
     signature_at: usize,
