@@ -16,7 +16,7 @@ pub struct KnownHeaders {
     headers: Vec<(Box<[u8]>, Rc<Header<'static>>)>,
     /// The place of the oldest, once all are taken.
     oldest: usize,
-    /// How many have found no place since the last one that took the oldest's.
+    /// How many have come since the last one that took the oldest's.
     passed: usize,
 }
 
@@ -27,8 +27,8 @@ impl KnownHeaders {
         Some(Rc::clone(header))
     }
 
-    /// Remembers a token's header. Where there is no place, it takes the oldest's, and the next few get none: with more kinds
-    /// than places, each would take another's before that comes again.
+    /// Remembers a token's header. Where there is no place, only one of a few takes the oldest's: with more kinds than places, each
+    /// would take another's before that comes again.
     pub fn learn(&mut self, token: &SignedToken<'_>) {
         let Some((text, header)) = token.new_header() else { return };
         if text.len() > MAX_KNOWN_HEADER_BYTES || self.get(text).is_some() {
