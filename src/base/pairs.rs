@@ -225,6 +225,17 @@ mod tests {
     }
 
     #[test]
+    fn a_text_without_its_nul_is_refused() {
+        let bytes = encode(&[("key", "value"), ("k", "")]);
+        let texts = 4 + 2 * 8;
+        for at in (texts..bytes.len()).filter(|at| bytes[*at] == 0) {
+            let mut other = bytes.clone();
+            other[at] = b'x';
+            assert_eq!(decode_pairs(&other).map(Iterator::count), Err(PairsError::Truncated), "at {at}");
+        }
+    }
+
+    #[test]
     fn trailing_bytes_are_refused() {
         let mut bytes = encode(&[("a", "b")]);
         bytes.push(0);

@@ -3,7 +3,7 @@
 use attache::base::Edit;
 use serde_json::{Value, json};
 
-use crate::proxy::{Proxy, Request, Signer, config};
+use crate::proxy::{Proxy, Request, Signer, Time as _, config};
 
 fn forwarding() -> Value {
     json!({ "forward_claims": [
@@ -23,6 +23,27 @@ fn claims_reach_the_upstream_as_headers() {
         assert_eq!(seen.upstream("x-auth-tenant"), ["acme"]);
         assert_eq!(seen.upstream("authorization"), [format!("Bearer {token}")]);
     }
+}
+
+/// Where a request cannot wait, or has waited in vain, its headers are those that it came with.
+#[test]
+fn a_forged_header_is_removed_also_from_what_report_only_lets_through_without_keys() {
+    let key = Signer::new("k1");
+    let mut trial = config(forwarding());
+    trial["inbound"]["routes"] = json!([
+        { "name": "trial", "match": { "path": "/trial" }, "require": { "scopes": ["x"] }, "mode": "report_only" },
+    ]);
+    trial["inbound"]["waiting"] = json!({ "requests": 1 });
+    let mut proxy = Proxy::new(&trial);
+    let forged = || Request::get("/trial").bearer(&key.token().sign()).header("x-auth-subject", "root");
+    let waits = proxy.request(forged()).waiting();
+    let seen = proxy.request(forged()).forwarded();
+    assert!(seen.annotation.contains("reason=waiting_full"), "{}", seen.annotation);
+    assert_eq!(seen.upstream("x-auth-subject"), [""; 0]);
+    proxy.advance(5.secs());
+    let seen = proxy.answer(waits).forwarded();
+    assert!(seen.annotation.contains("reason=keys_unavailable"), "{}", seen.annotation);
+    assert_eq!(seen.upstream("x-auth-subject"), [""; 0]);
 }
 
 /// seen in other filters: an absent claim must not leave the client's own header standing.
