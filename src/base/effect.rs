@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use log::Level;
+
 use super::http::{Edit, HttpCall, Response};
 
 /// One request, as the host numbers it.
@@ -75,17 +77,4 @@ pub enum Effect {
         /// The line: no token, claim or secret in it.
         line: String,
     },
-}
-
-/// How grave a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For whoever looks into a fault.
-    Debug,
-    /// Something changed.
-    Info,
-    /// Somebody should look at it.
-    Warn,
-    /// It does not work.
-    Error,
 }

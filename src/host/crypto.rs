@@ -5,7 +5,8 @@
 //! garbled verdict, is not asked again. What signs is decided by each signature: they are rare, and a check costs less than
 //! they do.
 
-use super::abi;
+use proxy_wasm::hostcalls;
+
 use super::random::HostRandom;
 use crate::base::Random;
 use crate::jose::{
@@ -100,8 +101,8 @@ impl Host {
     ) -> Result<Option<bool>, SignatureError> {
         admissible(algorithm, key, signature)?;
         let arguments = offload::arguments(algorithm, key, message, signature)?;
-        let answer = abi::call_foreign_function(offload::FUNCTION, &arguments);
-        Ok(answer.ok().and_then(|answer| offload::verdict(&answer)))
+        let answer = hostcalls::call_foreign_function(offload::FUNCTION, Some(&arguments));
+        Ok(answer.ok().flatten().and_then(|answer| offload::verdict(&answer)))
     }
 }
 
@@ -132,8 +133,8 @@ impl Crypto for Host {
         _random: &dyn Random,
     ) -> Result<Vec<u8>, SigningError> {
         let arguments = offload::sign_arguments(algorithm, key, message)?;
-        let answer = abi::call_foreign_function(offload::SIGN_FUNCTION, &arguments);
-        let signature = answer.ok().and_then(|answer| offload::signature(algorithm, &answer));
+        let answer = hostcalls::call_foreign_function(offload::SIGN_FUNCTION, Some(&arguments));
+        let signature = answer.ok().flatten().and_then(|answer| offload::signature(algorithm, &answer));
         signature.ok_or(SigningError::Host)
     }
 }

@@ -1,18 +1,20 @@
 //! What becomes of a request, as host calls on the current context. Headers change first, and the request goes on last: after
 //! that the host refuses changes.
 
-use super::abi::{self, Map, Status};
+use proxy_wasm::types::MapType;
+
+use super::raw::{self, Refused};
 use crate::base::{Edit, Response, encode_pairs};
 
 /// Changes the request's headers and records the decision. The caller lets the request go on.
 ///
 /// # Errors
 /// When a header could not be changed: the request must not go on then.
-pub(super) fn edit(edits: &[Edit], annotation: Option<&str>) -> Result<(), Status> {
+pub(super) fn edit(edits: &[Edit], annotation: Option<&str>) -> Result<(), Refused> {
     for edit in edits {
         match edit {
-            Edit::Remove(name) => abi::remove_header(Map::Request, name)?,
-            Edit::Set(name, value) => abi::set_header(Map::Request, name, value)?,
+            Edit::Remove(name) => raw::remove_header(MapType::HttpRequestHeaders, name)?,
+            Edit::Set(name, value) => raw::set_header(MapType::HttpRequestHeaders, name, value)?,
         }
     }
     if let Some(annotation) = annotation {
@@ -27,15 +29,15 @@ pub(super) fn respond(response: &Response, annotation: &str) {
     let headers = encode_pairs(response.headers.iter().map(|(name, value)| (*name, value.as_str())));
     let details = format!("attache_{}", response.details);
     let body = response.body.as_bytes();
-    if abi::send_response(response.status, &details, &headers, body, response.grpc_status).is_err() {
+    if raw::send_response(response.status, &details, &headers, body, response.grpc_status).is_err() {
         // The request stays where it is: nothing is forwarded, and the host's own timeout ends it.
-        abi::log(crate::base::Level::Error, "the host did not take a response");
+        log::error!("the host did not take a response");
     }
 }
 
 /// Answers a request that this filter could not handle: not forwarded, whatever the reason.
 pub(super) fn fail(why: &'static str) {
-    abi::log(crate::base::Level::Error, why);
+    log::error!("{why}");
     respond(
         &Response { status: 500, details: "internal", grpc_status: Some(13), ..Response::default() },
         "outcome=deny reason=internal",
@@ -44,7 +46,7 @@ pub(super) fn fail(why: &'static str) {
 
 fn annotate(annotation: &str) {
     // Filter state is for access logs; a request does not fail for want of it.
-    let _ = abi::set_property(FILTER_STATE, annotation);
+    let _ = raw::set_property(FILTER_STATE, annotation);
 }
 
 /// Access logs read `%FILTER_STATE(wasm.attache.decision:PLAIN)%`.

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use super::abi;
+use super::raw;
 use crate::sharing::{Process, QueueId, Version};
 
 /// The process that this VM runs in, as far as VMs of our `vm_id` share it.
@@ -11,26 +11,26 @@ pub(super) struct HostProcess;
 
 impl Process for HostProcess {
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
-        let (value, version) = abi::shared_data(name).ok()?;
+        let (value, version) = raw::shared_data(name).ok()?;
         Some((value, Version(NonZeroU32::new(version)?)))
     }
 
     fn set(&self, name: &str, value: &[u8], version: Option<Version>) -> bool {
-        abi::set_shared_data(name, value, version.map_or(0, |version| version.0.get())).is_ok()
+        raw::set_shared_data(name, value, version.map_or(0, |version| version.0.get())).is_ok()
     }
 
     fn open_queue(&self, name: &str) -> Option<QueueId> {
-        abi::register_queue(name).ok().map(QueueId)
+        raw::register_queue(name).ok().map(QueueId)
     }
 
     fn wake(&self, queue: QueueId) {
         // A queue that is gone has nobody to be woken: it hears of the news at its tick.
-        let _ = abi::enqueue(queue.0, b"news");
+        let _ = raw::enqueue(queue.0, b"news");
     }
 
     fn drain(&self, queue: QueueId) {
         let mut left = MAX_MESSAGES;
-        while left > 0 && abi::dequeue(queue.0).is_ok() {
+        while left > 0 && raw::dequeue(queue.0).is_ok() {
             left = left.saturating_sub(1);
         }
     }

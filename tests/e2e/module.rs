@@ -27,7 +27,7 @@ pub(crate) fn with_trap_door(module: &[u8], callback: &str) -> Vec<u8> {
 
 /// A module that writes these values into the shared data of its `vm_id`, whatever is there, at each request's headers.
 pub(crate) fn planter(values: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let (mut data, mut code) = (Vec::new(), vec![0]);
+    let (mut data, mut code) = (Vec::new(), Vec::new());
     for (name, value) in values {
         for bytes in [name.as_bytes(), value] {
             code.extend([constant(START + data.len()), constant(bytes.len())].concat());
@@ -36,7 +36,18 @@ pub(crate) fn planter(values: &[(String, Vec<u8>)]) -> Vec<u8> {
         // Of any version; call; what it returns is of no interest.
         code.extend([constant(0), vec![0x10, 0, 0x1a]].concat());
     }
-    code.extend([constant(0), vec![0x0b]].concat());
+    caller("proxy_set_shared_data", 5, &code, &data)
+}
+
+/// A module that puts an empty message into each of the first queues of the process, whosever they are, at each request's headers.
+pub(crate) fn ringer(queues: usize) -> Vec<u8> {
+    let enqueue = |queue| [constant(queue), constant(START), constant(0), vec![0x10, 0, 0x1a]].concat();
+    caller("proxy_enqueue_shared_queue", 3, &(1..=queues).flat_map(enqueue).collect::<Vec<u8>>(), &[])
+}
+
+/// A module that lets each request go on and runs `code` before; that calls one host call, of so many numbers to one.
+fn caller(import: &str, parameters: usize, code: &[u8], data: &[u8]) -> Vec<u8> {
+    let code = [vec![0], code.to_vec(), constant(0), vec![0x0b]].concat();
     let bytes = |bytes: &[u8]| [number(bytes.len()), bytes.to_vec()].concat();
     let text = |text: &str| bytes(text.as_bytes());
     let function = |parameters: usize, results: usize| {
@@ -45,8 +56,8 @@ pub(crate) fn planter(values: &[(String, Vec<u8>)]) -> Vec<u8> {
     let export = |name: &str, kind: u8, index: u8| [text(name), vec![kind, index]].concat();
     let pages = (START + data.len()).div_ceil(PAGE);
     let sections = [
-        section(TYPES, &vector(&[function(5, 1), function(0, 0), function(1, 1), function(3, 1)])),
-        section(IMPORTS, &vector(&[[text("env"), text("proxy_set_shared_data"), vec![0, 0]].concat()])),
+        section(TYPES, &vector(&[function(parameters, 1), function(0, 0), function(1, 1), function(3, 1)])),
+        section(IMPORTS, &vector(&[[text("env"), text(import), vec![0, 0]].concat()])),
         section(FUNCTIONS, &vector(&[vec![1], vec![2], vec![3]])),
         section(MEMORIES, &vector(&[[vec![0], number(pages)].concat()])),
         section(
@@ -66,7 +77,7 @@ pub(crate) fn planter(values: &[(String, Vec<u8>)]) -> Vec<u8> {
                 bytes(&code),
             ]),
         ),
-        section(DATA, &vector(&[[vec![0], constant(START), vec![0x0b], bytes(&data)].concat()])),
+        section(DATA, &vector(&[[vec![0], constant(START), vec![0x0b], bytes(data)].concat()])),
     ];
     MAGIC.iter().copied().chain(sections.concat()).collect()
 }

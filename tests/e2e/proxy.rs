@@ -263,20 +263,22 @@ impl Setup {
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Proxy {
-        let upstream = Upstream::start().unwrap();
-        let traps = self.traps;
-        let (options, issuers) = self.options(upstream.addr(), &[]);
-        let envoy = Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}"));
-        let mut proxy = Proxy::new(envoy, upstream, issuers);
-        proxy.traps = traps;
-        proxy
+        self.start_among(&[])
     }
 
     /// Starts it with one more cluster, for an issuer that is not there yet.
     pub(crate) fn start_without(self, name: &str, addr: SocketAddr) -> Proxy {
+        self.start_among(&[cluster(name, addr)])
+    }
+
+    fn start_among(self, clusters: &[Value]) -> Proxy {
         let upstream = Upstream::start().unwrap();
-        let (options, issuers) = self.options(upstream.addr(), &[cluster(name, addr)]);
-        Proxy::new(Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}")), upstream, issuers)
+        let traps = self.traps;
+        let (options, issuers) = self.options(upstream.addr(), clusters);
+        let envoy = Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}"));
+        let mut proxy = Proxy::new(envoy, upstream, issuers);
+        proxy.traps = traps;
+        proxy
     }
 
     /// Starts it and expects that Envoy refuses.

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use attachectl::http::Request;
 use attachectl::issuer::{Algorithm, Endpoint, Fault, Issuer};
+use base64ct::Encoding as _;
 use serde_json::{Value, json};
 
-use crate::module::with_trap_door;
+use crate::gate::Gate;
+use crate::module::{ringer, with_trap_door};
 use crate::proxy::{
     Document, Listener, Proxy, Setup, VMS, WORKERS, completed, ecds_file, echo, eventually, issuer, jwks,
     module, plugin_of, reading, trust,
@@ -154,3 +156,61 @@ fn a_vm_that_trapped_comes_back_with_the_keys_while_the_issuer_is_down() {
     }
     assert_eq!(issuer.jwks_requests(), asked, "nobody was asked");
 }
+
+/// A queue outlives the VM that opened it: its message arrives at whatever has its root context's number in the next one, which may
+/// be a request. The SDK's dispatcher panics there; ours does not ask it.
+#[test]
+fn a_message_for_a_root_context_that_is_gone_costs_no_vm() {
+    let keys = jwks("corp", json!({ "cluster": "late", "timeout": "60s" }));
+    let late = trust("corp", json!({ "name": "late", "keys": { "jwks": keys } }));
+    let waiting = json!({ "sharing": "none", "inbound": { "waiting": { "deadline": "60s" } } });
+    let mut setup = Setup::new()
+        .workers(1)
+        .trapping_module(with_trap_door(&std::fs::read(module()).unwrap(), "proxy_on_request_body"))
+        .issuer("corp")
+        .file("ringer.json", ecds_file("ringer", "1", &Document::Struct(document(1))).to_string())
+        .listener(Listener::new("late", Document::Struct(reading("late", &[late], waiting))));
+    // In the next VM, requests of the first listener have the numbers that these root contexts had.
+    let others = ["second", "third", "fourth"];
+    for name in others {
+        let document = reading(name, &[trust("corp", json!({ "name": name }))], json!({}));
+        setup = setup.listener(Listener::new(name, Document::Struct(document)));
+    }
+    let gate = Gate::new();
+    let proxy = setup.listener(Listener::ecds("ringer", "ringer.json")).start_without("late", gate.addr());
+    for name in others {
+        eventually("keys", || (get(&proxy, name) == 200).then_some(()));
+    }
+    // A module that rings at every queue stands where a filter stood.
+    let mut update = ecds_file("ringer", "2", &Document::Text(String::new()));
+    let code = base64ct::Base64::encode_string(&ringer(MAX_QUEUES));
+    plugin_of(&mut update)["vm_config"]["code"] = json!({ "local": { "inline_bytes": code } });
+    proxy.envoy().replace_file("ringer.json", update.to_string().as_bytes()).unwrap();
+    eventually("the ringer", || (proxy.get("ringer", "/").send().unwrap().status == 200).then_some(()));
+
+    let token = scoped(proxy.issuer("corp"), "orders:read");
+    let trap = Request::post(proxy.url("second", "/")).bearer(&token).body(b"now".to_vec());
+    assert_eq!(trap.send().unwrap().status, 503);
+    let wait = || {
+        // Refused at once until there is a new VM.
+        eventually("an answer of a new VM", || {
+            let request = proxy.get("late", "/").bearer(&token).timeout(Duration::from_secs(120));
+            Some(request.send().unwrap().status).filter(|status| *status != 503)
+        })
+    };
+    std::thread::scope(|scope| {
+        let requests: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
+        eventually("all to wait", || (proxy.active("late") == 8).then_some(()));
+        assert_eq!(proxy.get("ringer", "/").send().unwrap().status, 200);
+        gate.open(proxy.issuer("corp").addr());
+        for request in requests {
+            assert_eq!(request.join().unwrap(), 200);
+        }
+    });
+    let stats = proxy.envoy().stats().unwrap();
+    let reloads = stats.iter().filter(|(name, _)| name.ends_with(".vm_reload_success"));
+    assert_eq!(reloads.map(|(_, count)| count).sum::<u64>(), 1, "the trap's, and none for a message");
+}
+
+/// More queues than the filters of these tests open in one process.
+const MAX_QUEUES: usize = 64;

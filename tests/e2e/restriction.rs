@@ -54,3 +54,61 @@ fn requests_are_verified_by_a_filter_that_may_not_see_responses() {
     assert_eq!(get().send().unwrap().status, 401);
     proxy.assert_sound();
 }
+
+/// The SDK panics where the host refuses one of these. So they are made while the configuration is read: the panic refuses that, and
+/// no VM ends while it serves.
+#[test]
+fn a_restriction_without_a_call_that_must_not_fail_refuses_the_configuration() {
+    let routes = [route("orders", "/orders", json!({ "require": { "scopes": ["orders:read"] } }))];
+    let document = || Document::Struct(inbound(&[trust("corp", json!({}))], &routes, json!({})));
+    for call in [
+        "proxy_continue_stream",
+        "proxy_define_metric",
+        "proxy_get_buffer_bytes",
+        "proxy_get_current_time_nanoseconds",
+        "proxy_increment_metric",
+        "proxy_log",
+        "proxy_record_metric",
+        "proxy_set_effective_context",
+        "proxy_set_tick_period_milliseconds",
+    ] {
+        let mut allowed = documented();
+        assert!(allowed.remove(call).is_some(), "{call}");
+        let restriction = json!({ "capability_restriction_config": { "allowed_capabilities": allowed } });
+        let listener = Listener::new("restricted", document()).plugin(restriction);
+        let ended = Setup::new().issuer("corp").workers(1).listener(listener).start_refused();
+        // Without the log, Envoy alone can say it.
+        let told = if call == "proxy_log" { "Function: proxy_on_configure" } else { "unexpected status: 10" };
+        assert!(ended.log.contains(told), "{call}:\n{}", ended.log);
+    }
+}
+
+/// A host call that a request needs and does not get costs that request, and no VM.
+#[test]
+fn a_call_that_is_left_out_costs_requests_and_no_vm() {
+    let routes = [route("orders", "/orders", json!({ "require": { "scopes": ["orders:read"] } }))];
+    let forwards = json!({ "token": { "after_verification": "strip" } });
+    let calls = [
+        ("proxy_get_header_map_pairs", 500),
+        ("proxy_remove_header_map_value", 500),
+        ("proxy_get_property", 403),
+        ("proxy_set_property", 200),
+        ("proxy_get_shared_data", 200),
+    ];
+    let mut setup = Setup::new().issuer("corp");
+    for (call, _) in calls {
+        let mut allowed = documented();
+        assert!(allowed.remove(call).is_some(), "{call}");
+        let restriction = json!({ "capability_restriction_config": { "allowed_capabilities": allowed } });
+        let document = Document::Struct(inbound(&[trust("corp", json!({}))], &routes, forwards.clone()));
+        setup = setup.listener(Listener::new(call, document).plugin(restriction));
+    }
+    let proxy = setup.start();
+    let token = scoped(proxy.issuer("corp"), "orders:read");
+    for (call, status) in calls {
+        for _ in 0..4 {
+            assert_eq!(proxy.get(call, "/orders").bearer(&token).send().unwrap().status, status, "{call}");
+        }
+    }
+    proxy.assert_sound();
+}

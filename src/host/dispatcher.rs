@@ -1,0 +1,108 @@
+//! What stands between the host and the SDK's dispatcher, which panics when it is asked about what it does not know.
+//!
+//! `tools/link` gives each callback `attache_on_…` the name of the SDK's `proxy_on_…`, which it calls in turn. Where a module is
+//! built without that step, Envoy calls the SDK at once. `docs/decisions/proxy-wasm-sdk.md` goes through all of its panics.
+#![allow(unsafe_code, unreachable_pub, reason = "exported by name, for the linker's next step")]
+
+use core::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::base::CallId;
+
+/// What the SDK's dispatcher knows of this VM.
+#[derive(Default)]
+struct Known {
+    /// One or two: the configurations of plugins that share the VM, and those that they replace.
+    roots: Vec<u32>,
+    /// The calls that are under way, by the host's number, with the root context that made them.
+    calls: HashMap<u32, (u32, CallId)>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// A root context is there now.
+pub(super) fn root_created(id: u32) {
+    with_known(|known| known.roots.push(id));
+}
+
+/// It is gone.
+pub(super) fn root_deleted(id: u32) {
+    with_known(|known| known.roots.retain(|root| *root != id));
+}
+
+/// A root context has made a call.
+pub(super) fn call_made(root: u32, number: u32, id: CallId) {
+    with_known(|known| known.calls.insert(number, (root, id)));
+}
+
+/// The call of this number has come to its end.
+pub(super) fn take_call(number: u32) -> Option<CallId> {
+    with_known(|known| known.calls.remove(&number)).flatten().map(|(_, id)| id)
+}
+
+/// No answer to a call of this root context is waited for any more.
+pub(super) fn forget_calls(root: u32) {
+    with_known(|known| known.calls.retain(|_, (caller, _)| *caller != root));
+}
+
+fn is_root(id: u32) -> bool {
+    with_known(|known| known.roots.contains(&id)).unwrap_or_default()
+}
+
+/// `None` within another use of it, of which there is none: no function here calls anything but its own argument.
+fn with_known<T>(act: impl FnOnce(&mut Known) -> T) -> Option<T> {
+    KNOWN.with(|known| known.try_borrow_mut().ok().map(|mut known| act(&mut known)))
+}
+
+unsafe extern "C" {
+    safe fn proxy_on_context_create(context: u32, root: u32);
+    safe fn proxy_on_tick(root: u32);
+    safe fn proxy_on_queue_ready(root: u32, queue: u32);
+    safe fn proxy_on_http_call_response(
+        root: u32,
+        number: u32,
+        num_headers: usize,
+        body_size: usize,
+        num_trailers: usize,
+    );
+}
+
+/// Envoy starts a root context again where a plugin of the same key is started: it is there already.
+#[unsafe(no_mangle)]
+extern "C" fn attache_on_context_create(context: u32, root: u32) {
+    if root != 0 || !is_root(context) {
+        proxy_on_context_create(context, root);
+    }
+}
+
+/// Envoy never stops the timer of a root context that is gone, and gives its number away again after 2³² requests.
+#[unsafe(no_mangle)]
+extern "C" fn attache_on_tick(root: u32) {
+    if is_root(root) {
+        proxy_on_tick(root);
+    }
+}
+
+/// Queues outlive the root context that opened them, and its VM, too.
+#[unsafe(no_mangle)]
+extern "C" fn attache_on_queue_ready(root: u32, queue: u32) {
+    if is_root(root) {
+        proxy_on_queue_ready(root, queue);
+    }
+}
+
+/// A call that fails at once is answered although its making has been refused.
+#[unsafe(no_mangle)]
+extern "C" fn attache_on_http_call_response(
+    root: u32,
+    number: u32,
+    num_headers: usize,
+    body_size: usize,
+    num_trailers: usize,
+) {
+    if with_known(|known| known.calls.contains_key(&number)).unwrap_or_default() {
+        proxy_on_http_call_response(root, number, num_headers, body_size, num_trailers);
+    }
+}
