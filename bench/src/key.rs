@@ -1,7 +1,7 @@
 //! Signing keys of the four algorithms that are measured, and their public halves as JWKs.
 
 use anyhow::{Context, Result, bail};
-use base64ct::{Base64UrlUnpadded, Encoding as _};
+use attachectl::jws::base64url;
 use fastrand::Rng;
 use p256::ecdsa::signature::Signer as _;
 use rsa::pkcs8::EncodePublicKey as _;
@@ -127,9 +127,4 @@ impl Key {
 /// A JWKS.
 pub(crate) fn key_set<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Value {
     json!({ "keys": keys.into_iter().map(Key::jwk).collect::<Vec<_>>() })
-}
-
-/// Encodes as base64url without padding.
-pub(crate) fn base64url(bytes: &[u8]) -> String {
-    Base64UrlUnpadded::encode_string(bytes)
 }

@@ -1,14 +1,16 @@
 //! Access tokens in numbers: made on all cores, no two alike.
 
+use std::cell::RefCell;
 use std::num::NonZero;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use attachectl::jws::TokenWriter;
 use fastrand::Rng;
 use serde_json::json;
 
-use crate::key::{Algorithm, Key, base64url};
+use crate::key::{Algorithm, Key};
 
 /// Who signs, and as whom.
 pub(crate) struct Issuer {
@@ -58,19 +60,20 @@ pub(crate) fn mint(orders: &[Order<'_>], seed: u64) -> Result<Vec<String>> {
             .map(|(orders, worker)| {
                 // Neighbouring seeds give neighbouring first numbers only; ids are 16 bytes.
                 let mut rng = Rng::with_seed(seed.wrapping_mul(WORKERS).wrapping_add(worker));
-                scope
-                    .spawn(move || orders.iter().map(|order| token(order, now, &mut rng)).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    orders.iter().map(|order| token(order, now, &mut rng)).collect::<Result<Vec<_>>>()
+                })
             })
             .collect();
         let mut tokens = Vec::with_capacity(orders.len());
         for worker in workers {
-            tokens.extend(worker.join().ok().context("a thread that makes tokens ended early")?);
+            tokens.extend(worker.join().ok().context("a thread that makes tokens ended early")??);
         }
         Ok(tokens)
     })
 }
 
-fn token(order: &Order<'_>, now: u64, rng: &mut Rng) -> String {
+fn token(order: &Order<'_>, now: u64, rng: &mut Rng) -> Result<String> {
     let client = format!("client-{:02}", rng.u8(..CLIENTS));
     let (issued, expires) = match order.flaw {
         Flaw::Expired => (now - 2 * HOUR, now - HOUR),
@@ -86,20 +89,27 @@ fn token(order: &Order<'_>, now: u64, rng: &mut Rng) -> String {
         "exp": expires,
         "jti": format!("{:032x}", rng.u128(..)),
     });
-    let header = json!({ "alg": order.key.algorithm.name(), "typ": "at+jwt", "kid": order.key.kid });
-    let signed =
-        format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
-    let signature = match order.flaw {
-        Flaw::Forged => {
-            let mut bytes = vec![0; order.key.algorithm.signature_length()];
-            rng.fill(&mut bytes);
-            // Below any modulus, so that nobody is done before the arithmetic.
-            bytes[0] &= 0x3f;
-            bytes
-        }
-        Flaw::Nothing | Flaw::Scope | Flaw::Expired => order.key.sign(signed.as_bytes(), rng),
+    let algorithm = order.key.algorithm;
+    let writer = TokenWriter {
+        algorithm: algorithm.name(),
+        typ: Some("at+jwt"),
+        kid: Some(&order.key.kid),
+        thumbprint: None,
     };
-    format!("{signed}.{}", base64url(&signature))
+    let rng = RefCell::new(rng);
+    writer.write(claims, |message| {
+        let mut rng = rng.borrow_mut();
+        Ok(match order.flaw {
+            Flaw::Forged => {
+                let mut bytes = vec![0; algorithm.signature_length()];
+                rng.fill(&mut bytes);
+                // Below any modulus, so that nobody is done before the arithmetic.
+                bytes[0] &= 0x3f;
+                bytes
+            }
+            Flaw::Nothing | Flaw::Scope | Flaw::Expired => order.key.sign(message, &mut rng),
+        })
+    })
 }
 
 /// The `aud` of every token.

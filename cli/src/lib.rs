@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod explanation;
 pub mod http;
 pub mod issuer;
+pub mod jws;
 pub mod prometheus;
 pub mod stage;
 pub mod token;

@@ -87,8 +87,10 @@ fn assertion(
     let algorithm = algorithm(&fields, key.as_deref(), portable_rsa);
     let kid = fields.or("kid", None, |node| words::plain(&node).map(Some));
     let thumbprint = fields.or("certificate_thumbprint", None, |node| {
-        node.text_that("the SHA-256 of a certificate, base64url without padding", is_sha256)
-            .map(|text| Some(Rc::from(text)))
+        let digest = sha256(node.text()?);
+        digest
+            .map(Some)
+            .or_else(|| node.problem("expected the SHA-256 of a certificate, base64url without padding"))
     });
     let audience = match (fields.optional("audience"), server) {
         (Some(node), _) => words::plain(&node),
@@ -156,9 +158,9 @@ impl Keys {
     }
 }
 
-fn is_sha256(text: &str) -> bool {
+fn sha256(text: &str) -> Option<[u8; 32]> {
     use base64ct::Encoding as _;
-    base64ct::Base64UrlUnpadded::decode_vec(text).is_ok_and(|bytes| bytes.len() == 32)
+    base64ct::Base64UrlUnpadded::decode_vec(text).ok()?.try_into().ok()
 }
 
 /// What Envoy's `sign` has no word for.

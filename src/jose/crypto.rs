@@ -3,6 +3,7 @@
 use super::algorithm::Algorithm;
 use super::key::Key;
 use super::signing_key::SigningKey;
+use super::token_writer::Unsigned;
 use crate::base::Random;
 
 /// Checks signatures, and makes them.
@@ -121,6 +122,9 @@ pub enum SigningError {
     /// The host gave no signature.
     #[error("the host does not sign")]
     Host,
+    /// There was a signature of no bytes, or nothing to sign.
+    #[error(transparent)]
+    Unsigned(#[from] Unsigned),
 }
 
 impl SigningError {
@@ -131,6 +135,7 @@ impl SigningError {
             Self::PortableRsa => "signing_portable_rsa",
             Self::Unusable => "signing_unusable",
             Self::Host => "signing_host",
+            Self::Unsigned(_) => "signing_unsigned",
         }
     }
 }
@@ -166,6 +171,7 @@ mod tests {
             ),
             (SigningError::Unusable, "the key or the source of randomness is unusable"),
             (SigningError::Host, "the host does not sign"),
+            (SigningError::Unsigned(Unsigned), "the token came to no signature"),
         ];
         let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
         for (error, text) in errors {

@@ -79,7 +79,7 @@ mod tests {
         SigningKey::parse(&Secret::new(keys[1]["jwk"].to_string())).unwrap()
     }
 
-    fn token(header: &str) -> String {
+    fn raw_token(header: &str) -> String {
         let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let signed = format!("{}.{}", encode(header.as_bytes()), encode(br#"{"iss":"corp"}"#));
         let signature = Portable.sign(Algorithm::Es256, &key(), signed.as_bytes(), &Nothing).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_token_with_a_known_header_is_read_as_one_with_an_unknown_one() {
         let mut known = KnownHeaders::default();
-        let text = token(&header(1));
+        let text = raw_token(&header(1));
         assert!(known.meet(&text) && known.knows(&text));
         assert!(known.meet(&text) && known.headers.len() == 1);
         // In each place: a letter, a dot, and what is no base64url.
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_header_that_differs_in_one_byte_is_not_known() {
         let mut known = KnownHeaders::default();
-        let text = token(&header(1));
+        let text = raw_token(&header(1));
         assert!(known.meet(&text));
         let part = text.split('.').next().unwrap().as_bytes();
         for at in 0..part.len() {
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_header_of_a_forged_token_is_not_remembered() {
         let mut known = KnownHeaders::default();
-        let (ours, other) = (token(&header(1)), token(&header(2)));
+        let (ours, other) = (raw_token(&header(1)), raw_token(&header(2)));
         let forged = format!("{}.{}", other.rsplit_once('.').unwrap().0, ours.rsplit_once('.').unwrap().1);
         assert!(!known.meet(&forged) && !known.knows(&forged));
         assert!(known.meet(&other) && known.knows(&forged), "its own token makes it known");
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn one_more_than_are_known_takes_the_place_of_the_oldest_when_it_keeps_coming() {
         let mut known = KnownHeaders::default();
-        let texts: Vec<String> = (0..=MAX_KNOWN_HEADERS).map(|kid| token(&header(kid))).collect();
+        let texts: Vec<String> = (0..=MAX_KNOWN_HEADERS).map(|kid| raw_token(&header(kid))).collect();
         let (one_more, at_first) = texts.split_last().unwrap();
         assert!(at_first.iter().all(|text| known.meet(text)));
         for time in 1..=PASSED_OVER {
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn headers_that_come_once_leave_most_of_the_known_ones_in() {
         let mut known = KnownHeaders::default();
-        let texts: Vec<String> = (0..3 * MAX_KNOWN_HEADERS).map(|kid| token(&header(kid))).collect();
+        let texts: Vec<String> = (0..3 * MAX_KNOWN_HEADERS).map(|kid| raw_token(&header(kid))).collect();
         assert!(texts.iter().all(|text| known.meet(text)));
         let stayed = texts[..MAX_KNOWN_HEADERS].iter().filter(|text| known.knows(text)).count();
         assert_eq!(stayed, MAX_KNOWN_HEADERS - 2 * MAX_KNOWN_HEADERS / PASSED_OVER);
@@ -184,7 +184,7 @@ mod tests {
     fn a_header_is_remembered_up_to_its_limit() {
         let of = |bytes: usize| {
             let rest = header(1).len();
-            token(&format!("{}{}", header(1), " ".repeat(bytes * 3 / 4 - rest)))
+            raw_token(&format!("{}{}", header(1), " ".repeat(bytes * 3 / 4 - rest)))
         };
         let mut known = KnownHeaders::default();
         let (longest, longer) = (of(MAX_KNOWN_HEADER_BYTES), of(MAX_KNOWN_HEADER_BYTES + 2));

@@ -24,6 +24,7 @@ mod private_jwk;
 mod rsa_private;
 mod signing_key;
 mod token;
+mod token_writer;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
 pub use crypto::{Crypto, Engine, SignatureError, SigningError, admissible};
@@ -37,3 +38,4 @@ pub use known_headers::{KnownHeaders, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS}
 pub use portable::Portable;
 pub use signing_key::{MAX_SIGNING_KEY_BYTES, SigningKey, SigningKeyError};
 pub use token::{MAX_TOKEN_BYTES, Part, SignedToken, TokenError, TokenParts, UnverifiedToken};
+pub use token_writer::{TokenWriter, Unsigned};

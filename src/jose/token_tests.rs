@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::*;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-fn token(header: &str, claims: &str) -> String {
+fn raw_token(header: &str, claims: &str) -> String {
     let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
     format!("{}.{}.AAAA", encode(header), encode(claims))
 }
@@ -97,7 +97,7 @@ fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let samples = samples();
     let (_, key, _) = samples.iter().find(|(algorithm, ..)| *algorithm == Algorithm::Rs256).unwrap();
-    let signed = token(r#"{"alg":"HS256"}"#, "{}");
+    let signed = raw_token(r#"{"alg":"HS256"}"#, "{}");
     let (message, _) = signed.rsplit_once('.').unwrap();
     let tag = Hmac::<sha2::Sha256>::new_from_slice(key.spki().unwrap()).unwrap().chain_update(message);
     let forged = format!("{message}.{}", Base64UrlUnpadded::encode_string(&tag.finalize().into_bytes()));
@@ -110,7 +110,7 @@ fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
 fn an_embedded_key_is_ignored() {
     let samples = samples();
     let header = r#"{"alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}"#;
-    let text = token(header, "{}").replace(".AAAA", &format!(".{}", "A".repeat(86)));
+    let text = raw_token(header, "{}").replace(".AAAA", &format!(".{}", "A".repeat(86)));
     let (_, key, _) = samples.iter().find(|(algorithm, ..)| *algorithm == Algorithm::EdDsa).unwrap();
     let outcome = outcome(&text, key);
     assert_eq!(outcome, Err(SignatureError::Mismatch));
@@ -159,7 +159,7 @@ fn the_number_of_parts_is_three() {
 
 #[test]
 fn no_part_may_be_empty_or_loosely_encoded() {
-    let good = token(r#"{"alg":"RS256"}"#, "{}");
+    let good = raw_token(r#"{"alg":"RS256"}"#, "{}");
     let parts: Vec<_> = good.split('.').collect();
     for (index, part) in [Part::Header, Part::Claims, Part::Signature].into_iter().enumerate() {
         let with = |text: &str| {
@@ -179,7 +179,8 @@ fn no_part_may_be_empty_or_loosely_encoded() {
 /// What a token says of itself explains more than how it is written: `none` comes with an empty signature.
 #[test]
 fn a_part_is_read_before_the_next_one_is_asked_for() {
-    let without_signature = |header: &str, claims: &str| error(token(header, claims).trim_end_matches('A'));
+    let without_signature =
+        |header: &str, claims: &str| error(raw_token(header, claims).trim_end_matches('A'));
     assert_eq!(without_signature(r#"{"alg":"none"}"#, "{}"), TokenError::AlgorithmNone);
     let no_object = TokenError::Json { part: Part::Claims, error: JsonError::NotAnObject };
     assert_eq!(without_signature(r#"{"alg":"RS256"}"#, "[]"), no_object);
@@ -190,18 +191,18 @@ fn a_part_is_read_before_the_next_one_is_asked_for() {
 #[test]
 fn header_and_claims_are_strict_objects() {
     let duplicate = |part| TokenError::Json { part, error: JsonError::DuplicateMember };
-    assert_eq!(error(token(r#"{"alg":"RS256","alg":"RS256"}"#, "{}")), duplicate(Part::Header));
-    assert_eq!(error(token(r#"{"alg":"RS256"}"#, r#"{"sub":"a","sub":"b"}"#)), duplicate(Part::Claims));
-    assert_eq!(error(token(r#"{"alg":"RS256"}"#, r#"{"a":[{"b":1,"b":2}]}"#)), duplicate(Part::Claims));
+    assert_eq!(error(raw_token(r#"{"alg":"RS256","alg":"RS256"}"#, "{}")), duplicate(Part::Header));
+    assert_eq!(error(raw_token(r#"{"alg":"RS256"}"#, r#"{"sub":"a","sub":"b"}"#)), duplicate(Part::Claims));
+    assert_eq!(error(raw_token(r#"{"alg":"RS256"}"#, r#"{"a":[{"b":1,"b":2}]}"#)), duplicate(Part::Claims));
     let no_object = TokenError::Json { part: Part::Claims, error: JsonError::NotAnObject };
-    assert_eq!(error(token(r#"{"alg":"RS256"}"#, "[]")), no_object);
+    assert_eq!(error(raw_token(r#"{"alg":"RS256"}"#, "[]")), no_object);
     let trailing = TokenError::Json { part: Part::Header, error: JsonError::TrailingData };
-    assert_eq!(error(token(r#"{"alg":"RS256"}{}"#, "{}")), trailing);
+    assert_eq!(error(raw_token(r#"{"alg":"RS256"}{}"#, "{}")), trailing);
 }
 
 #[test]
 fn a_token_is_read_up_to_its_limit() {
-    let prefix = token(r#"{"alg":"RS256"}"#, "{}");
+    let prefix = raw_token(r#"{"alg":"RS256"}"#, "{}");
     let full = |bytes: usize| format!("{prefix}{}", "A".repeat(bytes - prefix.len()));
     assert!(TokenParts::decode(&full(MAX_TOKEN_BYTES)).is_ok());
     let over = MAX_TOKEN_BYTES + 1;

@@ -96,7 +96,7 @@ mod tests {
         Timestamp::from_secs(1_000_000).after(Duration::from_secs(secs))
     }
 
-    fn jwt(claims: &str) -> Vec<u8> {
+    fn raw_jwt(claims: &str) -> Vec<u8> {
         format!("e30.{}.c2ln", Base64UrlUnpadded::encode_string(claims.as_bytes())).into_bytes()
     }
 
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_sooner_of_expires_in_and_exp_counts() {
-        let exp = |n: u64| jwt(&format!(r#"{{"exp":{}}}"#, 1_000_000 + n));
+        let exp = |n: u64| raw_jwt(&format!(r#"{{"exp":{}}}"#, 1_000_000 + n));
         assert_eq!(expiry(b"opaque", secs(60), at(0), &RULES), at(60));
         assert_eq!(expiry(&exp(30), secs(60), at(0), &RULES), at(30));
         assert_eq!(expiry(&exp(90), secs(60), at(0), &RULES), at(60));
@@ -118,15 +118,21 @@ mod tests {
     fn nothing_lives_longer_than_the_longest_life() {
         let longest = at(0).after(MAX_LIFETIME);
         assert_eq!(expiry(b"opaque", Some(Duration::MAX), at(0), &RULES), longest);
-        assert_eq!(expiry(&jwt(r#"{"exp":1e12}"#), None, at(0), &RULES), longest);
-        assert_eq!(expiry(&jwt(r#"{"exp":1e12}"#), Some(Duration::MAX), at(0), &RULES), longest);
+        assert_eq!(expiry(&raw_jwt(r#"{"exp":1e12}"#), None, at(0), &RULES), longest);
+        assert_eq!(expiry(&raw_jwt(r#"{"exp":1e12}"#), Some(Duration::MAX), at(0), &RULES), longest);
     }
 
     #[test]
     fn what_only_looks_like_a_jwt_is_opaque() {
-        for token in
-            [&b"a.b.c"[..], b"..", b"a.b", b"a.b.c.d.e", &jwt("[]"), &jwt(r#"{"exp":"1"}"#), b"\xff.a.b"]
-        {
+        for token in [
+            &b"a.b.c"[..],
+            b"..",
+            b"a.b",
+            b"a.b.c.d.e",
+            &raw_jwt("[]"),
+            &raw_jwt(r#"{"exp":"1"}"#),
+            b"\xff.a.b",
+        ] {
             assert_eq!(expiry(token, secs(60), at(0), &RULES), at(60));
         }
     }

@@ -15,6 +15,7 @@ use attache::base::{
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
 use attache::jose::{Algorithm, Crypto, Engine, Key, Portable, SignatureError, SigningError, SigningKey};
+use attachectl::jws;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};
@@ -332,6 +333,11 @@ impl Proxy {
     /// How many signatures have been checked.
     pub fn signature_checks(&self) -> u32 {
         self.crypto.checks.get()
+    }
+
+    /// What comes from now on of asking for a signature.
+    pub fn set_signing(&mut self, signing: Signing) {
+        self.crypto.signing = signing;
     }
 
     /// A counter's value, by the name that the host gets.
@@ -709,10 +715,17 @@ impl Signer {
 
     /// Signs any bytes as header and claims.
     pub fn sign_raw(&self, header: &[u8], claims: &[u8]) -> String {
-        let encode = Base64UrlUnpadded::encode_string;
-        let message = format!("{}.{}", encode(header), encode(claims));
-        let signature = self.key.sign(message.as_bytes()).to_bytes();
-        format!("{message}.{}", encode(&signature))
+        jws::write_raw(header, claims, |message| self.signature(message)).unwrap()
+    }
+
+    fn signature(&self, message: &[u8]) -> anyhow::Result<Vec<u8>> {
+        Ok(self.key.try_sign(message)?.to_vec())
+    }
+
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
+        let (header, claims) = (json!({ "alg": "EdDSA" }), claims.clone());
+        Token { signer: self.clone(), header, claims }.sign()
     }
 
     /// A good token of the issuer `corp`, for an hour.
@@ -762,7 +775,8 @@ impl Token {
     }
 
     pub fn sign(&self) -> String {
-        self.signer.sign_raw(self.header.to_string().as_bytes(), self.claims.to_string().as_bytes())
+        let [header, claims] = [&self.header, &self.claims].map(|part| part.as_object().unwrap());
+        jws::write("EdDSA", header, claims, |message| self.signer.signature(message)).unwrap()
     }
 }
 
@@ -872,10 +886,23 @@ impl Environment for Variables {
 pub const CLIENT_SECRET: &str = "hunter2+plus:colon%percent ä&=end";
 pub const OTHER_SECRET: &str = "correct-horse-battery-staple";
 
+/// What comes of asking for a signature.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Signing {
+    /// The signature.
+    #[default]
+    Signs,
+    /// No engine signs.
+    Refuses,
+    /// A signature of no bytes.
+    SignsNothing,
+}
+
 /// The portable engine, counted.
 #[derive(Debug, Default)]
 pub struct Counting {
     checks: Cell<u32>,
+    signing: Signing,
 }
 
 impl Crypto for Counting {
@@ -901,7 +928,11 @@ impl Crypto for Counting {
         message: &[u8],
         random: &dyn Random,
     ) -> Result<Vec<u8>, SigningError> {
-        Portable.sign(algorithm, key, message, random)
+        match self.signing {
+            Signing::Signs => Portable.sign(algorithm, key, message, random),
+            Signing::Refuses => Err(SigningError::Host),
+            Signing::SignsNothing => Ok(Vec::new()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::answer::whole;
-use super::keys::base64url;
+use crate::jws::base64url;
 
 /// What an endpoint's answers say about caching. Default: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

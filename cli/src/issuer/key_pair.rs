@@ -37,7 +37,7 @@ mod tests {
     use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 
     use super::*;
-    use crate::issuer::keys::base64url;
+    use crate::jws::base64url;
 
     fn pair(algorithm: Algorithm) -> (KeyPair, String, Value) {
         let pair = KeyPair::generate("k", algorithm).unwrap();

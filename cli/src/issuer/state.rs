@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
@@ -18,11 +19,12 @@ use super::fault::{Fault, Faults};
 use super::grant::Grant;
 use super::issued::Issued;
 use super::key_ring::KeyRing;
-use super::keys::{Algorithm, Key, base64url, random};
+use super::keys::{Algorithm, Key, random};
 use super::metadata::{Metadata, MetadataForm};
 use super::spec::{Signer, Tamper, TokenSpec};
 use super::token_request::TokenLog;
 use super::{IssuerOptions, TokenFormat, key_set};
+use crate::jws::{self, base64url};
 
 /// What all handlers and the handle share.
 #[derive(Debug)]
@@ -216,33 +218,18 @@ impl State {
         let mut claims = self.usual_claims(spec.expires_in)?;
         adjust(&mut claims, &spec.claims, &spec.without);
 
-        let header = spec.raw_header.clone().unwrap_or_else(|| Value::Object(header).to_string());
-        let text = spec.raw_claims.clone().unwrap_or_else(|| Value::Object(claims.clone()).to_string());
-        let message = format!("{}.{}", base64url(header.as_bytes()), base64url(text.as_bytes()));
-        let mut signature = sign(message.as_bytes())?;
-        Ok(match spec.tamper {
-            Tamper::Nothing => format!("{message}.{}", base64url(&signature)),
-            Tamper::Claims => {
-                let scope = claims.get("scope").and_then(Value::as_str).unwrap_or_default();
-                let more = format!("{scope} admin:all");
-                claims.insert("scope".into(), more.into());
-                let text = Value::Object(claims).to_string();
-                let header = base64url(header.as_bytes());
-                format!("{header}.{}.{}", base64url(text.as_bytes()), base64url(&signature))
+        let signed = match (&spec.raw_header, &spec.raw_claims) {
+            (None, None) => jws::write(algorithm, &header, &claims, sign)?,
+            (raw_header, raw_claims) => {
+                let text = |raw: &Option<String>, members: &Map<String, Value>| match raw {
+                    Some(raw) => Ok(raw.clone()),
+                    None => serde_json::to_string(members),
+                };
+                let (header, claims) = (text(raw_header, &header)?, text(raw_claims, &claims)?);
+                jws::write_raw(header.as_bytes(), claims.as_bytes(), sign)?
             }
-            Tamper::Signature => {
-                let middle = signature.len().div_euclid(2);
-                if let Some(byte) = signature.get_mut(middle) {
-                    *byte ^= 1;
-                }
-                format!("{message}.{}", base64url(&signature))
-            }
-            Tamper::HalfSignature => {
-                signature.truncate(signature.len().div_euclid(2));
-                format!("{message}.{}", base64url(&signature))
-            }
-            Tamper::NoSignature => format!("{message}."),
-        })
+        };
+        tampered(&signed, spec.tamper, claims)
     }
 
     /// Returns the current key's public half as PEM.
@@ -342,6 +329,34 @@ fn adjust(members: &mut Map<String, Value>, with: &Map<String, Value>, without: 
     for name in without {
         members.remove(name);
     }
+}
+
+/// Does to a signed token with these claims what a test asks for.
+fn tampered(token: &str, tamper: Tamper, mut claims: Map<String, Value>) -> Result<String> {
+    let (message, signature) = token.rsplit_once('.').context("a token of one part")?;
+    let mut bytes = Base64UrlUnpadded::decode_vec(signature)?;
+    let middle = bytes.len().div_euclid(2);
+    Ok(match tamper {
+        Tamper::Nothing => token.to_owned(),
+        Tamper::Claims => {
+            let scope = claims.get("scope").and_then(Value::as_str).unwrap_or_default();
+            let more = format!("{scope} admin:all");
+            claims.insert("scope".into(), more.into());
+            let (header, _) = message.split_once('.').context("a token of two parts")?;
+            format!("{header}.{}.{signature}", base64url(&serde_json::to_vec(&claims)?))
+        }
+        Tamper::Signature => {
+            if let Some(byte) = bytes.get_mut(middle) {
+                *byte ^= 1;
+            }
+            format!("{message}.{}", base64url(&bytes))
+        }
+        Tamper::HalfSignature => {
+            bytes.truncate(middle);
+            format!("{message}.{}", base64url(&bytes))
+        }
+        Tamper::NoSignature => format!("{message}."),
+    })
 }
 
 /// Takes the lock, also after a test's panic: what it guards is replaced whole.

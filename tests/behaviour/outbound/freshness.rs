@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use attache::base::Level;
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde_json::{Value, json};
 
 use super::{
     Tokens, carried, client, client_at, counted, document, gauge, numbered, proxy, ready, serve, to,
     with_clients,
 };
-use crate::proxy::{Proxy, START, Time as _, good, status, with};
+use crate::proxy::{Proxy, START, Signer, Time as _, good, status, with};
 
 const EXPIRY: &str = "attache_token_seconds_to_expiry";
 
@@ -278,8 +277,7 @@ fn answer(expires_in: Option<Value>) -> String {
 }
 
 fn jwt(claims: &Value, expires_in: Option<Value>) -> String {
-    let encode = |text: &str| Base64UrlUnpadded::encode_string(text.as_bytes());
-    let token = format!("{}.{}.c2ln", encode("{}"), encode(&claims.to_string()));
+    let token = Signer::new("idp").sign(claims);
     let mut answer = json!({ "access_token": token, "token_type": "Bearer" });
     if let Some(expires_in) = expires_in {
         answer["expires_in"] = expires_in;

@@ -15,7 +15,7 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use super::{client, keep_secrets, to, with_clients};
-use crate::proxy::{Answer, Forwarded, Request, TICK, Time as _, good, status, with};
+use crate::proxy::{Answer, Forwarded, Request, Signer, TICK, Time as _, good, status, with};
 use crate::threads::{Threads, header_of, sealed};
 
 #[derive(Clone, Debug)]
@@ -134,10 +134,8 @@ impl Server {
                 issue(format!("token-{number}-0123456789abcdef"), u64::from(lifetime).secs())
             }
             Mode::Brief => {
-                let encode = |text: &str| base64ct::Base64UrlUnpadded::encode_string(text.as_bytes());
-                let claims = json!({ "exp": Duration::from_nanos(clock).as_secs_f64() + 0.7, "n": number })
-                    .to_string();
-                issue(format!("{}.{}.c2ln", encode("{}"), encode(&claims)), 700.ms())
+                let claims = json!({ "exp": Duration::from_nanos(clock).as_secs_f64() + 0.7, "n": number });
+                issue(Signer::new("idp").sign(&claims), 700.ms())
             }
             Mode::Status(code) => status(code),
             Mode::LeaveAlone => with(status(503), &[("retry-after", "20")]),

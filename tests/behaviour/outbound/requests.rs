@@ -1,10 +1,11 @@
 //! What is sent to a token endpoint, and that nothing of it is ever told to anybody else.
 
+use attache::base::Level;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use serde_json::{Value, json};
 
-use super::{carried, client, field, form, header, numbered, ready, threads, to, with_clients};
-use crate::proxy::{CLIENT_SECRET, START, Signer, Time as _, status};
+use super::{carried, client, field, form, header, numbered, proxy, ready, threads, to, with_clients};
+use crate::proxy::{CLIENT_SECRET, START, Signer, Signing, Time as _, status};
 use crate::threads::sealed;
 
 /// The first token request of a client.
@@ -153,6 +154,28 @@ fn no_two_assertions_are_the_same() {
     unique.dedup();
     assert!(ids.len() > 2);
     assert_eq!(unique.len(), ids.len());
+}
+
+#[test]
+fn what_no_engine_signs_does_not_leave_and_the_operator_reads_why() {
+    let document = with_clients(&[client("billing", assertion(json!({})))], json!({}));
+    for (signing, why) in [
+        (Signing::Refuses, "the host does not sign"),
+        (Signing::SignsNothing, "the token came to no signature"),
+    ] {
+        let (mut proxy, tokens) = proxy(&document);
+        proxy.set_signing(signing);
+        proxy.advance(1.minutes());
+        assert_ne!(proxy.request(to("billing")).tells(), "forwarded", "{why}");
+        assert_eq!((proxy.calls("idp"), tokens.asked().len()), (0, 0), "{why}");
+        let expected = format!("the client assertion could not be signed: {why}");
+        let lines = proxy.logs(Level::Warn);
+        assert!(lines.iter().any(|line| line.contains(&expected)), "{lines:?}");
+        proxy.set_signing(Signing::Signs);
+        proxy.advance(2.minutes());
+        assert_eq!(carried(proxy.request(to("billing"))), numbered(1), "{why}");
+        verified(&tokens.asked()[0]);
+    }
 }
 
 /// The rig looks for tokens and secrets in every log line, metric, annotation, refusal and debug output; here is one of each.

@@ -2,10 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::keys::{Key, base64url};
+use super::keys::Key;
 use super::token::{ask, claims, refusal};
 use super::*;
 use crate::issuer::assertion::TYPE;
+use crate::jws::TokenWriter;
 
 const ID: &str = "signing-service";
 
@@ -14,10 +15,9 @@ fn now() -> u64 {
 }
 
 fn sign(key: &Key, claims: &Value) -> String {
-    let header = json!({ "alg": key.algorithm.name(), "kid": key.kid });
-    let message =
-        format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(claims.to_string().as_bytes()));
-    format!("{message}.{}", base64url(&key.sign(message.as_bytes()).unwrap()))
+    let (algorithm, kid) = (key.algorithm.name(), Some(key.kid.as_str()));
+    let writer = TokenWriter { algorithm, typ: None, kid, thumbprint: None };
+    writer.write(claims, |message| key.sign(message)).unwrap()
 }
 
 fn key(algorithm: Algorithm) -> Key {
