@@ -52,7 +52,7 @@ impl Bench {
         });
         Self {
             requests: requests.collect(),
-            filter: Filter::new(&compile(&document(routes)), [7; 16], NOW, &Alone),
+            filter: Filter::new(&compile(&document(routes)), [7; 16], AT_START),
             engine: Yes(true),
             cluster: None,
         }
@@ -60,10 +60,9 @@ impl Bench {
 
     /// A filter that holds the token of a client, and a request to that client's destination.
     fn outbound() -> Self {
-        let mut filter = Filter::new(&compile(&outbound_document()), [7; 16], NOW, &Alone);
+        let mut filter = Filter::new(&compile(&outbound_document()), [7; 16], AT_START);
         let mut effects = Vec::new();
-        let world = World { now: NOW, crypto: &Yes(true), random: &Nothing, process: &Alone };
-        filter.handle_tick(world, &mut effects);
+        filter.handle_tick(AT_START, &mut effects);
         let call = effects
             .iter()
             .find_map(|effect| if let Effect::Call { id, .. } = effect { Some(*id) } else { None });
@@ -75,7 +74,7 @@ impl Bench {
                 .to_string()
                 .into_bytes()),
         };
-        filter.handle_reply(call.unwrap(), reply, world, &mut effects);
+        filter.handle_reply(call.unwrap(), reply, AT_START, &mut effects);
         let request = [
             (":authority", "orders.example"),
             (":path", "/orders/7"),
@@ -326,6 +325,7 @@ impl Process for Alone {
 }
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const AT_START: World<'static> = World { now: NOW, crypto: &Yes(true), random: &Nothing, process: &Alone };
 const LATER: u64 = 1_800_000_500;
 const EARLIER: u64 = 1_799_999_000;
 const ISSUER: &str = "https://issuer.example";

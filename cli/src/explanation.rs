@@ -41,7 +41,7 @@ impl Question {
     /// Asks the filter.
     pub fn ask(&self, config: &Config) -> Explanation {
         let world = World { now: self.now, crypto: &Portable, random: &NothingIsSigned, process: &Alone };
-        let mut filter = Filter::new(config, [0; 16], self.now, &Alone);
+        let mut filter = Filter::new(config, [0; 16], world);
         let mut account = Account { config, lines: String::new(), number: 0 };
         // An issuer's metadata, where there is some, and then its keys.
         for _ in 0..2 {

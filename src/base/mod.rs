@@ -3,6 +3,7 @@
 mod backoff;
 mod bytes;
 mod caching;
+mod content_coding;
 mod effect;
 mod http;
 mod jitter;
@@ -15,6 +16,7 @@ mod waiting_list;
 pub use backoff::{MAX_BACKOFF, backoff};
 pub(crate) use bytes::is_same;
 pub use caching::{entity_tag, freshness, retry_after};
+pub use content_coding::{ACCEPT_IDENTITY, ContentCoding};
 pub use effect::{CallId, Effect, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};
 pub use jitter::Jitter;

@@ -45,8 +45,15 @@ fn token_endpoint(node: &Node<'_>) -> Option<Endpoint> {
 }
 
 fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
-    let fields =
-        node.fields(&["issuer", "cluster", "token_cluster", "tls", "timeout", "metadata_refresh"])?;
+    let fields = node.fields(&[
+        "issuer",
+        "cluster",
+        "token_cluster",
+        "tls",
+        "timeout",
+        "metadata_refresh",
+        "metadata_min_refresh",
+    ])?;
     let allow_http = key_sources::allow_http(&fields);
     let issuer = fields.required("issuer").and_then(|node| Some((words::issuer(&node)?, node)));
     let server = issuer.as_ref().map_or(Server::Unread, |(issuer, _)| Server::Issuer(Rc::from(*issuer)));
@@ -54,7 +61,7 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
     let cluster = fields.required("cluster").and_then(|node| words::plain(&node));
     let token_cluster =
         fields.optional("token_cluster").map_or_else(|| cluster.clone(), |node| words::plain(&node));
-    let refresh = key_sources::metadata_refresh(&fields);
+    let lifetime = key_sources::metadata_lifetime(&fields, node);
     // Of a schedule's own fields, `timeout` is the only one that may be here.
     let schedule = key_sources::schedule(&fields, node);
     let endpoint = || {
@@ -64,7 +71,7 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
             issuer: issuer?.0.into(),
             url: url?,
             allow_http: allow_http?,
-            schedule: key_sources::of_metadata(refresh?, &schedule),
+            schedule: key_sources::of_metadata(lifetime?, &schedule),
         };
         Some(Endpoint {
             cluster: token_cluster?,

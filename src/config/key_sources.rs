@@ -25,13 +25,13 @@ pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
 }
 
 pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discovery> {
-    let own = ["cluster", "jwks_cluster", "tls", "metadata_refresh", "empty_set"];
+    let own = ["cluster", "jwks_cluster", "tls", "metadata_refresh", "metadata_min_refresh", "empty_set"];
     let fields = node.fields(&[&own[..], &SCHEDULE[..]].concat())?;
     let cluster: Option<Rc<str>> = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
     let jwks_cluster =
         fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.text().map(Rc::from));
     let allow_http = allow_http(&fields);
-    let metadata_refresh = metadata_refresh(&fields);
+    let metadata_lifetime = metadata_lifetime(&fields, node);
     let believes_empty_set = empty_set(&fields);
     let jwks_schedule = schedule(&fields, node);
     let issuer = issuer?;
@@ -43,7 +43,7 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
         issuer: issuer.into(),
         url: url?,
         allow_http: allow_http?,
-        schedule: of_metadata(metadata_refresh?, &jwks_schedule),
+        schedule: of_metadata(metadata_lifetime?, &jwks_schedule),
         jwks_schedule,
         believes_empty_set: believes_empty_set?,
     })
@@ -75,15 +75,29 @@ pub(super) fn allow_http(fields: &Fields<'_>) -> Option<bool> {
     fields.or("tls", false, |node| node.word(&[("required", false), ("optional", true)]))
 }
 
-pub(super) fn metadata_refresh(fields: &Fields<'_>) -> Option<Duration> {
-    fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, |node| {
-        node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600))
-    })
+/// How long metadata is fresh: at least and at most, whatever its server says.
+#[derive(Clone, Copy)]
+pub(super) struct MetadataLifetime {
+    least: Duration,
+    most: Duration,
+}
+
+/// `metadata_refresh` and `metadata_min_refresh`; what is wrong with both together is told at `node`.
+pub(super) fn metadata_lifetime(fields: &Fields<'_>, node: &Node<'_>) -> Option<MetadataLifetime> {
+    let duration = |node: &Node<'_>| node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600));
+    let most = fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, |node| duration(&node));
+    let default_least = DEFAULT_MIN_REFRESH.min(most.unwrap_or(DEFAULT_MIN_REFRESH));
+    let least = fields.or("metadata_min_refresh", default_least, |node| duration(&node));
+    let (most, least) = (most?, least?);
+    if least > most {
+        return node.problem("`metadata_min_refresh` is longer than `metadata_refresh`");
+    }
+    Some(MetadataLifetime { least, most })
 }
 
 /// The schedule of metadata; what is not its own is as for what it leads to.
-pub(super) fn of_metadata(refresh: Duration, others: &Schedule) -> Schedule {
-    Schedule { refresh, min_refresh: refresh.min(DEFAULT_MIN_REFRESH), ..others.clone() }
+pub(super) fn of_metadata(lifetime: MetadataLifetime, others: &Schedule) -> Schedule {
+    Schedule { refresh: lifetime.most, min_refresh: lifetime.least, ..others.clone() }
 }
 
 fn empty_set(fields: &Fields<'_>) -> Option<bool> {

@@ -50,6 +50,12 @@ pub struct Config {
 pub trait Environment {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<String>;
+
+    /// Whether the VM has a `vm_id`: without one, any module of the proxy may write the shared data that its threads read. Nothing
+    /// is taken for granted where that is not known.
+    fn has_vm_id(&self) -> bool {
+        false
+    }
 }
 
 /// Reads a document as the host hands it over: JSON text, or a serialized `google.protobuf.Struct`.
@@ -79,7 +85,8 @@ fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Res
         let has_inbound = inbound.is_some();
         let inbound = inbound.map(|node| inbound::read(&node, environment, version));
         let outbound = outbound.map(|node| outbound::read(&node, environment, has_inbound));
-        let shared = Some(Sharing { seal: None, shares_unsealed_tokens: false, group: version });
+        let has_vm_id = environment.has_vm_id();
+        let shared = Some(Sharing { seal: None, shares_unsealed_tokens: false, has_vm_id, group: version });
         let sharing = fields.or("sharing", shared, |node| sharing::read(&node, environment, version));
         // What is there and was not understood has been reported.
         let inbound = inbound.map_or(Some(None), |inbound| inbound.map(|inbound| Some(Rc::new(inbound))));

@@ -28,6 +28,10 @@ impl Environment for Variables {
         };
         Some(value)
     }
+
+    fn has_vm_id(&self) -> bool {
+        true
+    }
 }
 
 fn base() -> Json {

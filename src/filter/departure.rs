@@ -16,7 +16,7 @@ use crate::outbound::{
     BreakerChange, EndpointEvent, Errand, Injection, Injector, Moment, Outbound, OutboundEvent, Outgoing,
     Refusal, Subject, SubjectDigest, TokenNews,
 };
-use crate::sharing::{News, Process, Sharing};
+use crate::sharing::{News, Sharing};
 use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
 
 #[derive(Debug)]
@@ -67,15 +67,21 @@ impl Departures {
         sharing: Option<&Sharing>,
         seed: [u8; 16],
         shared: &mut Shared,
-        now: Timestamp,
-        process: &dyn Process,
+        world: World<'_>,
     ) -> Self {
         let bounds = settings.waiting;
         // While one client's server is down, the others are still waited for.
         let share = if settings.clients.len() > 1 { bounds.requests.div_ceil(2) } else { bounds.requests };
         let bounds = WaitingBounds { requests: bounds.requests, share, deadline: bounds.deadline };
         Self {
-            injector: Injector::new(Rc::clone(settings), sharing, seed, &mut shared.jitter, now, process),
+            injector: Injector::new(
+                Rc::clone(settings),
+                sharing,
+                seed,
+                &mut shared.jitter,
+                world.now,
+                world.process,
+            ),
             inbound,
             waiting: WaitingList::new(bounds),
             longest: bounds.requests,

@@ -14,7 +14,7 @@ use crate::inbound::{
 };
 use crate::issuer::{self, KeyBounds, KeyStore, Place, Report};
 use crate::policy::{IssuerId, Mode};
-use crate::sharing::{News, Process, Sharing};
+use crate::sharing::{News, Sharing};
 use crate::telemetry::fetch_line;
 
 #[derive(Debug)]
@@ -59,14 +59,14 @@ impl Gate {
         sharing: Option<&Sharing>,
         seed: [u8; 16],
         shared: &mut Shared,
-        now: Timestamp,
-        process: &dyn Process,
+        world: World<'_>,
     ) -> Self {
         let bounds = KeyBounds::for_sources(settings.issuers.iter().flat_map(|issuer| &issuer.keys));
         // Issuers that name one document exclude each other from fetching it just as threads do.
-        let mut store = |keys| KeyStore::new(keys, bounds, sharing.cloned(), shared.jitter.number(), now);
+        let mut store =
+            |keys| KeyStore::new(keys, bounds, sharing.cloned(), shared.jitter.number(), world.now);
         let stores: Vec<_> = settings.issuers.iter().map(|issuer| store(&issuer.keys)).collect();
-        stores.iter().for_each(|store| store.seed(process));
+        stores.iter().for_each(|store| store.seed(world.process));
         Self {
             authorizer: Authorizer::new(Rc::clone(settings), seed),
             to_look_at: (0..stores.len()).collect(),
@@ -165,7 +165,7 @@ impl Gate {
         effects: &mut Vec<Effect>,
     ) -> Vec<Resumed> {
         for store in &mut self.stores {
-            store.handle_shutdown(world.now, world.process, &mut shared.jitter);
+            store.handle_shutdown(&world.of_documents(shared));
         }
         let all = self.waiting.take_all();
         self.give_up(all, world.now, shared, effects)
@@ -193,7 +193,7 @@ impl Gate {
             let Some(index) = self.to_look_at.pop_first() else { break };
             let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
-            store.handle_news(world.now, world.process, &mut shared.jitter, &mut reports);
+            store.handle_news(&mut world.of_documents(shared), &mut reports);
             self.take_reports(index, reports, world, shared, effects);
         }
     }
@@ -211,7 +211,7 @@ impl Gate {
             let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
             let could_call = *calls > 0;
-            let made = store.handle_tick(world.now, world.process, &mut shared.jitter, calls, &mut reports);
+            let made = store.handle_tick(calls, &mut world.of_documents(shared), &mut reports);
             if could_call && *calls == 0 {
                 self.first_store = index.saturating_add(1);
             }
@@ -234,7 +234,7 @@ impl Gate {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let Some(store) = self.stores.get_mut(issuer) else { return false };
-        let report = store.handle_reply(place, reply, world.now, world.process, &mut shared.jitter);
+        let report = store.handle_reply(place, reply, &mut world.of_documents(shared));
         let Some(report) = report else { return false };
         self.take_reports(issuer, vec![report], world, shared, effects);
         true
@@ -257,7 +257,11 @@ impl Gate {
             shared.metrics.record_report(Some(issuer), &report);
             let is_new = match &report.outcome {
                 Outcome::Changed(_) | Outcome::Unchanged | Outcome::Moved => true,
-                Outcome::Failed(_) | Outcome::Elsewhere(_) | Outcome::Refused(_) | Outcome::Expired => false,
+                Outcome::Confirmed
+                | Outcome::Failed(_)
+                | Outcome::Elsewhere(_)
+                | Outcome::Refused(_)
+                | Outcome::Expired => false,
             };
             if is_new {
                 self.waiting.make_ready(issuer);

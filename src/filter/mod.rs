@@ -24,7 +24,8 @@ use crate::base::{
 use crate::config::Config;
 use crate::inbound::Observer;
 use crate::issuer::Place;
-use crate::jose::{Crypto, Portable};
+use crate::jose::Crypto;
+use crate::oauth;
 use crate::outbound::Errand;
 use crate::sharing::{Group, News, Process, QueueId};
 use departure::{Departing, Departures};
@@ -37,7 +38,8 @@ pub struct Filter {
     gate: Option<Gate>,
     departures: Option<Departures>,
     shared: Shared,
-    last_tick: Timestamp,
+    /// The latest time that any event has come at.
+    latest: Timestamp,
 }
 
 /// What an event meets: the time, and what the host can do at once.
@@ -51,6 +53,13 @@ pub struct World<'a> {
     pub random: &'a dyn Random,
     /// What the threads of the process share.
     pub process: &'a dyn Process,
+}
+
+impl<'a> World<'a> {
+    fn of_documents(self, shared: &'a mut Shared) -> oauth::Surroundings<'a> {
+        let Self { now, random, process, .. } = self;
+        oauth::Surroundings { now, process, random, jitter: &mut shared.jitter }
+    }
 }
 
 /// What a call is for.
@@ -91,18 +100,17 @@ pub enum Outcome {
 impl Filter {
     /// A filter that has what its process has. `seed` is random; it keys the hashes of what is remembered, spreads times, and tells
     /// this thread from others.
-    pub fn new(config: &Config, seed: [u8; 16], now: Timestamp, process: &dyn Process) -> Self {
+    pub fn new(config: &Config, seed: [u8; 16], world: World<'_>) -> Self {
         let mut shared = Shared::new(config, seed);
         let gate = config.inbound.as_ref();
-        let gate = gate
-            .map(|settings| Gate::new(settings, config.sharing.as_ref(), seed, &mut shared, now, process));
+        let gate =
+            gate.map(|settings| Gate::new(settings, config.sharing.as_ref(), seed, &mut shared, world));
         let departures = config.outbound.as_ref().map(|settings| {
             let inbound = config.inbound.clone();
-            Departures::new(settings, inbound, config.sharing.as_ref(), seed, &mut shared, now, process)
+            Departures::new(settings, inbound, config.sharing.as_ref(), seed, &mut shared, world)
         });
-        let mut filter = Self { gate, departures, shared, last_tick: now };
+        let mut filter = Self { gate, departures, shared, latest: world.now };
         // Nobody waits yet, and nothing that is worth a line can have happened.
-        let world = World { now, crypto: &Portable, random: &NothingIsSigned, process };
         let mut effects = Vec::new();
         if let Some(gate) = &mut filter.gate {
             gate.look_at_some(world, &mut filter.shared, &mut effects);
@@ -156,6 +164,7 @@ impl Filter {
     ) {
         if let Some(departures) = &mut self.departures {
             departures.handle_response(stream, status, world, effects);
+            self.note(world.now);
             self.call_again(world.process);
         }
     }
@@ -163,7 +172,7 @@ impl Filter {
     /// Sends the calls that are due, answers the requests whose time is up, and hands over the metrics.
     pub fn handle_tick(&mut self, world: World<'_>, effects: &mut Vec<Effect>) {
         let now = world.now;
-        let before = core::mem::replace(&mut self.last_tick, now);
+        let before = core::mem::replace(&mut self.latest, now);
         if before.since(now) > CLOCK_TOLERANCE {
             // What was to happen at a time of the old clock might not happen for hours: it all happens now.
             if let Some(gate) = &mut self.gate {
@@ -195,6 +204,7 @@ impl Filter {
 
     /// Another thread says that there is news, or this one that it has work left.
     pub fn handle_wake(&mut self, queue: QueueId, world: World<'_>, effects: &mut Vec<Effect>) {
+        self.note(world.now);
         if self.shared.group.handle_wake(world.process, queue) {
             self.take_news(world, effects);
             self.obtain(MAX_CALLS_PER_TICK, world, effects);
@@ -224,6 +234,7 @@ impl Filter {
         world: World<'_>,
         effects: &mut Vec<Effect>,
     ) {
+        self.note(world.now);
         match self.shared.take_call(id) {
             Some(Target::Issuer { issuer, place }) => {
                 let Some(gate) = &mut self.gate else { return };
@@ -273,11 +284,17 @@ impl Filter {
         observer: &mut (impl Observer + ?Sized),
         effects: &mut Vec<Effect>,
     ) -> Outcome {
+        self.note(world.now);
         let passage = match &mut self.gate {
             Some(gate) => gate.request(stream, &mut head, world, observer, &mut self.shared, effects),
             None => Passage::Open(Departing::plain(stream, world.now)),
         };
         self.depart(passage, &mut head, world, effects)
+    }
+
+    /// Takes note of an event's time: what it sets a date by, a step back of the clock makes meaningless.
+    fn note(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
     }
 
     /// Hands a request that has passed the gate on to the outbound half.
@@ -366,16 +383,9 @@ fn resumed_at_once(longest: usize, group: &Group) -> usize {
     if group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(longest.div_ceil(MAX_RESUMED)) }
 }
 
-/// At a filter's making nothing is signed.
-struct NothingIsSigned;
-
-impl Random for NothingIsSigned {
-    fn fill(&self, _bytes: &mut [u8]) {}
-}
-
 /// A caller that is told to come back later than this would be better off not being told.
 const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
-/// Clocks are slewed by less than this between two ticks; what is more is a step.
+/// Clocks are slewed by less than this between two events; what is more is a step.
 const CLOCK_TOLERANCE: core::time::Duration = core::time::Duration::from_secs(1);
 /// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a worker does
 /// nothing else meanwhile.

@@ -67,7 +67,7 @@ impl Plugin {
                 if config.outbound.is_some() {
                     log::info!("{}", signers(crypto.signs()));
                 }
-                let filter = Filter::new(&config, seed(), clock::now(), &HostProcess);
+                let filter = Filter::new(&config, seed(), world(&crypto));
                 self.needs = filter.needs();
                 self.configured = Some(Configured { filter, crypto });
                 true
@@ -244,6 +244,10 @@ impl Environment for HostEnvironment {
     #[allow(clippy::disallowed_methods, reason = "the rim is where the environment comes in")]
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn has_vm_id(&self) -> bool {
+        hostcalls::get_property(vec!["plugin_vm_id"]).ok().flatten().is_some_and(|id| !id.is_empty())
     }
 }
 

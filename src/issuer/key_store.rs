@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::settings::KeySource;
 use super::source::{Common, Failures, Happening, Part, Source, What};
-use crate::base::{HttpCall, HttpReply, Jitter, Timestamp};
+use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{Key, KeySet, MAX_KEY_SET_BYTES};
 use crate::oauth::{Document, FetchError, Surroundings, Wish};
 use crate::sharing::{Process, Sharing, Unreadable};
@@ -53,6 +53,8 @@ pub enum Outcome {
     Moved,
     /// It is what it was, as of now.
     Unchanged,
+    /// Another thread has fetched it, and it is what it was.
+    Confirmed,
     /// It was not fetched; what there is stays.
     Failed(FetchError),
     /// It is not at the first of its addresses; the other one is asked next.
@@ -196,9 +198,8 @@ impl KeyStore {
     }
 
     /// There will be no more replies: lets other threads fetch what is under way here.
-    pub fn handle_shutdown(&mut self, now: Timestamp, process: &dyn Process, jitter: &mut Jitter) {
-        let with = Surroundings { now, process, jitter };
-        self.sources.iter_mut().for_each(|source| source.handle_end(&with));
+    pub fn handle_shutdown(&mut self, with: &Surroundings<'_>) {
+        self.sources.iter_mut().for_each(|source| source.handle_end(with));
     }
 
     /// The numbers by which the process tells news of the documents.
@@ -212,19 +213,12 @@ impl KeyStore {
     }
 
     /// Another thread may have fetched something.
-    pub fn handle_news(
-        &mut self,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
-        reports: &mut Vec<Report>,
-    ) {
+    pub fn handle_news(&mut self, with: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
         for index in 0..self.sources.len() {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
-            let mut with = Surroundings { now, process, jitter };
             let failures = source.failures();
-            source.handle_news(&self.common, &mut with, &mut happenings);
+            source.handle_news(&self.common, with, &mut happenings);
             reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
     }
@@ -232,19 +226,16 @@ impl KeyStore {
     /// The calls to make now, at most `calls`, which is lowered by as many. A fetch whose reply never came is given up here.
     pub fn handle_tick(
         &mut self,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
         calls: &mut usize,
+        with: &mut Surroundings<'_>,
         reports: &mut Vec<Report>,
     ) -> Vec<(Place, HttpCall)> {
         let mut made = Vec::new();
         for index in 0..self.sources.len() {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
-            let mut with = Surroundings { now, process, jitter };
             let failures = source.failures();
-            let sent = source.handle_tick(&self.common, &mut with, calls, &mut happenings);
+            let sent = source.handle_tick(&self.common, with, calls, &mut happenings);
             made.extend(sent.into_iter().map(|(part, call)| (Place { source: index, part }, call)));
             reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
@@ -256,14 +247,11 @@ impl KeyStore {
         &mut self,
         place: Place,
         reply: HttpReply,
-        now: Timestamp,
-        process: &dyn Process,
-        jitter: &mut Jitter,
+        with: &mut Surroundings<'_>,
     ) -> Option<Report> {
         let source = self.sources.get_mut(place.source)?;
-        let mut with = Surroundings { now, process, jitter };
         let failures = source.failures();
-        let happening = source.handle_reply(place.part, reply, &self.common, &mut with)?;
+        let happening = source.handle_reply(place.part, reply, &self.common, with)?;
         Some(self.report(place.source, failures, happening))
     }
 
@@ -281,6 +269,7 @@ impl KeyStore {
             },
             What::Moved => Outcome::Moved,
             What::Same => Outcome::Unchanged,
+            What::Confirmed => Outcome::Confirmed,
             What::Failed(error) => Outcome::Failed(error),
             What::Elsewhere(error) => Outcome::Elsewhere(error),
             What::Refused(why) => Outcome::Refused(why),

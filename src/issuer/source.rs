@@ -83,6 +83,8 @@ pub(super) enum What {
     Moved,
     /// It is what it was, as of now.
     Same,
+    /// Another thread has found that it is what it was.
+    Confirmed,
     Failed(FetchError),
     Elsewhere(FetchError),
     Refused(Unreadable),
@@ -107,8 +109,7 @@ impl Source {
                     schedule: settings.schedule.clone(),
                     max_bytes: MAX_METADATA_BYTES.min(common.document_bytes),
                 };
-                let flight = common.sharing.as_ref().map(|sharing| definition.flight(sharing, common.me));
-                let metadata = Document::new(definition, flight, now);
+                let metadata = Document::new(definition, common.sharing.as_ref(), common.me, now);
                 Self::Discovery(Box::new(Discovered { settings: settings.clone(), metadata, keys: None }))
             }
         }
@@ -306,6 +307,7 @@ impl Discovered {
                 }
             }
             News::Same => What::Same,
+            News::Confirmed => What::Confirmed,
             News::Failed(error) => What::Failed(error),
             News::Elsewhere(error) => What::Elsewhere(error),
             News::Refused(why) => What::Refused(why),
@@ -329,8 +331,7 @@ impl Discovered {
 
 impl Keys {
     fn new(definition: Definition, believes_empty_set: bool, common: &Common, now: Timestamp) -> Self {
-        let flight = common.sharing.as_ref().map(|sharing| definition.flight(sharing, common.me));
-        let document = Document::new(definition, flight, now);
+        let document = Document::new(definition, common.sharing.as_ref(), common.me, now);
         Self { document, set: None, believes_empty_set, key_bytes: common.key_bytes }
     }
 
@@ -385,6 +386,7 @@ impl Keys {
                 What::NewKeys { skipped: parsed.skipped.len(), private_members: parsed.private_members }
             }
             News::Same => What::Same,
+            News::Confirmed => What::Confirmed,
             News::Failed(error) => What::Failed(error),
             News::Elsewhere(error) => What::Elsewhere(error),
             News::Refused(why) => What::Refused(why),

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use super::address::Address;
 use super::timetable::Schedule;
-use crate::base::{HttpCall, Secret};
+use crate::base::{ACCEPT_IDENTITY, HttpCall, Secret};
 use crate::sharing::{Flight, Sharing};
 
 /// Which document.
@@ -46,6 +46,7 @@ impl Definition {
             (":authority", text(|place| &place.authority)),
             (":path", text(|place| &place.path)),
             ("accept", "application/jwk-set+json, application/json"),
+            ACCEPT_IDENTITY,
             ("user-agent", concat!("attache/", env!("CARGO_PKG_VERSION"))),
         ];
         let tag = entity_tag.as_deref().map(|tag| ("if-none-match", tag));

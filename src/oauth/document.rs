@@ -9,15 +9,20 @@ use super::address::Address;
 use super::definition::Definition;
 use super::event::{Event, News, Read};
 use super::fetch::{Answer, FetchError};
-use super::timetable::{Timetable, Wish};
-use crate::base::{Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness};
-use crate::sharing::{Flight, Look, Process, Publication, Standing};
+use super::timetable::{Timetable, Wish, pause};
+use crate::base::{Headers, HttpCall, HttpReply, Jitter, Random, Secret, Timestamp, entity_tag, freshness};
+use crate::sharing::{Claim, Flight, Look, Process, Publication, Sharing, Standing, Trust};
 
 /// What an event meets.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) now: Timestamp,
-    pub(crate) process: &'a dyn Process,
-    pub(crate) jitter: &'a mut Jitter,
+pub struct Surroundings<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// What the threads of the process share.
+    pub process: &'a dyn Process,
+    /// Makes the nonces of a seal.
+    pub random: &'a dyn Random,
+    /// Spreads what would happen at once.
+    pub jitter: &'a mut Jitter,
 }
 
 /// A document and its fetches.
@@ -26,6 +31,8 @@ pub(crate) struct Document {
     definition: Definition,
     /// What the process shares about it; `None`: nothing.
     flight: Option<Flight>,
+    /// What another thread's publication is worth.
+    trust: Trust,
     /// The place that is asked next.
     place: usize,
     /// How many places in a row have said that it is not there.
@@ -34,6 +41,10 @@ pub(crate) struct Document {
     /// How often in a row a lease that nobody held could not be taken.
     untaken: u32,
     held: Option<Held>,
+    /// Whether a fetch of our own has ended since what we have came, or since we began.
+    has_tried: bool,
+    /// A publication has been seen that is past its lifetime: it counts only where a fetch of our own brings nothing newer.
+    is_outdated_there: bool,
     /// When the last good answer came, whether or not it still counts.
     last_good: Option<Timestamp>,
     /// How far the clock had come before it was set back: what others did until then, by the old clock or the new one, tells
@@ -51,9 +62,18 @@ struct Held {
     as_new_as: Timestamp,
     /// When it no longer counts.
     until: Timestamp,
-    digest: [u8; 32],
+    /// Until then a fetch of ours may wait for what other threads do.
+    defers_until: Timestamp,
+    /// When the newest publication that it was held against was asked for.
+    compared: Timestamp,
+    /// How often in a row it has come back as it was.
+    unchanged: u32,
+    digest: Digest,
     entity_tag: Option<String>,
 }
+
+/// SHA-256 of a document.
+type Digest = [u8; 32];
 
 #[derive(Clone, Copy, Debug)]
 struct UnderWay {
@@ -65,16 +85,25 @@ struct UnderWay {
 }
 
 impl Document {
-    /// A document that is fetched at once.
-    pub(crate) fn new(definition: Definition, flight: Option<Flight>, now: Timestamp) -> Self {
+    /// A document that is fetched at once. `me` is random, and tells this thread from others of its process.
+    pub(crate) fn new(definition: Definition, sharing: Option<&Sharing>, me: u64, now: Timestamp) -> Self {
+        let flight = sharing.map(|sharing| definition.flight(sharing, me));
+        let trust = sharing.map_or(Trust::Confirms, Sharing::trust);
+        Self::with(definition, flight, trust, now)
+    }
+
+    fn with(definition: Definition, flight: Option<Flight>, trust: Trust, now: Timestamp) -> Self {
         Self {
             definition,
             flight,
+            trust,
             place: 0,
             elsewhere: 0,
             under_way: None,
             untaken: 0,
             held: None,
+            has_tried: false,
+            is_outdated_there: false,
             last_good: None,
             old_clock: Timestamp::EPOCH,
             timetable: Timetable::new(now),
@@ -84,10 +113,15 @@ impl Document {
     /// Moves to another definition: what we have counts until the new place has answered, and no longer than it did.
     /// Its identity stays.
     pub(crate) fn move_to(&mut self, definition: Definition, now: Timestamp) {
-        let moved = Self::new(definition, self.flight.clone(), now);
+        let moved = Self::with(definition, self.flight.clone(), self.trust, now);
         let held = self.held.take().map(|held| Held {
             sent: Timestamp::EPOCH,
             as_new_as: Timestamp::EPOCH,
+            // There is nothing of the new place yet that another thread could confirm.
+            defers_until: match self.trust {
+                Trust::Adopts => held.defers_until,
+                Trust::Confirms => Timestamp::EPOCH,
+            },
             digest: [0; 32],
             entity_tag: None,
             ..held
@@ -125,6 +159,9 @@ impl Document {
 
     /// When the next fetch is sent at the earliest.
     pub(crate) fn next_attempt(&self) -> Timestamp {
+        if self.is_outdated_there && !self.has_tried {
+            return Timestamp::EPOCH;
+        }
         self.timetable.next_attempt(&self.definition.schedule)
     }
 
@@ -138,12 +175,17 @@ impl Document {
         self.old_clock = self.old_clock.max(before);
         self.timetable.begin_anew(now);
         self.last_good = self.last_good.map(|last| last.min(now));
-        let staleness =
-            self.definition.schedule.refresh.saturating_add(self.definition.schedule.max_staleness);
+        self.has_tried = false;
+        let refresh = self.definition.schedule.refresh;
+        let staleness = refresh.saturating_add(self.definition.schedule.max_staleness);
         if let Some(held) = &mut self.held {
             held.sent = Timestamp::EPOCH;
             held.as_new_as = Timestamp::EPOCH;
             held.until = held.until.min(now.after(staleness));
+            held.defers_until = match self.trust {
+                Trust::Adopts => held.defers_until.min(now.after(refresh)),
+                Trust::Confirms => Timestamp::EPOCH,
+            };
         }
         // Whether it was sent before or after a request, nobody can tell any more.
         self.under_way = None;
@@ -199,7 +241,11 @@ impl Document {
             });
             return (event, None);
         }
-        if !may_send || with.now < self.next_attempt() {
+        if self.has_tried && core::mem::take(&mut self.is_outdated_there) {
+            // Nothing newer can be had at the moment.
+            return (self.handle_news(with, read), None);
+        }
+        if !may_send || !self.is_due(with.now) {
             return (None, None);
         }
         let mut event = None;
@@ -209,10 +255,10 @@ impl Document {
                 Look::Again => false,
                 Look::Claim(claim) => {
                     event = self.heed(claim.standing, with, read);
-                    if with.now < self.next_attempt() {
+                    if !self.is_due(with.now) {
                         return (event, None);
                     }
-                    if claim.is_held {
+                    if self.waits_for_others(&claim, with.now) {
                         self.untaken = 0;
                         return (event, None);
                     }
@@ -252,10 +298,12 @@ impl Document {
                 }
             }
             Answer::Document(headers, body) => {
+                let digest = Sha256::digest(&body).into();
                 let publication = Publication {
                     sent: under_way.sent.min(with.now),
                     received: with.now,
                     freshness: freshness(&headers, with.now),
+                    unchanged: self.held_as(&digest).map_or(0, |held| held.unchanged.saturating_add(1)),
                     entity_tag: entity_tag(&headers).map(str::to_owned),
                     origin: self.definition.place(self.place).map(Address::url).unwrap_or_default(),
                     body: Secret::new(body),
@@ -265,7 +313,7 @@ impl Document {
                     self.give_back(with);
                     return Some(Event::ours(News::Same));
                 }
-                match self.hold(&publication, with.jitter, read) {
+                match self.hold(&publication, digest, with, read) {
                     Ok(news) => {
                         self.publish(&publication, with);
                         news
@@ -277,8 +325,47 @@ impl Document {
         Some(Event::ours(news))
     }
 
+    /// Whether a fetch may be sent now, for all that we know.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let is_insisting = self.trust == Trust::Adopts && !self.defers(now);
+        is_insisting || now >= self.next_attempt()
+    }
+
+    /// Whether a lease and a pause of other threads may hold a fetch of ours back. They may be forged, so not for ever.
+    fn defers(&self, now: Timestamp) -> bool {
+        let is_deferring = |held: &Held| now < held.defers_until;
+        match self.trust {
+            // What is past its lifetime, here or there, counts only when a fetch of our own has brought nothing newer.
+            Trust::Adopts => {
+                self.has_tried || (!self.is_outdated_there && self.held.as_ref().is_none_or(is_deferring))
+            }
+            // Others can spare us a fetch that would bring what we have, and no other.
+            Trust::Confirms => !self.timetable.is_wanted() && self.held.as_ref().is_some_and(is_deferring),
+        }
+    }
+
+    /// Whether another thread is at it, or pauses after a failure.
+    fn waits_for_others(&self, claim: &Claim, now: Timestamp) -> bool {
+        // A thread that takes publications over has heeded the pause already.
+        let is_pausing = self.trust == Trust::Confirms && now < claim.standing.not_before;
+        (claim.is_held || is_pausing) && self.defers(now)
+    }
+
     /// Brings what we know to what the process knows.
     fn heed<T>(
+        &mut self,
+        standing: Standing,
+        with: &mut Surroundings<'_>,
+        read: Read<'_, T>,
+    ) -> Option<Event<T>> {
+        match self.trust {
+            Trust::Adopts => self.adopt(standing, with, read),
+            Trust::Confirms => self.confirm(standing, with),
+        }
+    }
+
+    /// Takes over what another thread has published, if it is newer than what we have.
+    fn adopt<T>(
         &mut self,
         standing: Standing,
         with: &mut Surroundings<'_>,
@@ -300,7 +387,13 @@ impl Document {
         if is_older || is_too_large || with.now >= self.counts_until(&publication) {
             return None;
         }
-        let news = self.hold(&publication, with.jitter, read).ok()?;
+        if with.now >= self.is_fresh_until(&publication) && !self.has_tried {
+            // Perhaps it was put back there, and a key that has been withdrawn since with it.
+            self.is_outdated_there = true;
+            return None;
+        }
+        let digest = Sha256::digest(publication.body.expose()).into();
+        let news = self.hold(&publication, digest, with, read).ok()?;
         if let Some(held) = self.held.as_mut().filter(|_| publication.received <= self.old_clock) {
             held.as_new_as = Timestamp::EPOCH;
         }
@@ -308,51 +401,87 @@ impl Document {
         Some(Event { news, is_shared })
     }
 
+    /// Lets what another thread has published stand for a fetch of ours, if it is what we have, byte for byte. It is no newer by
+    /// that, and counts no longer: whoever wrote it knows what we have, and nothing else is known of them.
+    fn confirm<T>(&mut self, standing: Standing, with: &mut Surroundings<'_>) -> Option<Event<T>> {
+        let schedule = &self.definition.schedule;
+        let held = self.held.as_mut()?;
+        if standing.published <= held.sent.max(held.compared) {
+            return None;
+        }
+        held.compared = standing.published;
+        let is_shared = true;
+        let there = match self.flight.as_ref()?.published(with.process, with.now) {
+            Ok(there) => there?,
+            Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
+        };
+        let digest: Digest = Sha256::digest(there.body.expose()).into();
+        if there.sent <= held.sent || digest != held.digest {
+            return None;
+        }
+        held.unchanged = held.unchanged.saturating_add(1);
+        let lifetime = schedule.lifetime(there.freshness, held.unchanged);
+        let due = there.received.min(with.now).after(pause(lifetime, schedule.min_refresh, with.jitter));
+        self.timetable.put_off(due.min(held.defers_until));
+        self.last_good = self.last_good.max(Some(there.received.min(with.now)));
+        Some(Event { news: News::Confirmed, is_shared })
+    }
+
     /// Reads a document and keeps it, and sets the next date.
     fn hold<T>(
         &mut self,
         publication: &Publication,
-        jitter: &mut Jitter,
+        digest: Digest,
+        with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Result<News<T>, FetchError> {
-        let digest: [u8; 32] = Sha256::digest(publication.body.expose()).into();
-        let is_same = self.held.as_ref().is_some_and(|held| held.digest == digest);
-        let news = if is_same { News::Same } else { News::New(read(publication.body.expose())?) };
-        let lifetime = self.definition.schedule.lifetime(publication.freshness);
+        let news = match self.held_as(&digest) {
+            Some(_) => News::Same,
+            None => News::New(read(publication.body.expose())?),
+        };
+        // One that is taken over past its lifetime was tried for already.
+        self.has_tried &= with.now >= self.is_fresh_until(publication);
         self.held = Some(Held {
             sent: publication.sent,
             as_new_as: publication.sent,
             until: self.counts_until(publication),
+            defers_until: self.defers_until(publication, with.jitter),
+            compared: Timestamp::EPOCH,
+            unchanged: publication.unchanged,
             digest,
             entity_tag: publication.entity_tag.clone(),
         });
-        self.elsewhere = 0;
-        self.last_good = Some(publication.received);
-        let least = self.definition.schedule.min_refresh;
-        self.timetable.settle(publication.sent, publication.received, (lifetime, least), jitter);
+        self.settle(publication, with.jitter);
         Ok(news)
     }
 
     /// What we have is as good as new; `false` when it has become too old meanwhile.
     fn renew(&mut self, sent: Timestamp, headers: &Headers, with: &mut Surroundings<'_>) -> bool {
-        let stated = freshness(headers, with.now);
-        let lifetime = self.definition.schedule.lifetime(stated);
-        let staleness = self.definition.schedule.max_staleness;
-        let Some(held) = &mut self.held else { return false };
+        let Some(mut held) = self.held.take() else { return false };
+        held.unchanged = held.unchanged.saturating_add(1);
+        let renewed = Publication {
+            sent,
+            received: with.now,
+            freshness: freshness(headers, with.now),
+            unchanged: held.unchanged,
+            entity_tag: held.entity_tag.clone(),
+            origin: String::new(),
+            body: Secret::new([]),
+        };
         held.sent = sent;
         held.as_new_as = sent;
-        held.until = with.now.after(lifetime.saturating_add(staleness));
+        held.until = self.counts_until(&renewed);
+        held.defers_until = self.defers_until(&renewed, with.jitter);
         let digest = held.digest;
-        self.elsewhere = 0;
-        self.last_good = Some(with.now);
-        let least = self.definition.schedule.min_refresh;
-        self.timetable.settle(sent, with.now, (lifetime, least), with.jitter);
+        self.held = Some(held);
+        self.has_tried = false;
+        self.settle(&renewed, with.jitter);
         let Some(flight) = &self.flight else { return true };
         // The others need the document with its new date. Where it is gone, the next fetch asks for all of it.
         match flight.published(with.process, with.now) {
-            Ok(Some(there)) if <[u8; 32]>::from(Sha256::digest(there.body.expose())) == digest => {
-                let renewed = Publication { sent, received: with.now, freshness: stated, ..there };
-                self.publish(&renewed, with);
+            Ok(Some(there)) if Digest::from(Sha256::digest(there.body.expose())) == digest => {
+                let Publication { entity_tag, origin, body, .. } = there;
+                self.publish(&Publication { entity_tag, origin, body, ..renewed }, with);
             }
             Ok(_) | Err(_) => {
                 if let Some(held) = &mut self.held {
@@ -364,6 +493,17 @@ impl Document {
         true
     }
 
+    /// All is well until the next date.
+    fn settle(&mut self, good: &Publication, jitter: &mut Jitter) {
+        let schedule = &self.definition.schedule;
+        let lifetime = schedule.lifetime(good.freshness, good.unchanged);
+        let due = good.received.after(pause(lifetime, schedule.min_refresh, jitter));
+        self.elsewhere = 0;
+        self.is_outdated_there = false;
+        self.last_good = Some(good.received);
+        self.timetable.settle_until(good.sent, due);
+    }
+
     fn fail<T>(
         &mut self,
         error: FetchError,
@@ -371,6 +511,7 @@ impl Document {
         with: &mut Surroundings<'_>,
     ) -> News<T> {
         if error == FetchError::NotSent {
+            self.has_tried = true;
             self.timetable.fail_to_send(with.now, with.jitter);
         } else {
             self.elsewhere = self.elsewhere.saturating_add(1);
@@ -384,6 +525,7 @@ impl Document {
                 return News::Elsewhere(error);
             }
             self.elsewhere = 0;
+            self.has_tried = true;
             self.timetable.fail(pause.unwrap_or_default(), with.now, with.jitter);
         }
         self.give_back(with);
@@ -402,7 +544,7 @@ impl Document {
 
     fn publish(&self, publication: &Publication, with: &mut Surroundings<'_>) {
         if let Some(flight) = &self.flight {
-            flight.publish(with.process, publication, with.now, with.jitter);
+            flight.publish(with.process, publication, with.now, with.random);
         }
         self.give_back(with);
     }
@@ -414,9 +556,34 @@ impl Document {
         }
     }
 
+    /// What we have, if it is this.
+    fn held_as(&self, digest: &Digest) -> Option<&Held> {
+        self.held.as_ref().filter(|held| held.digest == *digest)
+    }
+
+    /// When its lifetime is over.
+    fn is_fresh_until(&self, publication: &Publication) -> Timestamp {
+        let lifetime = self.definition.schedule.lifetime(publication.freshness, publication.unchanged);
+        publication.received.after(lifetime)
+    }
+
     fn counts_until(&self, publication: &Publication) -> Timestamp {
-        let lifetime = self.definition.schedule.lifetime(publication.freshness);
-        publication.received.after(lifetime.saturating_add(self.definition.schedule.max_staleness))
+        self.is_fresh_until(publication).after(self.definition.schedule.max_staleness)
+    }
+
+    fn defers_until(&self, publication: &Publication, jitter: &mut Jitter) -> Timestamp {
+        match self.trust {
+            Trust::Adopts => self.is_fresh_until(publication),
+            Trust::Confirms => {
+                let lifetime = self.is_fresh_until(publication).since(publication.received);
+                let half = |duration: Duration| duration.checked_div(2).unwrap_or_default();
+                // Well before it counts no more.
+                let longest = lifetime
+                    .saturating_mul(MAX_CONFIRMED_LIFETIMES)
+                    .min(lifetime.saturating_add(half(self.definition.schedule.max_staleness)));
+                publication.received.after(jitter.between(half(longest), longest))
+            }
+        }
     }
 }
 
@@ -424,3 +591,6 @@ impl Document {
 const MAX_UNTAKEN: u32 = 10;
 /// Envoy answers every call within its timeout; this only keeps a fault there from stopping refreshes for ever.
 const LOST_AFTER: Duration = Duration::from_secs(10);
+/// Where a publication only confirms, each thread fetches for itself after at most so many lifetimes, and not all at once. With a
+/// few threads that is no more than what their turns come to, and a withdrawn key stops all the same.
+const MAX_CONFIRMED_LIFETIMES: u32 = 4;

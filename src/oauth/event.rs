@@ -15,6 +15,8 @@ pub(crate) enum News<T> {
     New(T),
     /// It is what it was, as of now.
     Same,
+    /// Another thread has fetched it, and it is what it was.
+    Confirmed,
     /// It could not be fetched; what there is stays.
     Failed(FetchError),
     /// It is not where it was looked for; the other place is asked next.

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
 use super::metadata::MetadataError;
-use crate::base::{Headers, HttpReply};
+use crate::base::{ContentCoding, Headers, HttpReply};
 use crate::jose::KeySetError;
 
 /// Why a fetch brought no document. For the engineer on call and the schedule; never reaches a caller.
@@ -22,6 +22,11 @@ pub enum FetchError {
     /// The answer is larger than such a document may be.
     #[error("the answer has {0} bytes, more than a document may have")]
     TooLarge(usize),
+    /// The answer is coded for its way, although it was asked for as it is.
+    #[error(
+        "the answer is compressed or otherwise coded ({0}): it was asked for with `accept-encoding: identity`"
+    )]
+    Coded(ContentCoding),
     /// The answer is no key set.
     #[error("{0}")]
     Malformed(#[from] KeySetError),
@@ -53,6 +58,7 @@ impl FetchError {
             Self::Lost => "lost",
             Self::Status(_) => "status",
             Self::TooLarge(_) => "too_large",
+            Self::Coded(_) => "content_coding",
             Self::Malformed(_) => "malformed",
             Self::EmptySet => "empty_set",
             Self::NoUsableKey => "no_usable_key",
@@ -72,6 +78,7 @@ impl FetchError {
             Self::NotSent
             | Self::Reset
             | Self::Lost
+            | Self::Coded(_)
             | Self::Malformed(_)
             | Self::EmptySet
             | Self::NoUsableKey
@@ -99,7 +106,11 @@ impl Answer {
             HttpReply::Response { status: 200, body: Ok(body), .. } if body.len() > max_bytes => {
                 Self::Failed(FetchError::TooLarge(body.len()), None)
             }
-            HttpReply::Response { status: 200, headers, body: Ok(body) } => Self::Document(headers, body),
+            HttpReply::Response { status: 200, headers, body: Ok(body) } => match ContentCoding::of(&headers)
+            {
+                Some(coding) => Self::Failed(FetchError::Coded(coding), None),
+                None => Self::Document(headers, body),
+            },
             HttpReply::Response { status: 200, body: Err(size), .. } => {
                 Self::Failed(FetchError::TooLarge(size), None)
             }

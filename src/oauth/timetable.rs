@@ -21,9 +21,20 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// How long a document is fresh whose server states this.
-    pub(crate) fn lifetime(&self, stated: Option<Duration>) -> Duration {
-        stated.unwrap_or(self.refresh).min(self.refresh).max(self.min_refresh)
+    /// How long a document is fresh whose server states this, and that has come back `unchanged` so often in a row.
+    ///
+    /// A server that wants to be asked more often than `min_refresh` allows, as by `no-store`, says nothing about how often its
+    /// document changes. So one that stays what it is is asked for ever more rarely.
+    pub(crate) fn lifetime(&self, stated: Option<Duration>, unchanged: u32) -> Duration {
+        let lifetime = match stated {
+            Some(stated) if stated < self.min_refresh => {
+                let doubled = 1_u32.checked_shl(unchanged).unwrap_or(u32::MAX);
+                self.min_refresh.saturating_mul(doubled).min(MAX_UNSTATED_LIFETIME)
+            }
+            Some(stated) => stated,
+            None => self.refresh,
+        };
+        lifetime.min(self.refresh).max(self.min_refresh)
     }
 }
 
@@ -123,17 +134,15 @@ impl Timetable {
         self.last_sent = last_sent;
     }
 
-    /// All is well until the next date: ahead of the end of the lifetime, not for all documents at once, and not before `least`.
-    pub(crate) fn settle(
-        &mut self,
-        sent: Timestamp,
-        received: Timestamp,
-        (lifetime, least): (Duration, Duration),
-        jitter: &mut Jitter,
-    ) {
-        let part = |percent: u32| lifetime.checked_div(100).unwrap_or_default().saturating_mul(percent);
-        let pause = jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT));
-        self.settle_until(sent, received.after(pause.max(least)));
+    /// All is well until the next date, after a fetch that another thread has made for us. A fetch that cannot wait for a date is
+    /// still wanted.
+    pub(crate) fn put_off(&mut self, due: Timestamp) {
+        self.due = self.due.max(due);
+    }
+
+    /// Whether a fetch is wanted before it is due.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wish != Wish::None
     }
 
     /// All is well until `due`; what came was asked for at `sent`.
@@ -187,9 +196,18 @@ impl Timetable {
     }
 }
 
+/// How long after a good fetch the next one is due: ahead of the end of the lifetime, not for all documents at once, and not before
+/// `least`.
+pub(crate) fn pause(lifetime: Duration, least: Duration, jitter: &mut Jitter) -> Duration {
+    let part = |percent: u32| lifetime.checked_div(100).unwrap_or_default().saturating_mul(percent);
+    jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT)).max(least)
+}
+
 /// Refreshed between four fifths and nearly all of its lifetime: ahead of its end, and not all at once.
 const EARLIEST_PERCENT: u32 = 80;
 const LATEST_PERCENT: u32 = 95;
+/// The default of `refresh`: no operator who has not said otherwise expects a withdrawn key to last longer.
+const MAX_UNSTATED_LIFETIME: Duration = Duration::from_secs(600);
 /// A cluster that comes late, as a mesh's do, is used within this time; until then, trying costs nobody anything.
 const MAX_UNSENT_PAUSE: Duration = Duration::from_secs(1);
 /// A server that asks to be left alone for longer is asked again after this time all the same: an outage would be ours then.

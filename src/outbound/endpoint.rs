@@ -10,7 +10,7 @@ use crate::oauth::{
     Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
     MAX_METADATA_BYTES, Member, News, Signing, TokenFault, TokenRequest, read_metadata,
 };
-use crate::sharing::{Flight, Process, Sharing};
+use crate::sharing::{Flight, Process, Sharing, Trust};
 
 /// A token endpoint.
 #[derive(Debug)]
@@ -34,12 +34,12 @@ pub enum EndpointEvent {
 }
 
 impl EndpointState {
-    /// An endpoint that has not been asked. `me` is random. The metadata is shared as tokens are: whoever says where the endpoint is
+    /// An endpoint that has not been asked. `me` is random. Its metadata is shared only sealed: whoever says where the endpoint is
     /// gets the client's secret.
     pub(super) fn new(
         settings: &Endpoint,
         breaker: BreakerSettings,
-        (sharing, metadata_sharing): (Option<&Sharing>, Option<&Sharing>),
+        sharing: Option<&Sharing>,
         me: u64,
         now: Timestamp,
     ) -> Self {
@@ -48,7 +48,10 @@ impl EndpointState {
             EndpointPlace::Discovered(discovery) => (None, discovery.issuer.to_string()),
         };
         let fields = [&b"token endpoint"[..], settings.cluster.as_bytes(), identity.as_bytes()];
-        let flight = sharing.map(|sharing| Flight::new(&fields, sharing.seal.clone(), me));
+        // Where any module of the proxy could write it, an endpoint that works could be made to look as if it failed.
+        let breaker_sharing = sharing.filter(|sharing| sharing.trust() == Trust::Adopts);
+        let flight = breaker_sharing.map(|sharing| Flight::new(&fields, sharing.seal.clone(), me));
+        let metadata_sharing = sharing.filter(|sharing| sharing.is_sealed());
         let metadata = match &settings.place {
             EndpointPlace::At(_) => None,
             EndpointPlace::Discovered(discovery) => Some(document(discovery, metadata_sharing, me, now)),
@@ -198,7 +201,7 @@ impl EndpointState {
                 self.address = Some(address);
                 (!is_same).then_some(EndpointEvent::Located)
             }
-            News::Same | News::Elsewhere(_) | News::Refused(_) => None,
+            News::Same | News::Confirmed | News::Elsewhere(_) | News::Refused(_) => None,
             News::Failed(error) => Some(EndpointEvent::Failed(error)),
             News::Expired => {
                 self.address = None;
@@ -233,6 +236,5 @@ fn document(discovery: &EndpointDiscovery, sharing: Option<&Sharing>, me: u64, n
         schedule: discovery.schedule.clone(),
         max_bytes: MAX_METADATA_BYTES,
     };
-    let flight = sharing.map(|sharing| definition.flight(sharing, me));
-    Document::new(definition, flight, now)
+    Document::new(definition, sharing, me, now)
 }

@@ -79,7 +79,7 @@ impl Injector {
             .iter()
             .map(|endpoint| {
                 let me = jitter.number();
-                EndpointState::new(endpoint, settings.breaker, (sharing, token_sharing), me, now)
+                EndpointState::new(endpoint, settings.breaker, sharing, me, now)
             })
             .collect();
         let stores: Vec<_> = settings

@@ -12,7 +12,7 @@ pub struct Moment<'a> {
     pub process: &'a dyn Process,
     /// Signs assertions.
     pub crypto: &'a dyn Crypto,
-    /// Makes them unique.
+    /// Makes them, and the nonces of a seal, unique.
     pub random: &'a dyn Random,
     /// Spreads what would happen at once.
     pub jitter: &'a mut Jitter,
@@ -37,6 +37,6 @@ pub(super) struct Surroundings<'a> {
 
 impl Surroundings<'_> {
     pub(super) fn of_document(&mut self) -> oauth::Surroundings<'_> {
-        oauth::Surroundings { now: self.now, process: self.process, jitter: self.jitter }
+        oauth::Surroundings { now: self.now, process: self.process, random: self.random, jitter: self.jitter }
     }
 }

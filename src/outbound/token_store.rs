@@ -383,11 +383,12 @@ impl TokenStore {
                 sent,
                 received: with.now,
                 freshness: None,
+                unchanged: 0,
                 entity_tag: None,
                 origin: String::new(),
                 body: Secret::new(shared.encode_to_vec()),
             };
-            flight.publish(with.process, &publication, with.now, with.jitter);
+            flight.publish(with.process, &publication, with.now, with.random);
         }
     }
 

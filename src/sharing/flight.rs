@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::process::{Process, Version};
 use super::publication::{CLOCK_TOLERANCE, Publication, Unreadable};
 use super::seal::Seal;
-use crate::base::{Jitter, Timestamp};
+use crate::base::{Random, Timestamp};
 
 /// The fetches of one document by all threads of a process.
 #[derive(Clone, Debug)]
@@ -150,11 +150,11 @@ impl Flight {
         process: &dyn Process,
         publication: &Publication,
         now: Timestamp,
-        jitter: &mut Jitter,
+        random: &dyn Random,
     ) {
         let older =
             |bytes: &[u8]| self.decode(bytes, now).map_or(true, |other| other.sent <= publication.sent);
-        let Some(encoded) = publication.encode(&self.document, self.seal.as_deref(), jitter) else { return };
+        let Some(encoded) = publication.encode(&self.document, self.seal.as_deref(), random) else { return };
         for _ in 0..MAX_TRIES {
             let there = process.get(&self.document);
             let is_done = there.as_ref().is_some_and(|(bytes, _)| !older(bytes))

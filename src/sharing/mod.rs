@@ -2,9 +2,7 @@
 //! it ([`Publication`]), and how the others hear of it ([`Group`]).
 //!
 //! Whatever lies in shared data may have been put there by another module of the same `vm_id`. A lease is therefore only a hint:
-//! a forged one holds fetches back for a bounded time, though again as often as it is written, and lets nobody in. A publication is
-//! believed only with its seal, where the configuration has a sealing secret; without one, every module of the `vm_id` is trusted
-//! with it.
+//! a forged one holds fetches back for a bounded time and lets nobody in. What a publication is worth is [`Trust`]'s to say.
 
 mod flight;
 mod group;
@@ -25,15 +23,38 @@ use std::rc::Rc;
 pub struct Sharing {
     /// What seals publications, if there is a secret.
     pub seal: Option<Rc<Seal>>,
-    /// Whether tokens are published even without a seal, for every module of the `vm_id` to read.
+    /// Whether tokens are published even without a seal, for every module of the `vm_id` to read and to replace.
     pub shares_unsealed_tokens: bool,
+    /// Whether the VM has a `vm_id`: without one, every module of the proxy that has none either writes to the same shared data.
+    pub has_vm_id: bool,
     /// Tells one configuration from another: those of a group show one set of gauges.
     pub group: u64,
 }
 
+/// What a thread makes of what lies where another thread would have published it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It takes it over as if it had fetched it: it is sealed, or the `vm_id` was given to modules that are trusted with it.
+    Adopts,
+    /// It lets it stand for a fetch that would have brought the same bytes, for a while, and believes nothing else of it: any
+    /// module of the proxy may have written it.
+    Confirms,
+}
+
 impl Sharing {
+    /// What publications are worth.
+    pub fn trust(&self) -> Trust {
+        if self.seal.is_some() || self.has_vm_id { Trust::Adopts } else { Trust::Confirms }
+    }
+
     /// Whether the threads share tokens, and not only documents that are public.
     pub fn shares_tokens(&self) -> bool {
-        self.seal.is_some() || self.shares_unsealed_tokens
+        self.is_sealed() || (self.shares_unsealed_tokens && self.trust() == Trust::Adopts)
+    }
+
+    /// Whether nobody without the secret reads what is published, or puts anything in its place. Where a client's secret is sent
+    /// is shared only so: whoever could say that gets the secret.
+    pub fn is_sealed(&self) -> bool {
+        self.seal.is_some()
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use prost::Message;
 
 use super::seal::Seal;
-use crate::base::{Jitter, Secret, Timestamp};
+use crate::base::{Random, Secret, Timestamp};
 
 /// A document that one thread has fetched for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Publication {
     pub received: Timestamp,
     /// How long it is fresh, if the server said so.
     pub freshness: Option<Duration>,
+    /// How often in a row it has come back as it was.
+    pub unchanged: u32,
     /// What to send back when asking whether it has changed.
     pub entity_tag: Option<String>,
     /// The address that it came from.
@@ -36,18 +38,19 @@ pub enum Unreadable {
 
 impl Publication {
     /// `None` when it cannot be sealed: then it is not shown at all.
-    pub(super) fn encode(&self, name: &str, seal: Option<&Seal>, jitter: &mut Jitter) -> Option<Vec<u8>> {
+    pub(super) fn encode(&self, name: &str, seal: Option<&Seal>, random: &dyn Random) -> Option<Vec<u8>> {
         let bytes = Encoded {
             sent: self.sent.nanos(),
             received: self.received.nanos(),
             freshness: self.freshness.map(|fresh| u64::try_from(fresh.as_nanos()).unwrap_or(u64::MAX)),
+            unchanged: self.unchanged,
             entity_tag: self.entity_tag.clone(),
             origin: self.origin.clone(),
             body: self.body.expose().to_vec(),
         }
         .encode_to_vec();
         match seal {
-            Some(seal) => seal.close(name, Secret::new(bytes).expose(), jitter),
+            Some(seal) => seal.close(name, Secret::new(bytes).expose(), random),
             None => Some(bytes),
         }
     }
@@ -72,6 +75,7 @@ impl Publication {
             sent,
             received,
             freshness: encoded.freshness.map(Duration::from_nanos),
+            unchanged: encoded.unchanged,
             entity_tag: encoded.entity_tag,
             origin: encoded.origin,
             body: Secret::new(encoded.body),
@@ -97,6 +101,8 @@ struct Encoded {
     origin: String,
     #[prost(bytes = "vec", tag = "6")]
     body: Vec<u8>,
+    #[prost(uint32, tag = "7")]
+    unchanged: u32,
 }
 
 #[cfg(test)]
@@ -105,11 +111,23 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
+    /// Randomness that tells how often it was asked.
+    #[derive(Default)]
+    struct Counted(core::cell::Cell<u8>);
+
+    impl Random for Counted {
+        fn fill(&self, bytes: &mut [u8]) {
+            self.0.set(self.0.get() + 1);
+            bytes.fill(self.0.get());
+        }
+    }
+
     fn publication() -> Publication {
         Publication {
             sent: Timestamp::from_secs(998),
             received: Timestamp::from_secs(999),
             freshness: Some(Duration::from_secs(60)),
+            unchanged: 3,
             entity_tag: Some("\"1\"".to_owned()),
             origin: "https://h/".to_owned(),
             body: Secret::new(*b"{}"),
@@ -117,7 +135,7 @@ mod tests {
     }
 
     fn encoded(publication: &Publication, name: &str, seal: Option<&Seal>) -> Vec<u8> {
-        publication.encode(name, seal, &mut Jitter::new([1; 16])).unwrap()
+        publication.encode(name, seal, &Counted::default()).unwrap()
     }
 
     fn seal(byte: u8) -> Seal {
@@ -151,11 +169,13 @@ mod tests {
     #[test]
     fn a_sealed_value_hides_what_it_holds_and_is_never_the_same_twice() {
         let ours = seal(1);
-        let mut jitter = Jitter::new([1; 16]);
+        let random = Counted::default();
         let hidden = Publication { body: Secret::new(*b"hunter2-token"), ..publication() };
-        let mut close = || hidden.encode("name", Some(&ours), &mut jitter).unwrap();
+        let close = || hidden.encode("name", Some(&ours), &random).unwrap();
         let (first, second) = (close(), close());
         assert_ne!(first, second);
+        // All of the nonce is the host's, and another draw for each value.
+        assert_eq!((&first[..24], &second[..24]), (&[1; 24][..], &[2; 24][..]));
         assert!(!first.windows(7).any(|window| window == b"hunter2"));
         assert!(!format!("{hidden:?}").contains("hunter2"));
     }

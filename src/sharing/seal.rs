@@ -5,7 +5,7 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::base::{Jitter, Secret};
+use crate::base::{Random, Secret};
 
 /// Seals what is published: XChaCha20-Poly1305 over its bytes, bound to its name. Nobody without the secret reads or forges a value,
 /// or puts one in another's place.
@@ -25,12 +25,10 @@ impl Seal {
         Some(Self { cipher, name: derive(secret, b"attache: the name of this seal")? })
     }
 
-    /// The value behind its seal. A nonce is never used twice: it is 192 bits of a sequence that a random seed determines.
-    pub(super) fn close(&self, name: &str, value: &[u8], jitter: &mut Jitter) -> Option<Vec<u8>> {
+    /// The value behind its seal. A nonce is never used twice: it is 192 bits of the host's randomness, drawn for this value.
+    pub(super) fn close(&self, name: &str, value: &[u8], random: &dyn Random) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
-        for chunk in nonce.as_chunks_mut().0 {
-            *chunk = jitter.number().to_le_bytes();
-        }
+        random.fill(&mut nonce);
         let payload = Payload { msg: value, aad: name.as_bytes() };
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
         Some([&nonce[..], &sealed].concat())

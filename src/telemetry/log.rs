@@ -42,7 +42,7 @@ pub fn fetch_line(issuer: &str, report: &Report) -> Option<Effect> {
         Outcome::Expired => {
             (Level::Error, format!("issuer {issuer}: the {what} are too old, and count no more"))
         }
-        Outcome::Unchanged | Outcome::Refused(_) => return None,
+        Outcome::Unchanged | Outcome::Confirmed | Outcome::Refused(_) => return None,
     };
     Some(Effect::Log { level, line })
 }

@@ -149,13 +149,16 @@ impl Metrics {
         let result = match &report.outcome {
             Outcome::Changed(_) | Outcome::Moved => "changed",
             Outcome::Unchanged => "unchanged",
+            Outcome::Confirmed => "confirmed",
             Outcome::Failed(error) | Outcome::Elsewhere(error) => error.label(),
             Outcome::Refused(_) => "refused",
             // No fetch; the gauges tell.
             Outcome::Expired => return,
         };
         let counter = match (report.place.part, report.is_shared) {
-            (_, true) if matches!(report.outcome, Outcome::Refused(_)) => Counter::Shared { issuer, result },
+            (_, true) if matches!(report.outcome, Outcome::Refused(_) | Outcome::Confirmed) => {
+                Counter::Shared { issuer, result }
+            }
             (_, true) => Counter::Shared { issuer, result: "taken" },
             (Part::Keys, false) => Counter::Fetches { issuer, result },
             (Part::Metadata, false) => Counter::MetadataFetches { issuer, result },

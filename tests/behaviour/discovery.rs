@@ -322,6 +322,26 @@ fn metadata_is_kept_fresh_as_its_server_states() {
     assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
 }
 
+#[test]
+fn metadata_that_its_server_forbids_to_keep_is_asked_for_ever_more_rarely_and_no_sooner_than_configured() {
+    let key = Signer::new("k1");
+    let asked = |patch: Value, minutes: u64| {
+        let site = Site::of(&[&key]);
+        let uncached = [("cache-control", "no-cache")];
+        site.set(OAUTH, with(good(&metadata("https://idp.example/jwks")), &uncached));
+        let mut threads = site.threads(&discovery(patch), 2);
+        threads.advance(minutes.minutes());
+        threads.paths().iter().filter(|path| *path == OAUTH).count()
+    };
+    assert!(asked(json!({}), 13) <= 6);
+    // Three more fetches in 25 minutes.
+    assert!(asked(json!({}), 38) <= 10);
+    assert_eq!(asked(json!({ "metadata_min_refresh": "30m" }), 29), 1);
+    assert_eq!(asked(json!({ "metadata_min_refresh": "30m" }), 59), 2);
+    // Nor is it asked for more rarely than configured.
+    assert!(asked(json!({ "metadata_refresh": "1m" }), 38) >= 39);
+}
+
 /// A callback that began before another thread's reads what that one has published since.
 #[test]
 fn a_thread_whose_time_was_read_a_moment_earlier_takes_each_document_once() {

@@ -1,6 +1,6 @@
 //! Another module of the same `vm_id` writes to shared data: what it can cost, and what it can never do.
 
-use attache::base::Level;
+use attache::base::{HttpReply, Level};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -112,9 +112,9 @@ fn a_lease_that_always_says_sent_now_stops_no_refresh_and_makes_none() {
     harass(|threads| threads.forge_lease(&Lease { sent: threads.ago(0.ms()), ..nobody() }));
 }
 
-/// Written again and again for twenty minutes: fetches are held back as long, and by what is believed of the last one.
+/// Written again and again for twenty minutes: what is past its lifetime, each thread asks for once itself.
 #[test]
-fn a_lease_holds_fetches_back_only_as_long_as_somebody_goes_on_writing_it() {
+fn a_lease_holds_a_fetch_back_no_longer_than_what_there_is_is_fresh() {
     let held: fn(&Threads) -> Lease =
         |threads| Lease { holder: STRANGER, until: threads.ahead(75.secs()), ..nobody() };
     // A pause is believed only of a fetch that was sent.
@@ -124,17 +124,18 @@ fn a_lease_holds_fetches_back_only_as_long_as_somebody_goes_on_writing_it() {
         not_before: threads.ahead(600.secs()),
         ..nobody()
     };
-    for (forge, left) in [(held, 76.secs()), (pause, 601.secs())] {
+    for forge in [held, pause] {
         let (old, new) = (Signer::new("k1"), Signer::new("k2"));
         let mut threads = Threads::ready(&config(json!({})), 4, &[&old]);
         threads.serve("idp", good(&jwks(&[&new])));
-        threads.advance_with(20.minutes(), |threads| threads.forge_lease(&forge(threads)));
+        threads.advance_with(599.secs(), |threads| threads.forge_lease(&forge(threads)));
         // What there was goes on, and nothing else.
         threads.all_tell(&long(&old).sign(), "forwarded");
         assert_eq!(threads.calls("idp"), 1);
-        threads.advance(left);
+        threads.advance_with(2.secs(), |threads| threads.forge_lease(&forge(threads)));
         threads.all_tell(&long(&new).sign(), "forwarded");
-        assert_eq!(threads.calls("idp"), 2);
+        assert!(!threads.get("/orders", &long(&old).sign()).contains(&"forwarded".to_owned()));
+        assert!((2..=5).contains(&threads.calls("idp")), "{}", threads.calls("idp"));
     }
 }
 
@@ -186,7 +187,8 @@ fn a_reset_at_every_step_lets_strangers_ask_once_an_interval_and_thread() {
 fn plant(threads: &Threads, keys: &[&Signer], sent: u64, received: u64) {
     let body = jwks(keys).into_bytes();
     let origin = "https://idp.example/jwks".to_owned();
-    let document = Published { sent, received, origin, body, freshness: Some(u64::MAX), entity_tag: None };
+    let freshness = Some(u64::MAX);
+    let document = Published { sent, received, origin, body, freshness, entity_tag: None, unchanged: 0 };
     threads.memory.plant(&threads.name("/document"), &document.encode_to_vec());
     let lease = Lease { published: threads.ago(0.ms()), ..threads.lease() };
     threads.forge_lease(&lease);
@@ -314,6 +316,53 @@ fn a_sealed_document_that_is_replayed_brings_no_withdrawn_key_back() {
     threads.all_tell(&long(&new).sign(), "forwarded");
     // Nor has anybody taken it for a moment, and asked again because of its age.
     assert!(threads.calls("idp") <= 2 + 2 * 3, "{:?}", threads.pauses());
+}
+
+/// As above for a thread that has nothing of its own, and is told that another one is at it, for as long as it lasts.
+#[test]
+fn a_sealed_document_past_its_lifetime_that_is_put_back_is_not_believed_before_a_fetch_of_ones_own() {
+    for age in [601.secs(), 24.hours()] {
+        let (old, new) = (Signer::new("k1"), Signer::new("k2"));
+        let mut threads = Threads::ready(&sealed(config(json!({})), "SEAL"), 1, &[&old]);
+        let name = threads.name("/document");
+        let replayed = threads.memory.value(&name).unwrap();
+        threads.kill(0);
+        threads.pass(age);
+        threads.serve("idp", good(&jwks(&[&new])));
+        let forge = |threads: &Threads| {
+            threads.memory.plant(&name, &replayed);
+            let until = threads.ahead(70.secs());
+            let lease = Lease { holder: STRANGER, until, failures: 1, not_before: until, ..nobody() };
+            let sent = threads.ago(0.ms());
+            threads.forge_lease(&Lease { sent, published: sent, ..lease });
+        };
+        forge(&threads);
+        let late = threads.join();
+        assert_ne!(threads[late].get("/orders", &long(&old).sign()), "forwarded", "{age:?}");
+        threads.advance_with(1.minutes(), |threads| forge(threads));
+        assert_eq!(threads[late].get("/orders", &long(&new).sign()), "forwarded", "{age:?}");
+        assert_ne!(threads[late].get("/orders", &long(&old).sign()), "forwarded", "{age:?}");
+        assert_eq!(threads.calls("idp"), 2);
+    }
+}
+
+/// What an outage costs a thread that comes while it lasts: one call of its own, and then it has what all others have.
+#[test]
+fn in_an_outage_a_thread_that_comes_later_tries_once_and_takes_over_what_there_is() {
+    let key = Signer::new("k1");
+    for service in [status(503), HttpReply::Reset, HttpReply::NotSent] {
+        let mut threads = Threads::ready(&config(json!({})), 2, &[&key]);
+        threads.serve("idp", service.clone());
+        threads.advance(20.minutes());
+        let asked = threads.calls("idp");
+        let late = threads.join();
+        let waits = threads[late].request(Request::get("/orders").bearer(&long(&key).sign())).waiting();
+        threads.tick_one(late);
+        threads.pass(100.ms());
+        threads.tick_one(late);
+        assert_eq!(threads[late].answer(waits).tells(), "forwarded", "{service:?}");
+        assert_eq!(threads.calls("idp"), asked + 1, "{service:?}");
+    }
 }
 
 #[test]

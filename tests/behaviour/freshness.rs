@@ -2,10 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use attache::base::{HttpReply, Timestamp};
+use attache::base::{HttpReply, Level, Timestamp};
 use serde_json::json;
 
-use crate::proxy::{Proxy, START, Signer, Time as _, good, jwks, status, with};
+use crate::proxy::{Proxy, Request, START, Signer, Time as _, config, good, jwks, status, with};
 use crate::threads::{Threads, counted, fresh, gauge, header_of, long, scheduled};
 
 /// At least a minute, at most ten.
@@ -62,6 +62,53 @@ fn a_set_is_asked_for_again_ahead_of_the_end_of_what_its_server_states() {
         let (least, most) = ((lifetime * 800).max(60_000), (lifetime * 950).max(60_000));
         assert!((least..=most + 100).contains(&pause), "{fields:?}: {pause} ms");
     }
+}
+
+/// Keycloak sends its keys with `no-cache`: 26 fetches in 13 minutes told 26 times the same.
+#[test]
+fn a_set_that_stays_what_it_is_is_asked_for_ever_more_rarely_where_its_server_forbids_to_keep_it() {
+    let (key, new) = (Signer::new("k1"), Signer::new("k2"));
+    for stated in ["no-cache", "no-store, must-revalidate, max-age=0", "max-age=5"] {
+        let mut threads = Threads::new(&config(json!({})), 4);
+        let uncached = |keys: &[&Signer]| with(good(&jwks(keys)), &[("cache-control", stated)]);
+        threads.serve("idp", uncached(&[&key]));
+        threads.tick();
+        threads.advance(13.minutes());
+        assert!(threads.calls("idp") <= 6, "{stated}: {:?}", threads.pauses());
+        threads.advance(2.hours());
+        let pauses = threads.pauses();
+        for (index, lifetime) in [30, 60, 120, 240, 480].into_iter().enumerate() {
+            let within = (lifetime * 800).max(30_000)..=(lifetime * 950).max(30_000) + 1_000;
+            assert!(within.contains(&pauses[index]), "{stated}: {pauses:?}");
+        }
+        assert!(pauses[5..].iter().all(|pause| (480_000..=571_000).contains(pause)), "{stated}: {pauses:?}");
+        // A thread that comes later, or a reload, sets no other pace.
+        let asked = threads.calls("idp");
+        threads.join();
+        threads.reload(0, &config(json!({})));
+        threads.advance(8.minutes());
+        assert!(threads.calls("idp") <= asked + 1, "{stated}");
+        // A new key is found at its first token, and then all begins anew.
+        threads.serve("idp", uncached(&[&key, &new]));
+        threads.pass(2.secs());
+        let asked = threads.calls("idp");
+        let waits = threads[1].request(Request::get("/orders").bearer(&long(&new).sign())).waiting();
+        threads.advance(200.ms());
+        assert_eq!(threads[1].answer(waits).tells(), "forwarded", "{stated}");
+        threads.advance(31.secs());
+        assert_eq!(threads.calls("idp"), asked + 2, "{stated}");
+    }
+}
+
+/// What its server lets be kept for less than ten minutes, and for no less than the configuration allows, is asked for as it says.
+#[test]
+fn a_set_whose_server_states_a_short_lifetime_is_asked_for_as_it_says() {
+    let mut proxy = Proxy::new(&config(json!({})));
+    let minute = with(good(&jwks(&[&Signer::new("k1")])), &[("cache-control", "max-age=60")]);
+    proxy.serve("idp", minute);
+    proxy.tick();
+    proxy.advance(1.hours());
+    assert!((63..=76).contains(&proxy.calls("idp")), "{}", proxy.calls("idp"));
 }
 
 /// Two processes that started together do not stay together.
@@ -186,6 +233,37 @@ fn after_a_304_without_the_published_document_the_next_fetch_is_unconditional() 
         assert!(threads.memory.value(&name).is_some_and(|value| value.len() > 50));
         threads.all_tell(&fresh(&key, 1), "forwarded");
     }
+}
+
+#[test]
+fn a_304_that_forbids_to_keep_the_set_is_asked_for_ever_more_rarely_too() {
+    let mut proxy = Proxy::new(&config(json!({})));
+    let uncached = [("cache-control", "no-cache"), ("etag", "\"v1\"")];
+    proxy.serve("idp", with(good(&jwks(&[&Signer::new("k1")])), &uncached));
+    proxy.tick();
+    proxy.serve("idp", with(status(304), &uncached));
+    proxy.advance(13.minutes());
+    assert!(proxy.calls("idp") <= 6, "{:?}", proxy.call_times());
+}
+
+#[test]
+fn an_answer_that_is_compressed_is_named_so_and_takes_no_keys_away() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
+    proxy.serve("idp", with(good("\u{1f}\u{8b}"), &[("content-encoding", "gzip")]));
+    proxy.advance_to_call("idp", 2);
+    proxy.advance(1.secs());
+    assert!(proxy.counter(&counted("attache_key_fetches", "content_coding")) > 0);
+    let line = "issuer corp: fetching keys failed (1 in a row): the answer is compressed or otherwise coded (gzip): \
+                it was asked for with `accept-encoding: identity`";
+    assert_eq!(proxy.logs(Level::Warn)[0], line);
+    assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
+    assert!(proxy.sent().iter().all(|(_, call)| header_of(call, "accept-encoding") == Some("identity")));
+    // The word says so, and it is none.
+    let mut proxy = Proxy::new(&config(json!({})));
+    proxy.serve("idp", with(good(&jwks(&[&key])), &[("content-encoding", "identity")]));
+    proxy.tick();
+    assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
 }
 
 #[test]

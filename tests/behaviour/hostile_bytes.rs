@@ -108,7 +108,7 @@ fn proxy() -> (Filter, Signer) {
             { "name": "all", "match": { "prefix": "/" }, "require": { "authenticated": {} } },
         ],
     }));
-    (Filter::new(&compile(&settings).unwrap(), [1; 16], Timestamp::from_secs(START), &Alone), key)
+    (Filter::new(&compile(&settings).unwrap(), [1; 16], world()), key)
 }
 
 proptest! {

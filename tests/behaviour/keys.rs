@@ -136,6 +136,7 @@ fn a_fetch_is_a_get_through_the_configured_cluster_and_nothing_else() {
             (":authority", "idp.example:8080"),
             (":path", "/a/jwks?v=1"),
             ("accept", "application/jwk-set+json, application/json"),
+            ("accept-encoding", "identity"),
             ("user-agent", concat!("attache/", env!("CARGO_PKG_VERSION"))),
         ]
     );

@@ -25,6 +25,8 @@ mod keys;
 mod sharing;
 // What another module can do to them by shared data, and what not.
 mod forgery;
+// The same where every module of the proxy can, and nothing is sealed.
+mod neighbours;
 // How threads wake each other, and who speaks for all.
 mod slots;
 // When a set is asked for again: HTTP caching, tags, pauses, backoff.

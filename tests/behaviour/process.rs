@@ -16,6 +16,8 @@ pub struct Memory {
     /// The most messages that a queue has held.
     fullest: Cell<usize>,
     is_read_only: Cell<bool>,
+    /// The VMs have no `vm_id`: every module of the proxy reads and writes it.
+    is_everybodys: bool,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,16 @@ struct Queue {
 }
 
 impl Memory {
+    /// That of VMs without a `vm_id`, as Istio makes them.
+    pub fn of_everybody() -> Self {
+        Self { is_everybodys: true, ..Self::default() }
+    }
+
+    /// Whether the VMs have a `vm_id`.
+    pub fn has_vm_id(&self) -> bool {
+        !self.is_everybodys
+    }
+
     /// The names of all values.
     pub fn names(&self) -> Vec<String> {
         self.values.borrow().keys().cloned().collect()

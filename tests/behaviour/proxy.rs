@@ -109,16 +109,20 @@ impl Proxy {
     /// One thread of a process. `seed` tells threads apart.
     #[track_caller]
     pub fn within(process: &Rc<Memory>, config: &Value, seed: u16, now: Timestamp) -> Self {
-        let config = compile(config).unwrap_or_else(|errors| panic!("{errors}"));
+        let environment: &dyn Environment = if process.has_vm_id() { &Variables } else { &Nameless };
+        let config = config::parse(config.to_string().as_bytes(), environment);
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
         let process = Thread { memory: Rc::clone(process), number: seed };
         let [low, high] = seed.to_le_bytes();
         let mut seed = [low; 16];
         seed[15] ^= high;
+        let crypto = Counting::default();
+        let world = World { now, crypto: &crypto, random: &Drawn, process: &process };
         Self {
-            filter: Filter::new(&config, seed, now, &process),
+            filter: Filter::new(&config, seed, world),
             process,
             now,
-            crypto: Counting::default(),
+            crypto,
             services: BTreeMap::new(),
             under_way: Vec::new(),
             sent: Vec::new(),
@@ -879,6 +883,19 @@ impl Environment for Variables {
             "OTHER_KEY" => Some(Signer::new("other").private_jwk()),
             _ => None,
         }
+    }
+
+    fn has_vm_id(&self) -> bool {
+        true
+    }
+}
+
+/// The same in a VM without a `vm_id`.
+struct Nameless;
+
+impl Environment for Nameless {
+    fn variable(&self, name: &str) -> Option<String> {
+        Variables.variable(name)
     }
 }
 

@@ -208,7 +208,7 @@ fn metrics_are_handed_over_on_the_tick_and_only_when_they_change() {
         random: &crate::proxy::Drawn,
         process: &process,
     };
-    let mut filter = attache::filter::Filter::new(&settings, [0; 16], now, &process);
+    let mut filter = attache::filter::Filter::new(&settings, [0; 16], world);
     let mut effects = Vec::new();
     let head = Request::get("/healthz").head();
     filter.handle_request(attache::base::StreamId(1), head, world, &mut effects);

@@ -330,6 +330,8 @@ pub struct Published {
     pub origin: String,
     #[prost(bytes = "vec", tag = "6")]
     pub body: Vec<u8>,
+    #[prost(uint32, tag = "7")]
+    pub unchanged: u32,
 }
 
 pub fn path_of(call: &HttpCall) -> &str {

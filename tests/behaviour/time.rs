@@ -106,20 +106,20 @@ fn a_cached_token_is_not_used_before_its_time() {
     let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
     let settings = crate::proxy::compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap();
     let (crypto, process) = (attache::jose::Portable, attache::sharing::Alone);
-    let mut filter = attache::filter::Filter::new(&settings, [0; 16], at(START), &process);
+    let world = |now: u64| attache::filter::World {
+        now: at(now),
+        crypto: &crypto,
+        random: &crate::proxy::Drawn,
+        process: &process,
+    };
+    let mut filter = attache::filter::Filter::new(&settings, [0; 16], world(START));
     let mut effects = Vec::new();
     let token =
         key.token().claim("nbf", START + 100).claim("iat", START + 100).claim("exp", START + 900).sign();
     let mut forwards = |now: u64| {
         let head = Request::get("/orders").bearer(&token).head();
         let id = attache::base::StreamId(1);
-        let world = attache::filter::World {
-            now: at(now),
-            crypto: &crypto,
-            random: &crate::proxy::Drawn,
-            process: &process,
-        };
-        let outcome = filter.handle_request(id, head, world, &mut effects);
+        let outcome = filter.handle_request(id, head, world(now), &mut effects);
         matches!(outcome, attache::filter::Outcome::Forward { .. })
     };
     assert!(forwards(START + 200));

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use attache::base::{Jitter, Secret, Timestamp};
+use attache::base::{Random, Secret, Timestamp};
 use attache::sharing::{Flight, Look, Process, Publication, QueueId, Seal, Standing, Version};
 use attachectl::issuer::Algorithm;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -107,15 +107,25 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
         sent: now,
         received: now,
         freshness: None,
+        unchanged: 0,
         entity_tag: None,
         origin: "https://corp.example/jwks".to_owned(),
         body: Secret::new(body),
     };
-    flight.publish(&board, &publication, now, &mut Jitter::new([7; 16]));
+    flight.publish(&board, &publication, now, &Sevens);
     flight.give_back(&board, Standing { sent: Some(now), published: now, ..Standing::default() }, now);
     let values = board.0.into_inner();
     assert_eq!(values.len(), 2, "a lease and a document");
     values.into_iter().map(|(name, (value, _))| (name, value)).collect()
+}
+
+/// Randomness for what nobody has to keep secret.
+pub(crate) struct Sevens;
+
+impl Random for Sevens {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
 }
 
 /// Shared data, as Envoy keeps it.

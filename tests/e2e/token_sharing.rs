@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use attache::base::Timestamp;
 use attache::config::{self, Environment};
-use attache::filter::Filter;
+use attache::filter::{Filter, World};
+use attache::jose::Portable;
 use attache::sharing::{Process, QueueId, Version};
 use attachectl::issuer::{Endpoint, Fault};
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -15,6 +16,7 @@ use crate::egress::{
     SECRET, assert_all_good, asserted, call, client, destination, document, hosts, setup, under_load,
 };
 use crate::module::reader;
+use crate::planted::Sevens;
 use crate::proxy::{
     Document, Listener, Proxy, Setup, at_once, completed_with, ecds_file, echo, eventually, plugin_of,
 };
@@ -195,7 +197,9 @@ fn names(document: &Value) -> Vec<String> {
     let config = config::parse(document.to_string().as_bytes(), &Variables).unwrap();
     let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let board = Board::default();
-    let _ = Filter::new(&config, [7; 16], Timestamp::from_nanos(now.try_into().unwrap()), &board);
+    let now = Timestamp::from_nanos(now.try_into().unwrap());
+    let world = World { now, crypto: &Portable, random: &Sevens, process: &board };
+    let _ = Filter::new(&config, [7; 16], world);
     board.0.into_inner().into_keys().filter(|name| name.ends_with("/lease")).collect()
 }
 

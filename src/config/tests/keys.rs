@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::issuer::KeySource;
+use crate::sharing::Trust;
 
 const KEYS: &str = "/issuers/0/keys";
 const PATH: &str = "inbound.issuers[0].keys";
@@ -82,6 +83,17 @@ fn discovery_needs_no_more_than_a_cluster() {
     );
     assert!(!found.allow_http && !found.believes_empty_set);
     assert_eq!((found.schedule.refresh.as_secs(), found.jwks_schedule.refresh.as_secs()), (3600, 600));
+    let least = |more: Json| match &sources(discovery(more))[..] {
+        [KeySource::Discovery(found)] => found.schedule.min_refresh.as_secs(),
+        _ => panic!(),
+    };
+    assert_eq!(least(json!({})), 30);
+    assert_eq!(least(json!({ "metadata_min_refresh": "1h" })), 3600);
+    refuses(
+        KEYS,
+        discovery(json!({ "metadata_min_refresh": "61m" })),
+        &format!("{PATH}.discovery: `metadata_min_refresh` is longer than `metadata_refresh`"),
+    );
     let more =
         json!({ "jwks_cluster": "keys", "metadata_refresh": "10s", "refresh": "20s", "tls": "optional" });
     let [KeySource::Discovery(found)] = &sources(discovery(more))[..] else { panic!() };
@@ -166,6 +178,19 @@ fn tokens_are_shared_only_with_a_seal_or_when_told_to_without_one() {
     assert!(!shares_tokens(json!("process")) && !shares_tokens(json!("none")));
     assert!(shares_tokens(process(json!({ "sealing_secret": { "env": "GOOD" } }))));
     assert!(shares_tokens(process(json!({ "tokens": "unsealed" }))));
+    // Without a `vm_id` any module of the proxy could put another token in its place.
+    let nameless = |sharing: Json| {
+        let mut document = base();
+        document["sharing"] = sharing;
+        let config = parse(document.to_string().as_bytes(), &Nameless).unwrap();
+        config.sharing.map(|sharing| (sharing.shares_tokens(), sharing.trust()))
+    };
+    for unsealed in [json!("process"), process(json!({ "tokens": "unsealed" }))] {
+        assert_eq!(nameless(unsealed), Some((false, Trust::Confirms)));
+    }
+    let sealed = process(json!({ "sealing_secret": { "env": "GOOD" } }));
+    assert_eq!(nameless(sealed), Some((true, Trust::Adopts)));
+    assert_eq!(nameless(json!("none")), None);
     assert_eq!(sharing(process(json!({ "tokens": "unsealed" }))), Ok(Some(false)));
     let problem = |text: &str| Err(vec![format!("sharing.process{text}")]);
     assert_eq!(
@@ -188,4 +213,13 @@ fn two_documents_are_of_two_groups() {
     let group = |document: &Json| compiled(document).unwrap().sharing.unwrap().group;
     assert_eq!(group(&base()), group(&base()));
     assert_ne!(group(&base()), group(&with("/version", json!(7))));
+}
+
+/// A VM without a `vm_id`.
+struct Nameless;
+
+impl Environment for Nameless {
+    fn variable(&self, name: &str) -> Option<String> {
+        Variables.variable(name)
+    }
 }

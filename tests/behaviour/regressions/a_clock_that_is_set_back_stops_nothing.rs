@@ -32,6 +32,58 @@ fn a_request_that_waits_is_answered() {
     assert_eq!(proxy.answer(waits).tells(), "503 keys_unavailable");
 }
 
+/// The clock was an hour ahead between two ticks, and only a request came meanwhile.
+#[test]
+fn a_request_that_came_while_the_clock_was_ahead_is_answered() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::new(&config(json!({})));
+    proxy.silence("idp");
+    proxy.tick();
+    proxy.sleep(1.hours());
+    let token = key.token().claim("exp", crate::proxy::START + 7200).sign();
+    let waits = proxy.request(Request::get("/orders").bearer(&token)).waiting();
+    proxy.serve("idp", good(&jwks(&[&key])));
+    proxy.set_back(1.hours());
+    proxy.sleep(100.ms());
+    proxy.tick();
+    assert_eq!(proxy.answer(waits).tells(), "503 keys_unavailable");
+    // `exp` is judged by what the clock says now, whatever it has said before.
+    assert_eq!(proxy.get("/orders", &token), "forwarded");
+    proxy.sleep(7_300.secs());
+    assert_eq!(proxy.get("/orders", &token), "401 expired");
+    proxy.set_back(7_300.secs());
+    assert_eq!(proxy.get("/orders", &token), "forwarded");
+}
+
+#[test]
+fn a_request_that_waits_for_a_token_since_the_clock_was_ahead_is_answered() {
+    let (mut proxy, tokens) = crate::outbound::proxy(&crate::outbound::document(json!({})));
+    tokens.fall_silent();
+    proxy.tick();
+    proxy.sleep(1.hours());
+    let waits = proxy.request(crate::outbound::to("billing")).waiting();
+    proxy.set_back(1.hours());
+    proxy.sleep(100.ms());
+    proxy.tick();
+    assert_eq!(proxy.answer(waits).tells(), "503 token_unavailable");
+}
+
+/// Keys that came while the clock was ahead are due again when it has returned, not an hour later.
+#[test]
+fn what_a_reply_brought_while_the_clock_was_ahead_is_fetched_again() {
+    let (old, new) = (Signer::new("k1"), Signer::new("k2"));
+    let mut proxy = Proxy::new(&config(json!({})));
+    proxy.silence("idp");
+    proxy.tick();
+    proxy.sleep(1.hours());
+    proxy.reply(good(&jwks(&[&old])));
+    proxy.set_back(1.hours());
+    proxy.serve("idp", good(&jwks(&[&new])));
+    proxy.advance(200.ms());
+    assert_eq!(proxy.get("/orders", &new.token().sign()), "forwarded");
+    assert_eq!(proxy.calls("idp"), 2);
+}
+
 #[test]
 fn report_only_lines_go_on() {
     let mut proxy = Proxy::new(&config(json!({ "routes": [

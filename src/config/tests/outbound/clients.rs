@@ -91,7 +91,7 @@ fn a_token_endpoint_is_found_by_its_issuer() {
     let refused = |more: Json, problem: &str| {
         assert_eq!(problems(&discovering(more)), [format!("{CLIENT}.discovery{problem}")]);
     };
-    let known = "issuer, cluster, token_cluster, tls, timeout, metadata_refresh";
+    let known = "issuer, cluster, token_cluster, tls, timeout, metadata_refresh, metadata_min_refresh";
     refused(json!({ "refresh": "1m" }), &format!(": unknown field `refresh`, expected one of {known}"));
     refused(json!({ "issuer": "corp" }), ".issuer: discovery needs an `issuer` that is an https URL");
     refused(json!({ "issuer": "a b" }), ".issuer: expected an issuer of visible ASCII characters");
@@ -104,6 +104,10 @@ fn a_token_endpoint_is_found_by_its_issuer() {
         ".issuer: discovery needs an `issuer` without query, fragment, user and password",
     );
     refused(json!({ "metadata_refresh": "0s" }), ".metadata_refresh: expected a duration from 1s to 86400s");
+    refused(
+        json!({ "metadata_refresh": "9s", "metadata_min_refresh": "10s" }),
+        ": `metadata_min_refresh` is longer than `metadata_refresh`",
+    );
 }
 
 #[test]
