@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use attache::config::{self, Config, ConfigErrors, Value};
+use attache::sharing::Trust;
 
 use crate::{capabilities, egress};
 
@@ -17,6 +18,8 @@ pub struct Document {
     content: Content,
     /// The plugin that it configures, as Envoy is told of it.
     plugin: Option<Value>,
+    /// Whether its VM has a `vm_id`; `None` where the file does not tell.
+    has_vm_id: Option<bool>,
     /// The connection manager that the filter is in, where there is one.
     manager: Option<Value>,
     /// All connection managers of the same file.
@@ -43,6 +46,22 @@ impl config::Environment for Environment {
     }
 }
 
+/// The VM that a document is for.
+struct Vm<'a> {
+    variables: &'a dyn config::Environment,
+    has_vm_id: bool,
+}
+
+impl config::Environment for Vm<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.variable(name)
+    }
+
+    fn has_vm_id(&self) -> bool {
+        self.has_vm_id
+    }
+}
+
 /// Whether an environment has been asked for anything.
 #[derive(Default)]
 struct Asked(Cell<bool>);
@@ -56,7 +75,8 @@ impl config::Environment for Asked {
 
 impl Document {
     fn new(place: String, content: Content, manager: Option<Value>) -> Self {
-        Self { place, content, plugin: None, manager, managers: Vec::new(), clusters: Vec::new() }
+        let (plugin, has_vm_id) = (None, None);
+        Self { place, content, plugin, has_vm_id, manager, managers: Vec::new(), clusters: Vec::new() }
     }
 
     /// Reads all configurations of a file; `-` is standard input.
@@ -120,15 +140,24 @@ impl Document {
         found
     }
 
+    /// What an operator should know all the same: what its threads share, and settings with less effect than they seem to have.
+    pub fn notices(&self, config: &Config) -> Vec<String> {
+        let where_unknown = "in a VM without `vm_id`, as Istio makes them: ";
+        let depends_on_vm = config.sharing.as_ref().is_some_and(|sharing| sharing.trust() == Trust::Confirms);
+        let condition = if self.has_vm_id.is_none() && depends_on_vm { where_unknown } else { "" };
+        config.notices().into_iter().map(|(_, line)| format!("{condition}{line}")).collect()
+    }
+
     /// Compiles it as the filter does.
     pub fn compile(&self) -> Result<Config, ConfigErrors> {
         self.compile_in(&Environment)
     }
 
-    fn compile_in(&self, environment: &dyn config::Environment) -> Result<Config, ConfigErrors> {
+    fn compile_in(&self, variables: &dyn config::Environment) -> Result<Config, ConfigErrors> {
+        let vm = Vm { variables, has_vm_id: self.has_vm_id.unwrap_or_default() };
         match &self.content {
-            Content::Value(value) => config::parse_value(value, environment),
-            Content::Text(text) => config::parse(text.as_bytes(), environment),
+            Content::Value(value) => config::parse_value(value, &vm),
+            Content::Text(text) => config::parse(text.as_bytes(), &vm),
         }
     }
 
@@ -149,21 +178,34 @@ fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
     let spec = member(value, "spec");
     match kind {
         "WasmPlugin" => found.extend(spec.and_then(|spec| member(spec, "pluginConfig")).map(|config| {
-            Document::new(joined(place, "spec.pluginConfig"), Content::Value(config.clone()), None)
+            let document =
+                Document::new(joined(place, "spec.pluginConfig"), Content::Value(config.clone()), None);
+            Document { has_vm_id: Some(false), ..document }
         })),
         "EnvoyExtensionPolicy" => {
             for wasm in
                 spec.and_then(|spec| member(spec, "wasm")).and_then(Value::as_list).unwrap_or_default()
             {
                 found.extend(member(wasm, "config").map(|config| {
-                    Document::new(joined(place, "spec.wasm.config"), Content::Value(config.clone()), None)
+                    let document = Document::new(
+                        joined(place, "spec.wasm.config"),
+                        Content::Value(config.clone()),
+                        None,
+                    );
+                    // Envoy Gateway makes one for each extension of each policy.
+                    Document { has_vm_id: Some(true), ..document }
                 }));
             }
         }
         "TrafficExtension" => {
             let wasm = spec.and_then(|spec| member(spec, "wasm"));
             found.extend(wasm.and_then(|wasm| member(wasm, "pluginConfig")).map(|config| {
-                Document::new(joined(place, "spec.wasm.pluginConfig"), Content::Value(config.clone()), None)
+                let document = Document::new(
+                    joined(place, "spec.wasm.pluginConfig"),
+                    Content::Value(config.clone()),
+                    None,
+                );
+                Document { has_vm_id: Some(false), ..document }
             }));
         }
         _ => filters(value, place, None, found),
@@ -186,8 +228,10 @@ fn filters(value: &Value, place: &str, manager: Option<&Value>, found: &mut Vec<
             None => value.as_object().map(|_| Content::Value(value.clone())),
         });
         found.extend(content.map(|content| {
+            let vm_id = plugin.and_then(|plugin| member(member(plugin, "vm_config")?, "vm_id")?.as_text());
+            let has_vm_id = Some(vm_id.is_some_and(|id| !id.is_empty()));
             let plugin = plugin.cloned();
-            Document { plugin, ..Document::new(place, content, manager.cloned()) }
+            Document { plugin, has_vm_id, ..Document::new(place, content, manager.cloned()) }
         }));
         return;
     }
@@ -262,5 +306,59 @@ mod tests {
     fn a_file_without_one_says_what_was_expected() {
         let error = Document::parse_all("a: b").unwrap_err().to_string();
         assert!(error.starts_with("no configuration of Attaché here"), "{error}");
+    }
+    fn notices(text: &str) -> Vec<String> {
+        let document = Document::parse_all(text).unwrap().remove(0);
+        document.notices(&document.compile().unwrap_or_else(|errors| panic!("{errors}")))
+    }
+
+    #[test]
+    fn what_the_threads_share_is_told_of_each_kind_of_vm() {
+        let inbound = "inbound: { issuers: [{ name: a, issuer: 'https://a', audiences: any, keys: { jwks: { uri: 'https://a/', \
+                       cluster: a } } }], default: deny }";
+        let sharing = "sharing: { process: { tokens: unsealed } }";
+        let istio =
+            |more: &str| format!("kind: WasmPlugin\nspec: {{ pluginConfig: {{ {inbound}, {more} }} }}\n");
+        let gateway = format!(
+            "kind: EnvoyExtensionPolicy\nspec: {{ wasm: [{{ config: {{ {inbound}, {sharing} }} }}] }}\n"
+        );
+        let none =
+            "threads share no documents and no tokens: there is neither a `vm_id` nor a sealing secret";
+        assert!(notices(&istio(""))[0].starts_with(none));
+        assert_eq!(notices(&istio("")).len(), 1);
+        assert!(notices(&istio(sharing))[1].contains("`unsealed` has no effect without a `vm_id`"));
+        assert!(notices(&gateway)[0].contains("and tokens unsealed: every module of this `vm_id`"));
+        assert_eq!(notices(&gateway).len(), 1);
+        assert!(notices(&istio("sharing: none"))[0].starts_with("threads share nothing"));
+        let plain = notices(inbound).remove(0);
+        assert!(
+            plain.starts_with(&format!("in a VM without `vm_id`, as Istio makes them: {none}")),
+            "{plain}"
+        );
+        let envoy = |vm_config: &str| {
+            format!(
+                "'@type': type.googleapis.com/{WASM_FILTER}\nconfig: {{ name: x, vm_config: {vm_config}, \
+                 configuration: {{ value: {{ {inbound} }} }} }}\n"
+            )
+        };
+        assert!(
+            notices(&envoy("{ vm_id: attache }"))[0].contains("every module of this `vm_id` can replace")
+        );
+        for nameless in ["{}", "{ vm_id: '' }"] {
+            assert!(notices(&envoy(nameless))[0].starts_with(none));
+        }
+    }
+
+    /// An operator who relied on shared metadata of token endpoints is told that it is not shared any more, and how to share it.
+    #[test]
+    fn unsealed_metadata_of_token_endpoints_is_explained() {
+        let outbound = "outbound: { position: downstream, unmatched: pass, clients: [{ name: a, client_id: a, authentication: \
+                        set_by_cluster, discovery: { issuer: 'https://a.example', cluster: a } }], destinations: [{ client: a, \
+                        match: { authorities: [b], clusters: [b] } }] }";
+        let told = notices(&format!(
+            "'@type': type.googleapis.com/{WASM_FILTER}\nconfig: {{ name: x, vm_config: {{ vm_id: a }}, configuration: {{ value: {{ \
+             {outbound}, sharing: {{ process: {{ tokens: unsealed }} }} }} }} }}\n"
+        ));
+        assert!(told[1].contains("`unsealed` is not for the metadata of token endpoints"), "{told:?}");
     }
 }

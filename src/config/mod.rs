@@ -12,6 +12,7 @@ mod error;
 mod inbound;
 mod issuers;
 mod key_sources;
+mod notices;
 mod outbound;
 mod reader;
 mod routes;

@@ -67,6 +67,9 @@ impl Plugin {
                 if config.outbound.is_some() {
                     log::info!("{}", signers(crypto.signs()));
                 }
+                for (level, line) in config.notices() {
+                    log::log!(level, "{line}");
+                }
                 let filter = Filter::new(&config, seed(), world(&crypto));
                 self.needs = filter.needs();
                 self.configured = Some(Configured { filter, crypto });

@@ -234,8 +234,7 @@ impl Document {
             return (Some(Event::ours(News::Expired)), None);
         }
         if let Some(under_way) = self.under_way {
-            let patience = self.definition.schedule.timeout.saturating_add(LOST_AFTER);
-            let event = (with.now >= under_way.sent.after(patience)).then(|| {
+            let event = (with.now >= under_way.sent.after(self.hold_time())).then(|| {
                 self.under_way = None;
                 Event::ours(self.fail(FetchError::Lost, None, with))
             });
@@ -262,8 +261,7 @@ impl Document {
                         self.untaken = 0;
                         return (event, None);
                     }
-                    let hold = self.definition.schedule.timeout.saturating_add(LOST_AFTER);
-                    flight.take(with.process, &claim, with.now, hold)
+                    flight.take(with.process, &claim, with.now, self.hold_time())
                 }
             };
             self.untaken = if has_taken { 0 } else { self.untaken.saturating_add(1) };
@@ -323,6 +321,11 @@ impl Document {
             }
         };
         Some(Event::ours(news))
+    }
+
+    /// How long a fetch may take, until its reply is given up.
+    fn hold_time(&self) -> Duration {
+        self.definition.schedule.timeout.saturating_add(LOST_AFTER)
     }
 
     /// Whether a fetch may be sent now, for all that we know.
@@ -573,7 +576,8 @@ impl Document {
 
     fn defers_until(&self, publication: &Publication, jitter: &mut Jitter) -> Timestamp {
         match self.trust {
-            Trust::Adopts => self.is_fresh_until(publication),
+            // Long enough for whoever is at it rightly, and for the end of a lease that nobody gives back.
+            Trust::Adopts => self.is_fresh_until(publication).after(self.hold_time()),
             Trust::Confirms => {
                 let lifetime = self.is_fresh_until(publication).since(publication.received);
                 let half = |duration: Duration| duration.checked_div(2).unwrap_or_default();

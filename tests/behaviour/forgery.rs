@@ -114,7 +114,7 @@ fn a_lease_that_always_says_sent_now_stops_no_refresh_and_makes_none() {
 
 /// Written again and again for twenty minutes: what is past its lifetime, each thread asks for once itself.
 #[test]
-fn a_lease_holds_a_fetch_back_no_longer_than_what_there_is_is_fresh() {
+fn a_lease_holds_a_fetch_back_no_longer_than_a_lifetime_and_the_time_of_a_fetch() {
     let held: fn(&Threads) -> Lease =
         |threads| Lease { holder: STRANGER, until: threads.ahead(75.secs()), ..nobody() };
     // A pause is believed only of a fetch that was sent.
@@ -128,7 +128,7 @@ fn a_lease_holds_a_fetch_back_no_longer_than_what_there_is_is_fresh() {
         let (old, new) = (Signer::new("k1"), Signer::new("k2"));
         let mut threads = Threads::ready(&config(json!({})), 4, &[&old]);
         threads.serve("idp", good(&jwks(&[&new])));
-        threads.advance_with(599.secs(), |threads| threads.forge_lease(&forge(threads)));
+        threads.advance_with(614.secs(), |threads| threads.forge_lease(&forge(threads)));
         // What there was goes on, and nothing else.
         threads.all_tell(&long(&old).sign(), "forwarded");
         assert_eq!(threads.calls("idp"), 1);

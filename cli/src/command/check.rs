@@ -39,6 +39,9 @@ impl Check {
                         if contradictions.is_empty() {
                             println!("{}{place}: ok, {}", file.display(), summary(&config));
                         }
+                        for notice in document.notices(&config) {
+                            println!("{}{place}: note: {notice}", file.display());
+                        }
                     }
                     Err(errors) => {
                         problems = problems.saturating_add(errors.0.len());
