@@ -2,45 +2,56 @@ use attachectl::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
 use crate::proxy::{
-    Document, Listener, Setup, completed, ecds_file, echo, eventually, inbound, route, trust,
+    Document, Listener, Setup, VMS, completed, ecds_file, echo, eventually, inbound, route, trust,
 };
 use crate::secrets::scoped;
 
-/// The filter as istiod delivers a WasmPlugin with `failStrategy: FAIL_RELOAD`: JSON text, an empty `vm_id`, environment.
-fn as_istio(version: &str, scope: &str) -> Value {
+/// The filter as Istio's agent hands a WasmPlugin `attache` of the namespace `orders` to Envoy, with `pluginName: attache` and
+/// `failStrategy: FAIL_RELOAD`: JSON text, no `vm_id`, and of the environment nothing that begins with `ISTIO_META`.
+fn as_istio(name: &str, version: &str, scope: &str) -> Value {
     let document = inbound(
         &[trust("corp", json!({}))],
         &[route("istio", "/orders", json!({ "require": { "scopes": [scope] } }))],
         json!({ "forward_claims": [{ "claim": "sub", "header": "x-sub" }] }),
     );
-    let mut file = ecds_file(NAME, version, &Document::Text(document.to_string()));
+    let mut file = ecds_file(name, version, &Document::Text(document.to_string()));
     let config = &mut file["resources"][0]["typed_config"]["config"];
-    config["root_id"] = "orders.attache".into();
-    config["vm_config"] = json!({
-        "runtime": "envoy.wasm.runtime.v8",
-        "environment_variables": { "key_values": { "ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION": version } },
-    });
+    config["name"] = name.rsplit('/').next().unwrap().into();
+    config["root_id"] = "attache".into();
+    config["vm_config"] = json!({ "runtime": "envoy.wasm.runtime.v8", "environment_variables": {} });
     assert_eq!(config["failure_policy"], "FAIL_RELOAD");
     file
 }
 
-const NAME: &str = "extenstions.istio.io/wasmplugin/orders.attache";
+/// What Istio calls it: from 1.30 on, where a WasmPlugin becomes a TrafficExtension, and before.
+const NAMES: [&str; 2] = [
+    "extensions.istio.io/trafficextension/orders.attache~istio-translated-wasmplugin",
+    "extensions.istio.io/wasmplugin/orders.attache",
+];
 
 #[test]
 fn the_filter_works_as_istio_delivers_it() {
+    NAMES.iter().for_each(|name| works(name));
+}
+
+fn works(name: &str) {
     let proxy = Setup::new()
         .issuer("corp")
-        .file("istio.json", as_istio("1", "orders:read").to_string())
-        .listener(Listener::ecds(NAME, "istio.json"))
+        .file("istio.json", as_istio(name, "1", "orders:read").to_string())
+        .listener(Listener::ecds(name, "istio.json"))
         .start();
     let get = |scopes: &str| {
-        proxy.get(NAME, "/orders").bearer(&scoped(proxy.issuer("corp"), scopes)).send().unwrap()
+        proxy.get(name, "/orders").bearer(&scoped(proxy.issuer("corp"), scopes)).send().unwrap()
     };
     assert_eq!(echo(&get("orders:read")).header("x-sub"), Some("orders-service"));
     assert_eq!(get("orders:write").status, 403);
-    assert_eq!(proxy.get(NAME, "/orders").send().unwrap().status, 401);
+    assert_eq!(proxy.get(name, "/orders").send().unwrap().status, 401);
+    // Another module of the proxy could have written what the threads show each other: each fetches for itself.
+    eventually("keys in every VM", || (proxy.issuer("corp").jwks_requests() == VMS).then_some(()));
+    let line = "threads share no documents and no tokens: there is neither a `vm_id` nor a sealing secret";
+    assert!(proxy.envoy().logs().contains(line));
     // A new resource version, as after `kubectl apply`.
-    proxy.envoy().replace_file("istio.json", &completed(as_istio("2", "orders:write"))).unwrap();
+    proxy.envoy().replace_file("istio.json", &completed(as_istio(name, "2", "orders:write"))).unwrap();
     eventually("the update", || (get("orders:write").status == 200).then_some(()));
     eventually("the update on every worker", || {
         (0..10).all(|_| get("orders:read").status == 403 && get("orders:write").status == 200).then_some(())

@@ -21,7 +21,7 @@
 
 /// An Envoy that requests leave through.
 mod egress;
-/// A door that keeps clients waiting.
+/// A gate that keeps requests waiting.
 mod gate;
 /// HTTP/2 for gRPC, and for requests that have to meet one worker.
 mod h2;
@@ -42,6 +42,8 @@ mod world;
 mod access_log;
 /// Documents that are refused, and that both encodings mean the same.
 mod config;
+/// Answers that are compressed.
+mod content_coding;
 /// Preflights.
 mod cors;
 /// `envoy.yaml` as it is shipped.

@@ -92,6 +92,57 @@ fn a_planted_key_set_is_refused_by_its_seal() {
     eventually("its own keys", || (corp.jwks_requests() == asked + VMS).then_some(()));
 }
 
+/// As above for VMs without a `vm_id`, as Istio makes them, and without a seal: what was planted decides nothing, neither for a
+/// filter that has keys nor for one that comes when it lies there.
+#[test]
+fn without_a_vm_id_a_planted_key_set_lets_nobody_in() {
+    let document = |version: u64| {
+        let keys = jwks("corp", json!({ "refresh": "1h", "min_refresh": "1h" }));
+        let issuer = trust("corp", json!({ "keys": { "jwks": keys } }));
+        Document::Struct(reading("corp", &[issuer], json!({ "inbound": { "version": version } })))
+    };
+    let nameless = |name: &str, version: u64, document: &Document| {
+        let mut file = ecds_file(name, &version.to_string(), document);
+        plugin_of(&mut file)["vm_config"]["vm_id"] = "".into();
+        file
+    };
+    let attacker = issuer("corp", &[Algorithm::Es256]);
+    let mut planting = nameless("planter", 1, &Document::Text(String::new()));
+    let mut values = publication(None, &attacker.jwks());
+    values.push(("attache/1/news".to_owned(), vec![0xff]));
+    let code = base64ct::Base64::encode_string(&planter(&values));
+    plugin_of(&mut planting)["vm_config"]["code"] = json!({ "local": { "inline_bytes": code } });
+    let proxy = Setup::new()
+        .issuer("corp")
+        .file("planter", planting.to_string())
+        .file("nameless.json", nameless("nameless", 1, &document(1)).to_string())
+        .listener(Listener::ecds("planter", "planter"))
+        .listener(Listener::ecds("nameless", "nameless.json"))
+        .start();
+    let corp = proxy.issuer("corp");
+    let expect_only_ours = || {
+        for _ in 0..6 {
+            let send = |issuer| {
+                let request = proxy.get("nameless", "/").bearer(&scoped(issuer, "orders:read"));
+                verdict(&request.send().unwrap())
+            };
+            assert_eq!(send(&attacker), (401, "signature_invalid".into()));
+            assert_eq!(send(corp), (200, "forwarded".into()));
+        }
+    };
+    eventually("keys in every VM", || (corp.jwks_requests() == VMS).then_some(()));
+    expect_only_ours();
+    eventually("the planter", || (proxy.get("planter", "/").send().unwrap().status == 200).then_some(()));
+    expect_only_ours();
+    proxy.envoy().replace_file("nameless.json", &completed(nameless("nameless", 2, &document(2)))).unwrap();
+    proxy.expect_metric("attache_config_version", &[], 2);
+    eventually("keys in every new filter", || (corp.jwks_requests() == 2 * VMS).then_some(()));
+    expect_only_ours();
+    assert_eq!(proxy.taken("corp"), 0);
+    let line = "threads share no documents and no tokens: there is neither a `vm_id` nor a sealing secret";
+    assert!(proxy.envoy().logs().contains(line));
+}
+
 /// What filters with this seal would find in shared data if one of them had fetched this now.
 fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     let board = Board::default();

@@ -205,6 +205,12 @@ impl Setup {
         self
     }
 
+    /// Where an issuer listens.
+    #[allow(dead_code, reason = "tests/e2e_chaos has no gates")]
+    pub(crate) fn issuer_addr(&self, name: &str) -> SocketAddr {
+        self.issuers[name].addr()
+    }
+
     /// One more cluster that ends at the upstream; `more` joins in.
     pub(crate) fn cluster(mut self, name: &str, more: Value) -> Self {
         self.clusters.push((name.to_owned(), more));

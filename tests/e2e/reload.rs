@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use attachectl::issuer::Fault;
 use serde_json::{Value, json};
 
 use crate::config::config_failures;
@@ -20,8 +19,8 @@ fn document(n: u64) -> Value {
         route("never", "/never", json!({ "require": { "scopes": ["never"] } })),
         route("open", "/open", json!({ "public": {} })),
     ];
-    let keys = json!({ "keys": { "jwks": jwks("corp", json!({ "timeout": "30s", "refresh": "1h", "unknown_key_interval": "100ms" })) } });
-    let more = json!({ "version": n, "waiting": { "deadline": "30s", "requests": 10_000 } });
+    let keys = json!({ "keys": { "jwks": jwks("corp", json!({ "timeout": "60s", "refresh": "1h", "unknown_key_interval": "100ms" })) } });
+    let more = json!({ "version": n, "waiting": { "deadline": "60s", "requests": 10_000 } });
     inbound(&[trust("corp", keys)], &routes, more)
 }
 
@@ -30,8 +29,11 @@ fn encoded(n: u64) -> Document {
 }
 
 fn start() -> Proxy {
-    Setup::new()
-        .issuer("corp")
+    started(Setup::new().issuer("corp"))
+}
+
+fn started(setup: Setup) -> Proxy {
+    setup
         .file("ecds.json", ecds_file("reload", "1", &encoded(1)).to_string())
         .listener(Listener::ecds("reload", "ecds.json"))
         .start()
@@ -111,14 +113,17 @@ fn no_request_fails_and_none_is_wrongly_allowed_while_configurations_change() {
 
 #[test]
 fn requests_that_wait_survive_a_reload() {
-    let proxy = start();
+    let (setup, gate) = Setup::new().issuer("corp").gated("corp");
+    gate.open();
+    let proxy = started(setup);
     let corp = proxy.issuer("corp");
     let get = |token: &str| {
-        proxy.get("reload", "/stays").bearer(token).timeout(Duration::from_secs(60)).send().unwrap().status
+        proxy.get("reload", "/stays").bearer(token).timeout(Duration::from_secs(120)).send().unwrap().status
     };
     let old = scoped(corp, "orders:read");
     assert_eq!(get(&old), 200);
-    corp.fault(Fault::Delay(Duration::from_secs(4)));
+    // The new key does not come before the gate is opened, and nobody gives up before.
+    gate.close();
     corp.rotate().unwrap();
     let new = scoped(corp, "orders:read");
     std::thread::scope(|scope| {
@@ -128,6 +133,7 @@ fn requests_that_wait_survive_a_reload() {
         swap(&proxy, 2);
         assert_eq!(get(&old), 200, "the new one has the old one's keys");
         assert_eq!(proxy.active("reload"), 10, "they wait still");
+        gate.open();
         for status in waiting {
             assert_eq!(status.join().unwrap(), 200);
         }

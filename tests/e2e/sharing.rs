@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use attachectl::http::Request;
 use attachectl::issuer::{Algorithm, Endpoint, Fault};
@@ -61,7 +61,7 @@ fn sealing_secret(byte: u8, length: usize) -> String {
 fn one_fetch_serves_all_who_wait_on_eight_workers_from_the_first_moment() {
     const WORKERS: u32 = 8;
     let corp = issuer("corp", &[Algorithm::Es256]);
-    let gate = Gate::new();
+    let gate = Gate::closed(corp.addr());
     let keys = json!({ "jwks": jwks("corp", json!({ "timeout": "60s", "refresh": "1h" })) });
     let more = json!({ "inbound": { "waiting": { "deadline": "60s" } } });
     let document = reading("first", &[trust_with("corp", keys)], more);
@@ -85,12 +85,10 @@ fn one_fetch_serves_all_who_wait_on_eight_workers_from_the_first_moment() {
         let connections: Vec<u64> = connections.map(|(_, count)| *count).collect();
         assert_eq!(connections.len(), WORKERS as usize, "of port {port}: {stats:?}");
         assert!(connections.iter().all(|count| *count > 0), "somebody waits on each: {connections:?}");
-        let opened = Instant::now();
-        gate.open(corp.addr());
+        gate.open();
         for answer in answers.join().unwrap() {
             echo(&answer);
         }
-        assert!(opened.elapsed() < Duration::from_secs(10), "they waited for {:?}", opened.elapsed());
     });
     assert_eq!(corp.jwks_requests(), 1);
     proxy.expect_fetched("corp", "changed", 1);

@@ -67,19 +67,29 @@ fn configurations_that_change_under_load_ask_for_no_second_token() {
 
 #[test]
 fn requests_that_wait_for_a_token_survive_a_change_of_the_configuration() {
-    let proxy = setup()
+    // No answer comes before the gate is opened, and nobody gives up before.
+    let patient = |n: u64| {
+        let mut document = document_of(n, sealed());
+        document["outbound"]["clients"][0]["token_endpoint"]["timeout"] = "60s".into();
+        document["outbound"]["waiting"] = json!({ "deadline": "60s" });
+        ecds_file("egress", &n.to_string(), &Document::Struct(document))
+    };
+    let (setup, gate) = setup().gated("idp");
+    let proxy = setup
         .cluster("billing", asserted())
-        .file("ecds.json", file(1).to_string())
+        .file("ecds.json", patient(1).to_string())
         .listener(Listener::ecds("egress", "ecds.json").manager(hosts(json!({}))))
-        .start_with(|issuers| issuers["idp"].fault_at(Endpoint::Token, Fault::Delay(Duration::from_secs(4))));
+        .start();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| at_once((0..10).map(|_| call(&proxy, "egress", "/")).collect()));
+        let calls = (0..10).map(|_| call(&proxy, "egress", "/").timeout(Duration::from_secs(120)));
+        let waiting = scope.spawn(|| at_once(calls.collect()));
         eventually("all to wait", || (proxy.active("egress") == 10).then_some(()));
-        proxy.envoy().replace_file("ecds.json", &completed_with(file(2), &environment())).unwrap();
+        proxy.envoy().replace_file("ecds.json", &completed_with(patient(2), &environment())).unwrap();
         eventually("the new configuration on every worker", || {
             (0..12).all(|_| proxy.get("egress", "/").send().unwrap().status == 403).then_some(())
         });
         assert_eq!(proxy.active("egress"), 10, "they wait still");
+        gate.open();
         waiting.join().unwrap().iter().for_each(|answer| assert!(echo(answer).bearer().is_some()));
     });
     assert!(echo(&call(&proxy, "egress", "/").send().unwrap()).bearer().is_some());
@@ -192,6 +202,10 @@ fn names(document: &Value) -> Vec<String> {
     impl Environment for Variables {
         fn variable(&self, name: &str) -> Option<String> {
             environment().get(name)?.as_str().map(str::to_owned)
+        }
+
+        fn has_vm_id(&self) -> bool {
+            true
         }
     }
     let config = config::parse(document.to_string().as_bytes(), &Variables).unwrap();
