@@ -117,7 +117,7 @@ mod tests {
 
     impl Random for Counted {
         fn fill(&self, bytes: &mut [u8]) {
-            self.0.set(self.0.get() + 1);
+            self.0.set(self.0.get().wrapping_add(1));
             bytes.fill(self.0.get());
         }
     }

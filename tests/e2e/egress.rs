@@ -68,6 +68,15 @@ pub(crate) fn document(position: &str, clients: &[Value], destinations: &[Value]
     document
 }
 
+/// Of a client and of the block `outbound`: nobody gives up before a test says so.
+pub(crate) fn patient() -> (Value, Value) {
+    let client = json!({ "token_endpoint": { "timeout": "60s" } });
+    (client, json!({ "outbound": { "waiting": { "deadline": "60s" } } }))
+}
+
+/// As long as a request of such a test may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// What a cluster says to which tokens may go.
 pub(crate) fn asserted() -> Value {
     json!({ "metadata": { "filter_metadata": { "attache": { "tls": "asserted" } } } })

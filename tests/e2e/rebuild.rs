@@ -176,7 +176,7 @@ fn a_message_for_a_root_context_that_is_gone_costs_no_vm() {
         let document = reading(name, &[trust("corp", json!({ "name": name }))], json!({}));
         setup = setup.listener(Listener::new(name, Document::Struct(document)));
     }
-    let gate = Gate::new();
+    let gate = Gate::closed(setup.issuer_addr("corp"));
     let proxy = setup.listener(Listener::ecds("ringer", "ringer.json")).start_without("late", gate.addr());
     for name in others {
         eventually("keys", || (get(&proxy, name) == 200).then_some(()));
@@ -202,7 +202,7 @@ fn a_message_for_a_root_context_that_is_gone_costs_no_vm() {
         let requests: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
         eventually("all to wait", || (proxy.active("late") == 8).then_some(()));
         assert_eq!(proxy.get("ringer", "/").send().unwrap().status, 200);
-        gate.open(proxy.issuer("corp").addr());
+        gate.open();
         for request in requests {
             assert_eq!(request.join().unwrap(), 200);
         }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::egress::{
-    HOST, assert_all_good, bare, call, client, destination, document, grow_old, hosts, in_cluster,
-    in_listener, replaying, setup, under_load, upstream,
+    HOST, PATIENCE, assert_all_good, bare, call, client, destination, document, grow_old, hosts, in_cluster,
+    in_listener, patient, replaying, setup, under_load, upstream,
 };
 use crate::proxy::{Proxy, at_once, echo, eventually};
 
@@ -38,15 +38,18 @@ fn tokens_seen(proxy: &Proxy) -> BTreeSet<String> {
 
 #[test]
 fn a_cold_start_at_a_slow_token_endpoint_makes_requests_wait_and_none_fail() {
-    let setup = in_listener(json!({}), json!({})).workers(4);
-    let proxy = setup.start_with(|issuers| {
-        issuers["idp"].fault_at(Endpoint::Token, Fault::Delay(Duration::from_secs(1)));
+    let (client, more) = patient();
+    let (setup, gate) = in_listener(client, more).workers(4).gated("idp");
+    let proxy = setup.start();
+    std::thread::scope(|scope| {
+        let calls = (0..64).map(|_| call(&proxy, "egress", "/").timeout(PATIENCE));
+        let answers = scope.spawn(|| at_once(calls.collect()));
+        eventually("all to wait", || (proxy.active("egress") == 64).then_some(()));
+        gate.open();
+        for answer in answers.join().unwrap() {
+            assert!(echo(&answer).bearer().is_some());
+        }
     });
-    let begun = Instant::now();
-    for answer in at_once((0..64).map(|_| call(&proxy, "egress", "/")).collect()) {
-        assert!(echo(&answer).bearer().is_some());
-    }
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(proxy.issuer("idp").token_requests(), 1);
 }
 
@@ -57,10 +60,11 @@ fn an_upload_that_waits_for_the_first_token_arrives_whole_in_either_position() {
         issuers["idp"].fault_at(Endpoint::Token, Fault::Delay(Duration::from_secs(2)));
     };
     let body = vec![b'x'; 8 << 20];
-    for setup in [in_listener(json!({}), json!({})), in_cluster(json!({}), json!({}))] {
+    let (client, more) = patient();
+    for setup in [in_listener(client.clone(), more.clone()), in_cluster(client, more)] {
         let proxy = setup.start_with(slow);
-        let answer = Request::post(proxy.url("egress", "/")).header("host", HOST).body(body.clone()).send();
-        let seen = echo(&answer.unwrap());
+        let request = Request::post(proxy.url("egress", "/")).header("host", HOST).body(body.clone());
+        let seen = echo(&request.timeout(PATIENCE).send().unwrap());
         assert!(seen.bearer().is_some());
         assert_eq!((seen.body_length, seen.body_sha256), (body.len(), digest(&body)));
         assert_eq!(proxy.issuer("idp").token_requests(), 1);
@@ -183,18 +187,17 @@ fn no_caller_sees_a_401_when_a_token_is_revoked_in_mid_traffic() {
 /// Envoy's own limit is three for a cluster, and a request that waits for the next token is a retry all the while.
 #[test]
 fn as_many_requests_are_replayed_as_the_max_retries_of_their_cluster_allow() {
-    let document = document(
-        "upstream",
-        &[client(json!({}))],
-        &[destination(json!({}))],
-        json!({ "outbound": { "purge_interval": "1s" } }),
-    );
+    let (patient_client, mut more) = patient();
+    more["outbound"]["purge_interval"] = "1s".into();
+    let document = document("upstream", &[client(patient_client)], &[destination(json!({}))], more);
     for (cluster_has_room, refused) in [(true, 0), (false, CALLS - 3)] {
         let mut cluster = upstream("egress", document.clone());
         if !cluster_has_room {
             cluster.as_object_mut().unwrap().remove("circuit_breakers");
         }
-        let proxy = setup()
+        let (setup, gate) = setup().gated("idp");
+        gate.open();
+        let proxy = setup
             .workers(1)
             .cluster("billing", cluster)
             .listener(bare("egress").manager(hosts(replaying())))
@@ -203,11 +206,21 @@ fn as_many_requests_are_replayed_as_the_max_retries_of_their_cluster_allow() {
         proxy.upstream().accept_tokens(issuer.liveness());
         echo(&call(&proxy, "egress", "/").send().unwrap());
         grow_old(Instant::now(), Duration::from_millis(1_100));
-        // All are refused before the next token is there.
-        proxy.upstream().delay(Duration::from_millis(500));
-        issuer.fault_at(Endpoint::Token, Fault::Delay(Duration::from_secs(2)));
+        // All are on their way before the first is refused, and all refused before the next token is there.
+        proxy.upstream().delay(Duration::from_secs(3));
+        gate.close();
         issuer.revoke_all_tokens();
-        let answers = at_once((0..CALLS).map(|_| call(&proxy, "egress", "/")).collect());
+        let answers = std::thread::scope(|scope| {
+            let calls = (0..CALLS).map(|_| call(&proxy, "egress", "/").timeout(PATIENCE));
+            let answers = scope.spawn(|| at_once(calls.collect()));
+            let purges = [("client", "billing"), ("result", "purged")];
+            eventually("the token to be purged", || {
+                let seen = proxy.upstream().seen().len();
+                (seen > CALLS && proxy.metric("attache_token_purges", &purges) == 1).then_some(())
+            });
+            gate.open();
+            answers.join().unwrap()
+        });
         assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), refused);
         assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), CALLS - refused);
         let overflow = proxy.envoy().stat("cluster.billing.upstream_rq_retry_overflow").unwrap();

@@ -112,13 +112,11 @@ fn a_secret_that_comes_late_is_waited_for() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.text(), "no access token could be obtained");
     assert_eq!(proxy.issuer("idp").token_requests(), 0);
-    let there = Instant::now();
     assert!(
         proxy.envoy().logs().contains("the call could not be sent: is the cluster configured and healthy?")
     );
     proxy.envoy().replace_file("credential.yaml", credential(SECRET).as_bytes()).unwrap();
     eventually("a token", || (call(&proxy, "egress", "/").send().unwrap().status == 200).then_some(()));
-    assert!(there.elapsed() < Duration::from_secs(5), "{:?}", there.elapsed());
 }
 
 fn repository() -> PathBuf {

@@ -1,26 +1,24 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use attachectl::issuer::{Endpoint, Fault};
-use serde_json::json;
-
-use crate::egress::{call, in_listener};
+use crate::egress::{PATIENCE, call, in_listener, patient};
 use crate::proxy::{at_once, echo, eventually};
 
 #[test]
 fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
-    let proxy = in_listener(json!({}), json!({}))
-        .start_with(|issuers| issuers["idp"].fault_at(Endpoint::Token, Fault::Delay(Duration::from_secs(2))));
+    let (client, more) = patient();
+    let (setup, gate) = in_listener(client, more).gated("idp");
+    let proxy = setup.start();
     let gauge = |name: &str| proxy.metric(name, &[("client", "billing")]);
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| at_once((0..10).map(|_| call(&proxy, "egress", "/")).collect()));
+        let waiting =
+            scope.spawn(|| at_once((0..10).map(|_| call(&proxy, "egress", "/").timeout(PATIENCE)).collect()));
         eventually("those who wait to show", || {
             (proxy.metric("attache_requests_waiting_for_tokens", &[]) == 10).then_some(())
         });
+        gate.open();
         waiting.join().unwrap().iter().for_each(|answer| assert!(echo(answer).bearer().is_some()));
     });
     proxy.expect_metric("attache_requests_waiting_for_tokens", &[], 0);
-    proxy.issuer("idp").heal();
     for _ in 0..5 {
         echo(&call(&proxy, "egress", "/").send().unwrap());
     }
