@@ -380,9 +380,9 @@ impl Proxy {
         self.secrets.push(text.to_owned());
     }
 
-    /// Log lines of at least this level.
+    /// Log lines of at least this level; `log` has the gravest one first.
     pub fn logs(&self, least: Level) -> Vec<&str> {
-        self.logs.iter().filter(|(level, _)| *level >= least).map(|(_, line)| line.as_str()).collect()
+        self.logs.iter().filter(|(level, _)| *level <= least).map(|(_, line)| line.as_str()).collect()
     }
 
     /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
