@@ -241,8 +241,15 @@ impl<'de> Visitor<'de> for Seed<'_> {
         if seed.depth == 1 {
             object.reserve(COMMON_MEMBERS);
         }
+        let mut sorted = SortedPlaces::default();
         while let Some(name) = members.next_key_seed(Name)? {
-            if object.iter().any(|(member, _)| is_named(member, &name)) {
+            let is_new = if object.len() < FEW_MEMBERS {
+                !object.iter().any(|(member, _)| is_named(member, &name))
+            } else {
+                let name_at = |place: usize| object.get(place).map_or("", |(member, _)| member);
+                sorted.add(object.len(), name_at, &&*name)
+            };
+            if !is_new {
                 return Err(self.budget.refuse(JsonError::DuplicateMember));
             }
             if object.len() >= MAX_JSON_MEMBERS {
@@ -252,6 +259,25 @@ impl<'de> Visitor<'de> for Seed<'_> {
             object.push((name, value));
         }
         Ok(Json::Object(Object(object)))
+    }
+}
+
+/// The places of an object's members, sorted by their names: whoever writes hundreds of members must not have each compared with
+/// each.
+#[derive(Debug, Default)]
+struct SortedPlaces(Vec<usize>);
+
+impl SortedPlaces {
+    /// Adds the name of the next member, of which there are `count` already; `false` if one of them has it.
+    fn add<N: Ord>(&mut self, count: usize, name_at: impl Fn(usize) -> N, name: &N) -> bool {
+        let Self(places) = self;
+        if places.is_empty() {
+            places.extend(0..count);
+            places.sort_unstable_by_key(|place| name_at(*place));
+        }
+        let Err(place) = places.binary_search_by(|place| name_at(*place).cmp(name)) else { return false };
+        places.insert(place, count);
+        true
     }
 }
 
@@ -289,11 +315,12 @@ impl<'de> Visitor<'de> for Name {
 
 /// How many members a header or the claims of an access token have, about: room for them is made at once.
 const COMMON_MEMBERS: usize = 10;
+/// So many names are compared pairwise, which is faster than keeping them sorted.
+const FEW_MEMBERS: usize = 16;
 /// How deep arrays and objects may nest. The deepest claims in use (Keycloak's `resource_access`, RFC 9396's
 /// `authorization_details`) need 4 to 6; serde_json itself would recurse to 128.
 pub const MAX_JSON_DEPTH: usize = 16;
-/// How many members an object may have. Names are compared pairwise, which this keeps cheap; the richest access
-/// tokens have tens.
+/// How many members an object may have. The richest access tokens have tens.
 pub const MAX_JSON_MEMBERS: usize = 256;
 /// How many values a text may have, arrays and objects included: two bytes of text (`0,`) become 32 bytes of memory,
 /// and [`MAX_KEYS`](super::MAX_KEYS) keys with certificates need about 2,000.
@@ -325,6 +352,68 @@ mod tests {
         assert_eq!(error(r#"{"a":1,"\u0061":1}"#), JsonError::DuplicateMember);
         assert_eq!(error(r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#), JsonError::DuplicateMember);
     }
+
+    #[test]
+    fn a_repeated_member_is_found_among_many_wherever_it_stands() {
+        let text = |names: &[usize]| {
+            let members: Vec<_> =
+                names.iter().map(|name| format!(r#""m{:03}":{name}"#, name * 37 % 250)).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let names: Vec<usize> = (0..MAX_JSON_MEMBERS - 6).collect();
+        let all = text(&names);
+        let object = Object::parse(all.as_bytes()).unwrap();
+        assert_eq!(object.len(), names.len());
+        assert!(names.iter().all(|name| object.get(&format!("m{name:03}")).is_some()));
+        for (first, second) in
+            [(0, 1), (0, 249), (15, 16), (14, 15), (3, 17), (16, 17), (100, 200), (248, 249)]
+        {
+            let mut twice = names.clone();
+            twice[second] = first;
+            assert_eq!(error(&text(&twice)), JsonError::DuplicateMember, "{first} again at {second}");
+        }
+    }
+
+    #[test]
+    fn many_members_are_not_compared_each_with_each() {
+        let comparisons = Cell::new(0);
+        let counted =
+            |place: usize| Counted { name: place * 37 % MAX_JSON_MEMBERS, comparisons: &comparisons };
+        let mut sorted = SortedPlaces::default();
+        for count in FEW_MEMBERS..MAX_JSON_MEMBERS {
+            assert!(sorted.add(count, counted, &counted(count)));
+        }
+        assert!(!sorted.add(MAX_JSON_MEMBERS, counted, &counted(FEW_MEMBERS)));
+        // n log n is 2,048, and each with each would be 32,640.
+        assert!(comparisons.get() < 3_000, "{}", comparisons.get());
+    }
+
+    /// A name that counts its comparisons.
+    struct Counted<'c> {
+        name: usize,
+        comparisons: &'c Cell<usize>,
+    }
+
+    impl Ord for Counted<'_> {
+        fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+            self.comparisons.set(self.comparisons.get() + 1);
+            self.name.cmp(&other.name)
+        }
+    }
+
+    impl PartialOrd for Counted<'_> {
+        fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl PartialEq for Counted<'_> {
+        fn eq(&self, other: &Self) -> bool {
+            self.name == other.name
+        }
+    }
+
+    impl Eq for Counted<'_> {}
 
     #[test]
     fn depth_is_bounded_at_its_limit() {
