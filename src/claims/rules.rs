@@ -4,10 +4,11 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::time::numeric_date;
+use super::token::client;
 use crate::base::{Timestamp, is_same};
 use crate::claims::{ClaimError, ClaimPath};
 use crate::jose::{
-    AlgorithmSet, Crypto, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken,
+    AlgorithmSet, Crypto, Engine, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken,
 };
 
 /// The rules of one issuer. Immutable.
@@ -112,31 +113,28 @@ impl Rules {
             string(claims, claim)?.ok_or(ClaimError::Missing { claim })?;
         }
         for claim in ["exp", "aud", "iat"] {
-            claims.get(claim).ok_or(ClaimError::Missing { claim })?;
+            claims.get(claim).filter(|value| **value != Json::Null).ok_or(ClaimError::Missing { claim })?;
         }
         Ok(())
     }
 
     fn check_audience(&self, claims: &Object<'_>) -> Result<(), ClaimError> {
+        // Where the operator asks nothing of `aud`, nothing depends on it, whatever it is.
+        let Audiences::OneOf(audiences) = &self.audiences else { return Ok(()) };
         let malformed = ClaimError::Malformed { claim: "aud" };
-        let accepted = |aud: &str| match &self.audiences {
-            Audiences::Any => true,
-            Audiences::OneOf(audiences) => {
-                audiences.iter().any(|accepted| is_same(accepted.as_bytes(), aud.as_bytes()))
-            }
-        };
+        let accepted =
+            |aud: &str| audiences.iter().any(|accepted| is_same(accepted.as_bytes(), aud.as_bytes()));
         let matches = match claims.get("aud") {
-            None if self.audiences == Audiences::Any => true,
-            None => return Err(ClaimError::Missing { claim: "aud" }),
+            None | Some(Json::Null) => return Err(ClaimError::Missing { claim: "aud" }),
             Some(Json::String(aud)) => accepted(aud),
             Some(Json::Array(items)) => {
                 let mut found = false;
-                for item in items {
+                for item in items.iter().filter(|item| **item != Json::Null) {
                     found |= accepted(item.as_str().ok_or_else(|| malformed.clone())?);
                 }
                 found
             }
-            Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_)) => return Err(malformed),
+            Some(Json::Bool(_) | Json::Number(_) | Json::Object(_)) => return Err(malformed),
         };
         if matches { Ok(()) } else { Err(ClaimError::WrongAudience) }
     }
@@ -181,6 +179,24 @@ impl<'t> CheckedToken<'t> {
     /// The header, which may choose among keys and nothing else.
     pub fn header(&self) -> &'t Header<'t> {
         self.token.header()
+    }
+
+    /// Who presents the token, by its own word: see [`VerifiedToken::client`](super::VerifiedToken::client).
+    pub fn client(&self) -> Option<&'t str> {
+        client(self.token.claims())
+    }
+
+    /// Whether `key` could have made the signature, as far as that takes no arithmetic.
+    ///
+    /// # Errors
+    /// See [`UnverifiedToken::admits`].
+    pub fn admits(&self, key: &Key) -> Result<(), SignatureError> {
+        self.token.admits(key)
+    }
+
+    /// What it costs to check the signature with `key`, by an estimate.
+    pub fn check_cost(&self, key: &Key, engine: Engine) -> Duration {
+        self.token.check_cost(key, engine)
     }
 
     /// Checks the signature with `key`.
@@ -231,7 +247,7 @@ impl Validity {
 
 fn string<'a>(claims: &'a Object<'_>, claim: &'static str) -> Result<Option<&'a str>, ClaimError> {
     match claims.get(claim) {
-        None => Ok(None),
+        None | Some(Json::Null) => Ok(None),
         Some(value) => value.as_str().map(Some).ok_or(ClaimError::Malformed { claim }),
     }
 }

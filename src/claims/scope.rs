@@ -12,7 +12,8 @@ pub struct ScopeSet {
 
 impl ScopeSet {
     /// Unites the scopes of every claim in `paths` that is present. A string is split at spaces (RFC 6749 §3.3, RFC 9068
-    /// §2.2.3); a list gives one scope an element (`scp` of some issuers).
+    /// §2.2.3); a list gives one scope an element (`scp` of some issuers). `null` gives none: it is what some serializers write for
+    /// what is not there.
     ///
     /// # Errors
     /// [`ClaimError::MalformedScope`] when a claim is of another type, [`ClaimError::TooManyScopes`] above 1,024.
@@ -31,11 +32,11 @@ impl ScopeSet {
                     text.split(' ').filter(|scope| !scope.is_empty()).try_for_each(&mut add)?
                 }
                 Json::Array(items) => {
-                    items
-                        .iter()
-                        .try_for_each(|item| add(item.as_str().ok_or(ClaimError::MalformedScope)?))?;
+                    let mut items = items.iter().filter(|item| **item != Json::Null);
+                    items.try_for_each(|item| add(item.as_str().ok_or(ClaimError::MalformedScope)?))?;
                 }
-                Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => {
+                Json::Null => {}
+                Json::Bool(_) | Json::Number(_) | Json::Object(_) => {
                     return Err(ClaimError::MalformedScope);
                 }
             }
@@ -111,10 +112,17 @@ mod tests {
 
     #[test]
     fn a_scope_claim_of_another_type_is_malformed() {
-        for json in [r#"{"scope":1}"#, r#"{"scope":["a",1]}"#, r#"{"scope":{"a":true}}"#, r#"{"scope":null}"#]
+        for json in
+            [r#"{"scope":1}"#, r#"{"scope":["a",1]}"#, r#"{"scope":{"a":true}}"#, r#"{"scope":false}"#]
         {
             assert_eq!(read(json, &[&["scope"]]), Err(ClaimError::MalformedScope), "{json}");
         }
+    }
+
+    #[test]
+    fn null_is_no_scope_and_no_fault() {
+        let json = r#"{"scope":null,"scp":[null,"a",null],"roles":[null]}"#;
+        assert_eq!(read(json, &[&["scope"], &["scp"], &["roles"], &["scope", "x"]]).unwrap(), ["a"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::rules::Validity;
 use crate::base::Timestamp;
 use crate::claims::{AcceptedToken, ClaimError, ClaimPath, ScopeSet, header_text};
-use crate::jose::KeyId;
+use crate::jose::{KeyId, Object};
 
 /// A token whose signature, issuer and claims have been checked. Made only of an [`AcceptedToken`].
 ///
@@ -25,12 +25,11 @@ impl VerifiedToken {
     /// What is wrong with the claims that scopes are read from.
     pub fn new(token: &AcceptedToken<'_>, forwarded: &[ClaimPath]) -> Result<Self, ClaimError> {
         let claims = token.signed().claims();
-        let client = ["client_id", "azp", "sub"].iter().find_map(|claim| claims.get(claim)?.as_str());
         Ok(Self {
             key: token.signed().key(),
             scopes: ScopeSet::read(claims, &token.rules().scopes_from)?,
             validity: token.validity(),
-            client: client.map(Into::into),
+            client: client(claims).map(Into::into),
             forwarded: forwarded.iter().map(|path| header_text(path.find(claims)?).map(Rc::from)).collect(),
         })
     }
@@ -58,7 +57,7 @@ impl VerifiedToken {
         &self.scopes
     }
 
-    /// Who presents it: `client_id` (RFC 9068), else `azp`, else `sub`. For shares of memory, not for authorization.
+    /// Who presents it: `client_id` (RFC 9068), else `azp`, else `sub`. For shares of memory and work, not for authorization.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
@@ -79,4 +78,9 @@ impl VerifiedToken {
             .saturating_add(texts)
             .saturating_add(lists)
     }
+}
+
+/// Who presents a token with these claims.
+pub(super) fn client<'c>(claims: &'c Object<'_>) -> Option<&'c str> {
+    ["client_id", "azp", "sub"].iter().find_map(|claim| claims.get(claim)?.as_str())
 }

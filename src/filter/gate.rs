@@ -10,7 +10,7 @@ use super::{MAX_RETRY_AFTER, Outcome, Target, World, resumed_at_once};
 use crate::base::{Effect, HttpReply, Level, Needs, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
     Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
-    Wait, Waiting, Work,
+    TriedKeys, Wait, Waiting, Work,
 };
 use crate::issuer::{self, KeyBounds, KeyStore, Place, Report};
 use crate::policy::{IssuerId, Mode};
@@ -49,8 +49,8 @@ pub(super) enum Passage {
 struct Arrival {
     stream: StreamId,
     at: Timestamp,
-    /// The generation of keys that failed it before it waited.
-    tried: Option<u64>,
+    /// The keys that failed it before it waited.
+    tried: Option<TriedKeys>,
 }
 
 impl Gate {
@@ -127,7 +127,7 @@ impl Gate {
         ready
             .map(|parked| {
                 let (stream, (mut head, wait)) = (parked.stream, parked.item);
-                let arrival = Arrival { stream, at: parked.arrived, tried: Some(wait.generation) };
+                let arrival = Arrival { stream, at: parked.arrived, tried: Some(wait.tried) };
                 let passage = self.evaluate(arrival, &mut head, world, &mut (), shared, effects);
                 Resumed { stream, head, passage }
             })

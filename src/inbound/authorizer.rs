@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use super::cache::TokenCache;
 use super::credential;
-use super::decision::{Decision, Evaluation, Permit, Wait, Work};
+use super::decision::{Decision, Evaluation, Permit, TriedKeys, Wait, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::preflight;
+use super::refused::RefusedTokens;
 use super::settings::{Inbound, MetadataUse, Preflight};
-use super::unknown::UnknownTokens;
+use super::trial::Trials;
 use super::verifier::{self, Memory, Unverified};
 use crate::base::{RequestHead, Timestamp};
 use crate::claims::ScopeSet;
@@ -25,8 +26,8 @@ pub struct Moment<'a> {
     pub now: Timestamp,
     /// When the request came: keys that were fetched later than that settle what it waits for.
     pub arrived: Timestamp,
-    /// The generation of keys that have been tried for this request already.
-    pub tried: Option<u64>,
+    /// The keys that have been tried for this request already, if it has waited.
+    pub tried: Option<TriedKeys>,
     /// Checks signatures.
     pub crypto: &'a dyn Crypto,
     /// The keys of each issuer, in the order of the settings.
@@ -38,15 +39,22 @@ pub struct Moment<'a> {
 pub struct Authorizer {
     settings: Rc<Inbound>,
     cache: Option<TokenCache>,
-    unknown: UnknownTokens,
+    unknown: RefusedTokens<Denial>,
     headers: KnownHeaders,
+    trials: Trials,
 }
 
 impl Authorizer {
     /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
     pub fn new(settings: Rc<Inbound>, seed: [u8; 16]) -> Self {
         let cache = settings.cache.map(|cache| TokenCache::new(cache, settings.issuers.len(), seed));
-        Self { settings, cache, unknown: UnknownTokens::new(seed), headers: KnownHeaders::default() }
+        Self {
+            settings,
+            cache,
+            unknown: RefusedTokens::new(seed),
+            headers: KnownHeaders::default(),
+            trials: Trials::new(seed),
+        }
     }
 
     /// The cache, unless it is off.
@@ -113,18 +121,20 @@ impl Authorizer {
             Err(denial) => return decided(None, work, Err(denial)),
         };
         let accepts = |issuer| demands.accept(issuer);
-        let memory =
-            Memory { cache: self.cache.as_mut(), unknown: &mut self.unknown, headers: &mut self.headers };
+        let memory = Memory {
+            cache: self.cache.as_mut(),
+            unknown: &mut self.unknown,
+            headers: &mut self.headers,
+            trials: &mut self.trials,
+        };
         match verifier::verify(&presented, &settings, accepts, memory, moment, &mut work, observer) {
             Ok((issuer, token)) => {
                 let verdict = demands.check(issuer, token.scopes(), observer);
                 decided(Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
             }
             Err(Unverified::Denied(issuer, denial)) => decided(issuer, work, Err(denial)),
-            Err(Unverified::Wait(issuer, reason)) => {
-                let store = moment.stores.get(issuer.place());
-                let generation = store.map_or(0, KeyStore::generation);
-                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, generation, work })
+            Err(Unverified::Wait(issuer, reason, tried)) => {
+                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, tried, work })
             }
         }
     }

@@ -128,7 +128,7 @@ impl TokenCache {
         let index = self.bucket_of(hash);
         let is_tight =
             |cache: &Self| cache.is_full(index) || cache.bytes.saturating_add(size) > cache.settings.bytes;
-        let client = self.hash(&[&issuer.0.to_le_bytes(), token.client().unwrap_or_default().as_bytes()]);
+        let client = self.client_of(issuer, token.client());
         if is_tight(self) {
             self.remove_expired(index, now);
             if is_tight(self) && !self.is_entitled(index, issuer, client) && !self.visitors.come(hash) {
@@ -173,6 +173,12 @@ impl TokenCache {
         if let Some(count) = self.per_issuer.get_mut(issuer.place()) {
             *count = count.saturating_add(1);
         }
+    }
+
+    /// The client's digest, if it presents tokens that are kept.
+    pub(super) fn known_client(&self, issuer: IssuerId, client: &str) -> Option<u64> {
+        let client = self.client_of(issuer, Some(client));
+        self.per_client.contains_key(&client).then_some(client)
     }
 
     /// How many tokens are kept.
@@ -270,6 +276,10 @@ impl TokenCache {
     /// all of it, and the comparison is in full anyway.
     fn hash_of(&self, text: &[u8]) -> u64 {
         self.hash(&[text.get(text.len().saturating_sub(HASHED_TAIL)..).unwrap_or_default()])
+    }
+
+    fn client_of(&self, issuer: IssuerId, client: Option<&str>) -> u64 {
+        self.hash(&[&issuer.0.to_le_bytes(), client.unwrap_or_default().as_bytes()])
     }
 
     fn bucket_of(&self, hash: u64) -> usize {

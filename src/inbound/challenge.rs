@@ -46,9 +46,9 @@ impl From<&Denial> for Refusal {
             | Denial::KeyUnknown
             | Denial::Signature(_) => Self::InvalidToken,
             Denial::ScopeInsufficient { scopes } => Self::InsufficientScope(Rc::clone(scopes)),
-            Denial::KeysUnavailable { retry_after } | Denial::WaitingFull { retry_after } => {
-                Self::Unavailable(*retry_after)
-            }
+            Denial::KeysUnavailable { retry_after }
+            | Denial::WaitingFull { retry_after }
+            | Denial::ChecksLimited { retry_after, .. } => Self::Unavailable(*retry_after),
             Denial::Internal(_) => Self::Internal,
         }
     }

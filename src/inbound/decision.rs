@@ -1,3 +1,4 @@
+use core::time::Duration;
 use std::rc::Rc;
 
 use super::denial::Denial;
@@ -33,6 +34,8 @@ pub struct Work {
     pub cache_hit: Option<bool>,
     /// How many signatures were checked, and by which engine.
     pub signatures: Option<(Engine, u32)>,
+    /// What those checks cost that came to nothing, by an estimate: none where a key verified the token in the end.
+    pub failed_checks: Duration,
 }
 
 /// A decision, or what it has to wait for.
@@ -55,10 +58,19 @@ pub struct Wait {
     pub route: RouteId,
     /// Its mode.
     pub mode: Mode,
-    /// The generation of the keys that have been tried: they need not be tried again.
-    pub generation: u64,
+    /// The keys that have been tried: they need not be tried again.
+    pub tried: TriedKeys,
     /// What it took so far.
     pub work: Work,
+}
+
+/// The keys that a token has been held against in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriedKeys {
+    /// The keys of this generation of the issuer's.
+    pub generation: u64,
+    /// Of them, those of the name that the token gives, and not those that any token is held against.
+    pub named: bool,
 }
 
 /// Why a request waits. Each reason has a waiting list of its own.

@@ -64,6 +64,17 @@ pub enum Denial {
     /// The signature is not the key's.
     #[error("the signature is wrong")]
     Signature(SignatureError),
+    /// Checks have failed so often lately that this token is not held against all keys that fit it: the worker's time belongs
+    /// to callers who are known.
+    #[error("too many signature checks have failed lately: {tried} of {keys} keys were tried")]
+    ChecksLimited {
+        /// How many keys did not verify it.
+        tried: usize,
+        /// How many could have.
+        keys: usize,
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
     /// The token lacks a scope.
     #[error("the token lacks a scope")]
     ScopeInsufficient {
@@ -108,6 +119,7 @@ impl Denial {
             Self::Claim(error) => error.label(),
             Self::KeyUnknown => "key_unknown",
             Self::Signature(_) => "signature_invalid",
+            Self::ChecksLimited { .. } => "checks_limited",
             Self::ScopeInsufficient { .. } => "scope_insufficient",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::WaitingFull { .. } => "waiting_full",

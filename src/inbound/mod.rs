@@ -1,10 +1,12 @@
 //! One request → one decision. Reads no clock and sends nothing: [`Authorizer::authorize`] is a function of the request, the
 //! settings, the issuers' keys and `now`.
 //!
-//! `credential` (where the token sits) → `verifier` (one token, one verdict; `cache`) → `authorizer` (route, requirement) →
+//! `credential` (where the token sits) → `verifier` (one token, one verdict; `cache`, `trial` of keys within a `budget`) →
+//! `authorizer` (route, requirement) →
 //! [`Decision`] → `forward` (what the upstream sees) or `challenge` (what the caller sees).
 
 mod authorizer;
+mod budget;
 mod cache;
 mod challenge;
 mod credential;
@@ -13,23 +15,25 @@ mod denial;
 mod forward;
 mod observer;
 mod preflight;
+mod refused;
 mod resource;
 mod settings;
+mod trial;
 mod twins;
-mod unknown;
 mod verifier;
 mod waiting;
 
 pub use authorizer::{Authorizer, Moment};
+pub use budget::{BUDGET as CHECK_BUDGET, ONE_IN as CHECKS_ONE_IN};
 pub use cache::{CacheSettings, TokenCache};
-pub use decision::{Decision, Evaluation, Permit, Wait, WaitReason, Work};
+pub use decision::{Decision, Evaluation, Permit, TriedKeys, Wait, WaitReason, Work};
 pub use denial::Denial;
 pub use observer::{Observer, Step};
+pub use refused::MAX_REFUSED_TOKENS;
 pub use resource::Resource;
 pub use settings::{
     AfterVerification, Detail, FilterState, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,
     RefusalBody, Refusals, TokenSource,
 };
 pub use twins::Twins;
-pub use unknown::MAX_UNKNOWN_TOKENS;
 pub use waiting::{Parked, Waiting, WaitingSettings};

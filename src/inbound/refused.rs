@@ -1,5 +1,5 @@
-//! Tokens whose key their issuer does not know: a client that goes on sending one is refused at once, and neither waits nor
-//! makes anybody ask the issuer again.
+//! Tokens that have been refused lately: who goes on sending one is refused at once, and neither waits, nor makes the filter ask
+//! the issuer again, nor has it check the same signature with the same keys again.
 //!
 //! The token itself is remembered, not its key id: by naming a key that is still to come, nobody can have the tokens refused that
 //! it will sign. What is remembered falls with any change of the issuer's keys, and after a while.
@@ -10,44 +10,41 @@ use std::collections::{BTreeMap, VecDeque};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
-use super::denial::Denial;
 use crate::base::Timestamp;
 use crate::policy::IssuerId;
 
+/// Tokens, and for each why it is refused.
 #[derive(Debug)]
-pub(super) struct UnknownTokens {
+pub(super) struct RefusedTokens<W> {
     seed: [u8; 16],
-    tokens: BTreeMap<u128, Unknown>,
+    tokens: BTreeMap<u128, Refused<W>>,
     /// The oldest first.
     order: VecDeque<u128>,
 }
 
 #[derive(Debug)]
-struct Unknown {
+struct Refused<W> {
     issuer: IssuerId,
     /// Of the issuer's keys.
     generation: u64,
-    denial: Denial,
+    why: W,
     until: Timestamp,
 }
 
-impl UnknownTokens {
+impl<W: Clone> RefusedTokens<W> {
     /// The seed is random, so that nobody can find two tokens with one digest.
     pub(super) fn new(seed: [u8; 16]) -> Self {
         Self { seed, tokens: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    /// What the token was refused with, if a fetch since it came first has shown that its key is unknown.
-    pub(super) fn recall(
-        &self,
-        text: &[u8],
-        issuer: IssuerId,
-        generation: u64,
-        now: Timestamp,
-    ) -> Option<Denial> {
+    /// Why the token was refused, if it was under these keys.
+    pub(super) fn recall(&self, text: &[u8], issuer: IssuerId, generation: u64, now: Timestamp) -> Option<W> {
+        if self.tokens.is_empty() {
+            return None;
+        }
         let token = self.tokens.get(&self.digest(text))?;
         let holds = token.issuer == issuer && token.generation == generation && now < token.until;
-        holds.then(|| token.denial.clone())
+        holds.then(|| token.why.clone())
     }
 
     /// Remembers a token; the oldest one is forgotten for it.
@@ -56,16 +53,16 @@ impl UnknownTokens {
         text: &[u8],
         issuer: IssuerId,
         generation: u64,
-        denial: Denial,
+        why: W,
         now: Timestamp,
     ) {
         let digest = self.digest(text);
-        let unknown = Unknown { issuer, generation, denial, until: now.after(FORGOTTEN_AFTER) };
-        if self.tokens.insert(digest, unknown).is_some() {
+        let refused = Refused { issuer, generation, why, until: now.after(FORGOTTEN_AFTER) };
+        if self.tokens.insert(digest, refused).is_some() {
             return;
         }
         self.order.push_back(digest);
-        if self.order.len() > MAX_UNKNOWN_TOKENS
+        if self.order.len() > MAX_REFUSED_TOKENS
             && let Some(oldest) = self.order.pop_front()
         {
             self.tokens.remove(&oldest);
@@ -82,7 +79,7 @@ impl UnknownTokens {
 /// Issuers that sign with a key before they publish it publish it within such a time.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 /// Some hundred clients that have not noticed a change; each takes a hundred bytes.
-pub const MAX_UNKNOWN_TOKENS: usize = 1_024;
+pub const MAX_REFUSED_TOKENS: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -93,10 +90,10 @@ mod tests {
 
     #[test]
     fn a_token_is_remembered_for_its_issuer_and_its_keys_and_a_while() {
-        let mut unknown = UnknownTokens::new([1; 16]);
-        unknown.remember(b"token", CORP, 3, Denial::KeyUnknown, NOW);
+        let mut refused = RefusedTokens::new([1; 16]);
+        refused.remember(b"token", CORP, 3, (), NOW);
         let recalls = |text: &[u8], issuer, generation, secs| {
-            unknown.recall(text, issuer, generation, Timestamp::from_secs(secs)).is_some()
+            refused.recall(text, issuer, generation, Timestamp::from_secs(secs)).is_some()
         };
         assert!(recalls(b"token", CORP, 3, 1_029));
         assert!(!recalls(b"token", CORP, 3, 1_030));
@@ -107,14 +104,14 @@ mod tests {
 
     #[test]
     fn one_more_than_are_kept_makes_the_oldest_forgotten() {
-        let mut unknown = UnknownTokens::new([1; 16]);
-        for n in 0..=MAX_UNKNOWN_TOKENS {
+        let mut refused = RefusedTokens::new([1; 16]);
+        for n in 0..=MAX_REFUSED_TOKENS {
             for _ in 0..2 {
-                unknown.remember(&n.to_le_bytes(), CORP, 0, Denial::KeyUnknown, NOW);
+                refused.remember(&n.to_le_bytes(), CORP, 0, (), NOW);
             }
         }
-        let recalls = |n: usize| unknown.recall(&n.to_le_bytes(), CORP, 0, NOW).is_some();
-        assert!(!recalls(0) && recalls(1) && recalls(MAX_UNKNOWN_TOKENS));
-        assert_eq!((unknown.tokens.len(), unknown.order.len()), (MAX_UNKNOWN_TOKENS, MAX_UNKNOWN_TOKENS));
+        let recalls = |n: usize| refused.recall(&n.to_le_bytes(), CORP, 0, NOW).is_some();
+        assert!(!recalls(0) && recalls(1) && recalls(MAX_REFUSED_TOKENS));
+        assert_eq!((refused.tokens.len(), refused.order.len()), (MAX_REFUSED_TOKENS, MAX_REFUSED_TOKENS));
     }
 }

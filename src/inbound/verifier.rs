@@ -6,15 +6,17 @@
 use std::rc::Rc;
 
 use super::authorizer::Moment;
+use super::budget::RETRY_AFTER;
 use super::cache::TokenCache;
 use super::credential::PresentedToken;
-use super::decision::{WaitReason, Work};
+use super::decision::{TriedKeys, WaitReason, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
+use super::refused::RefusedTokens;
 use super::settings::{Inbound, Issuer};
-use super::unknown::UnknownTokens;
+use super::trial::{Outcome, Trial, Trials};
 use crate::claims::{AcceptedToken, CheckedToken, VerifiedToken};
-use crate::jose::{Json, KnownHeaders, SignatureError, TokenParts, UnverifiedToken};
+use crate::jose::{Json, KnownHeaders, TokenParts, UnverifiedToken};
 use crate::policy::IssuerId;
 
 /// Why there is no verified token.
@@ -22,8 +24,8 @@ use crate::policy::IssuerId;
 pub(super) enum Unverified {
     /// The token is refused.
     Denied(Option<IssuerId>, Denial),
-    /// Its issuer's keys have to come first.
-    Wait(IssuerId, WaitReason),
+    /// Its issuer's keys have to come first; these have been tried.
+    Wait(IssuerId, WaitReason, TriedKeys),
 }
 
 /// What is remembered of earlier tokens.
@@ -31,9 +33,11 @@ pub(super) struct Memory<'a> {
     /// Those that were verified; `None` when none are kept.
     pub(super) cache: Option<&'a mut TokenCache>,
     /// Those whose keys nobody knows.
-    pub(super) unknown: &'a mut UnknownTokens,
+    pub(super) unknown: &'a mut RefusedTokens<Denial>,
     /// The headers of those that were verified.
     pub(super) headers: &'a mut KnownHeaders,
+    /// What trying keys has cost, and how it ended.
+    pub(super) trials: &'a mut Trials,
 }
 
 /// Verifies a presented token of an issuer that is accepted, or finds it in the cache.
@@ -119,40 +123,49 @@ fn check_signature<'t>(
 ) -> Result<(AcceptedToken<'t>, u64), Unverified> {
     let internal = || Unverified::Denied(Some(issuer), Denial::Internal("an issuer without a key store"));
     let store = moment.stores.get_mut(issuer.place()).ok_or_else(internal)?;
+    let generation = store.generation();
     let Some(keys) = store.keys().cloned() else {
-        return Err(Unverified::Wait(issuer, WaitReason::FirstKeys));
+        let tried = TriedKeys { generation, named: false };
+        return Err(Unverified::Wait(issuer, WaitReason::FirstKeys, tried));
     };
-    let header = token.header();
     // A key id that the set lacks may be newer than the set; without a key id, so may the key. Where a source has no keys now,
     // any key may be one of its own.
-    let is_unknown = header.kid.as_deref().is_none_or(|kid| !keys.has_kid(kid));
-    let may_be_new = store.is_remote() && (is_unknown || store.is_incomplete());
-    if may_be_new && let Some(denial) = memory.unknown.recall(text, issuer, store.generation(), moment.now) {
+    let named = token.header().kid.as_deref().is_some_and(|kid| keys.has_kid(kid));
+    let may_be_new = store.is_remote() && (!named || store.is_incomplete());
+    if may_be_new && let Some(denial) = memory.unknown.recall(text, issuer, generation, moment.now) {
         return Err(Unverified::Denied(Some(issuer), denial));
     }
-    let candidates = keys.candidates(header.algorithm, header.kid.as_deref());
-    let count = candidates.clone().count();
+    let trial = Trial {
+        token,
+        text,
+        issuer,
+        store,
+        keys: &keys,
+        named,
+        tried: moment.tried,
+        crypto: moment.crypto,
+        now: moment.now,
+    };
+    let count = trial.count();
     observer.passed(Step::Keys { candidates: count });
-
-    let engine = moment.crypto.engine(header.algorithm);
-    let mut failure = SignatureError::Mismatch;
-    // A request that has waited has been here before: keys that failed it fail it again.
-    let is_untried = moment.tried != Some(store.generation());
-    for key in candidates.filter(|_| is_untried) {
-        let checks = work.signatures.map_or(0, |(_, checks)| checks);
-        work.signatures = Some((engine, checks.saturating_add(1)));
-        match token.verify(key, moment.crypto) {
-            Ok(accepted) => return Ok((accepted, store.generation())),
-            Err(error) => failure = error,
+    let cache = memory.cache.as_deref();
+    let client = || cache?.known_client(issuer, token.client()?);
+    let failure = match memory.trials.run(&trial, client, work) {
+        Outcome::Verified(accepted) => return Ok((accepted, generation)),
+        // Nothing is remembered of it and nothing is asked for: it may be as good as any.
+        Outcome::Limited { tried } => {
+            let denial = Denial::ChecksLimited { tried, keys: count, retry_after: RETRY_AFTER };
+            return Err(Unverified::Denied(Some(issuer), denial));
         }
-    }
+        Outcome::Failed(failure) => failure,
+    };
     if may_be_new && !store.is_newer_than(moment.arrived, moment.now) {
         store.want_unknown_key();
-        return Err(Unverified::Wait(issuer, WaitReason::UnknownKey));
+        return Err(Unverified::Wait(issuer, WaitReason::UnknownKey, TriedKeys { generation, named }));
     }
-    let denial = if count > 0 { Denial::Signature(failure) } else { Denial::KeyUnknown };
+    let denial = failure.map_or(Denial::KeyUnknown, Denial::Signature);
     if may_be_new {
-        memory.unknown.remember(text, issuer, store.generation(), denial.clone(), moment.now);
+        memory.unknown.remember(text, issuer, generation, denial.clone(), moment.now);
     } else {
         store.want_changed_key();
     }

@@ -4,12 +4,13 @@
 //! keys are coalesced: at most one in [`Schedule::unknown_key_interval`](crate::oauth::Schedule::unknown_key_interval), whatever the
 //! traffic and however many threads there are.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::settings::KeySource;
 use super::source::{Common, Failures, Happening, Part, Source, What};
 use crate::base::{HttpCall, HttpReply, Timestamp};
-use crate::jose::{Key, KeySet, MAX_KEY_SET_BYTES};
+use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES};
 use crate::oauth::{Document, FetchError, Surroundings, Wish};
 use crate::sharing::{Process, Sharing, Unreadable};
 
@@ -20,6 +21,8 @@ pub struct KeyStore {
     sources: Vec<Source>,
     keys: Option<Rc<KeySet>>,
     generation: u64,
+    /// Since which generation each key has been there.
+    since: BTreeMap<KeyId, u64>,
 }
 
 /// One of the documents of a [`KeyStore`].
@@ -121,8 +124,9 @@ impl KeyStore {
         let KeyBounds { document_bytes, key_bytes } = bounds;
         let common = Common { sharing, me, document_bytes, key_bytes };
         let sources: Vec<_> = sources.iter().map(|source| Source::new(source, &common, now)).collect();
-        let mut store = Self { common, sources, keys: None, generation: 0 };
+        let mut store = Self { common, sources, keys: None, generation: 0, since: BTreeMap::new() };
         store.keys = store.merged();
+        store.count_generation(0);
         store
     }
 
@@ -134,6 +138,11 @@ impl KeyStore {
     /// Counts the sets there have been: what was verified under another number has to be held against the keys again.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether this key has been there ever since this generation: what it did not verify then, it does not verify now.
+    pub fn has_had(&self, key: &KeyId, generation: u64) -> bool {
+        self.since.get(key).is_some_and(|since| *since <= generation)
     }
 
     /// Whether any keys come from a document that may change.
@@ -304,8 +313,18 @@ impl KeyStore {
         if is_same {
             return None;
         }
-        self.generation = self.generation.saturating_add(1);
+        self.count_generation(self.generation.saturating_add(1));
         Some(change)
+    }
+
+    fn count_generation(&mut self, generation: u64) {
+        self.generation = generation;
+        let keys = self.keys.iter().flat_map(|keys| keys.iter());
+        let since = keys.map(|key| {
+            let id = key.id();
+            (id, self.since.get(&id).copied().unwrap_or(generation))
+        });
+        self.since = since.collect();
     }
 
     fn merged(&self) -> Option<Rc<KeySet>> {

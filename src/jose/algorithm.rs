@@ -52,8 +52,13 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1).
+    /// The algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1). Two names may mean one algorithm: from here on
+    /// only the algorithm counts, so that a key and a list allow both or neither.
     pub fn parse(name: &str) -> Option<Self> {
+        // RFC 9864 §2.2: what `EdDSA` with a key on Ed25519 means. The other names of RFC 7518 say all there is to say.
+        if name == "Ed25519" {
+            return Some(Self::EdDsa);
+        }
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
@@ -209,7 +214,10 @@ mod tests {
 
     #[test]
     fn names_are_case_sensitive_and_none_is_unknown() {
-        for name in ["none", "None", "NONE", "rs256", "Rs256", "EDDSA", "RS256 ", "", "RSA-OAEP", "ES256K"] {
+        for name in [
+            "none", "None", "NONE", "rs256", "Rs256", "EDDSA", "RS256 ", "", "RSA-OAEP", "ES256K", "ed25519",
+            "ED25519", "Ed448", "ESP256",
+        ] {
             assert_eq!(Algorithm::parse(name), None, "{name}");
         }
     }

@@ -25,31 +25,31 @@ impl<'t> Header<'t> {
     pub(super) fn parse(text: &'t [u8]) -> Result<Self, TokenError> {
         let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
         // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC
-        // forbids an empty list, so presence is enough. `b64` and `zip` change what the bytes mean; a reader that
-        // ignores them reads another token.
+        // forbids an empty list, so presence is enough.
         if object.get("crit").is_some() {
             return Err(TokenError::Critical);
         }
-        if object.get("b64").is_some() {
+        // These change what the bytes mean, and a reader that ignores them reads another token. Only the values that
+        // change nothing pass (RFC 7797 §3: `true` is the default), so that both kinds of readers read the same.
+        if !matches!(object.get("b64"), None | Some(Json::Null | Json::Bool(true))) {
             return Err(TokenError::UnencodedPayload);
         }
-        if object.get("zip").is_some() {
-            return Err(TokenError::Compressed);
+        match object.get("zip") {
+            None | Some(Json::Null) => {}
+            Some(Json::String(algorithm)) if algorithm.is_empty() => {}
+            Some(_) => return Err(TokenError::Compressed),
         }
         let algorithm = string(&object, "alg", MAX_ALG_BYTES)?.ok_or(TokenError::AlgorithmMissing)?;
         if algorithm.eq_ignore_ascii_case("none") {
             return Err(TokenError::AlgorithmNone);
         }
         let algorithm = Algorithm::parse(algorithm).ok_or(TokenError::AlgorithmUnknown)?;
-        // RFC 7519 §5.2: `cty` is for nested tokens, which we do not unwrap.
-        if let Some(content) = string(&object, "cty", MAX_TYP_BYTES)?
-            && !content.eq_ignore_ascii_case("json")
-        {
-            return Err(TokenError::ContentType);
-        }
+        // `cty` is ignored whatever it says (RFC 7515 §4): of a nested token, which we do not unwrap (RFC 7519 §5.2), the
+        // payload is not the JSON object that claims are, and is refused for that.
         Ok(Self {
             algorithm,
-            kid: string(&object, "kid", MAX_KID_BYTES)?.cloned(),
+            // An empty name is none: no key bears it, here or elsewhere.
+            kid: string(&object, "kid", MAX_KID_BYTES)?.filter(|kid| !kid.is_empty()).cloned(),
             typ: string(&object, "typ", MAX_TYP_BYTES)?.cloned(),
         })
     }
@@ -70,6 +70,7 @@ impl<'t> Header<'t> {
     }
 }
 
+/// A member that is a string; `null` is as good as absent, since no string could be read from it.
 fn string<'o, 't>(
     object: &'o Object<'t>,
     member: &'static str,
@@ -81,7 +82,8 @@ fn string<'o, 't>(
     match value {
         Json::String(text) if text.len() <= limit => Ok(Some(text)),
         Json::String(_) => Err(TokenError::MemberTooLong { member, limit }),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+        Json::Null => Ok(None),
+        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
             Err(TokenError::MemberType { member })
         }
     }
@@ -92,7 +94,7 @@ const MAX_ALG_BYTES: usize = 64;
 /// How long a key id may be. Thumbprints take 43 characters; the longest in use (URLs of key vaults, DIDs) stay under
 /// 200.
 pub const MAX_KID_BYTES: usize = 256;
-/// How long `typ` and `cty` may be: RFC 6838 §4.2 ends each half of a media type at 127 characters.
+/// How long `typ` may be: RFC 6838 §4.2 ends each half of a media type at 127 characters.
 pub const MAX_TYP_BYTES: usize = 255;
 
 #[cfg(test)]
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_matters_is_kept_and_key_sources_are_ignored() {
+    fn what_matters_is_kept_and_the_rest_is_ignored() {
         let header = parse(
             r#"{"alg":"ES256","kid":"k","typ":"at+jwt","cty":"JSON","jwk":{"kty":"oct","k":"AA"},"jku":"https://evil.example",
                 "x5u":"https://evil.example","x5c":["AA"],"x-own":1}"#,
@@ -117,18 +119,47 @@ mod tests {
     }
 
     #[test]
-    fn extensions_that_change_the_meaning_are_refused_whatever_they_say() {
+    fn extensions_that_change_the_meaning_are_refused() {
         for (text, error) in [
             (r#"{"alg":"RS256","crit":["exp"]}"#, TokenError::Critical),
             (r#"{"alg":"RS256","crit":[]}"#, TokenError::Critical),
             (r#"{"alg":"RS256","crit":null}"#, TokenError::Critical),
             (r#"{"alg":"RS256","b64":false}"#, TokenError::UnencodedPayload),
-            (r#"{"alg":"RS256","b64":true}"#, TokenError::UnencodedPayload),
+            (r#"{"alg":"RS256","b64":"true"}"#, TokenError::UnencodedPayload),
+            (r#"{"alg":"RS256","b64":0}"#, TokenError::UnencodedPayload),
             (r#"{"alg":"RS256","zip":"DEF"}"#, TokenError::Compressed),
-            (r#"{"alg":"RS256","cty":"JWT"}"#, TokenError::ContentType),
+            (r#"{"alg":"RS256","zip":["DEF"]}"#, TokenError::Compressed),
         ] {
             assert_eq!(parse(text), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn members_that_change_nothing_are_as_good_as_absent() {
+        let plain = Header { algorithm: Algorithm::Rs256, kid: None, typ: None };
+        for member in [
+            r#""b64":true"#,
+            r#""b64":null"#,
+            r#""zip":"""#,
+            r#""zip":null"#,
+            r#""cty":"JWT""#,
+            r#""cty":"""#,
+            r#""cty":null"#,
+            r#""cty":"application/json""#,
+            r#""cty":7"#,
+            r#""typ":null"#,
+            r#""kid":null"#,
+            r#""kid":"""#,
+        ] {
+            assert_eq!(parse(&format!(r#"{{"alg":"RS256",{member}}}"#)), Ok(plain.clone()), "{member}");
+        }
+    }
+
+    #[test]
+    fn the_fully_specified_name_of_an_algorithm_is_the_algorithm() {
+        let algorithm = |text| parse(text).map(|header| header.algorithm);
+        assert_eq!(algorithm(r#"{"alg":"Ed25519"}"#), Ok(Algorithm::EdDsa));
+        assert_eq!(algorithm(r#"{"alg":"Ed448"}"#), Err(TokenError::AlgorithmUnknown));
     }
 
     #[test]
@@ -140,7 +171,7 @@ mod tests {
             (r#"{"alg":""}"#, TokenError::AlgorithmUnknown),
             (r#"{"alg":"rs256"}"#, TokenError::AlgorithmUnknown),
             (r#"{"alg":"RSA-OAEP"}"#, TokenError::AlgorithmUnknown),
-            (r#"{"alg":null}"#, TokenError::MemberType { member: "alg" }),
+            (r#"{"alg":null}"#, TokenError::AlgorithmMissing),
             (r#"{"alg":["RS256"]}"#, TokenError::MemberType { member: "alg" }),
         ] {
             assert_eq!(parse(text), Err(error), "{text}");

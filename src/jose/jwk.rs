@@ -1,12 +1,14 @@
 //! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2) → a [`Key`], or the reason why it is passed over.
 //!
-//! `kty`, `crv`, `use`, `key_ops` and `alg` only ever narrow what a key may verify. Private members are not read.
+//! `kty`, `crv`, `use`, `key_ops` and `alg` only ever narrow what a key may verify. Private members are not read. A member that
+//! is `null` is absent; numbers may be padded, since it is the parsed key that counts ([`KeyId`](super::KeyId)) and not its
+//! spelling.
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::base64url;
 use super::header::MAX_KID_BYTES;
 use super::json::{Json, Object};
-use super::key::{Key, KeyError, MAX_RSA_BITS, Material};
+use super::key::{Key, KeyError, MAX_RSA_BITS, Material, without_zeros};
 use crate::base::Secret;
 
 /// Whether the document may hold symmetric keys.
@@ -45,7 +47,7 @@ pub(super) fn parse(jwk: &Object<'_>, symmetric: Symmetric) -> Result<Key, KeyEr
 pub(super) fn has_private_members(jwk: &Object<'_>) -> bool {
     let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
     // In a symmetric key none of these exists; there `k` is the whole key.
-    private.into_iter().any(|member| jwk.get(member).is_some())
+    private.into_iter().any(|member| present(jwk, member).is_some())
 }
 
 fn elliptic(jwk: &Object<'_>) -> Result<Material, KeyError> {
@@ -57,15 +59,18 @@ fn elliptic(jwk: &Object<'_>) -> Result<Material, KeyError> {
     }
 }
 
-/// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included.
+/// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included. Libraries that write numbers leave them
+/// out or put one more before: the number is the same, and the point that it makes has to lie on the curve.
 pub(super) fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> {
     let mut point = vec![UNCOMPRESSED];
     for member in ["x", "y"] {
         let coordinate = bytes(jwk, member, MAX_RSA_BYTES)?;
-        if coordinate.len() != size {
+        let number = without_zeros(&coordinate);
+        let Some(zeros) = size.checked_sub(number.len()).filter(|_| !coordinate.is_empty()) else {
             return Err(KeyError::CoordinateLength { expected: size, got: coordinate.len() });
-        }
-        point.extend(coordinate);
+        };
+        point.resize(point.len().saturating_add(zeros), 0);
+        point.extend_from_slice(number);
     }
     Ok(point)
 }
@@ -73,7 +78,8 @@ pub(super) fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> 
 /// What the key may do: all that its type can, or what `alg` leaves of it (RFC 7517 §4.4).
 pub(super) fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<AlgorithmSet, KeyError> {
     let possible = material.algorithms();
-    let Some(name) = string(jwk, "alg")? else {
+    // An empty name names nothing, as an absent one.
+    let Some(name) = string(jwk, "alg")?.filter(|name| !name.is_empty()) else {
         return Ok(possible);
     };
     let algorithm = Algorithm::parse(name).ok_or(KeyError::Algorithm)?;
@@ -91,26 +97,26 @@ pub(super) fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<Algori
     }
 }
 
-/// RFC 7517 §4.2.
+/// RFC 7517 §4.2. SPIFFE marks the keys of its JWTs with a use of its own (SPIFFE Trust Domain and Bundle §4.2.2).
 pub(super) fn check_use(jwk: &Object<'_>) -> Result<(), KeyError> {
     match string(jwk, "use")? {
-        None | Some("sig") => Ok(()),
+        None | Some("sig" | "jwt-svid") => Ok(()),
         Some(_) => Err(KeyError::Use),
     }
 }
 
 /// Whether `key_ops`, if it is there, names this operation (RFC 7517 §4.3).
 pub(super) fn may(jwk: &Object<'_>, operation: &str) -> Result<bool, KeyError> {
-    let Some(operations) = jwk.get("key_ops") else {
+    let Some(operations) = present(jwk, "key_ops") else {
         return Ok(true);
     };
     let operations = operations.as_array().ok_or(KeyError::MemberType { member: "key_ops" })?;
     Ok(operations.iter().any(|one| one.as_str() == Some(operation)))
 }
 
-/// The key's name (RFC 7517 §4.5).
+/// The key's name (RFC 7517 §4.5). One that no token can say, empty or no string, is none: nothing depends on it.
 pub(super) fn kid(jwk: &Object<'_>) -> Result<Option<String>, KeyError> {
-    match string(jwk, "kid")? {
+    match jwk.get("kid").and_then(Json::as_str).filter(|kid| !kid.is_empty()) {
         Some(kid) if kid.len() > MAX_KID_BYTES => {
             Err(KeyError::MemberTooLong { member: "kid", limit: MAX_KID_BYTES })
         }
@@ -118,13 +124,15 @@ pub(super) fn kid(jwk: &Object<'_>) -> Result<Option<String>, KeyError> {
     }
 }
 
+/// A member that says something.
+fn present<'o, 't>(jwk: &'o Object<'t>, member: &str) -> Option<&'o Json<'t>> {
+    jwk.get(member).filter(|value| **value != Json::Null)
+}
+
 fn string<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<Option<&'o str>, KeyError> {
-    match jwk.get(member) {
+    match present(jwk, member) {
         None => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text)),
-        Some(Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
-            Err(KeyError::MemberType { member })
-        }
+        Some(value) => value.as_str().map(Some).ok_or(KeyError::MemberType { member }),
     }
 }
 
@@ -132,9 +140,10 @@ pub(super) fn required<'o>(jwk: &'o Object<'_>, member: &'static str) -> Result<
     string(jwk, member)?.ok_or(KeyError::MemberMissing { member })
 }
 
+/// A member that is base64url (RFC 7515 §2); the padding that it should not have is dropped.
 pub(super) fn bytes(jwk: &Object<'_>, member: &'static str, limit: usize) -> Result<Vec<u8>, KeyError> {
-    let bytes =
-        base64url::decode(required(jwk, member)?.as_bytes()).ok_or(KeyError::MemberEncoding { member })?;
+    let text = required(jwk, member)?.trim_end_matches('=');
+    let bytes = base64url::decode(text.as_bytes()).ok_or(KeyError::MemberEncoding { member })?;
     if bytes.len() > limit {
         return Err(KeyError::MemberTooLong { member, limit });
     }

@@ -56,14 +56,16 @@ impl KeySet {
         set
     }
 
-    /// The keys to try a token with, at most [`MAX_KEYS_TRIED`], all of them for `algorithm`.
+    /// The keys to try a token with, all of them for `algorithm`, likely ones first. Each costs a check: whoever tries them has
+    /// to bound that.
     ///
     /// `kid` is a hint (RFC 7515 §4.1.4), and it only narrows:
-    /// - no `kid`: every key;
+    /// - no `kid`: every key, those without a name first, since an issuer that names its keys names them in tokens too;
     /// - a `kid` that some key bears: the keys of that name, however many, and no other;
     /// - a `kid` that no key bears: the keys without a name, which is how an issuer with one unnamed key or a
     ///   configured secret looks.
-    ///   Never a key of another name.
+    ///
+    /// Never a key of another name.
     ///
     /// Whether a refresh could help is [`KeySet::has_kid`]'s question, not whether this is empty.
     pub fn candidates<'a>(
@@ -71,17 +73,19 @@ impl KeySet {
         algorithm: Algorithm,
         kid: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Rc<Key>> + Clone {
-        let wanted = match kid {
-            None => Wanted::Any,
-            Some(kid) if self.has_kid(kid) => Wanted::Named(kid),
-            Some(_) => Wanted::Unnamed,
+        let (first, second) = match kid {
+            None => (Wanted::Unnamed, Some(Wanted::AnyName)),
+            Some(kid) if self.has_kid(kid) => (Wanted::Name(kid), None),
+            Some(_) => (Wanted::Unnamed, None),
         };
-        let keys = self.keys.iter().filter(move |key| match wanted {
-            Wanted::Any => true,
-            Wanted::Named(kid) => key.kid() == Some(kid),
-            Wanted::Unnamed => key.kid().is_none(),
+        let keys = core::iter::once(first).chain(second).flat_map(move |wanted| {
+            self.keys.iter().filter(move |key| match wanted {
+                Wanted::Unnamed => key.kid().is_none(),
+                Wanted::AnyName => key.kid().is_some(),
+                Wanted::Name(kid) => key.kid() == Some(kid),
+            })
         });
-        keys.filter(move |key| key.algorithms().contains(algorithm)).take(MAX_KEYS_TRIED)
+        keys.filter(move |key| key.algorithms().contains(algorithm))
     }
 
     /// Whether exactly this key, with its name and algorithms, is in the set.
@@ -140,9 +144,9 @@ impl KeySet {
 
 #[derive(Clone, Copy)]
 enum Wanted<'a> {
-    Any,
-    Named(&'a str),
     Unnamed,
+    AnyName,
+    Name(&'a str),
 }
 
 fn parse(document: &[u8], symmetric: Symmetric) -> Result<ParsedKeySet, KeySetError> {
@@ -214,8 +218,6 @@ impl KeySetError {
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 /// How many keys a set may have. Issuers rotate with two to ten.
 pub const MAX_KEYS: usize = 128;
-/// How many keys one token is tried with: what a token without `kid` can make us compute.
-pub const MAX_KEYS_TRIED: usize = 8;
 
 #[cfg(test)]
 #[path = "key_set_tests.rs"]

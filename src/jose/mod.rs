@@ -7,6 +7,7 @@
 
 mod algorithm;
 mod base64url;
+mod cost;
 mod crypto;
 mod der;
 mod header;
@@ -31,9 +32,7 @@ pub use crypto::{Crypto, Engine, SignatureError, SigningError, admissible};
 pub use header::{Header, MAX_KID_BYTES, MAX_TYP_BYTES};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MAX_JSON_VALUES, Object};
 pub use key::{Key, KeyError, KeyId, MAX_RSA_BITS, MAX_SECRET_BYTES, MIN_RSA_BITS};
-pub use key_set::{
-    KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, MAX_KEYS_TRIED, ParsedKeySet, SkippedKey,
-};
+pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, ParsedKeySet, SkippedKey};
 pub use known_headers::{KnownHeaders, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS};
 pub use portable::Portable;
 pub use signing_key::{MAX_SIGNING_KEY_BYTES, SigningKey, SigningKeyError};

@@ -3,10 +3,12 @@
 //! Each type is made only by its check. Time, issuer, audience and scopes are not looked at here.
 
 use core::fmt;
+use core::time::Duration;
 use std::rc::Rc;
 
 use super::base64url;
-use super::crypto::{Crypto, SignatureError};
+use super::cost;
+use super::crypto::{Crypto, Engine, SignatureError, admissible};
 use super::header::Header;
 use super::json::{JsonError, Object};
 use super::key::{Key, KeyId};
@@ -143,6 +145,19 @@ impl<'t> UnverifiedToken<'t> {
     /// The claims, **not** to be trusted: for the prescreen only, which may refuse by them and never accept.
     pub fn claims(&self) -> &Object<'t> {
         &self.claims
+    }
+
+    /// Whether `key` could have made the signature, as far as that takes no arithmetic.
+    ///
+    /// # Errors
+    /// See [`admissible`].
+    pub fn admits(&self, key: &Key) -> Result<(), SignatureError> {
+        admissible(self.header.algorithm, key, self.parts.signature())
+    }
+
+    /// What it costs to check the signature with `key`, by an estimate.
+    pub fn check_cost(&self, key: &Key, engine: Engine) -> Duration {
+        cost::of_check(engine, self.header.algorithm, key, self.parts.signed.len())
     }
 
     /// Checks the signature with `key`. The algorithm is the token's only in so far as the key allows it.
@@ -300,15 +315,12 @@ pub enum TokenError {
     /// The header has `crit`, and we understand no extension (RFC 7515 §4.1.11).
     #[error("`crit` names extensions that are not understood")]
     Critical,
-    /// The header has `b64` (RFC 7797 §3).
+    /// The header has a `b64` other than `true` (RFC 7797 §3).
     #[error("`b64` is not understood")]
     UnencodedPayload,
-    /// The header has `zip`.
+    /// The header has a `zip` that names something.
     #[error("`zip` is not understood")]
     Compressed,
-    /// The content is not plain claims (RFC 7519 §5.2).
-    #[error("`cty` is not understood")]
-    ContentType,
 }
 
 impl TokenError {
@@ -329,7 +341,6 @@ impl TokenError {
             Self::Critical => "critical_extension",
             Self::UnencodedPayload => "unencoded_payload",
             Self::Compressed => "compressed",
-            Self::ContentType => "content_type",
         }
     }
 }

@@ -244,7 +244,6 @@ fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
         (TokenError::Critical, "`crit` names extensions that are not understood"),
         (TokenError::UnencodedPayload, "`b64` is not understood"),
         (TokenError::Compressed, "`zip` is not understood"),
-        (TokenError::ContentType, "`cty` is not understood"),
     ];
     let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
     for (error, text) in &errors {

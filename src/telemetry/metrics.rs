@@ -46,6 +46,8 @@ struct Taken {
     misses: u64,
     by_envoy: u64,
     by_us: u64,
+    /// What failing checks have cost; less than a microsecond of it is kept for the next time.
+    failed: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +55,7 @@ enum Counter {
     Decisions { route: Label, issuer: Label, outcome: &'static str, reason: &'static str },
     Cache { result: &'static str },
     Signatures { engine: &'static str },
+    FailedChecks,
     Fetches { issuer: Label, result: &'static str },
     MetadataFetches { issuer: Label, result: &'static str },
     Shared { issuer: Label, result: &'static str },
@@ -127,7 +130,8 @@ impl Metrics {
 
     /// Counts what a decision took, or what it took to find that it has to wait.
     pub fn record_work(&mut self, work: Work) {
-        let Taken { hits, misses, by_envoy, by_us } = &mut self.taken;
+        let Taken { hits, misses, by_envoy, by_us, failed } = &mut self.taken;
+        *failed = failed.saturating_add(work.failed_checks);
         match work.cache_hit {
             Some(true) => *hits = hits.saturating_add(1),
             Some(false) => *misses = misses.saturating_add(1),
@@ -189,12 +193,15 @@ impl Metrics {
         } else {
             self.gauges_at = shown_at;
         }
-        let Taken { hits, misses, by_envoy, by_us } = core::mem::take(&mut self.taken);
+        let Taken { hits, misses, by_envoy, by_us, failed } = core::mem::take(&mut self.taken);
+        let failed_micros = u64::try_from(failed.as_micros()).unwrap_or(u64::MAX);
+        self.taken.failed = failed.saturating_sub(Duration::from_micros(failed_micros));
         for (counter, by) in [
             (Counter::Cache { result: "hit" }, hits),
             (Counter::Cache { result: "miss" }, misses),
             (Counter::Signatures { engine: Engine::Envoy.label() }, by_envoy),
             (Counter::Signatures { engine: Engine::Portable.label() }, by_us),
+            (Counter::FailedChecks, failed_micros),
         ] {
             if by > 0 {
                 self.count(counter, by);
@@ -272,7 +279,9 @@ impl Counter {
     /// Whether requests make it, and not the issuers' documents.
     fn is_of_request(self) -> bool {
         match self {
-            Self::Decisions { .. } | Self::Cache { .. } | Self::Signatures { .. } => true,
+            Self::Decisions { .. } | Self::Cache { .. } | Self::Signatures { .. } | Self::FailedChecks => {
+                true
+            }
             Self::Fetches { .. } | Self::MetadataFetches { .. } | Self::Shared { .. } => false,
         }
     }
@@ -286,7 +295,7 @@ impl Counter {
             Self::Fetches { result, .. } => Self::Fetches { issuer: Label::Other, result },
             Self::MetadataFetches { result, .. } => Self::MetadataFetches { issuer: Label::Other, result },
             Self::Shared { result, .. } => Self::Shared { issuer: Label::Other, result },
-            Self::Cache { .. } | Self::Signatures { .. } => self,
+            Self::Cache { .. } | Self::Signatures { .. } | Self::FailedChecks => self,
         }
     }
 
@@ -304,6 +313,7 @@ impl Counter {
             }
             Self::Cache { result } => name("attache_token_cache", &[("result", result)]),
             Self::Signatures { engine } => name("attache_signature_checks", &[("engine", engine)]),
+            Self::FailedChecks => name("attache_failed_check_microseconds", &[]),
             Self::Fetches { issuer, result } => of_issuer("attache_key_fetches", issuer, result),
             Self::MetadataFetches { issuer, result } => of_issuer("attache_metadata_fetches", issuer, result),
             Self::Shared { issuer, result } => of_issuer("attache_shared_documents", issuer, result),

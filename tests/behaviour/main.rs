@@ -43,6 +43,8 @@ mod key_sources;
 mod storms;
 // All of it in any order, against what must never happen.
 mod properties;
+// Forged tokens: what they cost, and how honest ones fare meanwhile.
+mod flood;
 // Requests that wait: their bounds and deadlines.
 mod waiting;
 // Every way to be refused, as it goes over the wire: golden.

@@ -102,7 +102,6 @@ pub fn every() -> Vec<Denial> {
             TokenError::Critical,
             TokenError::UnencodedPayload,
             TokenError::Compressed,
-            TokenError::ContentType,
         ]
         .map(Denial::Token),
     );
@@ -139,6 +138,7 @@ pub fn every() -> Vec<Denial> {
         Denial::KeysUnavailable { retry_after: Duration::ZERO },
         Denial::KeysUnavailable { retry_after: Duration::from_millis(1001) },
         Denial::WaitingFull { retry_after: Duration::from_secs(60) },
+        Denial::ChecksLimited { tried: 3, keys: 12, retry_after: Duration::from_secs(1) },
         Denial::Internal("a state that should not be"),
     ]);
     all
@@ -153,10 +153,10 @@ fn the_golden_file_covers_every_variant() {
     let complete = |(seen, count): (usize, usize), expected: usize| {
         assert_eq!((seen, count), (expected, expected));
     };
-    complete(seen(&|denial| Some(denial_place(denial))), 21);
+    complete(seen(&|denial| Some(denial_place(denial))), 22);
     complete(
         seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
-        15,
+        14,
     );
     complete(
         seen(&|denial| if let Denial::Claim(error) = denial { Some(claim_place(error)) } else { None }),
@@ -201,6 +201,7 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::WaitingFull { .. } => 18,
         Denial::Internal(_) => 19,
         Denial::Method => 20,
+        Denial::ChecksLimited { .. } => 21,
     }
 }
 
@@ -220,7 +221,6 @@ fn token_place(error: &TokenError) -> usize {
         TokenError::Critical => 11,
         TokenError::UnencodedPayload => 12,
         TokenError::Compressed => 13,
-        TokenError::ContentType => 14,
     }
 }
 

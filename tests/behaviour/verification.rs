@@ -89,7 +89,6 @@ fn what_is_no_token_that_we_read_is_refused_by_its_reason() {
         (header("crit", json!(["exp"])), "401 critical_extension"),
         (header("b64", json!(false)), "401 unencoded_payload"),
         (header("zip", json!("DEF")), "401 compressed"),
-        (header("cty", json!("JWT")), "401 content_type"),
         (header("kid", json!("k".repeat(257))), "401 header_member_too_long"),
         (key.sign_raw(br#"{"alg":"EdDSA","alg":"none"}"#, claims.as_bytes()), "401 token_json"),
         (key.sign_raw(br#"{"alg":"EdDSA"}"#, br#"{"iss":"a","iss":"b"}"#), "401 token_json"),
@@ -186,18 +185,126 @@ fn two_keys_of_one_kid_are_both_tried() {
 }
 
 #[test]
-fn a_token_without_kid_costs_at_most_eight_checks() {
-    let keys: Vec<Signer> = (0..9).map(|n| Signer::new(&format!("k{n}"))).collect();
+fn a_token_without_kid_is_held_against_every_key_that_fits_once() {
+    let keys: Vec<Signer> = (0..12).map(|n| Signer::new(&format!("k{n}"))).collect();
     let mut proxy = Proxy::ready(&config(json!({})), &keys.iter().collect::<Vec<_>>());
-    assert_eq!(proxy.get("/orders", &keys[7].named(None).token().sign()), "forwarded");
-    assert_eq!(proxy.signature_checks(), 8);
-    // The ninth key is not tried. The token may be of a newer set, so one fetch is made; the same eight are not tried again.
-    let ninth = Request::get("/orders").bearer(&keys[8].named(None).token().sign());
-    let waits = proxy.request(ninth).waiting();
-    assert_eq!(proxy.signature_checks(), 16);
+    assert_eq!(proxy.get("/orders", &keys[10].named(None).token().sign()), "forwarded");
+    assert_eq!(proxy.signature_checks(), 11);
+    // The token may be of a newer set, so one fetch is made; the same twelve are not tried again.
+    let stranger = Request::get("/orders").bearer(&Signer::unnamed("x").token().sign());
+    let waits = proxy.request(stranger).waiting();
+    assert_eq!(proxy.signature_checks(), 23);
     proxy.advance(3.secs());
     assert_eq!(proxy.answer(waits).tells(), "401 signature_invalid");
-    assert_eq!((proxy.signature_checks(), proxy.calls("idp")), (16, 2));
+    assert_eq!((proxy.signature_checks(), proxy.calls("idp")), (23, 2));
+}
+
+/// What has been tried before the request waited is not tried again, whatever the new set is.
+#[test]
+fn a_set_with_a_new_key_costs_a_token_that_waits_one_check() {
+    let keys: Vec<Signer> = (0..12).map(|n| Signer::new(&format!("k{n}"))).collect();
+    let new = Signer::new("new");
+    let old: Vec<_> = keys.iter().collect();
+    let mut proxy = Proxy::ready(&config(json!({})), &old);
+    let waits = proxy.request(Request::get("/orders").bearer(&new.named(None).token().sign())).waiting();
+    assert_eq!(proxy.signature_checks(), 12);
+    let all: Vec<_> = keys.iter().chain([&new]).collect();
+    proxy.serve("idp", good(&jwks(&all)));
+    proxy.advance(3.secs());
+    assert_eq!(proxy.answer(waits).tells(), "forwarded");
+    assert_eq!(proxy.signature_checks(), 13);
+}
+
+/// The issuer may have forgotten the name of the one key whose tokens have none.
+#[test]
+fn keys_without_kid_are_tried_first_with_a_token_without_kid() {
+    let mut keys: Vec<Signer> = (0..11).map(|n| Signer::new(&format!("k{n}"))).collect();
+    keys.push(Signer::unnamed("nameless"));
+    let mut proxy = Proxy::ready(&config(json!({})), &keys.iter().collect::<Vec<_>>());
+    assert_eq!(proxy.get("/orders", &keys[11].token().sign()), "forwarded");
+    assert_eq!(proxy.signature_checks(), 1);
+}
+
+#[test]
+fn the_key_that_verified_the_last_token_without_kid_is_tried_first_with_the_next() {
+    let keys: Vec<Signer> = (0..12).map(|n| Signer::new(&format!("k{n}"))).collect();
+    let mut proxy = Proxy::ready(&config(json!({})), &keys.iter().collect::<Vec<_>>());
+    let token = |key: &Signer, jti: &str| key.named(None).token().claim("jti", jti).sign();
+    for (jti, key, checks) in [("a", 11, 12), ("b", 11, 1), ("c", 9, 11), ("d", 9, 1), ("e", 11, 2)] {
+        let before = proxy.signature_checks();
+        assert_eq!(proxy.get("/orders", &token(&keys[key], jti)), "forwarded");
+        assert_eq!(proxy.signature_checks() - before, checks, "{jti}");
+    }
+}
+
+/// RFC 7515 §4: what is not understood and not critical is ignored, and what says nothing is absent.
+#[test]
+fn a_header_with_members_that_change_nothing_is_read() {
+    let key = Signer::new("k1");
+    let mut proxy = proxy(&key);
+    for (member, value) in [
+        ("cty", json!("JWT")),
+        ("cty", json!("")),
+        ("cty", json!(null)),
+        ("cty", json!("application/json")),
+        ("zip", json!("")),
+        ("b64", json!(true)),
+        ("typ", json!(null)),
+        ("alg", json!("Ed25519")),
+        ("kid", json!("")),
+        ("kid", json!(null)),
+    ] {
+        let token = key.token().header(member, value.clone()).sign();
+        assert_eq!(proxy.get("/orders", &token), "forwarded", "{member}: {value}");
+    }
+    // A nested token is no JSON.
+    let nested = key.sign_raw(br#"{"alg":"EdDSA","kid":"k1","cty":"JWT"}"#, key.token().sign().as_bytes());
+    assert_eq!(proxy.get("/orders", &nested), "401 token_json");
+}
+
+/// RFC 9864: the list and the key name the algorithm by either name.
+#[test]
+fn the_fully_specified_name_of_eddsa_is_eddsa_wherever_it_stands() {
+    let key = Signer::new("k1");
+    for listed in ["EdDSA", "Ed25519"] {
+        for named in ["EdDSA", "Ed25519"] {
+            let only = config(json!({ "issuers": [issuer(json!({ "algorithms": [listed] }))] }));
+            let mut proxy = Proxy::new(&only);
+            let mut jwk = key.jwk();
+            jwk["alg"] = json!(named);
+            proxy.serve("idp", good(&json!({ "keys": [jwk] }).to_string()));
+            proxy.tick();
+            for token in ["EdDSA", "Ed25519"] {
+                let token = key.token().header("alg", token).sign();
+                assert_eq!(proxy.get("/orders", &token), "forwarded", "{listed} {named}");
+            }
+        }
+    }
+}
+
+/// A careless member of a key spoils neither the key nor its set; what would widen the key's use still does.
+#[test]
+fn a_key_with_careless_members_verifies() {
+    let (key, other) = (Signer::new("k1"), Signer::new("k2"));
+    for (member, value) in [
+        ("use", json!("jwt-svid")),
+        ("use", json!(null)),
+        ("alg", json!(null)),
+        ("alg", json!("")),
+        ("key_ops", json!(null)),
+        ("x", json!(format!("{}=", key.jwk()["x"].as_str().unwrap()))),
+        ("kid", json!(7)),
+        ("kid", json!("")),
+        ("kid", json!(null)),
+    ] {
+        let mut careless = key.jwk();
+        careless[member] = value.clone();
+        let mut proxy = Proxy::new(&config(json!({})));
+        proxy.serve("idp", good(&json!({ "keys": [other.jwk(), careless] }).to_string()));
+        proxy.tick();
+        assert_eq!(proxy.get("/orders", &key.token().sign()), "forwarded", "{member}: {value}");
+        assert_eq!(proxy.get("/orders", &other.token().sign()), "forwarded", "{member}: {value}");
+    }
 }
 
 /// RFC 7517 §4.2–4.4: `use`, `key_ops` and `alg` only narrow.
@@ -251,7 +358,10 @@ fn aud_must_name_a_configured_audience() {
         (json!([]), "401 wrong_audience"),
         (json!(["https://api.example", 1]), "401 claim_malformed"),
         (json!({ "https://api.example": true }), "401 claim_malformed"),
-        (json!(null), "401 claim_malformed"),
+        (json!(["https://api.example", null]), "forwarded"),
+        (json!(["https://other.example", null]), "401 wrong_audience"),
+        (json!([null]), "401 wrong_audience"),
+        (json!(null), "401 claim_missing"),
     ] {
         assert_eq!(proxy.get("/orders", &key.token().claim("aud", aud.clone()).sign()), tells, "{aud}");
     }
@@ -259,18 +369,15 @@ fn aud_must_name_a_configured_audience() {
 }
 
 #[test]
-fn audiences_any_lets_every_well_formed_aud_through() {
+fn audiences_any_asks_nothing_of_aud() {
     let key = Signer::new("k1");
     let any = config(json!({ "issuers": [issuer(json!({ "audiences": "any" }))] }));
     let mut proxy = Proxy::ready(&any, &[&key]);
-    for token in
-        [key.token().no_claim("aud"), key.token().claim("aud", "x"), key.token().claim("aud", json!(["x"]))]
-    {
-        assert_eq!(proxy.get("/orders", &token.sign()), "forwarded");
+    assert_eq!(proxy.get("/orders", &key.token().no_claim("aud").sign()), "forwarded");
+    for aud in [json!("x"), json!(""), json!(["x"]), json!([]), json!(null), json!([null]), json!(7)] {
+        let token = key.token().claim("aud", aud.clone()).sign();
+        assert_eq!(proxy.get("/orders", &token), "forwarded", "{aud}");
     }
-    // For nobody is not for anybody.
-    assert_eq!(proxy.get("/orders", &key.token().claim("aud", json!([])).sign()), "401 wrong_audience");
-    assert_eq!(proxy.get("/orders", &key.token().claim("aud", 7).sign()), "401 claim_malformed");
 }
 
 /// RFC 9068 §2.1, §2.2, §4.
@@ -323,6 +430,8 @@ fn scopes_are_a_string_or_a_list_and_united_over_their_claims() {
         (bare().claim("scope", ""), "403 scope_insufficient"),
         (bare(), "403 scope_insufficient"),
         (bare().claim("roles", "orders:read"), "403 scope_insufficient"),
+        (bare().claim("scope", json!(null)).claim("scp", json!(["orders:read", null])), "forwarded"),
+        (bare().claim("scope", json!(null)).claim("scp", json!(null)), "403 scope_insufficient"),
         (bare().claim("scope", 7), "401 scope_malformed"),
         (bare().claim("scope", "orders:read").claim("scp", json!([1])), "401 scope_malformed"),
         (bare().claim("scope", "a ".repeat(1025)), "401 too_many_scopes"),
@@ -422,25 +531,22 @@ fn odd_dates_are_refused_or_understood_and_never_trap() {
             assert_eq!(proxy.get("/orders", &with(claim, raw)), "401 claim_malformed", "{claim}: {raw}");
         }
     }
-    for raw in ["0", "-1", "0.5", "1e-300", "-8210266876799"] {
+    for raw in ["0", "-1", "0.5", "1e-300", "-8210266876800", "-1e300", "-9223372036854775808"] {
         assert_eq!(proxy.get("/orders", &with("exp", raw)), "401 expired", "{raw}");
         assert_ne!(proxy.get("/orders", &with("nbf", raw)), "401 not_yet_valid", "{raw}");
     }
-    assert_eq!(proxy.get("/orders", &with("nbf", "8210266876799")), "401 not_yet_valid");
-    assert_eq!(proxy.get("/orders", &with("iat", "8210266876799")), "401 issued_in_future");
-    assert_eq!(proxy.get("/orders", &with("exp", "8210266876799")), "forwarded");
+    // In milliseconds, the largest numbers of some types, and beyond what any calendar tells: none of them ever comes.
     for raw in [
+        "32503680000000",
         "8210266876800",
-        "1e300",
-        "-1e300",
+        "9223372036854775807",
         "18446744073709551615",
-        "-9223372036854775808",
         "99999999999999999999999",
+        "1e300",
     ] {
-        // Too far away for a calendar: refused, and no trap.
-        for claim in ["exp", "nbf", "iat"] {
-            assert_eq!(proxy.get("/orders", &with(claim, raw)), "401 claim_malformed", "{claim}: {raw}");
-        }
+        assert_eq!(proxy.get("/orders", &with("exp", raw)), "forwarded", "{raw}");
+        assert_eq!(proxy.get("/orders", &with("nbf", raw)), "401 not_yet_valid", "{raw}");
+        assert_eq!(proxy.get("/orders", &with("iat", raw)), "401 issued_in_future", "{raw}");
     }
     assert_eq!(proxy.get("/orders", &with("exp", &(START + 60).to_string())), "forwarded");
     assert_eq!(proxy.get("/orders", &with("exp", &format!("{}.75e0", START + 60))), "forwarded");

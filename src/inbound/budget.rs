@@ -1,0 +1,276 @@
+//! What failing signature checks may cost a worker: whoever forges tokens makes us compute, and this is all that it can make us
+//! compute.
+//!
+//! The budget has accounts, and an account may spend as long as it owes less than is left for all. So one account alone gets
+//! half of the budget, two get a third each, and there is always as much left for one more: no flood uses up what others get.
+//! What is owed comes back with time, to all accounts alike. A check that succeeds costs nothing.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::base::Timestamp;
+use crate::policy::IssuerId;
+
+/// What failing checks have cost lately, by account.
+#[derive(Debug)]
+pub(super) struct CheckBudget {
+    /// What each account owes; those that owe nothing are not there.
+    owed: BTreeMap<Account, Duration>,
+    /// The sum of it.
+    total: Duration,
+    /// How many of the accounts are clients'.
+    clients: usize,
+    /// When some of it was last paid back.
+    paid: Timestamp,
+}
+
+/// On whose account a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Account {
+    /// Whose keys.
+    pub(super) issuer: IssuerId,
+    /// The digest of the client whom the token names, if a verified token of that client is kept. Strangers do not know who the
+    /// clients are, and what a client sends in its own name is its own account.
+    pub(super) client: Option<u64>,
+    /// What kind of check.
+    pub(super) kind: Kind,
+}
+
+/// A kind of check, each with an account of its own, so that a flood of one kind leaves the others their part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// With the first key that bears the name which the token gives.
+    Named,
+    /// With the first key for a token that names none that is known.
+    Unnamed,
+    /// With a key after the first.
+    Further,
+}
+
+impl CheckBudget {
+    /// Nothing is owed.
+    pub(super) fn new() -> Self {
+        Self { owed: BTreeMap::new(), total: Duration::ZERO, clients: 0, paid: Timestamp::EPOCH }
+    }
+
+    /// Whether nothing is owed: anyone may spend, and no account need be looked for.
+    pub(super) fn is_whole(&self) -> bool {
+        self.total.is_zero()
+    }
+
+    /// Whether a check may be made on this account. It may cost more than is left: what is owed by that is owed longer.
+    pub(super) fn may_spend(&mut self, account: Account, now: Timestamp) -> bool {
+        if self.is_whole() {
+            return true;
+        }
+        self.pay_back(now);
+        let left = BUDGET.saturating_sub(self.total);
+        self.owed.get(&account).copied().unwrap_or_default() < left
+    }
+
+    /// A check on this account has failed.
+    pub(super) fn spend(&mut self, account: Account, cost: Duration, now: Timestamp) {
+        if self.is_whole() {
+            self.paid = now;
+        }
+        let is_new = !self.owed.contains_key(&account);
+        if is_new && account.client.is_some() {
+            self.clients = self.clients.saturating_add(1);
+        }
+        let owed = self.owed.entry(account).or_default();
+        *owed = owed.saturating_add(cost);
+        self.total = self.total.saturating_add(cost);
+    }
+
+    /// The checks that failed were for a token that another key has verified: an honest caller owes nothing.
+    pub(super) fn refund(&mut self, account: Account, cost: Duration) {
+        let Some(owed) = self.owed.get_mut(&account) else { return };
+        let paid = cost.min(*owed);
+        *owed = owed.saturating_sub(paid);
+        self.total = self.total.saturating_sub(paid);
+        if owed.is_zero() {
+            self.close(account);
+        }
+    }
+
+    /// Whether there is an account for one more client.
+    pub(super) fn has_room_for(&self, account: Account) -> bool {
+        self.clients < MAX_CLIENT_ACCOUNTS || self.owed.contains_key(&account)
+    }
+
+    /// Pays back what the time since the last time is worth: as much to each account, but for those that owe less.
+    fn pay_back(&mut self, now: Timestamp) {
+        if now < self.paid {
+            // The clock has been set back. What time has passed is not known; what is owed is owed from now on.
+            self.paid = now;
+            return;
+        }
+        let elapsed = now.since(self.paid);
+        if elapsed < PAID_EVERY {
+            return;
+        }
+        self.paid = now;
+        let mut credit = elapsed.checked_div(ONE_IN).unwrap_or_default();
+        if credit >= self.total {
+            *self = Self { paid: now, ..Self::new() };
+            return;
+        }
+        let mut debts: Vec<(Duration, Account)> =
+            self.owed.iter().map(|(account, owed)| (*owed, *account)).collect();
+        debts.sort_unstable();
+        let mut accounts = u32::try_from(debts.len()).unwrap_or(u32::MAX);
+        for (owed, account) in debts {
+            let paid = credit.checked_div(accounts).unwrap_or_default().min(owed);
+            self.refund(account, paid);
+            credit = credit.saturating_sub(paid);
+            accounts = accounts.saturating_sub(1);
+        }
+    }
+
+    fn close(&mut self, account: Account) {
+        self.owed.remove(&account);
+        if account.client.is_some() {
+            self.clients = self.clients.saturating_sub(1);
+        }
+    }
+}
+
+/// One part in so many of a worker's time goes into failing checks, at most.
+pub const ONE_IN: u32 = 20;
+/// What may be owed: that part of a second. Well over what the dearest check costs, and a stall that callers do not notice.
+pub const BUDGET: Duration = Duration::from_millis(50);
+/// When to come again: by then all is paid back.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What is owed is paid back in such steps, so that thousands of accounts cost nothing that counts.
+const PAID_EVERY: Duration = Duration::from_millis(10);
+/// How many accounts are a client's own at once. Each gets a part of what is left, so that more would leave too little to each;
+/// the other clients share the accounts of their issuer.
+const MAX_CLIENT_ACCOUNTS: usize = 16;
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000);
+    const CHECK: Duration = Duration::from_micros(100);
+
+    const fn account(issuer: u16, kind: Kind) -> Account {
+        Account { issuer: IssuerId(issuer), client: None, kind }
+    }
+
+    const fn of_client(client: u64) -> Account {
+        Account { issuer: IssuerId(0), client: Some(client), kind: Kind::Named }
+    }
+
+    /// How many failing checks an account gets before it is refused.
+    fn drain(budget: &mut CheckBudget, account: Account, now: Timestamp) -> u64 {
+        (0..)
+            .take_while(|_| {
+                let may = budget.may_spend(account, now);
+                if may {
+                    budget.spend(account, CHECK, now);
+                }
+                may
+            })
+            .count()
+            .try_into()
+            .unwrap()
+    }
+
+    /// So many checks are the whole budget.
+    const ALL: u64 = 500;
+
+    #[test]
+    fn one_account_gets_half_and_each_more_as_much_as_is_left_then() {
+        let mut budget = CheckBudget::new();
+        let corp = account(0, Kind::Named);
+        assert_eq!(drain(&mut budget, corp, NOW), ALL / 2);
+        assert!(!budget.may_spend(corp, NOW));
+        for (other, gets) in [
+            (account(0, Kind::Unnamed), ALL / 4),
+            (account(1, Kind::Named), ALL / 8),
+            (of_client(7), ALL / 16),
+        ] {
+            let got = drain(&mut budget, other, NOW);
+            assert!(got.abs_diff(gets) <= 1, "{other:?}: {got}, not {gets}");
+        }
+        assert!(budget.total <= BUDGET);
+    }
+
+    #[test]
+    fn however_long_it_lasts_checks_cost_no_more_than_their_part_of_the_time() {
+        for accounts in [1, 2, 7, 100] {
+            let mut budget = CheckBudget::new();
+            let mut failed = vec![0; 100];
+            let mut now = NOW;
+            for step in 0..60_000_u16 {
+                now = now.after(Duration::from_millis(1));
+                let issuer = step % accounts;
+                failed[usize::from(issuer)] += drain(&mut budget, account(issuer, Kind::Named), now);
+            }
+            let spent = CHECK * u32::try_from(failed.iter().sum::<u64>()).unwrap();
+            let most = Duration::from_secs(60) / ONE_IN + BUDGET + CHECK * 100;
+            assert!(spent <= most, "{spent:?} of {accounts}");
+            assert!(spent * 10 >= most * 9, "and it is not less: {spent:?} of {accounts}");
+            let least = failed.iter().take(usize::from(accounts)).min().unwrap();
+            let fair = failed.iter().sum::<u64>() / u64::from(accounts);
+            assert!(least * 2 > fair, "each gets its part: {failed:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_second_all_is_there_again() {
+        let mut budget = CheckBudget::new();
+        let corp = account(0, Kind::Named);
+        drain(&mut budget, corp, NOW);
+        assert!(!budget.may_spend(corp, NOW.after(Duration::from_millis(9))));
+        assert_eq!(drain(&mut budget, corp, NOW.after(RETRY_AFTER)), ALL / 2);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_pays_nothing_and_holds_nothing_back() {
+        let mut budget = CheckBudget::new();
+        let corp = account(0, Kind::Named);
+        drain(&mut budget, corp, NOW);
+        let before = NOW.before(Duration::from_secs(3_600));
+        assert!(!budget.may_spend(corp, before));
+        assert_eq!(drain(&mut budget, corp, before.after(RETRY_AFTER)), ALL / 2);
+        // The end of time, which is what the clock says when it cannot be read.
+        assert_eq!(drain(&mut budget, corp, Timestamp::MAX), ALL / 2);
+        assert!(!budget.may_spend(corp, Timestamp::MAX));
+    }
+
+    #[test]
+    fn a_check_that_costs_more_than_is_left_is_made_and_owed_for_longer() {
+        let mut budget = CheckBudget::new();
+        let corp = account(0, Kind::Named);
+        assert!(budget.may_spend(corp, NOW));
+        budget.spend(corp, Duration::from_millis(60), NOW);
+        assert!(!budget.may_spend(corp, NOW.after(Duration::from_millis(600))));
+        assert!(budget.may_spend(corp, NOW.after(Duration::from_millis(1_200))));
+    }
+
+    #[test]
+    fn what_is_refunded_was_never_spent() {
+        let mut budget = CheckBudget::new();
+        let clients = |budget: &CheckBudget| (budget.clients, budget.owed.len(), budget.total);
+        for account in [account(0, Kind::Further), of_client(1)] {
+            budget.spend(account, CHECK, NOW);
+            budget.refund(account, CHECK);
+            assert_eq!(clients(&budget), (0, 0, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn clients_have_accounts_up_to_their_limit() {
+        let mut budget = CheckBudget::new();
+        let clients: Vec<_> = (0..).take(MAX_CLIENT_ACCOUNTS + 1).map(of_client).collect();
+        let (one_more, first) = clients.split_last().unwrap();
+        for client in first {
+            assert!(budget.has_room_for(*client));
+            budget.spend(*client, CHECK, NOW);
+        }
+        assert!(!budget.has_room_for(*one_more) && budget.has_room_for(first[0]));
+    }
+}
