@@ -107,13 +107,15 @@ impl Contender {
     }
 
     /// The status that this contender answers with.
-    pub(crate) fn status(self, expectation: Expectation) -> u16 {
+    pub(crate) fn status(self, expectation: Expectation) -> &'static [u16] {
         match (self, expectation) {
-            (Self::None | Self::Noop, _) | (_, Expectation::Permitted) => 200,
+            (Self::None | Self::Noop, _) | (_, Expectation::Permitted) => &[200],
             // The scope is nothing to them, or is found in a longer one.
-            (Self::Jwt | Self::JwtCache | Self::JwtCacheRbacText, Expectation::Forbidden) => 200,
-            (_, Expectation::Forbidden) => 403,
-            (_, Expectation::Unauthorized) => 401,
+            (Self::Jwt | Self::JwtCache | Self::JwtCacheRbacText, Expectation::Forbidden) => &[200],
+            (_, Expectation::Forbidden) => &[403],
+            // Only ours has a budget for checks that fail.
+            (Self::Attache | Self::AttacheDefaults | Self::AttacheClaims, Expectation::Flood) => &[401, 503],
+            (_, Expectation::Unauthorized | Expectation::Flood) => &[401],
         }
     }
 

@@ -228,7 +228,7 @@ impl Growth {
                         }
                     };
                     let (ours, end) = part.measure(stand, requests, begin, status)?;
-                    let (plain, _) = part.measure(&plain, requests, begin, |_| 200)?;
+                    let (plain, _) = part.measure(&plain, requests, begin, |_| &[200])?;
                     *cursor = end;
                     point.ours.last_mut().context("a run without a list")?.push(ours);
                     point.plain.last_mut().context("a run without a list")?.push(plain);
@@ -407,7 +407,7 @@ impl Part {
         stand: &Stand,
         requests: &Requests,
         mut cursor: usize,
-        status: fn(Expectation) -> u16,
+        status: fn(Expectation) -> &'static [u16],
     ) -> Result<(Cost, usize)> {
         stand.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
         let cost = stand.measure(requests, &mut cursor, self.extent, status)?;
@@ -415,7 +415,7 @@ impl Part {
     }
 }
 
-fn status(expectation: Expectation) -> u16 {
+fn status(expectation: Expectation) -> &'static [u16] {
     Contender::Attache.status(expectation)
 }
 

@@ -80,7 +80,7 @@ impl Load {
         requests: &Requests,
         cursor: &mut usize,
         extent: Extent,
-        status: impl Fn(Expectation) -> u16,
+        status: impl Fn(Expectation) -> &'static [u16],
         mut upstream: Option<&mut Upstream>,
     ) -> Result<Observation> {
         if let Some(upstream) = &mut upstream {
@@ -98,7 +98,7 @@ impl Load {
         requests: &Requests,
         cursor: &mut usize,
         extent: Extent,
-        status: impl Fn(Expectation) -> u16,
+        status: impl Fn(Expectation) -> &'static [u16],
         mut upstream: Option<&mut Upstream>,
     ) -> Result<Observation> {
         ensure!(requests.len() > 0, "a load without requests");
@@ -133,10 +133,7 @@ impl Load {
                 let Some(found) = connection.receive()? else { continue };
                 last = Instant::now();
                 latency.saturating_record(duration(last - connection.sent));
-                let expected = status(requests.expectation(connection.current));
-                if found != expected {
-                    bail!("answered {found}, not {expected}, to:\n{}", requests.text(connection.current));
-                }
+                check(requests, connection.current, found, &status)?;
                 answers += 1;
                 if may_send(sent) {
                     connection.send(requests, next(cursor, requests.len()))?;
@@ -146,6 +143,69 @@ impl Load {
         }
         Ok(Observation { answers, elapsed: last - start, latency })
     }
+
+    /// As [`Load::run`] for a time, while another load sends so many of its own requests a second, as long as it has a connection free.
+    pub(crate) fn run_beside(
+        &mut self,
+        requests: &Requests,
+        time: Duration,
+        other: &mut Self,
+        (flood, a_second): (&Requests, u32),
+        status: impl Fn(Expectation) -> &'static [u16],
+    ) -> Result<Observation> {
+        let mut latency = Histogram::new_with_bounds(1_000, MAX_LATENCY, 3)?;
+        let (mut cursor, mut flood_cursor, mut answers, mut flooded) = (0, 0, 0, 0_u32);
+        for connection in &mut self.connections {
+            connection.send(requests, next(&mut cursor, requests.len()))?;
+        }
+        let start = Instant::now();
+        let mut last = start;
+        while start.elapsed() < time {
+            ensure!(last.elapsed() < PATIENCE, "no answer in {} s", PATIENCE.as_secs());
+            for place in self.answered()? {
+                let connection = &mut self.connections[place];
+                connection.write(requests)?;
+                let Some(found) = connection.receive()? else { continue };
+                last = Instant::now();
+                latency.saturating_record(duration(last - connection.sent));
+                check(requests, connection.current, found, &status)?;
+                answers += 1;
+                connection.send(requests, next(&mut cursor, requests.len()))?;
+            }
+            for place in other.answered()? {
+                let connection = &mut other.connections[place];
+                connection.write(flood)?;
+                let Some(found) = connection.receive()? else { continue };
+                check(flood, connection.current, found, &status)?;
+            }
+            let due = start.elapsed().as_secs_f64() * f64::from(a_second);
+            let free = other.connections.iter_mut().find(|connection| !connection.is_waiting);
+            if let Some(connection) = free.filter(|_| f64::from(flooded) < due) {
+                connection.send(flood, next(&mut flood_cursor, flood.len()))?;
+                flooded += 1;
+            }
+        }
+        // What is still on the way ends with its connection.
+        Ok(Observation { answers, elapsed: start.elapsed(), latency })
+    }
+
+    /// The connections at which something has happened.
+    fn answered(&mut self) -> Result<Vec<usize>> {
+        self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+        Ok(self.events.iter().map(|event| event.token().0).collect())
+    }
+}
+
+/// An answer is one of those that are expected.
+fn check(
+    requests: &Requests,
+    which: usize,
+    found: u16,
+    status: impl Fn(Expectation) -> &'static [u16],
+) -> Result<()> {
+    let expected = status(requests.expectation(which));
+    ensure!(expected.contains(&found), "answered {found}, not {expected:?}, to:\n{}", requests.text(which));
+    Ok(())
 }
 
 impl Connection {

@@ -12,6 +12,7 @@
 mod answer;
 mod comparison;
 mod contender;
+mod flood;
 mod growth;
 mod key;
 mod load;
@@ -41,6 +42,7 @@ use clap::{Parser, ValueEnum};
 
 use self::comparison::{Comparison, Effort, Plan};
 use self::contender::{Contender, Modules};
+use self::flood::Flood;
 use self::growth::{Axis, Growth};
 use self::presence::Presence;
 use self::process::Cores;
@@ -57,7 +59,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// What to measure.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Compare, Kind::Growth, Kind::Presence])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Compare, Kind::Flood, Kind::Growth, Kind::Presence])]
     parts: Vec<Kind>,
     /// Only these workloads, or what grows: names of summary.json.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
@@ -105,6 +107,8 @@ struct Arguments {
 enum Kind {
     /// All contenders with all workloads.
     Compare,
+    /// Known tokens while forged ones come.
+    Flood,
     /// Routes, issuers, keys, cached tokens and outbound clients in growing numbers.
     Growth,
     /// What being there costs.
@@ -139,6 +143,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         [] => None,
         _ => Some(Comparison::measure(&plan, &place, modules)?),
     };
+    let floods = match arguments.measures(Kind::Flood) {
+        true => Flood::measure(&effort, &place, modules)?,
+        false => Vec::new(),
+    };
     let growths: Vec<Growth> =
         axes.iter().map(|axis| Growth::measure(*axis, &effort, &place, modules)).collect::<Result<_>>()?;
     let presence = match arguments.measures(Kind::Presence) {
@@ -147,6 +155,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
 
     let mut targets = comparison.as_ref().map(target::of_comparison).unwrap_or_default();
+    targets.extend(target::of_floods(&floods));
     targets.extend(target::of_growth(&growths));
     fs::create_dir_all(&arguments.out).with_context(|| {
         format!("cannot make {}: give another directory with --out", arguments.out.display())
@@ -156,6 +165,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         arguments.write("comparison.svg", &plot::of_comparison(comparison))?;
         tell_if_disturbed(comparison);
     }
+    print!("{}", report::of_floods(&floods));
     if !growths.is_empty() {
         print!("{}", report::of_growth(&growths));
         arguments.write("growth.svg", &plot::of_growth(&growths))?;
@@ -169,6 +179,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         place: &place,
         module: &attache,
         comparison: comparison.as_ref(),
+        floods: &floods,
         growths: &growths,
         presence: presence.as_ref(),
         targets: &targets,

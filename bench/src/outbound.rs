@@ -234,7 +234,7 @@ fn cluster(name: &str, addr: SocketAddr) -> Value {
 fn settle(stand: &Stand, requests: &Requests) -> Result<()> {
     let begin = Instant::now();
     loop {
-        match stand.measure(requests, &mut 0, Extent::Count(1), |_| 200) {
+        match stand.measure(requests, &mut 0, Extent::Count(1), |_| &[200]) {
             Ok(_) => return Ok(()),
             Err(error) if begin.elapsed() > PATIENCE => {
                 return Err(error).context("no request gets through as it should");

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::comparison::Comparison;
+use crate::flood::Flood;
 use crate::growth::Growth;
 use crate::presence::{CACHING, Presence, STARTED};
 use crate::stand::Cost;
@@ -46,6 +47,29 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> String {
                 ratio(|cost| 1.0 / cost.worker_micros()),
             );
         }
+    }
+    text
+}
+
+/// How long known tokens take while forged ones come.
+pub(crate) fn of_floods(floods: &[Flood]) -> String {
+    let mut text = String::new();
+    if !floods.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{:<36} {:>10} {:>10} {:<22}",
+            "known tokens beside a flood", "p99 µs", "without", "×"
+        );
+    }
+    for flood in floods {
+        let _ = writeln!(
+            text,
+            "  {:<34} {:>10.1} {:>10.1} {:<22}",
+            flood.title(),
+            flood.p99().unwrap_or_default(),
+            flood.quiet_p99().unwrap_or_default(),
+            flood.ratio().map(|ratio| estimate(&ratio)).unwrap_or_default(),
+        );
     }
     text
 }

@@ -17,6 +17,8 @@ pub(crate) enum Expectation {
     Permitted,
     /// No token, or none that is valid.
     Unauthorized,
+    /// One of more forged tokens than a filter may want to look at.
+    Flood,
     /// A valid token without the scope.
     Forbidden,
 }

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 
 use crate::contender::LISTENER;
-use crate::load::{Extent, Load};
+use crate::load::{Extent, Load, Observation};
 use crate::process::{Cores, Process};
 use crate::requests::{Expectation, Requests};
 use crate::upstream::Upstream;
@@ -84,20 +84,41 @@ impl Stand {
         requests: &Requests,
         cursor: &mut usize,
         extent: Extent,
-        status: impl Fn(Expectation) -> u16 + Send,
+        status: impl Fn(Expectation) -> &'static [u16] + Send,
     ) -> Result<Cost> {
+        self.observe(move || {
+            let mut load = Load::connect(self.addr)?;
+            // A load that failed has left the upstream as it was.
+            let upstream = self.upstream.as_ref();
+            let mut upstream =
+                upstream.map(|upstream| upstream.lock().unwrap_or_else(PoisonError::into_inner));
+            load.run(requests, cursor, extent, status, upstream.as_deref_mut())
+        })
+    }
+
+    /// Sends a load for a time while another one sends so many of its requests a second.
+    pub(crate) fn measure_beside(
+        &self,
+        requests: &Requests,
+        time: Duration,
+        flood: (&Requests, u32),
+        status: impl Fn(Expectation) -> &'static [u16] + Send,
+    ) -> Result<Cost> {
+        self.observe(move || {
+            let (mut load, mut other) = (Load::connect(self.addr)?, Load::connect(self.addr)?);
+            load.run_beside(requests, time, &mut other, flood, status)
+        })
+    }
+
+    /// What a load costs, sent from a thread on the other core.
+    fn observe(&self, send: impl FnOnce() -> Result<Observation> + Send) -> Result<Cost> {
         std::thread::scope(|scope| {
             let load = scope.spawn(move || {
                 if let Some(cores) = self.cores {
                     cores.keep_this_thread()?;
                 }
-                let mut load = Load::connect(self.addr)?;
-                // A load that failed has left the upstream as it was.
-                let upstream = self.upstream.as_ref();
-                let mut upstream =
-                    upstream.map(|upstream| upstream.lock().unwrap_or_else(PoisonError::into_inner));
                 let (worker, all) = (self.process.worker_time()?, self.process.time()?);
-                let observed = load.run(requests, cursor, extent, status, upstream.as_deref_mut())?;
+                let observed = send()?;
                 let worker = self.process.worker_time()?.saturating_sub(worker);
                 let all = self.process.time()?.saturating_sub(all);
                 Ok(Cost {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::comparison::{Comparison, Effort};
+use crate::flood::Flood;
 use crate::growth::{Growth, Point};
 use crate::presence::Presence;
 use crate::stand::{Cost, Place};
@@ -19,6 +20,7 @@ pub(crate) struct Summary<'s> {
     /// The filter's file.
     pub(crate) module: &'s Path,
     pub(crate) comparison: Option<&'s Comparison>,
+    pub(crate) floods: &'s [Flood],
     pub(crate) growths: &'s [Growth],
     pub(crate) presence: Option<&'s Presence>,
     pub(crate) targets: &'s [Target],
@@ -44,6 +46,17 @@ impl Summary<'_> {
         );
         if let Some(comparison) = self.comparison {
             workloads(comparison, &mut document)?;
+        }
+        if !self.floods.is_empty() {
+            let floods = self.floods.iter().map(|flood| {
+                let entry = json!({
+                    "p99_us": flood.p99(),
+                    "p99_us_without": flood.quiet_p99(),
+                    "vs_without": flood.ratio(),
+                });
+                (flood.key(), entry)
+            });
+            document.insert("floods".into(), floods.collect::<Map<_, _>>().into());
         }
         if !self.growths.is_empty() {
             let growths = self.growths.iter().map(|growth| (growth.axis.key().to_owned(), points(growth)));

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::comparison::Comparison;
 use crate::contender::Contender;
+use crate::flood::Flood;
 use crate::growth::Growth;
 use crate::key::Algorithm;
 use crate::stand::Cost;
@@ -57,6 +58,21 @@ pub(crate) fn of_growth(growths: &[Growth]) -> Vec<Target> {
     promises.collect()
 }
 
+/// Judges how long known tokens take while forged ones come.
+pub(crate) fn of_floods(floods: &[Flood]) -> Vec<Target> {
+    let promises = floods.iter().filter_map(|flood| {
+        let found = flood.ratio()?;
+        Some(Target {
+            name: format!("p99 of known tokens, {}", flood.title()),
+            target: MAX_BESIDE_FLOOD,
+            found,
+            by_worker_time: None,
+            verdict: judge(found.at_most(MAX_BESIDE_FLOOD), &flood.busy()),
+        })
+    });
+    promises.collect()
+}
+
 /// A verdict, if the workers were on their cores so much of the time.
 fn judge(verdict: Verdict, busy: &[Option<f64>]) -> Verdict {
     if busy.iter().all(|busy| busy.is_some_and(|busy| busy >= MIN_BUSY)) {
@@ -76,6 +92,8 @@ const PROMISES: [(Workload, Contender, f64); 7] = [
     (Workload::Forged(Algorithm::Es256), Contender::Jwt, 1.0),
     (Workload::Expired, Contender::Jwt, 1.0),
 ];
+/// The 99th percentile of a known token's latency beside a flood by that without one, at most.
+pub(crate) const MAX_BESIDE_FLOOD: f64 = 2.0;
 /// The worker's time for a request at the largest size by that at the smallest, at most.
 pub(crate) const MAX_GROWTH: f64 = 1.10;
 /// A worker under load is on its core all the time; the rest is what the kernel has to do there.

@@ -37,6 +37,10 @@ pub(crate) enum Flaw {
     Expired,
     /// Its signature is random bytes.
     Forged,
+    /// The same, of a client that nobody knows, as one of many. Perhaps it names no key.
+    Flood {
+        names_key: bool,
+    },
 }
 
 /// A token to be made.
@@ -74,10 +78,15 @@ pub(crate) fn mint(orders: &[Order<'_>], seed: u64) -> Result<Vec<String>> {
 }
 
 fn token(order: &Order<'_>, now: u64, rng: &mut Rng) -> Result<String> {
-    let client = format!("client-{:02}", rng.u8(..CLIENTS));
+    let client = match order.flaw {
+        Flaw::Flood { .. } => "stranger".to_owned(),
+        Flaw::Nothing | Flaw::Scope | Flaw::Expired | Flaw::Forged => {
+            format!("client-{:02}", rng.u8(..CLIENTS))
+        }
+    };
     let (issued, expires) = match order.flaw {
         Flaw::Expired => (now - 2 * HOUR, now - HOUR),
-        Flaw::Nothing | Flaw::Scope | Flaw::Forged => (now, now + 6 * HOUR),
+        Flaw::Nothing | Flaw::Scope | Flaw::Forged | Flaw::Flood { .. } => (now, now + 6 * HOUR),
     };
     let claims = json!({
         "iss": order.issuer,
@@ -93,14 +102,14 @@ fn token(order: &Order<'_>, now: u64, rng: &mut Rng) -> Result<String> {
     let writer = TokenWriter {
         algorithm: algorithm.name(),
         typ: Some("at+jwt"),
-        kid: Some(&order.key.kid),
+        kid: (order.flaw != Flaw::Flood { names_key: false }).then_some(&*order.key.kid),
         thumbprint: None,
     };
     let rng = RefCell::new(rng);
     writer.write(claims, |message| {
         let mut rng = rng.borrow_mut();
         Ok(match order.flaw {
-            Flaw::Forged => {
+            Flaw::Forged | Flaw::Flood { .. } => {
                 let mut bytes = vec![0; algorithm.signature_length()];
                 rng.fill(&mut bytes);
                 // Below any modulus, so that nobody is done before the arithmetic.

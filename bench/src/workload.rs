@@ -199,7 +199,8 @@ impl Workload {
         match (self, place % 60) {
             (Self::Mixed, 19) => Flaw::Scope,
             (Self::Mixed, 39) => Flaw::Expired,
-            (Self::Mixed, 59) | (Self::Forged(_), _) => Flaw::Forged,
+            (Self::Mixed, 59) => Flaw::Forged,
+            (Self::Forged(_), _) => Flaw::Flood { names_key: true },
             (Self::Expired, _) => Flaw::Expired,
             _ => Flaw::Nothing,
         }
@@ -236,6 +237,16 @@ pub(crate) fn probes(contender: Contender, issuer: &Issuer, seed: u64) -> Result
     Ok(requests)
 }
 
+/// Requests with forged tokens of an algorithm, none twice, that name their key or none.
+pub(crate) fn forgeries(
+    issuer: &Issuer,
+    (algorithm, names_key): (Algorithm, bool),
+    count: usize,
+    seed: u64,
+) -> Result<Requests> {
+    make(issuer, issuer.key(algorithm)?, &vec![Flaw::Flood { names_key }; count], "", seed)
+}
+
 fn make(issuer: &Issuer, key: &Key, flaws: &[Flaw], headers: &str, seed: u64) -> Result<Requests> {
     let orders: Vec<_> =
         flaws.iter().map(|flaw| Order { issuer: &issuer.identifier, key, flaw: *flaw }).collect();
@@ -251,6 +262,7 @@ fn expectation(flaw: Flaw) -> Expectation {
         Flaw::Nothing => Expectation::Permitted,
         Flaw::Scope => Expectation::Forbidden,
         Flaw::Expired | Flaw::Forged => Expectation::Unauthorized,
+        Flaw::Flood { .. } => Expectation::Flood,
     }
 }
 

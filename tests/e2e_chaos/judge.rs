@@ -14,6 +14,10 @@ pub(crate) enum Kind {
     Narrow(usize),
     /// Signed by nobody's key under a good key's id.
     Forged(usize),
+    /// One of a flood of forgeries, of which not all are looked at.
+    Flood,
+    /// A token that is refused before its signature is looked at.
+    Worthless,
     /// Signed by a key that was never published.
     Unknown,
     /// No token.
@@ -64,6 +68,8 @@ impl Kind {
             Self::Good(number) => ("good", Some(number)),
             Self::Narrow(number) => ("narrow", Some(number)),
             Self::Forged(number) => ("forged", Some(number)),
+            Self::Flood => ("flood", None),
+            Self::Worthless => ("worthless", None),
             Self::Unknown => ("unknown", None),
             Self::Nobody => ("nobody", None),
             Self::Sometimes => ("sometimes", None),
@@ -78,7 +84,8 @@ impl Kind {
             Self::Good(_) | Self::Public => &[200],
             Self::Sometimes => &[200, 403],
             Self::Narrow(_) | Self::Never => &[403],
-            Self::Forged(_) | Self::Unknown | Self::Nobody => &[401],
+            Self::Flood => &[401, 503],
+            Self::Forged(_) | Self::Worthless | Self::Unknown | Self::Nobody => &[401],
         }
     }
 }

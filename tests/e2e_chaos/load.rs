@@ -1,5 +1,5 @@
 //! Requests all the time, on many connections, and a record of each. A lane is a number of connections that send the same
-//! requests in turn; what a lane sends can be changed while it runs.
+//! requests in turn; what a lane sends, and how fast, can be changed while it runs.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +37,8 @@ struct Shared {
 struct Lane {
     /// What it sends, and how often that was changed.
     aim: RwLock<(u64, Arc<[Shot]>)>,
+    /// How long each connection takes for a request at least, in microseconds; 0: as long as the answer takes.
+    pace: AtomicU64,
     callers: Vec<Caller>,
 }
 
@@ -61,6 +63,7 @@ impl Load {
     pub(crate) fn start(addr: SocketAddr, lanes: Vec<(usize, Vec<Shot>)>) -> Self {
         let lanes = lanes.into_iter().map(|(connections, shots)| Lane {
             aim: RwLock::new((0, shots.into())),
+            pace: AtomicU64::new(0),
             callers: (0..connections).map(|_| Caller::default()).collect(),
         });
         let shared = Arc::new(Shared {
@@ -92,7 +95,14 @@ impl Load {
         waited.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
-    /// Changes what a lane sends.
+    /// From now on the lane sends so many requests a second at most, on all its connections together.
+    pub(crate) fn pace(&self, lane: usize, a_second: usize) {
+        let lane = &self.shared.lanes[lane];
+        let micros = lane.callers.len() * 1_000_000 / a_second;
+        lane.pace.store(micros as u64, Ordering::SeqCst);
+    }
+
+    /// Changes what a lane sends; nothing at all, if there is nothing.
     pub(crate) fn aim(&self, lane: usize, shots: Vec<Shot>) {
         let mut aim = self.shared.lanes[lane].aim.write().unwrap();
         *aim = (aim.0 + 1, shots.into());
@@ -150,7 +160,11 @@ impl Shared {
             let shot = {
                 let aim = lane.aim.read().unwrap();
                 lane.callers[caller].aim.store(aim.0, Ordering::SeqCst);
-                aim.1[turn % aim.1.len()].clone()
+                (!aim.1.is_empty()).then(|| aim.1[turn % aim.1.len()].clone())
+            };
+            let Some(shot) = shot else {
+                std::thread::sleep(IDLE);
+                continue;
             };
             let mut open = match connection.take().filter(Connection::is_fresh) {
                 Some(open) => Some(open),
@@ -164,6 +178,8 @@ impl Shared {
             }
             // What is left of an answer that did not come whole is no beginning of another.
             connection = open.filter(|_| answer.is_some());
+            let pace = Duration::from_micros(lane.pace.load(Ordering::SeqCst));
+            std::thread::sleep(pace.saturating_sub(self.epoch.elapsed() - sent));
         }
     }
 
@@ -181,5 +197,7 @@ impl Shared {
     }
 }
 
+/// How often a lane that sends nothing looks whether it has something to send.
+const IDLE: Duration = Duration::from_millis(1);
 /// A slow machine, busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -46,6 +46,8 @@ mod cold_start;
 mod faults;
 /// Attackers beside callers.
 mod flood;
+/// A thousand forged tokens a second.
+mod forgery;
 /// The issuer is away for longer than its keys are believed.
 mod outage;
 /// New configurations.
@@ -61,7 +63,7 @@ use self::scenario::{Pace, Scenario};
 
 /// A worker's death is not among them: the module has no way to trap, and that another one's trap closes the proxy is shown by
 /// `proxy::a_trap_does_not_go_unnoticed`.
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "cold_start", run: cold_start::run },
     Scenario { name: "rotation_storm", run: rotation_storm::run },
     Scenario { name: "outage", run: outage::run },
@@ -69,6 +71,7 @@ const SCENARIOS: [Scenario; 7] = [
     Scenario { name: "reload_ecds", run: reload::ecds },
     Scenario { name: "reload_lds", run: reload::lds },
     Scenario { name: "flood", run: flood::run },
+    Scenario { name: "forgery", run: forgery::run },
 ];
 
 fn main() -> ExitCode {
