@@ -39,7 +39,7 @@ pub struct Moment<'a> {
 pub struct Authorizer {
     settings: Rc<Inbound>,
     cache: Option<TokenCache>,
-    unknown: RefusedTokens<Denial>,
+    unknown: RefusedTokens,
     headers: KnownHeaders,
     trials: Trials,
 }
@@ -47,13 +47,14 @@ pub struct Authorizer {
 impl Authorizer {
     /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
     pub fn new(settings: Rc<Inbound>, seed: [u8; 16]) -> Self {
-        let cache = settings.cache.map(|cache| TokenCache::new(cache, settings.issuers.len(), seed));
+        let issuers = settings.issuers.len();
+        let cache = settings.cache.map(|cache| TokenCache::new(cache, issuers, seed));
         Self {
             settings,
             cache,
             unknown: RefusedTokens::new(seed),
             headers: KnownHeaders::default(),
-            trials: Trials::new(seed),
+            trials: Trials::new(issuers, seed),
         }
     }
 

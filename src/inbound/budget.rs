@@ -6,26 +6,23 @@
 //! What is owed comes back with time, to all accounts alike. A check that succeeds costs nothing.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use crate::base::Timestamp;
 use crate::policy::IssuerId;
 
 /// What failing checks have cost lately, by account.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct CheckBudget {
-    /// What each account owes; those that owe nothing are not there.
-    owed: BTreeMap<Account, Duration>,
+    /// What each account owes; those that owe nothing are not there. Few do: what one check costs is some part of the budget.
+    owed: Vec<(Account, Duration)>,
     /// The sum of it.
     total: Duration,
-    /// How many of the accounts are clients'.
-    clients: usize,
     /// When some of it was last paid back.
     paid: Timestamp,
 }
 
 /// On whose account a check goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     /// Whose keys.
     pub(super) issuer: IssuerId,
@@ -37,7 +34,7 @@ pub(super) struct Account {
 }
 
 /// A kind of check, each with an account of its own, so that a flood of one kind leaves the others their part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// With the first key that bears the name which the token gives.
     Named,
@@ -48,11 +45,6 @@ pub(super) enum Kind {
 }
 
 impl CheckBudget {
-    /// Nothing is owed.
-    pub(super) fn new() -> Self {
-        Self { owed: BTreeMap::new(), total: Duration::ZERO, clients: 0, paid: Timestamp::EPOCH }
-    }
-
     /// Whether nothing is owed: anyone may spend, and no account need be looked for.
     pub(super) fn is_whole(&self) -> bool {
         self.total.is_zero()
@@ -65,7 +57,8 @@ impl CheckBudget {
         }
         self.pay_back(now);
         let left = BUDGET.saturating_sub(self.total);
-        self.owed.get(&account).copied().unwrap_or_default() < left
+        let owed = self.owed.iter().find(|(other, _)| *other == account);
+        owed.map_or(Duration::ZERO, |(_, owed)| *owed) < left
     }
 
     /// A check on this account has failed.
@@ -73,29 +66,22 @@ impl CheckBudget {
         if self.is_whole() {
             self.paid = now;
         }
-        let is_new = !self.owed.contains_key(&account);
-        if is_new && account.client.is_some() {
-            self.clients = self.clients.saturating_add(1);
-        }
-        let owed = self.owed.entry(account).or_default();
-        *owed = owed.saturating_add(cost);
         self.total = self.total.saturating_add(cost);
+        match self.owed.iter_mut().find(|(other, _)| *other == account) {
+            Some((_, owed)) => *owed = owed.saturating_add(cost),
+            None => self.owed.push((account, cost)),
+        }
     }
 
     /// The checks that failed were for a token that another key has verified: an honest caller owes nothing.
     pub(super) fn refund(&mut self, account: Account, cost: Duration) {
-        let Some(owed) = self.owed.get_mut(&account) else { return };
-        let paid = cost.min(*owed);
-        *owed = owed.saturating_sub(paid);
-        self.total = self.total.saturating_sub(paid);
-        if owed.is_zero() {
-            self.close(account);
-        }
+        self.pay(cost, |other| *other == account);
     }
 
     /// Whether there is an account for one more client.
     pub(super) fn has_room_for(&self, account: Account) -> bool {
-        self.clients < MAX_CLIENT_ACCOUNTS || self.owed.contains_key(&account)
+        let clients = self.owed.iter().filter(|(other, _)| other.client.is_some());
+        clients.count() < MAX_CLIENT_ACCOUNTS || self.owed.iter().any(|(other, _)| *other == account)
     }
 
     /// Pays back what the time since the last time is worth: as much to each account, but for those that owe less.
@@ -111,27 +97,28 @@ impl CheckBudget {
         }
         self.paid = now;
         let mut credit = elapsed.checked_div(ONE_IN).unwrap_or_default();
-        if credit >= self.total {
-            *self = Self { paid: now, ..Self::new() };
-            return;
-        }
-        let mut debts: Vec<(Duration, Account)> =
-            self.owed.iter().map(|(account, owed)| (*owed, *account)).collect();
-        debts.sort_unstable();
-        let mut accounts = u32::try_from(debts.len()).unwrap_or(u32::MAX);
-        for (owed, account) in debts {
-            let paid = credit.checked_div(accounts).unwrap_or_default().min(owed);
-            self.refund(account, paid);
-            credit = credit.saturating_sub(paid);
-            accounts = accounts.saturating_sub(1);
+        // What those that owe less leave over goes to the others, until nothing is left or owed.
+        loop {
+            let accounts = u32::try_from(self.owed.len()).unwrap_or(u32::MAX);
+            let share = credit.checked_div(accounts).unwrap_or_default();
+            if share.is_zero() {
+                return;
+            }
+            credit = credit.saturating_sub(self.pay(share, |_| true));
         }
     }
 
-    fn close(&mut self, account: Account) {
-        self.owed.remove(&account);
-        if account.client.is_some() {
-            self.clients = self.clients.saturating_sub(1);
-        }
+    /// Pays so much for each of these accounts, or what it owes; how much that is together.
+    fn pay(&mut self, share: Duration, is_one: impl Fn(&Account) -> bool) -> Duration {
+        let before = self.total;
+        let total = &mut self.total;
+        self.owed.retain_mut(|(account, owed)| {
+            let paid = if is_one(account) { share.min(*owed) } else { Duration::ZERO };
+            *owed = owed.saturating_sub(paid);
+            *total = total.saturating_sub(paid);
+            !owed.is_zero()
+        });
+        before.saturating_sub(self.total)
     }
 }
 
@@ -183,7 +170,7 @@ mod tests {
 
     #[test]
     fn one_account_gets_half_and_each_more_as_much_as_is_left_then() {
-        let mut budget = CheckBudget::new();
+        let mut budget = CheckBudget::default();
         let corp = account(0, Kind::Named);
         assert_eq!(drain(&mut budget, corp, NOW), ALL / 2);
         assert!(!budget.may_spend(corp, NOW));
@@ -201,7 +188,7 @@ mod tests {
     #[test]
     fn however_long_it_lasts_checks_cost_no_more_than_their_part_of_the_time() {
         for accounts in [1, 2, 7, 100] {
-            let mut budget = CheckBudget::new();
+            let mut budget = CheckBudget::default();
             let mut failed = vec![0; 100];
             let mut now = NOW;
             for step in 0..60_000_u16 {
@@ -221,7 +208,7 @@ mod tests {
 
     #[test]
     fn after_a_second_all_is_there_again() {
-        let mut budget = CheckBudget::new();
+        let mut budget = CheckBudget::default();
         let corp = account(0, Kind::Named);
         drain(&mut budget, corp, NOW);
         assert!(!budget.may_spend(corp, NOW.after(Duration::from_millis(9))));
@@ -230,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_steps_back_pays_nothing_and_holds_nothing_back() {
-        let mut budget = CheckBudget::new();
+        let mut budget = CheckBudget::default();
         let corp = account(0, Kind::Named);
         drain(&mut budget, corp, NOW);
         let before = NOW.before(Duration::from_secs(3_600));
@@ -243,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_check_that_costs_more_than_is_left_is_made_and_owed_for_longer() {
-        let mut budget = CheckBudget::new();
+        let mut budget = CheckBudget::default();
         let corp = account(0, Kind::Named);
         assert!(budget.may_spend(corp, NOW));
         budget.spend(corp, Duration::from_millis(60), NOW);
@@ -253,18 +240,18 @@ mod tests {
 
     #[test]
     fn what_is_refunded_was_never_spent() {
-        let mut budget = CheckBudget::new();
-        let clients = |budget: &CheckBudget| (budget.clients, budget.owed.len(), budget.total);
+        let mut budget = CheckBudget::default();
+        let owed = |budget: &CheckBudget| (budget.owed.len(), budget.total);
         for account in [account(0, Kind::Further), of_client(1)] {
             budget.spend(account, CHECK, NOW);
             budget.refund(account, CHECK);
-            assert_eq!(clients(&budget), (0, 0, Duration::ZERO));
+            assert_eq!(owed(&budget), (0, Duration::ZERO));
         }
     }
 
     #[test]
     fn clients_have_accounts_up_to_their_limit() {
-        let mut budget = CheckBudget::new();
+        let mut budget = CheckBudget::default();
         let clients: Vec<_> = (0..).take(MAX_CLIENT_ACCOUNTS + 1).map(of_client).collect();
         let (one_more, first) = clients.split_last().unwrap();
         for client in first {

@@ -10,41 +10,48 @@ use std::collections::{BTreeMap, VecDeque};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
+use super::denial::Denial;
 use crate::base::Timestamp;
 use crate::policy::IssuerId;
 
-/// Tokens, and for each why it is refused.
+/// Tokens, and what each is refused with.
 #[derive(Debug)]
-pub(super) struct RefusedTokens<W> {
+pub(super) struct RefusedTokens {
     seed: [u8; 16],
-    tokens: BTreeMap<u128, Refused<W>>,
+    tokens: BTreeMap<u128, Refused>,
     /// The oldest first.
     order: VecDeque<u128>,
 }
 
 #[derive(Debug)]
-struct Refused<W> {
+struct Refused {
     issuer: IssuerId,
     /// Of the issuer's keys.
     generation: u64,
-    why: W,
+    denial: Denial,
     until: Timestamp,
 }
 
-impl<W: Clone> RefusedTokens<W> {
+impl RefusedTokens {
     /// The seed is random, so that nobody can find two tokens with one digest.
     pub(super) fn new(seed: [u8; 16]) -> Self {
         Self { seed, tokens: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    /// Why the token was refused, if it was under these keys.
-    pub(super) fn recall(&self, text: &[u8], issuer: IssuerId, generation: u64, now: Timestamp) -> Option<W> {
+    /// What the token was refused with, if it was under these keys.
+    pub(super) fn recall(
+        &self,
+        text: &[u8],
+        issuer: IssuerId,
+        generation: u64,
+        now: Timestamp,
+    ) -> Option<Denial> {
         if self.tokens.is_empty() {
             return None;
         }
         let token = self.tokens.get(&self.digest(text))?;
         let holds = token.issuer == issuer && token.generation == generation && now < token.until;
-        holds.then(|| token.why.clone())
+        holds.then(|| token.denial.clone())
     }
 
     /// Remembers a token; the oldest one is forgotten for it.
@@ -53,11 +60,11 @@ impl<W: Clone> RefusedTokens<W> {
         text: &[u8],
         issuer: IssuerId,
         generation: u64,
-        why: W,
+        denial: Denial,
         now: Timestamp,
     ) {
         let digest = self.digest(text);
-        let refused = Refused { issuer, generation, why, until: now.after(FORGOTTEN_AFTER) };
+        let refused = Refused { issuer, generation, denial, until: now.after(FORGOTTEN_AFTER) };
         if self.tokens.insert(digest, refused).is_some() {
             return;
         }
@@ -91,7 +98,7 @@ mod tests {
     #[test]
     fn a_token_is_remembered_for_its_issuer_and_its_keys_and_a_while() {
         let mut refused = RefusedTokens::new([1; 16]);
-        refused.remember(b"token", CORP, 3, (), NOW);
+        refused.remember(b"token", CORP, 3, Denial::KeyUnknown, NOW);
         let recalls = |text: &[u8], issuer, generation, secs| {
             refused.recall(text, issuer, generation, Timestamp::from_secs(secs)).is_some()
         };
@@ -107,7 +114,7 @@ mod tests {
         let mut refused = RefusedTokens::new([1; 16]);
         for n in 0..=MAX_REFUSED_TOKENS {
             for _ in 0..2 {
-                refused.remember(&n.to_le_bytes(), CORP, 0, (), NOW);
+                refused.remember(&n.to_le_bytes(), CORP, 0, Denial::KeyUnknown, NOW);
             }
         }
         let recalls = |n: usize| refused.recall(&n.to_le_bytes(), CORP, 0, NOW).is_some();

@@ -4,10 +4,10 @@
 //! more than one check, an honest token is likely to need no more.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use super::budget::{Account, CheckBudget, Kind};
 use super::decision::{TriedKeys, Work};
+use super::denial::Denial;
 use super::refused::RefusedTokens;
 use crate::base::Timestamp;
 use crate::claims::{AcceptedToken, CheckedToken};
@@ -20,9 +20,9 @@ use crate::policy::IssuerId;
 pub(super) struct Trials {
     budget: CheckBudget,
     /// Tokens that no key verified.
-    failed: RefusedTokens<SignatureError>,
-    /// The keys that have verified tokens which name none, the last first.
-    recent: BTreeMap<IssuerId, Vec<KeyId>>,
+    failed: RefusedTokens,
+    /// For each issuer, the keys that have verified tokens which name none, the last first.
+    recent: Vec<Vec<KeyId>>,
 }
 
 /// A token, and what it is held against.
@@ -44,8 +44,8 @@ pub(super) struct Trial<'a, 't> {
 pub(super) enum Outcome<'t> {
     /// A key has signed the token.
     Verified(AcceptedToken<'t>),
-    /// None has; an error where one could have.
-    Failed(Option<SignatureError>),
+    /// None has.
+    Failed(Denial),
     /// The budget did not go so far. The token may be good.
     Limited {
         /// How many keys have not signed it.
@@ -55,8 +55,9 @@ pub(super) enum Outcome<'t> {
 
 impl Trials {
     /// Nothing has been tried. The seed is random.
-    pub(super) fn new(seed: [u8; 16]) -> Self {
-        Self { budget: CheckBudget::new(), failed: RefusedTokens::new(seed), recent: BTreeMap::new() }
+    pub(super) fn new(issuers: usize, seed: [u8; 16]) -> Self {
+        let recent = core::iter::repeat_with(Vec::new).take(issuers).collect();
+        Self { budget: CheckBudget::default(), failed: RefusedTokens::new(seed), recent }
     }
 
     /// Tries the keys. `client` is the digest of the client that the token names, if that is known.
@@ -69,13 +70,13 @@ impl Trials {
         let Trial { token, text, issuer, store, now, .. } = *trial;
         // While nothing is owed, a check costs no more than looking for it is worth.
         let is_whole = self.budget.is_whole();
-        if !is_whole && let Some(failure) = self.failed.recall(text, issuer, store.generation(), now) {
-            return Outcome::Failed(Some(failure));
+        if !is_whole && let Some(denial) = self.failed.recall(text, issuer, store.generation(), now) {
+            return Outcome::Failed(denial);
         }
         let client = if is_whole { None } else { client() };
         let engine = trial.crypto.engine(token.header().algorithm);
         let names_none = token.header().kid.is_none();
-        let recent = self.recent.get(&issuer).filter(|_| names_none).cloned().unwrap_or_default();
+        let recent = self.recent.get(issuer.place()).filter(|_| names_none).cloned().unwrap_or_default();
         let mut spent = Spent::default();
         let mut failure = None;
         for (tried, key) in trial.in_order(&recent).enumerate() {
@@ -111,10 +112,11 @@ impl Trials {
             }
         }
         work.failed_checks = spent.sum();
-        if let Some(failure) = failure.filter(|_| !spent.sum().is_zero()) {
-            self.failed.remember(text, issuer, store.generation(), failure, now);
+        let denial = failure.map_or(Denial::KeyUnknown, Denial::Signature);
+        if !spent.is_empty() {
+            self.failed.remember(text, issuer, store.generation(), denial.clone(), now);
         }
-        Outcome::Failed(failure)
+        Outcome::Failed(denial)
     }
 
     fn account(&self, issuer: IssuerId, client: Option<u64>, kind: Kind) -> Account {
@@ -124,7 +126,7 @@ impl Trials {
 
     /// A key has verified a token that names none.
     fn note(&mut self, issuer: IssuerId, key: KeyId) {
-        let recent = self.recent.entry(issuer).or_default();
+        let Some(recent) = self.recent.get_mut(issuer.place()) else { return };
         recent.retain(|other| *other != key);
         recent.insert(0, key);
         recent.truncate(MAX_RECENT_KEYS);
@@ -137,12 +139,12 @@ impl Trial<'_, '_> {
         self.candidates().count()
     }
 
-    fn candidates(&self) -> impl Iterator<Item = &Key> + Clone {
+    fn candidates(&self) -> impl Iterator<Item = &Key> {
         let header = self.token.header();
         self.keys.candidates(header.algorithm, header.kid.as_deref()).map(|key| &**key)
     }
 
-    /// The recent ones first.
+    /// The keys that could have signed the token, the recent ones first.
     fn in_order<'a>(&'a self, recent: &'a [KeyId]) -> impl Iterator<Item = &'a Key> {
         let likely = recent.iter().filter_map(|id| self.candidates().find(|key| key.id() == *id));
         likely.chain(self.candidates().filter(|key| !recent.contains(&key.id())))

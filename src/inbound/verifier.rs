@@ -33,7 +33,7 @@ pub(super) struct Memory<'a> {
     /// Those that were verified; `None` when none are kept.
     pub(super) cache: Option<&'a mut TokenCache>,
     /// Those whose keys nobody knows.
-    pub(super) unknown: &'a mut RefusedTokens<Denial>,
+    pub(super) unknown: &'a mut RefusedTokens,
     /// The headers of those that were verified.
     pub(super) headers: &'a mut KnownHeaders,
     /// What trying keys has cost, and how it ended.
@@ -150,20 +150,19 @@ fn check_signature<'t>(
     observer.passed(Step::Keys { candidates: count });
     let cache = memory.cache.as_deref();
     let client = || cache?.known_client(issuer, token.client()?);
-    let failure = match memory.trials.run(&trial, client, work) {
+    let denial = match memory.trials.run(&trial, client, work) {
         Outcome::Verified(accepted) => return Ok((accepted, generation)),
         // Nothing is remembered of it and nothing is asked for: it may be as good as any.
         Outcome::Limited { tried } => {
             let denial = Denial::ChecksLimited { tried, keys: count, retry_after: RETRY_AFTER };
             return Err(Unverified::Denied(Some(issuer), denial));
         }
-        Outcome::Failed(failure) => failure,
+        Outcome::Failed(denial) => denial,
     };
     if may_be_new && !store.is_newer_than(moment.arrived, moment.now) {
         store.want_unknown_key();
         return Err(Unverified::Wait(issuer, WaitReason::UnknownKey, TriedKeys { generation, named }));
     }
-    let denial = failure.map_or(Denial::KeyUnknown, Denial::Signature);
     if may_be_new {
         memory.unknown.remember(text, issuer, generation, denial.clone(), moment.now);
     } else {

@@ -4,7 +4,6 @@
 //! keys are coalesced: at most one in [`Schedule::unknown_key_interval`](crate::oauth::Schedule::unknown_key_interval), whatever the
 //! traffic and however many threads there are.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::settings::KeySource;
@@ -22,7 +21,7 @@ pub struct KeyStore {
     keys: Option<Rc<KeySet>>,
     generation: u64,
     /// Since which generation each key has been there.
-    since: BTreeMap<KeyId, u64>,
+    since: Vec<(KeyId, u64)>,
 }
 
 /// One of the documents of a [`KeyStore`].
@@ -124,7 +123,7 @@ impl KeyStore {
         let KeyBounds { document_bytes, key_bytes } = bounds;
         let common = Common { sharing, me, document_bytes, key_bytes };
         let sources: Vec<_> = sources.iter().map(|source| Source::new(source, &common, now)).collect();
-        let mut store = Self { common, sources, keys: None, generation: 0, since: BTreeMap::new() };
+        let mut store = Self { common, sources, keys: None, generation: 0, since: Vec::new() };
         store.keys = store.merged();
         store.count_generation(0);
         store
@@ -142,7 +141,7 @@ impl KeyStore {
 
     /// Whether this key has been there ever since this generation: what it did not verify then, it does not verify now.
     pub fn has_had(&self, key: &KeyId, generation: u64) -> bool {
-        self.since.get(key).is_some_and(|since| *since <= generation)
+        self.since.iter().any(|(id, since)| id == key && *since <= generation)
     }
 
     /// Whether any keys come from a document that may change.
@@ -322,7 +321,8 @@ impl KeyStore {
         let keys = self.keys.iter().flat_map(|keys| keys.iter());
         let since = keys.map(|key| {
             let id = key.id();
-            (id, self.since.get(&id).copied().unwrap_or(generation))
+            let known = self.since.iter().find(|(known, _)| *known == id);
+            known.copied().unwrap_or((id, generation))
         });
         self.since = since.collect();
     }

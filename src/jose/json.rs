@@ -270,14 +270,18 @@ struct SortedPlaces(Vec<usize>);
 impl SortedPlaces {
     /// Adds the name of the next member, of which there are `count` already; `false` if one of them has it.
     fn add<N: Ord>(&mut self, count: usize, name_at: impl Fn(usize) -> N, name: &N) -> bool {
-        let Self(places) = self;
-        if places.is_empty() {
-            places.extend(0..count);
-            places.sort_unstable_by_key(|place| name_at(*place));
+        for earlier in self.0.len()..count {
+            self.insert(earlier, &name_at, &name_at(earlier));
         }
-        let Err(place) = places.binary_search_by(|place| name_at(*place).cmp(name)) else { return false };
-        places.insert(place, count);
-        true
+        self.insert(count, name_at, name)
+    }
+
+    fn insert<N: Ord>(&mut self, at: usize, name_at: impl Fn(usize) -> N, name: &N) -> bool {
+        let place = self.0.binary_search_by(|place| name_at(*place).cmp(name));
+        if let Err(place) = place {
+            self.0.insert(place, at);
+        }
+        place.is_err()
     }
 }
 

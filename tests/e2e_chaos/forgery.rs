@@ -42,6 +42,7 @@ pub(crate) fn run(pace: Pace) -> Outcome {
             pace.of(Duration::from_millis(400), Duration::from_secs(8)),
         ));
     }
+    windows.push(Window::new("all of it", (Duration::ZERO, load.now()), failed(&proxy)));
     let records = load.finish();
     let quiet = windows[0].p99(&records);
     for window in &windows {
@@ -100,15 +101,17 @@ struct Window {
 
 impl Window {
     fn watch(name: &str, proxy: &Proxy, load: &Load, time: Duration) -> Self {
-        let failed = || Duration::from_micros(proxy.metric("attache_failed_check_microseconds", &[]));
         let from = load.now();
-        let before = failed();
+        let before = failed(proxy);
         load.until(from + time);
-        let after = failed();
         let to = load.now();
+        Self::new(name, (from, to), failed(proxy) - before)
+    }
+
+    fn new(name: &str, (from, to): (Duration, Duration), failed: Duration) -> Self {
         // The budget may be whole at the beginning; what was counted before it is handed over within a tick.
         let most = CHECK_BUDGET + (to - from + TICK) / CHECKS_ONE_IN + DEAREST_CHECK;
-        Self { name: name.to_owned(), from, to, failed: after - before, most }
+        Self { name: name.to_owned(), from, to, failed, most }
     }
 
     fn p99(&self, records: &[Record]) -> Duration {
@@ -135,6 +138,11 @@ impl Window {
         let Self { name, failed, most, .. } = self;
         (failed > most).then(|| format!("{name}: failing checks cost {failed:?}, at most {most:?}"))
     }
+}
+
+/// What failing checks have cost so far.
+fn failed(proxy: &Proxy) -> Duration {
+    Duration::from_micros(proxy.metric("attache_failed_check_microseconds", &[]))
 }
 
 /// Connections with known tokens, and how many requests they send.
