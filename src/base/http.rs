@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::Secret;
+use super::connection::{CONNECTION_HEADERS, connection_options, is_connection_header};
 use super::pairs::{Lengths, Pairs, PairsError, decode_pairs, encode_pairs};
 
 /// Header fields in the order in which they came, repeated ones included, as bytes: a client may send any.
@@ -36,9 +37,17 @@ impl Headers {
         self.values(name).next()
     }
 
-    /// The names whose length may be one of these, in their order.
-    pub fn names(&self, lengths: Lengths) -> impl Iterator<Item = &[u8]> {
-        self.iter().keys(lengths)
+    /// The fields whose names' length may be one of these, in their order.
+    pub fn fields<'a>(&'a self, lengths: Lengths) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.iter().of_lengths(lengths)
+    }
+
+    /// Whether a field of these names the header `name` as one that ends at the next hop.
+    pub fn is_hop_by_hop(&self, name: &str) -> bool {
+        let lengths = CONNECTION_HEADERS.map(str::len).into_iter().fold(Lengths::default(), Lengths::with);
+        let mut values = self.fields(lengths).filter(|(name, _)| is_connection_header(name));
+        let is_named = |option: &[u8]| option.eq_ignore_ascii_case(name.as_bytes());
+        values.any(|(_, value)| connection_options(value).any(is_named))
     }
 
     /// How many bytes of memory the fields take.
@@ -176,6 +185,21 @@ mod tests {
         assert_eq!(decoded.first("a"), Some(&b"1"[..]));
         assert_eq!(decoded.first("b"), Some(&b""[..]));
         assert_eq!((decoded.first("A"), decoded.first("c")), (None, None));
+    }
+
+    #[test]
+    fn a_header_is_hop_by_hop_where_a_connection_field_names_it() {
+        let is_named = |field: &str, value: &str| {
+            let headers: Headers = [("a", "authorization"), (field, value)].into_iter().collect();
+            headers.is_hop_by_hop("authorization")
+        };
+        for value in ["authorization", "upgrade, Authorization", "a,\tauthorization ,b"] {
+            assert!(is_named("connection", value) && is_named("proxy-connection", value), "{value}");
+            assert!(!is_named("x-connection", value) && !is_named("user-agent", value));
+        }
+        for value in ["", "upgrade", "authorization2", "x-authorization", "authorization;q=1"] {
+            assert!(!is_named("connection", value), "{value}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod backoff;
 mod bytes;
 mod caching;
+mod connection;
 mod content_coding;
 mod effect;
 mod http;
@@ -16,6 +17,7 @@ mod waiting_list;
 pub use backoff::{MAX_BACKOFF, backoff};
 pub(crate) use bytes::is_same;
 pub use caching::{entity_tag, freshness, retry_after};
+pub(crate) use connection::{CONNECTION_HEADERS, connection_options, is_connection_header};
 pub use content_coding::{ACCEPT_IDENTITY, ContentCoding};
 pub use effect::{CallId, Effect, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};

@@ -56,12 +56,12 @@ impl<'b> Pairs<'b> {
         })
     }
 
-    /// The keys whose length may be one of these.
-    pub(super) fn keys(mut self, lengths: Lengths) -> impl Iterator<Item = &'b [u8]> {
+    /// The pairs whose key's length may be one of these.
+    pub(super) fn of_lengths(mut self, lengths: Lengths) -> impl Iterator<Item = Pair<'b>> {
         core::iter::from_fn(move || {
             while let Some(place) = self.step() {
                 if lengths.may_hold(place.key_size) {
-                    return self.key(&place);
+                    return Some((self.key(&place)?, self.value(&place)?));
                 }
             }
             None

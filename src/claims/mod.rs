@@ -4,17 +4,17 @@
 //! [`CheckedToken`], which its signature makes an [`AcceptedToken`], of which alone a [`VerifiedToken`] is made.
 
 mod error;
+mod forwarded;
 mod path;
 mod rules;
 mod scope;
-mod text;
 mod time;
 mod token;
 
 pub use error::ClaimError;
+pub use forwarded::{ForwardedClaim, ForwardedType};
 pub use path::ClaimPath;
 pub use rules::{AcceptedToken, Audiences, CheckedToken, Expiry, Rules, TokenType};
 pub use scope::{ScopeSet, is_scope_token};
-pub use text::header_text;
 pub(crate) use time::numeric_date;
 pub use token::VerifiedToken;

@@ -25,6 +25,14 @@ impl ClaimPath {
         object.get(last)
     }
 
+    /// The claim's name, if it stands in the outermost object.
+    pub fn top_level(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [name] => Some(name),
+            _ => None,
+        }
+    }
+
     /// Deeper than any issuer we know of nests its claims (Keycloak's `resource_access.<client>.roles` is three).
     pub const MAX_NAMES: usize = 8;
 }

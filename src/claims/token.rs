@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use super::rules::Validity;
 use crate::base::Timestamp;
-use crate::claims::{AcceptedToken, ClaimError, ClaimPath, ScopeSet, header_text};
+use crate::claims::{AcceptedToken, ClaimError, ForwardedClaim, ScopeSet};
 use crate::jose::{KeyId, Object};
 
 /// A token whose signature, issuer and claims have been checked. Made only of an [`AcceptedToken`].
@@ -19,18 +19,18 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
-    /// Reads the scopes, and keeps the header texts of the claims at `forwarded`.
+    /// Reads the scopes, and keeps the header texts of the claims that are forwarded.
     ///
     /// # Errors
-    /// What is wrong with the claims that scopes are read from.
-    pub fn new(token: &AcceptedToken<'_>, forwarded: &[ClaimPath]) -> Result<Self, ClaimError> {
+    /// What is wrong with the claims that scopes are read from, or with one that names somebody and is to be forwarded.
+    pub fn new(token: &AcceptedToken<'_>, forwarded: &[ForwardedClaim]) -> Result<Self, ClaimError> {
         let claims = token.signed().claims();
         Ok(Self {
             key: token.signed().key(),
             scopes: ScopeSet::read(claims, &token.rules().scopes_from)?,
             validity: token.validity(),
             client: client(claims).map(Into::into),
-            forwarded: forwarded.iter().map(|path| header_text(path.find(claims)?).map(Rc::from)).collect(),
+            forwarded: forwarded.iter().map(|claim| claim.text(claims)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -62,7 +62,7 @@ impl VerifiedToken {
         self.client.as_deref()
     }
 
-    /// The header texts of the forwarded claims, in the order of their paths; `None` where the claim is absent or has no text.
+    /// The header texts of the forwarded claims, in their order; `None` where the claim is absent or has no text.
     pub fn forwarded(&self) -> &[Option<Rc<str>>] {
         &self.forwarded
     }

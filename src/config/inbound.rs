@@ -3,12 +3,12 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::reader::{Node, refuse_duplicates};
+use super::reader::{Fields, Node, refuse_duplicates};
 use super::{Environment, issuers, routes, words};
-use crate::claims::ClaimPath;
+use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
-    AfterVerification, CacheSettings, Detail, FilterState, ForwardedClaim, Inbound, Issuer, MetadataUse,
-    Preflight, RefusalBody, Refusals, Resource, TokenSource, Twins, WaitingSettings,
+    AfterVerification, CacheSettings, Detail, FilterState, ForgedHeaders, Inbound, Issuer, MetadataUse,
+    Preflight, ProtectedHeaders, RefusalBody, Refusals, Resource, TokenSource, WaitingSettings,
 };
 use crate::policy::{IssuerId, RouteTable, Rule};
 
@@ -75,8 +75,11 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     Some(Inbound {
         issuer_places: issuers.iter().enumerate().filter_map(place).collect(),
         issuers,
-        twins: Twins::new(headers.chain(token_headers)),
-        forwarded_paths: forwarded_claims.iter().map(|forwarded| forwarded.claim.clone()).collect(),
+        protected: ProtectedHeaders::new(headers.chain(token_headers)),
+        forged_headers: match route_metadata? {
+            MetadataUse::Read => ForgedHeaders::Deny,
+            MetadataUse::Refuse | MetadataUse::Ignore => ForgedHeaders::Replace,
+        },
         forwarded_claims,
         sources,
         after_verification,
@@ -148,7 +151,7 @@ fn forwarded_claims(node: &Node<'_>) -> Option<Vec<ForwardedClaim>> {
 }
 
 fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
-    let fields = node.fields(&["claim", "header"])?;
+    let fields = node.fields(&["claim", "header", "type", "separator"])?;
     let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| words::claim_path(&node));
     let header = fields.required("header").and_then(|node| {
         let header = words::header_name(&node)?;
@@ -157,7 +160,32 @@ fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
         }
         Some(header)
     });
-    Some(ForwardedClaim { claim: claim?, header: header? })
+    let kind = forwarded_type(&fields);
+    Some(ForwardedClaim { claim: claim?, kind: kind?, header: header? })
+}
+
+/// The type that a claim must have. A separator belongs to lists, and is not guessed: it must not occur in what it separates.
+fn forwarded_type(fields: &Fields<'_>) -> Option<ForwardedType> {
+    let strings = ForwardedType::Strings { separator: b' ' };
+    let kind = fields.or("type", ForwardedType::String, |node| {
+        node.word(&[
+            ("string", ForwardedType::String),
+            ("integer", ForwardedType::Integer),
+            ("boolean", ForwardedType::Boolean),
+            ("strings", strings),
+        ])
+    })?;
+    if kind == strings {
+        let is_separator =
+            |text: &str| matches!(text.as_bytes(), [byte] if *byte == b' ' || byte.is_ascii_punctuation());
+        let node = fields.required("separator")?;
+        let text = node.text_that("one character: a space or a punctuation mark", is_separator)?;
+        return text.bytes().next().map(|separator| ForwardedType::Strings { separator });
+    }
+    match fields.optional("separator") {
+        Some(node) => node.problem("only `type: strings` has a separator: leave it out"),
+        None => Some(kind),
+    }
 }
 
 /// Whether a header steers the connection or the proxy.

@@ -29,7 +29,7 @@ pub use error::{ConfigErrors, Problem};
 pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
 
-use crate::inbound::Inbound;
+use crate::inbound::{ForgedHeaders, Inbound};
 use crate::outbound::Outbound;
 use crate::sharing::Sharing;
 use reader::{Node, Problems};
@@ -90,12 +90,16 @@ fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Res
         let shared = Some(Sharing { seal: None, shares_unsealed_tokens: false, has_vm_id, group: version });
         let sharing = fields.or("sharing", shared, |node| sharing::read(&node, environment, version));
         // What is there and was not understood has been reported.
-        let inbound = inbound.map_or(Some(None), |inbound| inbound.map(|inbound| Some(Rc::new(inbound))));
         let outbound =
-            outbound.map_or(Some(None), |outbound| outbound.map(|outbound| Some(Rc::new(outbound))));
-        let inbound = inbound?;
+            outbound.map_or(Some(None), |outbound| outbound.map(|outbound| Some(Rc::new(outbound))))?;
+        let mut inbound = inbound.map_or(Some(None), |inbound| inbound.map(Some))?;
+        if let Some(inbound) = inbound.as_mut().filter(|_| outbound.is_some()) {
+            // Beside it, the outbound half is in the listener as well, and follows it.
+            inbound.forged_headers = ForgedHeaders::DenyAlways;
+        }
+        let inbound = inbound.map(Rc::new);
         let version = inbound.as_ref().map_or(version, |inbound| inbound.version);
-        Some(Config { inbound, outbound: outbound?, sharing: sharing?, version })
+        Some(Config { inbound, outbound, sharing: sharing?, version })
     });
     problems.into_result(config)
 }

@@ -13,6 +13,7 @@ use prost_types::value::Kind;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::claims::ForwardedType;
 
 /// `GOOD` holds 64 bytes, `SHORT` 16, `MIDDLE` 32; `TEXT` is no base64url.
 struct Variables;
@@ -677,6 +678,42 @@ fn claims_go_to_headers_that_are_free() {
         json!([{ "claim": 7, "header": "x-a" }]),
         "inbound.forward_claims[0].claim: expected a text, got a number",
     );
+}
+
+#[test]
+fn a_claim_is_forwarded_as_the_type_that_is_named() {
+    let kinds = |claims: Json| {
+        let config = compiled(&with("/forward_claims", claims)).unwrap();
+        config.inbound.unwrap().forwarded_claims.iter().map(|claim| claim.kind).collect::<Vec<_>>()
+    };
+    let read = kinds(json!([
+        { "claim": "a", "header": "x-a" },
+        { "claim": "b", "header": "x-b", "type": "string" },
+        { "claim": "c", "header": "x-c", "type": "integer" },
+        { "claim": "d", "header": "x-d", "type": "boolean" },
+        { "claim": "e", "header": "x-e", "type": "strings", "separator": "," },
+        { "claim": "f", "header": "x-f", "type": "strings", "separator": " " },
+    ]));
+    let list = |separator| ForwardedType::Strings { separator };
+    let text = ForwardedType::String;
+    assert_eq!(read, [text, text, ForwardedType::Integer, ForwardedType::Boolean, list(b','), list(b' ')]);
+    let entry = |more: Json, problem: &str| {
+        let mut entry = json!({ "claim": "sub", "header": "x-a" });
+        for (name, value) in more.as_object().unwrap() {
+            entry[name] = value.clone();
+        }
+        refuses("/forward_claims", json!([entry]), &format!("inbound.forward_claims[0]{problem}"));
+    };
+    entry(json!({ "type": "list" }), ".type: expected one of string, integer, boolean, strings");
+    entry(json!({ "type": "strings" }), ": the field `separator` is missing");
+    for separator in ["ab", "a", "7", "é", "\t", "\u{7f}"] {
+        let expected = ".separator: expected one character: a space or a punctuation mark";
+        entry(json!({ "type": "strings", "separator": separator }), expected);
+    }
+    for kind in ["string", "integer", "boolean"] {
+        let unused = ".separator: only `type: strings` has a separator: leave it out";
+        entry(json!({ "type": kind, "separator": "," }), unused);
+    }
 }
 
 #[test]

@@ -8,11 +8,12 @@ use super::decision::{Decision, Evaluation, Permit, TriedKeys, Wait, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::preflight;
+use super::protected_headers::Violation;
 use super::refused::RefusedTokens;
-use super::settings::{Inbound, MetadataUse, Preflight};
+use super::settings::{ForgedHeaders, Inbound, MetadataUse, Preflight};
 use super::trial::Trials;
 use super::verifier::{self, Memory, Unverified};
-use crate::base::{RequestHead, Timestamp};
+use crate::base::{Headers, RequestHead, Timestamp};
 use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
 use crate::jose::{Crypto, KnownHeaders};
@@ -91,25 +92,27 @@ impl Authorizer {
         let decided = |issuer, work, verdict| {
             Evaluation::Decided(Decision { route: Some(id), mode: route.mode, issuer, work, verdict })
         };
+        // First of all: a denial that a report-only route lets through has these headers removed.
+        if let Some(denial) = settings.denial_of_headers(&head.headers) {
+            let is_report = settings.forged_headers != ForgedHeaders::DenyAlways;
+            let mode = if is_report { route.mode } else { Mode::Enforce };
+            return Evaluation::Decided(Decision {
+                route: Some(id),
+                mode,
+                issuer: None,
+                work,
+                verdict: Err(denial),
+            });
+        }
         if let Some(feature) = path.features().first_not_in(route.allowed) {
             return decided(None, work, Err(Denial::PathAmbiguous { feature }));
         }
         observer.passed(Step::Route(route));
 
-        // Removing or replacing a header makes Envoy choose the route again, perhaps one that demands more: by such a
-        // header a client could pick the route whose policy it gets, and be served by another.
-        let sets =
-            |(name, _): (&[u8], &[u8])| settings.forwarded_claims.iter().any(|f| f.header.as_bytes() == name);
-        if settings.route_metadata == MetadataUse::Read && head.headers.iter().any(sets) {
-            return decided(None, work, Err(Denial::HeaderForged));
-        }
         let demands = match Demands::of(route, id, head, &settings, observer) {
             Ok(demands) => demands,
             Err(denial) => return decided(None, work, Err(denial)),
         };
-        if settings.twins.among(&head.headers).next().is_some() {
-            return decided(None, work, Err(Denial::HeaderTwin));
-        }
         observer.passed(Step::Headers);
         if demands.is_public() || is_preflight {
             observer.passed(if is_preflight { Step::Preflight } else { Step::Public });
@@ -219,6 +222,20 @@ impl<'a> Demands<'a> {
 }
 
 impl Inbound {
+    /// What a request's headers are denied for, whatever its token says.
+    fn denial_of_headers(&self, headers: &Headers) -> Option<Denial> {
+        // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
+        let sets =
+            |(name, _): (&[u8], &[u8])| self.forwarded_claims.iter().any(|f| f.header.as_bytes() == name);
+        if self.forged_headers != ForgedHeaders::Replace && self.protected.candidates(headers).any(sets) {
+            return Some(Denial::HeaderForged);
+        }
+        self.protected.violation(headers).map(|violation| match violation {
+            Violation::Lookalike => Denial::HeaderTwin,
+            Violation::HopByHop => Denial::HeaderHopByHop,
+        })
+    }
+
     /// Names become places; a list that is missing means the only issuer, or those of the table's requirement.
     fn requirement_of(
         &self,

@@ -35,6 +35,7 @@ impl From<&Denial> for Refusal {
             | Denial::CredentialMalformed
             | Denial::HeaderTwin
             | Denial::HeaderForged
+            | Denial::HeaderHopByHop
             | Denial::Path(_)
             | Denial::Method
             | Denial::PathAmbiguous { .. } => Self::InvalidRequest,

@@ -102,7 +102,7 @@ fn look<'a>(
         }
         TokenSource::Cookie { name } => {
             let mut named = cookies(head).filter(|(key, _)| *key == name.as_bytes());
-            named.try_for_each(|(_, value)| take(Cow::Borrowed(value), None))
+            named.try_for_each(|(_, value)| take(Cow::Borrowed(unquoted(value)), None))
         }
     }
 }
@@ -159,6 +159,11 @@ fn cookie_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     let equals = pair.iter().position(|byte| *byte == b'=')?;
     let (name, rest) = pair.split_at_checked(equals)?;
     Some((name.trim_ascii(), rest.get(1..).unwrap_or_default().trim_ascii()))
+}
+
+/// A cookie's value without the one pair of quotes that it may stand in (RFC 6265 §4.1.1).
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 fn without_cookies(head: &RequestHead, names: &[&str]) -> Option<Edit> {
@@ -221,6 +226,7 @@ mod tests {
             [(":path", "/a?x=1&access_token=abc.def")],
             [(":path", "/a?access%5ftoken=abc%2Edef")],
             [("cookie", "a=b; token=abc.def; c=d")],
+            [("cookie", "a=b; token=\"abc.def\"; c=d")],
         ] {
             assert_eq!(token(&fields), Ok(Some("abc.def".into())), "{fields:?}");
         }
@@ -269,6 +275,16 @@ mod tests {
     }
 
     #[test]
+    fn one_pair_of_quotes_of_a_cookie_is_taken_off_and_no_more() {
+        for value in ["\"\"a\"\"", "\"a", "a\"", "\"", "\"\"", "\" a\"", "'a'"] {
+            let cookie = format!("token={value}");
+            assert_eq!(token(&[("cookie", &cookie)]), Err(Denial::CredentialMalformed), "{value}");
+        }
+        let twice = [("cookie", "token=\"a\"; token=a")];
+        assert_eq!(token(&twice), Err(Denial::CredentialRepeated));
+    }
+
+    #[test]
     fn a_token_is_removed_from_where_it_sat_and_nothing_else_is() {
         assert_eq!(removed(&[("authorization", "Bearer a")]), [Edit::Remove("authorization".into())]);
         assert_eq!(removed(&[("authorization", "Basic a,Bearer b")]), [Edit::Remove("authorization".into())]);
@@ -284,5 +300,7 @@ mod tests {
             [Edit::Set("cookie".into(), "a=b; c=d".into())]
         );
         assert_eq!(removed(&[("cookie", "token=t")]), [Edit::Remove("cookie".into())]);
+        let quoted = removed(&[("cookie", "token=\"t\"; c=\"d\"")]);
+        assert_eq!(quoted, [Edit::Set("cookie".into(), "c=\"d\"".into())]);
     }
 }

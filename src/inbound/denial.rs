@@ -22,9 +22,12 @@ pub enum Denial {
     /// A header name that servers take for one of ours.
     #[error("the request carries a header that could be mistaken for a protected one")]
     HeaderTwin,
-    /// A header that we set ourselves, where policy may come from Envoy's route: removing it could change the route.
+    /// A header that we set ourselves, where something depends on Envoy's route: removing it could change the route.
     #[error("the request carries a protected header")]
     HeaderForged,
+    /// `Connection` names a header of ours: a server that heeds it would not see it (RFC 9110 §7.6.1).
+    #[error("the request names a protected header as one of the connection")]
+    HeaderHopByHop,
     /// There is no path that a route could match.
     #[error("{0}")]
     Path(#[from] PathError),
@@ -107,6 +110,7 @@ impl Denial {
             Self::CredentialMalformed => "credential_malformed",
             Self::HeaderTwin => "header_twin",
             Self::HeaderForged => "header_forged",
+            Self::HeaderHopByHop => "header_hop_by_hop",
             Self::Path(_) => "path_invalid",
             Self::Method => "method_invalid",
             Self::PathAmbiguous { .. } => "path_ambiguous",

@@ -32,7 +32,7 @@ impl Inbound {
         }
         // No request with an imitation is permitted.
         if decision.verdict.is_err() {
-            for name in self.twins.among(&head.headers) {
+            for name in self.protected.lookalikes(&head.headers) {
                 // An imitation is ASCII, as the name that it imitates is.
                 edits.extend(str::from_utf8(name).ok().map(|name| Edit::Remove(name.into())));
             }

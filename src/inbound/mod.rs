@@ -15,11 +15,11 @@ mod denial;
 mod forward;
 mod observer;
 mod preflight;
+mod protected_headers;
 mod refused;
 mod resource;
 mod settings;
 mod trial;
-mod twins;
 mod verifier;
 mod waiting;
 
@@ -29,11 +29,11 @@ pub use cache::{CacheSettings, TokenCache};
 pub use decision::{Decision, Evaluation, Permit, TriedKeys, Wait, WaitReason, Work};
 pub use denial::Denial;
 pub use observer::{Observer, Step};
+pub use protected_headers::ProtectedHeaders;
 pub use refused::MAX_REFUSED_TOKENS;
 pub use resource::Resource;
 pub use settings::{
-    AfterVerification, Detail, FilterState, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,
+    AfterVerification, Detail, FilterState, ForgedHeaders, Inbound, Issuer, MetadataUse, Preflight,
     RefusalBody, Refusals, TokenSource,
 };
-pub use twins::Twins;
 pub use waiting::{Parked, Waiting, WaitingSettings};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::CacheSettings;
+use super::protected_headers::ProtectedHeaders;
 use super::resource::Resource;
-use super::twins::Twins;
 use super::waiting::WaitingSettings;
-use crate::claims::{ClaimPath, Rules};
+use crate::claims::{ForwardedClaim, Rules};
 use crate::issuer::KeySource;
 use crate::policy::{IssuerId, RouteTable};
 
@@ -24,10 +24,10 @@ pub struct Inbound {
     pub after_verification: AfterVerification,
     /// The claims that the upstream gets as headers.
     pub forwarded_claims: Vec<ForwardedClaim>,
-    /// The paths of `forwarded_claims`, in their order.
-    pub forwarded_paths: Vec<ClaimPath>,
-    /// The names that no request may imitate.
-    pub twins: Twins,
+    /// What becomes of a request that carries one of these headers.
+    pub forged_headers: ForgedHeaders,
+    /// The names that no request may imitate, nor name away.
+    pub protected: ProtectedHeaders,
     /// The protected resource (RFC 9728), if it is named.
     pub resource: Option<Resource>,
     /// How a refusal looks.
@@ -90,13 +90,16 @@ pub enum AfterVerification {
     Strip,
 }
 
-/// A claim that the upstream gets as a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForwardedClaim {
-    /// The claim.
-    pub claim: ClaimPath,
-    /// The header, lower case; removed from every request first.
-    pub header: Rc<str>,
+/// What becomes of a request that carries a header which we set. Removing or replacing it makes Envoy choose the route again, and
+/// another route than before, if routes match on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgedHeaders {
+    /// The header is removed or replaced.
+    Replace,
+    /// The request is denied, as its route's mode has it: what it has to bring may depend on Envoy's route.
+    Deny,
+    /// The request is denied whatever the mode: a token of ours goes where Envoy's route leads.
+    DenyAlways,
 }
 
 /// What requirements on Envoy's own routes count for.

@@ -87,7 +87,7 @@ pub(super) fn verify(
 
     let (accepted, generation) = check_signature(&checked, text, id, &mut memory, moment, work, observer)?;
     memory.headers.learn(accepted.signed());
-    let verified = VerifiedToken::new(&accepted, &settings.forwarded_paths);
+    let verified = VerifiedToken::new(&accepted, &settings.forwarded_claims);
     let verified = verified.map_err(|error| denied(error.into()))?;
     let engine = moment.crypto.engine(token.header().algorithm);
     observer.passed(Step::Verified { token: &verified, engine });

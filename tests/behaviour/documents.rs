@@ -55,7 +55,7 @@ fn meaning(config: &Config) -> String {
         "{:#?}",
         (
             (&inbound.issuers, &inbound.sources, inbound.after_verification, &inbound.forwarded_claims),
-            (&inbound.twins, &inbound.resource, &inbound.refusals, inbound.preflight),
+            (&inbound.protected, &inbound.resource, &inbound.refusals, inbound.preflight),
             (inbound.route_metadata, inbound.waiting, inbound.cache, inbound.version),
             inbound.routes.routes(),
         )

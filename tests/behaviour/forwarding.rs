@@ -91,12 +91,14 @@ fn a_header_of_the_client_s_never_stands_in_for_a_claim() {
 #[test]
 fn only_a_text_that_a_header_can_hold_becomes_one() {
     let key = Signer::new("k1");
-    let mut proxy = Proxy::ready(&config(forwarding()), &[&key]);
-    for (sub, header) in [
+    let claims = json!({ "forward_claims": [{ "claim": "name", "header": "x-auth-name" }] });
+    let mut proxy = Proxy::ready(&config(claims), &[&key]);
+    for (name, header) in [
         (json!("orders service"), Some("orders service")),
-        (json!(42), Some("42")),
-        (json!(true), Some("true")),
-        (json!(["a", "b"]), Some("a b")),
+        (json!("42"), Some("42")),
+        (json!(42), None),
+        (json!(true), None),
+        (json!(["a", "b"]), None),
         (json!("evil\r\nx-admin: yes"), None),
         (json!("evil\nx"), None),
         (json!("nul\0"), None),
@@ -107,18 +109,115 @@ fn only_a_text_that_a_header_can_hold_becomes_one() {
         (json!(" padded"), None),
         (json!(null), None),
         (json!({ "a": 1 }), None),
-        (json!(["a b"]), None),
         (json!("a".repeat(1025)), None),
     ] {
-        let token = key.token().claim("sub", sub.clone()).sign();
-        let request = Request::get("/orders").bearer(&token).header("x-auth-subject", "root");
-        let seen = proxy.request(request).forwarded().upstream("x-auth-subject");
-        assert_eq!(seen, header.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{sub}");
+        let token = key.token().claim("name", name.clone()).sign();
+        let request = Request::get("/orders").bearer(&token).header("x-auth-name", "root");
+        let seen = proxy.request(request).forwarded().upstream("x-auth-name");
+        assert_eq!(seen, header.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{name}");
     }
     let longest = "a".repeat(1024);
-    let token = key.token().claim("sub", longest.clone()).sign();
+    let token = key.token().claim("name", longest.clone()).sign();
     let seen = proxy.request(Request::get("/orders").bearer(&token)).forwarded();
-    assert_eq!(seen.upstream("x-auth-subject"), [longest]);
+    assert_eq!(seen.upstream("x-auth-name"), [longest]);
+}
+
+/// `5` and `"5"`, `["a","b"]` and `"a b"`: whoever could be one by being the other would be let in as it.
+#[test]
+fn a_claim_becomes_a_header_only_as_the_type_that_is_named() {
+    let key = Signer::new("k1");
+    let typed = |header: &str, more: Value| {
+        let mut entry = json!({ "claim": "c", "header": header });
+        crate::proxy::merge(&mut entry, more);
+        entry
+    };
+    let claims = json!({ "forward_claims": [
+        typed("x-string", json!({})),
+        typed("x-integer", json!({ "type": "integer" })),
+        typed("x-boolean", json!({ "type": "boolean" })),
+        typed("x-words", json!({ "type": "strings", "separator": " " })),
+        typed("x-list", json!({ "type": "strings", "separator": "," })),
+    ]});
+    let mut proxy = Proxy::ready(&config(claims), &[&key]);
+    let mut seen = |claim: Value| {
+        let token = key.token().claim("c", claim).sign();
+        let seen = proxy.request(Request::get("/orders").bearer(&token)).forwarded();
+        ["x-string", "x-integer", "x-boolean", "x-words", "x-list"].map(|name| seen.upstream(name).concat())
+    };
+    assert_eq!(seen(json!("5")), ["5", "", "", "", ""]);
+    assert_eq!(seen(json!(5)), ["", "5", "", "", ""]);
+    assert_eq!(seen(json!(-5)), ["", "-5", "", "", ""]);
+    assert_eq!(seen(json!(5.5)), [""; 5]);
+    assert_eq!(seen(json!(true)), ["", "", "true", "", ""]);
+    assert_eq!(seen(json!("true")), ["true", "", "", "", ""]);
+    assert_eq!(seen(json!(["a", "b"])), ["", "", "", "a b", "a,b"]);
+    assert_eq!(seen(json!("a b")), ["a b", "", "", "", ""]);
+    assert_eq!(seen(json!(["a b"])), ["", "", "", "", "a b"]);
+    assert_eq!(seen(json!(["a,b"])), ["", "", "", "a,b", ""]);
+    assert_eq!(seen(json!(["a", ""])), [""; 5]);
+    assert_eq!(seen(json!([])), [""; 5]);
+    assert_eq!(seen(json!({})), [""; 5]);
+}
+
+/// RFC 7519 §4.1.2, §4.1.7, RFC 9068 §2.2: without a header the upstream would take the caller for nobody in particular.
+#[test]
+fn who_somebody_is_must_be_a_string_where_something_depends_on_it() {
+    let key = Signer::new("k1");
+    for name in ["sub", "jti", "client_id"] {
+        let claims = json!({ "forward_claims": [{ "claim": name, "header": "x-who" }] });
+        let mut depending = Proxy::ready(&config(claims), &[&key]);
+        let mut other = Proxy::ready(&config(json!({})), &[&key]);
+        for odd in [json!(["a", "b"]), json!(5), json!({}), json!(false)] {
+            let token = key.token().claim(name, odd.clone()).sign();
+            assert_eq!(depending.get("/orders", &token), "401 claim_malformed", "{name} {odd}");
+            assert_eq!(other.get("/orders", &token), "forwarded", "{name} {odd}");
+        }
+        let absent = key.token().claim(name, Value::Null).sign();
+        assert_eq!(depending.get("/orders", &absent), "forwarded", "{name}");
+    }
+    let numbered = json!({ "forward_claims": [{ "claim": "sub", "header": "x-who", "type": "integer" }] });
+    let mut proxy = Proxy::ready(&config(numbered), &[&key]);
+    let token = key.token().claim("sub", 5).sign();
+    let seen = proxy.request(Request::get("/orders").bearer(&token)).forwarded();
+    assert_eq!(seen.upstream("x-who"), ["5"]);
+}
+
+/// RFC 9110 §7.6.1: Envoy forwards `Connection` where the request is an upgrade.
+#[test]
+fn a_verified_claim_cannot_be_named_away() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&config(forwarding()), &[&key]);
+    let token = key.token().sign();
+    let upgrade = |options: &str| {
+        Request::get("/orders").bearer(&token).header("upgrade", "websocket").header("connection", options)
+    };
+    for honest in ["Upgrade", "keep-alive, Upgrade", "Upgrade, HTTP2-Settings", "x-other"] {
+        let seen = proxy.request(upgrade(honest)).forwarded();
+        assert_eq!(seen.upstream("x-auth-subject"), ["orders-service"], "{honest}");
+    }
+    for named in
+        ["upgrade, x-auth-subject", "X-AUTH-TENANT", "upgrade,x_auth_subject", "close , authorization"]
+    {
+        assert_eq!(proxy.request(upgrade(named)).tells(), "400 header_hop_by_hop", "{named}");
+        let split = upgrade("upgrade").header("connection", named);
+        assert_eq!(proxy.request(split).tells(), "400 header_hop_by_hop", "{named}");
+        let public = Request::get("/healthz").header("proxy-connection", named);
+        assert_eq!(proxy.request(public).tells(), "400 header_hop_by_hop", "{named}");
+    }
+}
+
+#[test]
+fn a_token_in_a_quoted_cookie_is_found() {
+    let key = Signer::new("k1");
+    for after in ["forward", "strip"] {
+        let token =
+            json!({ "token": { "after_verification": after, "sources": [{ "cookie": { "name": "t" } }] } });
+        let mut proxy = Proxy::ready(&config(token), &[&key]);
+        let cookie = format!("a=\"b\"; t=\"{}\"", key.token().sign());
+        let seen = proxy.request(Request::get("/orders").header("cookie", &cookie)).forwarded();
+        let expected = if after == "strip" { "a=\"b\"" } else { &cookie };
+        assert_eq!(seen.upstream("cookie"), [expected]);
+    }
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub fn every() -> Vec<Denial> {
         Denial::CredentialMalformed,
         Denial::HeaderTwin,
         Denial::HeaderForged,
+        Denial::HeaderHopByHop,
         Denial::Path(PathError::NotAbsolute),
         Denial::Path(PathError::BadCharacter),
         Denial::Path(PathError::TooManySegments),
@@ -153,7 +154,7 @@ fn the_golden_file_covers_every_variant() {
     let complete = |(seen, count): (usize, usize), expected: usize| {
         assert_eq!((seen, count), (expected, expected));
     };
-    complete(seen(&|denial| Some(denial_place(denial))), 22);
+    complete(seen(&|denial| Some(denial_place(denial))), 23);
     complete(
         seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
         14,
@@ -202,6 +203,7 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::Internal(_) => 19,
         Denial::Method => 20,
         Denial::ChecksLimited { .. } => 21,
+        Denial::HeaderHopByHop => 22,
     }
 }
 

@@ -1,0 +1,143 @@
+//! Requests that would make a server behind us misread a header of ours: by a name that it takes for ours (`X_User`, `x.user` and
+//! `x-user` are one name to one or another CGI), or by naming ours as one that ends at the next hop.
+
+use std::rc::Rc;
+
+use crate::base::{Headers, Lengths, connection_options, is_connection_header};
+
+/// The names of our headers: those that we set, and those that a token sits in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProtectedHeaders {
+    names: Vec<Rc<str>>,
+    /// Of these names, and of the headers that name others.
+    lengths: Lengths,
+}
+
+/// What is wrong with a header beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Violation {
+    /// Its name may be taken for one of ours.
+    Lookalike,
+    /// It names one of ours as a header of the connection only.
+    HopByHop,
+}
+
+impl ProtectedHeaders {
+    /// Protects these names, which are lower case and have no underscore.
+    pub fn new(names: impl IntoIterator<Item = Rc<str>>) -> Self {
+        let names: Vec<_> = names.into_iter().collect();
+        let lengths =
+            names.iter().map(|name| name.len()).chain(crate::base::CONNECTION_HEADERS.map(str::len));
+        let lengths = lengths.fold(Lengths::default(), Lengths::with);
+        Self { names, lengths }
+    }
+
+    /// The first of these headers with which something is wrong.
+    pub(super) fn violation(&self, headers: &Headers) -> Option<Violation> {
+        self.candidates(headers).find_map(|(name, value)| {
+            if is_connection_header(name) {
+                let is_ours = |option: &[u8]| self.names.iter().any(|ours| is_read_as(option, ours));
+                return connection_options(value).any(is_ours).then_some(Violation::HopByHop);
+            }
+            self.imitates(name).then_some(Violation::Lookalike)
+        })
+    }
+
+    /// The names among these headers' that are not ours but may be taken for one of them.
+    pub fn lookalikes<'a>(&'a self, headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
+        self.candidates(headers).map(|(name, _)| name).filter(|name| self.imitates(name))
+    }
+
+    /// Those of these headers that may be one of ours, or be about one: all others have names of other lengths.
+    pub(super) fn candidates<'a>(
+        &self,
+        headers: &'a Headers,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        headers.fields(self.lengths)
+    }
+
+    fn imitates(&self, name: &[u8]) -> bool {
+        // Envoy gives names in lower case, so almost every other name ends here.
+        if name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
+            return false;
+        }
+        self.names.iter().any(|ours| is_read_as(name, ours))
+    }
+}
+
+/// Whether some server takes this name for ours.
+fn is_read_as(name: &[u8], ours: &str) -> bool {
+    let as_servers_read_it =
+        |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    name.len() == ours.len() && name.iter().map(as_servers_read_it).eq(ours.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violation(protected: &ProtectedHeaders, name: &str, value: &str) -> Option<Violation> {
+        let headers = [("a", ""), (name, value), ("b", "")].into_iter().collect();
+        let violation = protected.violation(&headers);
+        let is_lookalike = protected.lookalikes(&headers).eq([name.as_bytes()]);
+        assert_eq!(is_lookalike, violation == Some(Violation::Lookalike));
+        violation
+    }
+
+    fn is_protected(protected: &ProtectedHeaders, name: &str) -> bool {
+        violation(protected, name, "x") == Some(Violation::Lookalike)
+    }
+
+    /// Each length has a bit, also those that share one.
+    #[test]
+    fn a_name_of_any_length_is_protected() {
+        for length in 2..200 {
+            let name = format!("a-{}", "b".repeat(length - 2));
+            let protected = ProtectedHeaders::new([name.as_str().into()]);
+            assert!(is_protected(&protected, &name.replace('-', "_")), "{length}");
+            assert!(!is_protected(&protected, &name) && !is_protected(&protected, &format!("{name}_")));
+        }
+    }
+
+    #[test]
+    fn underscores_dots_and_upper_case_do_not_make_another_name() {
+        let protected = ProtectedHeaders::new(["x-auth-subject".into(), "authorization".into()]);
+        for name in [
+            "x_auth_subject",
+            "x-auth_subject",
+            "X-Auth-Subject",
+            "X_AUTH_SUBJECT",
+            "x.auth.subject",
+            "Authorization",
+        ] {
+            assert!(is_protected(&protected, name), "{name}");
+        }
+        for name in ["x-auth-subject", "authorization", "x_auth", "x_auth_subject_", "user_agent"] {
+            assert!(!is_protected(&protected, name), "{name}");
+        }
+    }
+
+    /// RFC 9110 §7.6.1.
+    #[test]
+    fn no_connection_option_names_a_header_of_ours() {
+        let protected = ProtectedHeaders::new(["x-auth-subject".into(), "authorization".into()]);
+        for options in [
+            "x-auth-subject",
+            "upgrade, X-Auth-Subject",
+            "close,,\tauthorization ,te",
+            "upgrade,x_auth_subject",
+        ] {
+            for name in ["connection", "proxy-connection"] {
+                assert_eq!(
+                    violation(&protected, name, options),
+                    Some(Violation::HopByHop),
+                    "{name}: {options}"
+                );
+            }
+            assert_eq!(violation(&protected, "x-connection", options), None);
+        }
+        for options in ["", "Upgrade", "Upgrade, HTTP2-Settings", "keep-alive", "x-auth", "x-auth-subject2"] {
+            assert_eq!(violation(&protected, "connection", options), None, "{options}");
+        }
+    }
+}
