@@ -9,7 +9,9 @@ use super::reader::{Fields, Node};
 use super::{Environment, words};
 use crate::base::Secret;
 use crate::jose::{Algorithm, AlgorithmSet, SigningKey, SigningKeyError};
-use crate::oauth::{Assertion, Authentication, DEFAULT_ASSERTION_LIFETIME, MAX_ASSERTION_LIFETIME};
+use crate::oauth::{
+    Assertion, Authentication, BasicEncoding, DEFAULT_ASSERTION_LIFETIME, MAX_ASSERTION_LIFETIME,
+};
 
 /// The private keys that have been read, by variable and whether the portable engine may sign with them: many clients may have one
 /// key, and to check one of RSA takes milliseconds.
@@ -41,14 +43,15 @@ impl<'a> Method<'a> {
 
     pub(super) fn read(
         &self,
+        id: Option<&Node<'_>>,
         server: &Server,
         keys: &mut Keys,
         environment: &dyn Environment,
     ) -> Option<Authentication> {
         let node = &self.node;
         match self.name {
-            "client_secret_basic" => secret(node, environment).map(Authentication::Basic),
-            "client_secret_post" => secret(node, environment).map(Authentication::Post),
+            "client_secret_basic" => basic(node, id, environment),
+            "client_secret_post" => secret(&node.fields(&["secret"])?, environment).map(Authentication::Post),
             "private_key_jwt" => {
                 assertion(node, server, keys, environment).map(Authentication::PrivateKeyJwt)
             }
@@ -58,9 +61,24 @@ impl<'a> Method<'a> {
     }
 }
 
-fn secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
-    let secret = node.fields(&["secret"])?.required("secret")?;
-    words::client_secret(&words::env(&secret)?, environment)
+fn basic(node: &Node<'_>, id: Option<&Node<'_>>, environment: &dyn Environment) -> Option<Authentication> {
+    let fields = node.fields(&["secret", "encoding"])?;
+    let secret = secret(&fields, environment);
+    let encoding = fields.or("encoding", BasicEncoding::Form, |node| {
+        let encoding = node.word(&[("form", BasicEncoding::Form), ("none", BasicEncoding::None)])?;
+        let has_colon = id.and_then(|id| id.value().as_text()).is_some_and(|id| id.contains(':'));
+        if encoding == BasicEncoding::None && has_colon {
+            return node.problem(
+                "`client_id` holds a colon, at which the server would end it: only `form` hides it",
+            );
+        }
+        Some(encoding)
+    });
+    Some(Authentication::Basic(secret?, encoding?))
+}
+
+fn secret(fields: &Fields<'_>, environment: &dyn Environment) -> Option<Secret> {
+    words::client_secret(&words::env(&fields.required("secret")?)?, environment)
 }
 
 fn assertion(

@@ -55,6 +55,7 @@ fn written<'a>(node: Node<'a>, setting: &Setting<'_>, keys: &mut Keys) -> Writte
         "assumed_lifetime",
         "obtain",
         "token_exchange",
+        "token_types",
     ]);
     let Some(fields) = fields else { return Written { node, name: None, endpoint: None, client: None } };
     let name = fields.required("name").and_then(|node| words::name(&node));
@@ -75,6 +76,7 @@ fn client(
     let resources = fields.or("resources", Vec::new(), |node| resources(&node));
     let parameters = fields.or("parameters", Vec::new(), |node| parameters(&node));
     let headers = fields.or("headers", Vec::new(), |node| headers(&node));
+    let token_types = fields.or("token_types", Vec::new(), |node| token_types(&node));
     let bearer = (Rc::from("authorization"), Rc::from("Bearer "));
     let header = fields.or("header", bearer, |node| header(&node));
     let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
@@ -107,6 +109,7 @@ fn client(
             resources: resources?,
             parameters: parameters?,
             headers: headers?,
+            token_types: token_types?,
         },
         header,
         prefix,
@@ -124,12 +127,13 @@ fn credentials(
 ) -> Option<Credentials> {
     let method = fields.required("authentication").and_then(|node| Method::of(&node));
     let needs_id = method.as_ref().is_some_and(|method| !method.is_set_by_cluster());
-    let client_id = match fields.optional("client_id") {
-        Some(node) => words::plain(&node).map(Some),
+    let id = fields.optional("client_id");
+    let client_id = match &id {
+        Some(node) => words::plain(node).map(Some),
         None if needs_id => fields.required("client_id").and(None),
         None => Some(None),
     };
-    let authentication = method.and_then(|method| method.read(server, keys, environment));
+    let authentication = method.and_then(|method| method.read(id.as_ref(), server, keys, environment));
     Some(Credentials { client_id: client_id?, authentication: authentication? })
 }
 
@@ -185,6 +189,19 @@ fn further_header(name: &str, node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     Some((name, value.into()))
 }
 
+fn token_types(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
+    let is_type = |text: &str| text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let types = node.each(MAX_TOKEN_TYPES, |item| {
+        let text = item.text_that("a type of visible ASCII characters, at most 128", is_type)?;
+        if PROVED_TYPES.iter().any(|proved| proved.eq_ignore_ascii_case(text)) {
+            return item.problem("tokens of this type want a proof with each request, which is not sent");
+        }
+        Some((item, Rc::from(text)))
+    })?;
+    refuse_duplicates(&types, "this type", |a: &Rc<str>, b| a.eq_ignore_ascii_case(b));
+    Some(types.into_iter().map(|(_, text)| text).collect())
+}
+
 fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     let fields = node.fields(&["name", "prefix"])?;
     let name = fields.required("name").and_then(|node| {
@@ -234,6 +251,10 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub const MAX_CLIENTS: usize = 10_000;
 /// A token for more services than this is a token for an audience that they share.
 const MAX_RESOURCES: usize = 16;
+/// A server has one word of its own for Bearer; a gateway before several may have a few.
+const MAX_TOKEN_TYPES: usize = 8;
+/// RFC 9449, and the drafts before it (OAuth 2.0 MAC tokens and proof of possession).
+const PROVED_TYPES: [&str; 3] = ["DPoP", "PoP", "mac"];
 /// Servers with parameters of their own have one or two.
 const MAX_PARAMETERS: usize = 16;
 /// A gateway before a token endpoint wants a key, and perhaps a tenant.

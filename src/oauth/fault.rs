@@ -1,9 +1,12 @@
 //! Why there is no token, and what to make of it.
 
+use core::fmt;
+
+use super::word::Word;
 use crate::jose::JsonError;
 
-/// Why a token request brought no token. For the engineer on call and the schedule; holds no word of the server's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a token request brought no token. For the engineer on call and the schedule; holds no more of the server's than a [`Word`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
     /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
     #[error(
@@ -20,8 +23,8 @@ pub enum TokenFault {
     #[error("status {0}")]
     Status(u16),
     /// The server refuses (RFC 6749 §5.2).
-    #[error("the server says `{}`: {}", .0.name(), .0.advice())]
-    Refused(ErrorCode),
+    #[error("the server says {0}")]
+    Refused(ServerError),
     /// The answer is larger than such an answer may be.
     #[error("the answer has {0} bytes, more than a token answer may have")]
     TooLarge(usize),
@@ -42,12 +45,18 @@ pub enum TokenFault {
         /// How long it may be.
         max: usize,
     },
-    /// The token holds what no header may hold.
-    #[error("the token holds characters that no header may hold")]
-    TokenCharacters,
-    /// `token_type` is missing, or neither Bearer nor what an exchange may say.
-    #[error("the `token_type` is not Bearer")]
-    TokenType,
+    /// The token holds a character that a header may not hold, or at which servers take its value apart.
+    #[error("the token holds {}: only visible ASCII without comma and space can be sent", named(*.0))]
+    TokenCharacter(char),
+    /// `token_type` is neither Bearer, nor what is configured, nor what an exchange may say.
+    #[error(
+        "the `token_type` is {}: it is neither Bearer nor one of the client's `token_types`",
+        quoted(.0.as_ref())
+    )]
+    TokenType(Option<Word>),
+    /// `token_type` is missing where it may not be (RFC 8693 §2.2.1).
+    #[error("the answer to the exchange has no `token_type`")]
+    TokenTypeMissing,
     /// `issued_token_type` is missing (RFC 8693 §2.2.1).
     #[error("the answer to the exchange has no `issued_token_type`")]
     IssuedTypeMissing,
@@ -60,6 +69,17 @@ pub enum TokenFault {
     /// The assertion that authenticates us could not be signed.
     #[error("the client assertion could not be signed: {0}")]
     Unsigned(crate::jose::SigningError),
+}
+
+/// What a server says when it refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerError {
+    /// The code.
+    pub code: ErrorCode,
+    /// The server's own word for a code that is not known here, if it may be shown.
+    pub word: Option<Word>,
+    /// `error_codes`, by which Entra ID tells causes apart; those that may be shown.
+    pub numbers: Vec<Word>,
 }
 
 /// An error code of RFC 6749 §5.2, RFC 8628 §3.5, RFC 8693 §2.2.2 and RFC 8707 §2.
@@ -107,14 +127,14 @@ impl TokenFault {
             Self::Lost => "lost",
             Self::Status(429) => "too_many_requests",
             Self::Status(_) => "status",
-            Self::Refused(code) => code.name(),
+            Self::Refused(error) => error.code.name(),
             Self::TooLarge(_) => "too_large",
             Self::Markup => "markup",
             Self::Malformed(_) => "malformed",
             Self::TokenMissing => "token_missing",
             Self::TokenTooLong { .. } => "token_too_long",
-            Self::TokenCharacters => "token_characters",
-            Self::TokenType => "token_type",
+            Self::TokenCharacter(_) => "token_characters",
+            Self::TokenType(_) | Self::TokenTypeMissing => "token_type",
             Self::IssuedTypeMissing => "issued_type_missing",
             Self::ExpiresIn => "expires_in",
             Self::ExpiredAtIssue => "expired_at_issue",
@@ -125,9 +145,15 @@ impl TokenFault {
     /// What to make of it.
     pub const fn class(&self) -> FaultClass {
         match self {
-            Self::Refused(code) => code.class(),
-            // Credentials that a proxy before the server refuses are refused all the same.
-            Self::Status(401 | 403) | Self::Unsigned(_) => FaultClass::Configuration,
+            Self::Refused(error) => error.code.class(),
+            // Credentials that a proxy before the server refuses are refused all the same. And no server says by chance what kind of
+            // token it issues.
+            Self::Status(401 | 403)
+            | Self::Unsigned(_)
+            | Self::TokenCharacter(_)
+            | Self::TokenType(_)
+            | Self::TokenTypeMissing
+            | Self::IssuedTypeMissing => FaultClass::Configuration,
             Self::NotSent
             | Self::Reset
             | Self::Lost
@@ -137,9 +163,6 @@ impl TokenFault {
             | Self::Malformed(_)
             | Self::TokenMissing
             | Self::TokenTooLong { .. }
-            | Self::TokenCharacters
-            | Self::TokenType
-            | Self::IssuedTypeMissing
             | Self::ExpiresIn
             | Self::ExpiredAtIssue => FaultClass::Weather,
         }
@@ -154,8 +177,9 @@ impl TokenFault {
             Self::NotSent
             | Self::TokenMissing
             | Self::TokenTooLong { .. }
-            | Self::TokenCharacters
-            | Self::TokenType
+            | Self::TokenCharacter(_)
+            | Self::TokenType(_)
+            | Self::TokenTypeMissing
             | Self::IssuedTypeMissing
             | Self::ExpiresIn
             | Self::ExpiredAtIssue
@@ -167,9 +191,12 @@ impl TokenFault {
     /// and no caller may spoil it for the others.
     pub const fn is_about_subject(&self) -> bool {
         match self {
-            Self::Refused(code) => code.is_about_subject(),
-            // Servers bound what they issue by what they got.
-            Self::ExpiredAtIssue | Self::TokenTooLong { .. } => true,
+            Self::Refused(error) => error.code.is_about_subject(),
+            // Servers make what they issue after what they got.
+            Self::ExpiredAtIssue
+            | Self::TokenTooLong { .. }
+            | Self::TokenCharacter(_)
+            | Self::TokenType(_) => true,
             Self::NotSent
             | Self::Reset
             | Self::Lost
@@ -178,13 +205,46 @@ impl TokenFault {
             | Self::Markup
             | Self::Malformed(_)
             | Self::TokenMissing
-            | Self::TokenCharacters
-            | Self::TokenType
+            | Self::TokenTypeMissing
             | Self::IssuedTypeMissing
             | Self::ExpiresIn
             | Self::Unsigned(_) => false,
         }
     }
+}
+
+impl From<ErrorCode> for ServerError {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, word: None, numbers: Vec::new() }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, &self.word) {
+            (ErrorCode::Other, Some(word)) => write!(f, "`{word}`")?,
+            (code, _) => write!(f, "`{}`", code.name())?,
+        }
+        for (index, number) in self.numbers.iter().enumerate() {
+            write!(f, "{}{number}", if index == 0 { " (" } else { ", " })?;
+        }
+        write!(f, "{}: {}", if self.numbers.is_empty() { "" } else { ")" }, self.code.advice())
+    }
+}
+
+/// A word in quotes, or that there is none that may be shown.
+fn quoted(word: Option<&Word>) -> String {
+    word.map_or_else(|| "another".to_owned(), |word| format!("`{word}`"))
+}
+
+/// A character of a token: it shows by its number and, where that is known, by its name.
+fn named(character: char) -> String {
+    let name = match character {
+        ',' => " (a comma)",
+        ' ' => " (a space)",
+        _ => "",
+    };
+    format!("U+{:04X}{name}", u32::from(character))
 }
 
 impl ErrorCode {
@@ -229,7 +289,9 @@ impl ErrorCode {
             Self::InvalidRequest => "it misses or dislikes a parameter",
             Self::InvalidClient => "check `client_id`, the secret or key, and the way of authentication",
             Self::InvalidGrant => "it does not accept the grant or the subject token",
-            Self::UnauthorizedClient => "this client may not use this grant: allow it at the server",
+            Self::UnauthorizedClient => {
+                "the secret is wrong, as some servers mean by it, or this client may not use this grant: allow it at the server"
+            }
             Self::UnsupportedGrantType => "it does not know this grant",
             Self::InvalidScope => "this client may not have one of `scopes`",
             Self::InvalidTarget => "it does not accept `audience` or `resources`",
@@ -288,12 +350,52 @@ mod tests {
     #[test]
     fn faults_of_configuration_are_told_from_weather() {
         let class = |fault: TokenFault| fault.class();
-        assert_eq!(class(TokenFault::Refused(ErrorCode::InvalidClient)), FaultClass::Configuration);
+        let refused = |code: ErrorCode| TokenFault::Refused(code.into());
+        assert_eq!(class(refused(ErrorCode::InvalidClient)), FaultClass::Configuration);
         assert_eq!(class(TokenFault::Status(401)), FaultClass::Configuration);
         for status in [429, 500, 502, 503, 504, 404, 302, 0] {
             assert_eq!(class(TokenFault::Status(status)), FaultClass::Weather, "{status}");
         }
-        assert_eq!(class(TokenFault::Refused(ErrorCode::TemporarilyUnavailable)), FaultClass::Weather);
+        assert_eq!(class(refused(ErrorCode::TemporarilyUnavailable)), FaultClass::Weather);
         assert_eq!(class(TokenFault::Markup), FaultClass::Weather);
+    }
+
+    #[test]
+    fn a_fault_is_told_with_the_servers_word_and_the_characters_name() {
+        let word = |text| Word::quote(text, []);
+        let other = ServerError { word: word("use_dpop_nonce"), ..ErrorCode::Other.into() };
+        let numbered = ServerError {
+            numbers: [word("7000215"), word("1")].into_iter().flatten().collect(),
+            ..ErrorCode::InvalidClient.into()
+        };
+        for (fault, text) in [
+            (TokenFault::Refused(other), "the server says `use_dpop_nonce`: see its documentation"),
+            (
+                TokenFault::Refused(ErrorCode::Other.into()),
+                "the server says `other_error`: see its documentation",
+            ),
+            (
+                TokenFault::Refused(numbered),
+                "the server says `invalid_client` (7000215, 1): check `client_id`, the secret or key, and the way of authentication",
+            ),
+            (
+                TokenFault::TokenType(word("DPoP")),
+                "the `token_type` is `DPoP`: it is neither Bearer nor one of the client's `token_types`",
+            ),
+            (
+                TokenFault::TokenType(None),
+                "the `token_type` is another: it is neither Bearer nor one of the client's `token_types`",
+            ),
+            (
+                TokenFault::TokenCharacter(','),
+                "the token holds U+002C (a comma): only visible ASCII without comma and space can be sent",
+            ),
+            (
+                TokenFault::TokenCharacter('\n'),
+                "the token holds U+000A: only visible ASCII without comma and space can be sent",
+            ),
+        ] {
+            assert_eq!(fault.to_string(), text);
+        }
     }
 }

@@ -5,7 +5,8 @@
 //! document says).
 
 //!
-//! `token_request` (what is asked) with `authentication` (by whom) → `token_answer` (a token, or a `fault`); `breaker` (whether to ask).
+//! `token_request` (what is asked) with `authentication` (by whom) → `token_answer` (a token, or a `fault`, with a `word` of the
+//! server's); `breaker` (whether to ask).
 
 mod address;
 mod assertion;
@@ -20,16 +21,17 @@ mod metadata;
 mod timetable;
 mod token_answer;
 mod token_request;
+mod word;
 
 pub use address::Address;
 pub use assertion::{Assertion, MAX_ASSERTION_LIFETIME};
-pub use authentication::{Authentication, Credentials, DEFAULT_ASSERTION_LIFETIME, Signing};
+pub use authentication::{Authentication, BasicEncoding, Credentials, DEFAULT_ASSERTION_LIFETIME, Signing};
 pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN};
 pub(crate) use definition::Definition;
 pub(crate) use document::Document;
 pub use document::Surroundings;
 pub(crate) use event::{Event, News};
-pub use fault::{ErrorCode, FaultClass, TokenFault};
+pub use fault::{ErrorCode, FaultClass, ServerError, TokenFault};
 pub use fetch::FetchError;
 pub(crate) use metadata::read as read_metadata;
 pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
@@ -37,3 +39,4 @@ pub use timetable::{MAX_RETRY_AFTER, Schedule};
 pub(crate) use timetable::{Timetable, Wish};
 pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, fits_header};
 pub use token_request::{Grant, TokenRequest};
+pub use word::{MAX_WORD, Word};

@@ -165,6 +165,11 @@ impl Timetable {
         self.not_before = now.after(backoff(self.failures, jitter).max(pause.min(MAX_RETRY_AFTER)));
     }
 
+    /// After a failure, the next attempt is no later than at `latest`, unless the server wants to be left alone for `pause`.
+    pub(crate) fn try_again_by(&mut self, latest: Timestamp, pause: Duration, now: Timestamp) {
+        self.not_before = self.not_before.min(latest).max(now.after(pause.min(MAX_RETRY_AFTER)));
+    }
+
     /// A document is not where it was looked for, and there is another place to look at once.
     pub(crate) fn look_elsewhere(&mut self, now: Timestamp) {
         self.unsent = 0;

@@ -27,6 +27,8 @@ pub struct TokenRequest {
     pub parameters: Vec<(Rc<str>, Rc<str>)>,
     /// Further header fields, none of which is one of ours.
     pub headers: Vec<(Rc<str>, Rc<str>)>,
+    /// What its answer may say as `token_type` besides Bearer, in whatever case.
+    pub token_types: Vec<Rc<str>>,
 }
 
 /// What a token is asked for.
@@ -112,7 +114,7 @@ impl TokenRequest {
         lists.chain(parameters).chain(types.into_iter().flatten()).map(AsRef::as_ref)
     }
 
-    /// All of it that changes what a server answers.
+    /// All of it that changes what a server answers, or whether its answer is taken.
     pub(crate) fn fields(&self) -> Vec<Vec<u8>> {
         let mut fields = self.credentials.fields().to_vec();
         match &self.grant {
@@ -131,6 +133,7 @@ impl TokenRequest {
         list(self.scopes.iter().map(AsRef::as_ref).collect());
         list(self.audience.iter().map(AsRef::as_ref).collect());
         list(self.resources.iter().map(AsRef::as_ref).collect());
+        list(self.token_types.iter().map(AsRef::as_ref).collect());
         for pairs in [&self.parameters, &self.headers] {
             list(pairs.iter().flat_map(|(name, value)| [&**name, &**value]).collect());
         }

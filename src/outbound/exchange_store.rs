@@ -249,8 +249,8 @@ impl ExchangeStore {
         let State::UnderWay { subject, sent } = &entry.state else { return None };
         let (sent, subject_expires) = (*sent, subject.expires);
         let asked = Asked {
-            scopes: &self.client.request.scopes,
-            is_exchange: true,
+            request: &self.client.request,
+            subject: Some(&subject.token),
             max_token_bytes: super::MAX_ACCESS_TOKEN_BYTES.min(self.longest_token()),
         };
         let answer = TokenAnswer::read(reply, asked, with.now).and_then(|answer| {
@@ -293,7 +293,7 @@ impl ExchangeStore {
         let what = match answer {
             Ok((answer, sent, expires)) => {
                 let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, with.jitter);
-                let token = Token::new(&self.client.prefix, &answer.token, sent, lifetime, with.known);
+                let token = Token::new(&self.client, &answer.token, sent, lifetime, with.known);
                 self.timetable.settle_until(sent, with.now);
                 if self.make_room(token.size().saturating_add(ENTRY_BYTES), with.known) {
                     self.put(digest, State::Held(token), with.known);

@@ -1,36 +1,13 @@
 #![allow(clippy::arithmetic_side_effects)]
 
-use super::super::lifetime::LifetimeRules;
-use super::super::settings::Obtain;
 use super::*;
-use crate::oauth::{Authentication, Credentials, Grant, TokenRequest};
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 const ROOM: usize = 10_000;
 
 fn store() -> ExchangeStore {
-    let credentials = Credentials { client_id: None, authentication: Authentication::SetByCluster };
-    let request = TokenRequest {
-        credentials,
-        grant: Grant::ClientCredentials,
-        scopes: [].into(),
-        audience: None,
-        resources: Vec::new(),
-        parameters: Vec::new(),
-        headers: Vec::new(),
-    };
-    let client = Client {
-        name: "c".into(),
-        endpoint: 0,
-        request,
-        header: "authorization".into(),
-        prefix: "Bearer ".into(),
-        lifetime: LifetimeRules { margin: None, assumed: Duration::from_secs(300) },
-        obtain: Obtain::OnDemand,
-        exchanged_tokens: 1_000,
-    };
     let bounds = ExchangeBounds { bytes: ROOM, pending_bytes: ROOM, known: 2 };
-    ExchangeStore::new(Rc::new(client), bounds, NOW)
+    ExchangeStore::new(Rc::new(Client::example("Bearer ")), bounds, NOW)
 }
 
 fn subject(number: u8, bytes: usize) -> Subject {
@@ -40,7 +17,7 @@ fn subject(number: u8, bytes: usize) -> Subject {
 fn held(number: u8, bytes: usize, known: &Known) -> Token {
     let life = Lifetime { expires: Timestamp::MAX, until: Timestamp::MAX, renewal: Timestamp::MAX };
     let token = Secret::new([vec![b'0' + number], vec![b'x'; bytes - 1]].concat());
-    Token::new("", &token, NOW, life, known)
+    Token::new(&Client::example(""), &token, NOW, life, known)
 }
 
 #[test]

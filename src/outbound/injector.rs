@@ -143,8 +143,11 @@ impl Injector {
         let Some(client) = self.settings.clients.get(index).map(Rc::clone) else {
             return Injection::Refused(None, Refusal::ClientUnknown);
         };
+        if request.head.headers.is_hop_by_hop(&client.header) {
+            return Injection::Refused(Some(index), Refusal::HeaderHopByHop);
+        }
         // A token of ours that is there already is an earlier attempt's, or came along by a redirect: never the caller's.
-        let is_callers = |value: &[u8]| !self.known.is_in(value);
+        let is_callers = |value: &[u8]| !self.known.is_ours(&client.header, value);
         if request.values(&client.header).any(is_callers) {
             match destination.caller_credential {
                 CallerCredential::Replace => {}
@@ -207,7 +210,7 @@ impl Injector {
         names.dedup();
         let others = names.into_iter().filter(|name| Some(*name) != but);
         others
-            .filter(|name| request.values(name).any(|value| self.known.is_in(value)))
+            .filter(|name| request.values(name).any(|value| self.known.is_ours(name, value)))
             .map(|name| Edit::Remove(Rc::clone(name)))
             .collect()
     }

@@ -38,6 +38,10 @@ pub enum Refusal {
     /// The caller has put a credential where ours goes.
     #[error("the request carries a credential of its own")]
     CallerCredential,
+    /// `Connection` names the header that takes our token: a server that heeds it would not see the token (RFC 9110 §7.6.1), and
+    /// its 401 would cost us the token.
+    #[error("the request names the token's header as one of the connection")]
+    HeaderHopByHop,
     /// Servers may understand the path differently, and it decides about the token.
     #[error("the path is ambiguous")]
     PathAmbiguous,
@@ -58,6 +62,7 @@ impl Refusal {
             Self::NotAllowed => "not_allowed",
             Self::ClientUnknown => "client_unknown",
             Self::CallerCredential => "caller_credential",
+            Self::HeaderHopByHop => "egress_header_hop_by_hop",
             Self::PathAmbiguous => "egress_path_ambiguous",
             Self::Unmatched => "unmatched",
         }
@@ -72,6 +77,7 @@ impl Refusal {
             | Self::SubjectRefused
             | Self::SubjectMissing
             | Self::CallerCredential
+            | Self::HeaderHopByHop
             | Self::PathAmbiguous
             | Self::Unmatched => false,
         }
@@ -86,7 +92,9 @@ impl Refusal {
             // Somebody has to change a configuration: to the caller that is an outage like another.
             Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
             Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
-            Self::CallerCredential | Self::PathAmbiguous => (400, INVALID_ARGUMENT, None),
+            Self::CallerCredential | Self::HeaderHopByHop | Self::PathAmbiguous => {
+                (400, INVALID_ARGUMENT, None)
+            }
         };
         // Whole seconds (RFC 9110 §10.2.3), and never none.
         let seconds = |pause: Duration| pause.as_millis().div_ceil(1000).max(1).to_string();
@@ -111,7 +119,7 @@ const UNAVAILABLE: u32 = 14;
 mod tests {
     use super::*;
 
-    fn all() -> [Refusal; 10] {
+    fn all() -> [Refusal; 11] {
         let retry_after = Duration::from_millis(1_001);
         [
             Refusal::TokenUnavailable { retry_after },
@@ -122,6 +130,7 @@ mod tests {
             Refusal::NotAllowed,
             Refusal::ClientUnknown,
             Refusal::CallerCredential,
+            Refusal::HeaderHopByHop,
             Refusal::PathAmbiguous,
             Refusal::Unmatched,
         ]

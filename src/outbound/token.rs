@@ -9,6 +9,7 @@ use rustc_hash::FxBuildHasher;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::lifetime::Lifetime;
+use super::settings::Client;
 use crate::base::{Secret, Timestamp};
 
 /// A token, ready to be put on requests.
@@ -22,11 +23,13 @@ pub struct Token {
     pub(super) lifetime: Lifetime,
 }
 
-/// By this a token is known again: a hash under a key of this filter's own.
+/// By this a credential is known again: a hash under a key of this filter's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u128);
 
-/// The tokens that the filter holds or held, so that none of them is taken for a caller's.
+/// The credentials that the filter sets or has set, so that none of them is taken for a caller's. A credential is the whole value of
+/// a header: a token endpoint may issue any word as a token, so neither a part of a value nor the same word in another header or
+/// under another scheme is ours.
 #[derive(Debug)]
 pub struct Known {
     seed: [u8; 16],
@@ -40,17 +43,18 @@ pub struct Known {
 pub(super) struct Ring(VecDeque<Fingerprint>);
 
 impl Token {
-    /// `token` behind `prefix`. Both are visible ASCII, but for the space at the end of a prefix.
+    /// `token` as `client` puts it on requests: visible ASCII, as is the client's prefix but for the space at its end.
     pub(super) fn new(
-        prefix: &str,
+        client: &Client,
         token: &Secret,
         sent: Timestamp,
         lifetime: Lifetime,
         known: &Known,
     ) -> Self {
         let text = str::from_utf8(token.expose()).unwrap_or_default();
-        let value = [prefix, text].concat().into();
-        Self { value, fingerprint: known.fingerprint(token.expose()), sent, lifetime }
+        let value: Rc<str> = [&client.prefix, text].concat().into();
+        let fingerprint = known.fingerprint(&client.header, value.as_bytes());
+        Self { value, fingerprint, sent, lifetime }
     }
 
     /// The header's value. It must not be printed.
@@ -94,19 +98,25 @@ impl Known {
         Self { seed, all: HashMap::default() }
     }
 
-    pub(super) fn fingerprint(&self, token: &[u8]) -> Fingerprint {
+    /// The fingerprint of a credential: what this header holds. A scheme is compared without case, and whatever spaces follow it
+    /// (RFC 9110 §11.4), since what lies between two runs of the filter may write it anew.
+    pub(super) fn fingerprint(&self, header: &str, value: &[u8]) -> Fingerprint {
+        let value = value.trim_ascii();
+        let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or_default();
+        let (scheme, token) = value.split_at_checked(end).unwrap_or_default();
         let mut hasher = SipHasher13::new_with_key(&self.seed);
-        hasher.write(token);
+        // No name and no scheme of ours holds a NUL.
+        hasher.write(header.as_bytes());
+        hasher.write(&[0]);
+        scheme.iter().for_each(|byte| hasher.write(&[byte.to_ascii_lowercase()]));
+        hasher.write(&[0]);
+        hasher.write(token.trim_ascii_start());
         Fingerprint(hasher.finish128().as_u128())
     }
 
-    /// Whether a header's value holds one of our tokens, alone or among others.
-    pub fn is_in(&self, value: &[u8]) -> bool {
-        if self.all.is_empty() {
-            return false;
-        }
-        let mut words = value.split(|byte| b" \t,".contains(byte)).filter(|word| !word.is_empty());
-        words.any(|word| self.all.contains_key(&self.fingerprint(word)))
+    /// Whether the value of this header is a credential of ours, and nothing else.
+    pub fn is_ours(&self, header: &str, value: &[u8]) -> bool {
+        !self.all.is_empty() && self.all.contains_key(&self.fingerprint(header, value))
     }
 
     /// A reason more to know a token.
@@ -156,19 +166,48 @@ pub const MAX_KNOWN_TOKENS: usize = 16;
 mod tests {
     use super::*;
 
+    const HEADER: &str = "authorization";
+
     #[test]
-    fn a_token_is_known_again_in_whatever_value_it_comes() {
+    fn a_credential_is_known_again_however_its_scheme_is_written() {
         let mut known = Known::new([3; 16]);
         let mut ring = Ring::default();
-        let token = known.fingerprint(b"abc");
-        assert!(!known.is_in(b"Bearer abc"));
+        let token = known.fingerprint(HEADER, b"Bearer abc");
+        assert!(!known.is_ours(HEADER, b"Bearer abc"));
         known.remember(&mut ring, token, 2);
-        for value in ["Bearer abc", "abc", "bearer\tabc", "Basic x,  Bearer abc", "Bearer abc, Bearer y"] {
-            assert!(known.is_in(value.as_bytes()), "{value}");
+        for value in ["Bearer abc", "bearer\tabc", "BEARER   abc", " Bearer abc "] {
+            assert!(known.is_ours(HEADER, value.as_bytes()), "{value}");
         }
-        for value in ["", "Bearer abcd", "Bearer ABC", "Bearer"] {
-            assert!(!known.is_in(value.as_bytes()), "{value}");
+    }
+
+    #[test]
+    fn no_part_of_a_credential_and_no_other_header_makes_it_ours() {
+        let mut known = Known::new([3; 16]);
+        let mut ring = Ring::default();
+        for word in ["abc", "Bearer"] {
+            let token = known.fingerprint(HEADER, format!("Bearer {word}").as_bytes());
+            known.remember(&mut ring, token, 2);
         }
+        for value in [
+            "",
+            "abc",
+            "Bearer",
+            "Bearer ",
+            "Bearer abcd",
+            "Bearer ABC",
+            "Bearer ALICE",
+            "Token abc",
+            "Bearer abc, Bearer y",
+            "Basic x, Bearer abc",
+            "Bearer abc abc",
+            "Bearer\0abc",
+        ] {
+            assert!(!known.is_ours(HEADER, value.as_bytes()), "{value}");
+        }
+        assert!(!known.is_ours("x-authorization", b"Bearer abc"));
+        let bare = known.fingerprint("x-token", b"abc");
+        known.remember(&mut ring, bare, 2);
+        assert!(known.is_ours("x-token", b"abc") && !known.is_ours("x-token", b"Bearer abc"));
     }
 
     #[test]
@@ -176,19 +215,20 @@ mod tests {
         let mut known = Known::new([3; 16]);
         let mut ring = Ring::default();
         for n in 0..=u8::try_from(MAX_KNOWN_TOKENS).unwrap() {
-            let token = known.fingerprint(&[b'a' + n]);
+            let token = known.fingerprint(HEADER, &[b'a' + n]);
             known.remember(&mut ring, token, MAX_KNOWN_TOKENS);
             known.remember(&mut ring, token, MAX_KNOWN_TOKENS);
         }
         assert_eq!(known.len(), MAX_KNOWN_TOKENS);
-        assert!(!known.is_in(b"a") && known.is_in(b"b"));
+        assert!(!known.is_ours(HEADER, b"a") && known.is_ours(HEADER, b"b"));
     }
 
     #[test]
     fn debug_output_shows_no_token() {
         let known = Known::new([3; 16]);
         let times = Lifetime { expires: Timestamp::MAX, until: Timestamp::MAX, renewal: Timestamp::MAX };
-        let token = Token::new("Bearer ", &Secret::new("hunter2"), Timestamp::EPOCH, times, &known);
+        let client = Client::example("Bearer ");
+        let token = Token::new(&client, &Secret::new("hunter2"), Timestamp::EPOCH, times, &known);
         assert_eq!(&**token.header_value(), "Bearer hunter2");
         assert!(!format!("{token:?}").contains("hunter2"));
     }

@@ -248,11 +248,8 @@ impl TokenStore {
         with: &mut Surroundings<'_>,
     ) -> Option<TokenEvent> {
         let sent = self.under_way?;
-        let asked = Asked {
-            scopes: &self.client.request.scopes,
-            is_exchange: false,
-            max_token_bytes: self.max_token_bytes,
-        };
+        let asked =
+            Asked { request: &self.client.request, subject: None, max_token_bytes: self.max_token_bytes };
         let answer = TokenAnswer::read(reply, asked, with.now).and_then(|answer| {
             let expires = expiry(answer.token.expose(), answer.expires_in, sent, &self.client.lifetime);
             if expires <= with.now { Err((TokenFault::ExpiredAtIssue, None)) } else { Ok((answer, expires)) }
@@ -307,7 +304,15 @@ impl TokenStore {
                     self.timetable.fail_to_send(with.now, with.jitter);
                 } else {
                     let slowly = if is_slow { SLOW_RETRY } else { core::time::Duration::ZERO };
-                    self.timetable.fail(pause.unwrap_or_default().max(slowly), with.now, with.jitter);
+                    let asked = pause.unwrap_or_default();
+                    self.timetable.fail(asked.max(slowly), with.now, with.jitter);
+                    if let Some(until) = self.token(with.now).map(|token| token.lifetime.until) {
+                        // What is mended while the token at hand still serves is found before requests go without. Each pause is half
+                        // of what is left, so that a server that refuses is asked a few times more, and not every second.
+                        let half = until.since(with.now).checked_div(2).unwrap_or_default();
+                        let latest = with.now.after(half.max(SHORTEST_RETRY));
+                        self.timetable.try_again_by(latest, asked, with.now);
+                    }
                 }
                 TokenNews::Failed(fault)
             }
@@ -368,7 +373,7 @@ impl TokenStore {
 
     fn adopt(&mut self, token: &Secret, sent: Timestamp, expires: Timestamp, with: &mut Surroundings<'_>) {
         let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, with.jitter);
-        let token = Token::new(&self.client.prefix, token, sent, lifetime, with.known);
+        let token = Token::new(&self.client, token, sent, lifetime, with.known);
         with.known.remember(&mut self.ring, token.fingerprint, MAX_KNOWN_TOKENS);
         self.timetable.settle_until(sent, lifetime.renewal);
         self.newest = self.newest.max(sent);
@@ -413,6 +418,8 @@ struct SharedToken {
     expires: u64,
 }
 
+/// As short as the first pause after a failure: halves of what is left would come ever faster.
+const SHORTEST_RETRY: core::time::Duration = core::time::Duration::from_millis(250);
 /// What somebody has to mend is not mended within seconds, and servers lock out who keeps trying wrong secrets.
 const SLOW_RETRY: core::time::Duration = core::time::Duration::from_secs(60);
 /// Envoy answers every call within its timeout; this only keeps a fault there from stopping renewals for ever.

@@ -124,7 +124,7 @@ fn unknown_fields_are_refused_everywhere() {
         ),
         (
             "/clients/0",
-            "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, headers, header, renewal_margin, assumed_lifetime, obtain, token_exchange",
+            "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, headers, header, renewal_margin, assumed_lifetime, obtain, token_exchange, token_types",
         ),
         ("/clients/0/token_endpoint", "uri, cluster, timeout, tls"),
         ("/clients/0/authentication/client_secret_basic", "secret"),

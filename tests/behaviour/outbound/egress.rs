@@ -196,8 +196,15 @@ fn our_own_token_is_never_taken_for_the_callers() {
     for ours in 1..=4 {
         assert!([3, 4].contains(&number(&carried(proxy.request(to("billing").bearer(&numbered(ours)))))));
     }
-    // In whatever scheme, and not what only looks like one.
+    // However the scheme is written, and not what only looks like one.
     carried(proxy.request(to("billing").header("authorization", format!("bearer  {}", numbered(1)))));
+    for own in [numbered(1), format!("Basic {}", numbered(1)), format!("Bearer {}, Bearer own", numbered(1))]
+    {
+        assert_eq!(
+            proxy.request(to("billing").header("authorization", own)).tells(),
+            "400 caller_credential"
+        );
+    }
     let other = proxy.request(to("billing").bearer(&numbered(99)));
     assert_eq!(other.tells(), "400 caller_credential");
     let both = format!("Bearer {}", numbered(1));
@@ -213,31 +220,89 @@ fn number(token: &str) -> u32 {
 fn a_token_of_ours_is_taken_out_where_no_token_goes() {
     let mut proxy = two(json!({}));
     bare(proxy.request(Request::get("/").to("elsewhere").bearer(&numbered(1))));
-    bare(proxy.request(Request::get("/").to("elsewhere").header("authorization", numbered(2))));
+    bare(proxy.request(Request::get("/").to("elsewhere").bearer(&numbered(2))));
     assert_eq!(injections(&mut proxy, "none", "stripped"), 2);
     // A caller's own is none of our business there.
     let own = proxy.request(Request::get("/").to("elsewhere").bearer("own")).forwarded();
     assert_eq!(own.upstream("authorization"), ["Bearer own"]);
 }
 
+/// A token endpoint issues whatever word it likes, such as a scheme's, or one that callers use: it takes nobody's credential away.
+#[test]
+fn whatever_an_endpoint_issues_the_callers_credential_stays_the_callers() {
+    let issued = |token: &str| {
+        crate::proxy::good(
+            &json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }).to_string(),
+        )
+    };
+    for word in ["Bearer", "ALICE", "Basic", "bearer"] {
+        for rule in ["refuse", "keep", "replace"] {
+            let odd = json!({ "header": { "name": "x-odd-token" } });
+            let clients = [client("billing", json!({})), client_at("odd", "sts"), client_at("odder", "sts")];
+            let mut clients = clients.to_vec();
+            crate::proxy::merge(&mut clients[1], odd);
+            crate::proxy::merge(
+                &mut clients[2],
+                json!({ "header": { "name": "authorization", "prefix": "Token" } }),
+            );
+            let to_billing = destination("billing", json!({ "caller_credential": rule }));
+            let destinations =
+                json!([to_billing, destination("odd", json!({})), destination("odder", json!({}))]);
+            let mut proxy = Proxy::new(&with_clients(&clients, json!({ "destinations": destinations })));
+            keep_secrets(&mut proxy);
+            serve(&mut proxy, "idp", &Tokens::new());
+            proxy.serve("sts", issued(word));
+            proxy.tick();
+            proxy.tick();
+            assert_eq!(proxy.request(to("odd")).forwarded().upstream("x-odd-token"), [word]);
+            for own in ["Bearer ALICE", "bearer ALICE", "ALICE", "Basic ALICE", "Bearer"] {
+                let answer = proxy.request(to("billing").header("authorization", own));
+                match rule {
+                    "refuse" => assert_eq!(answer.tells(), "400 caller_credential", "{word}: {own}"),
+                    "keep" => assert_eq!(answer.forwarded().upstream("authorization"), [own], "{word}"),
+                    _ => assert_eq!(carried(answer), numbered(1), "{word}: {own}"),
+                }
+                let elsewhere = Request::get("/").to("elsewhere").header("authorization", own);
+                assert_eq!(proxy.request(elsewhere).forwarded().upstream("authorization"), [own], "{word}");
+            }
+        }
+    }
+}
+
+/// RFC 9110 §7.6.1.
+#[test]
+fn no_connection_option_takes_our_token_from_the_upstream() {
+    let mut proxy = two(json!({}));
+    let upgrade = |options: &str| to("billing").header("connection", options).header("upgrade", "websocket");
+    assert_eq!(carried(proxy.request(upgrade("upgrade"))), numbered(1));
+    for options in ["upgrade, authorization", "Authorization", "close,AUTHORIZATION"] {
+        let refused = proxy.request(upgrade(options)).refused();
+        assert_eq!(refused.response.status, 400, "{options}");
+        assert_eq!(refused.annotation, "outcome=deny reason=egress_header_hop_by_hop client=billing");
+    }
+    // Where no token goes, it is none of our business.
+    bare(proxy.request(Request::get("/").to("elsewhere").header("connection", "upgrade, authorization")));
+}
+
 #[test]
 fn another_clients_token_is_replaced_or_taken_out() {
-    let clients =
-        [client("billing", json!({})), client("stock", json!({ "header": { "name": "x-api-token" } }))];
+    let header = json!({ "header": { "name": "x-api-token" } });
+    let clients = [client("billing", json!({})), client("third", json!({})), client("stock", header)];
     for word in ["refuse", "replace", "keep"] {
         let destinations = json!([
             destination("billing", json!({ "caller_credential": word })),
+            destination("third", json!({})),
             destination("stock", json!({}))
         ]);
         let (mut proxy, _) = ready(&with_clients(&clients, json!({ "destinations": destinations })));
-        let request = to("billing").bearer(&numbered(2)).header("x-api-token", numbered(2));
+        let request = to("billing").bearer(&numbered(2)).header("x-api-token", numbered(3));
         let forwarded = proxy.request(request).forwarded();
         assert_eq!(forwarded.upstream("authorization"), [format!("Bearer {}", numbered(1))]);
         assert_eq!(forwarded.upstream("x-api-token"), [""; 0]);
         let request = to("stock").bearer(&numbered(1));
         let forwarded = proxy.request(request).forwarded();
         assert_eq!(forwarded.upstream("authorization"), [""; 0]);
-        assert_eq!(forwarded.upstream("x-api-token"), [numbered(2)]);
+        assert_eq!(forwarded.upstream("x-api-token"), [numbered(3)]);
     }
 }
 
@@ -364,4 +429,40 @@ fn a_report_only_route_denies_nothing_and_injects_all_the_same() {
     let answer = proxy.request(orders());
     assert_eq!(answer.tells(), "forwarded, would be credential_missing");
     assert_eq!(carried(answer), numbered(1));
+}
+
+/// Envoy chooses the route again after an edit: a caller that could name a header which is removed could have the token of one cluster
+/// sent to another.
+#[test]
+fn beside_a_downstream_outbound_half_no_request_carries_a_header_that_is_set_from_claims() {
+    let claims = json!([{ "claim": "sub", "header": "x-auth-subject" }]);
+    let routes = json!([
+        { "name": "orders", "match": { "path": "/orders" }, "require": { "scopes": ["orders:read"] } },
+        { "name": "open", "match": { "prefix": "/open" }, "public": {} },
+        { "name": "shut", "match": { "prefix": "/shut" }, "deny": {}, "mode": "report_only" },
+        { "name": "trial", "match": { "prefix": "/trial" }, "require": { "scopes": ["x"] }, "mode": "report_only" },
+    ]);
+    let inbound = json!({ "forward_claims": claims, "routes": routes, "route_metadata": "ignore" });
+    let (mut proxy, key) = both(inbound.clone(), json!({ "caller_credential": "replace" }));
+    let token = key.token().sign();
+    let at = |path: &str| to("billing").without(":path").header(":path", path);
+    for path in ["/orders", "/open", "/shut", "/trial", "/trial//x", "/nowhere"] {
+        for value in ["root", "orders-service", ""] {
+            let forged = at(path).bearer(&token).header("x-auth-subject", value);
+            assert_eq!(proxy.request(forged).tells(), "400 header_forged", "{path}");
+        }
+        let lookalike = at(path).bearer(&token).header("x_auth_subject", "root");
+        assert_eq!(proxy.request(lookalike).tells(), "400 header_twin", "{path}");
+    }
+    let elsewhere = Request::get("/open").to("elsewhere").header("x-auth-subject", "root");
+    assert_eq!(proxy.request(elsewhere).tells(), "400 header_forged");
+    for path in ["/orders", "/open", "/shut", "/trial"] {
+        assert_eq!(carried(proxy.request(at(path).bearer(&token))), numbered(1), "{path}");
+    }
+    // Alone, the inbound half replaces such a header.
+    let mut document = config(inbound);
+    document["inbound"]["forward_claims"] = claims;
+    let mut proxy = Proxy::ready(&document, &[&key]);
+    let seen = proxy.request(Request::get("/orders").bearer(&token).header("x-auth-subject", "root"));
+    assert_eq!(seen.forwarded().upstream("x-auth-subject"), ["orders-service"]);
 }

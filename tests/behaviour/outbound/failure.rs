@@ -307,8 +307,9 @@ fn every_malformed_answer_is_told_and_got_over() {
         (good(r#"{"access_token":"a b","token_type":"Bearer"}"#), "token_characters"),
         (good(r#"{"access_token":"ä","token_type":"Bearer"}"#), "token_characters"),
         (good(&format!(r#"{{"access_token":"{long}","token_type":"Bearer"}}"#)), "token_too_long"),
-        (token(""), "token_type"),
+        (good(r#"{"access_token":"a,b","token_type":"Bearer"}"#), "token_characters"),
         (token(r#""token_type":"DPoP","#), "token_type"),
+        (token(r#""token_type":7,"#), "token_type"),
         (token(r#""token_type":"Bearer","expires_in":"soon","#), "expires_in"),
         (token(r#""token_type":"Bearer","expires_in":0,"#), "expired_at_issue"),
         (good(&" ".repeat(70_000)), "too_large"),
@@ -348,6 +349,81 @@ fn every_malformed_answer_is_told_and_got_over() {
     }
 }
 
+/// What servers and the proxies before them make of RFC 6749 §5.1, and mean no harm by.
+#[test]
+fn a_careless_answer_that_holds_a_token_is_taken() {
+    let token = |code: u16, members: &str| HttpReply::Response {
+        status: code,
+        headers: Headers::default(),
+        body: Ok(format!(r#"{{"access_token":"t0",{members}"expires_in":3600}}"#).into_bytes()),
+    };
+    for reply in [
+        token(203, r#""token_type":"Bearer","#),
+        token(201, r#""token_type":"bearer","#),
+        token(200, ""),
+        token(200, r#""token_type":null,"#),
+        token(200, r#""token_type":"Bearer ","#),
+    ] {
+        let (mut proxy, tokens) = proxy(&document(json!({})));
+        tokens.fail(reply.clone());
+        proxy.tick();
+        assert_eq!(carried(proxy.request(to("billing"))), "t0", "{reply:?}");
+        proxy.advance(1.minutes());
+        assert_eq!(proxy.calls("idp"), 1, "{reply:?}");
+        assert_eq!(proxy.gauge(&gauge(BREAKER)), Some(0));
+    }
+}
+
+/// A server does not say by chance that its tokens want proofs.
+#[test]
+fn a_token_of_another_type_is_told_with_its_word_and_asked_for_once_a_minute() {
+    let answer = |token_type: &str| {
+        good(&json!({ "access_token": "t0", "token_type": token_type, "expires_in": 3600 }).to_string())
+    };
+    let (mut refusing, tokens) = proxy(&document(json!({})));
+    tokens.fail(answer("BearerToken"));
+    refusing.advance(10.minutes());
+    assert!((10..=11).contains(&refusing.calls("idp")), "{:?}", refusing.call_times());
+    assert_eq!(
+        refusing.logs(Level::Error)[0],
+        "client billing: no token (1 in a row): the `token_type` is `BearerToken`: it is neither Bearer nor one of the client's `token_types`"
+    );
+    assert_eq!(refusing.gauge(&gauge(BREAKER)), Some(0));
+    assert!(refusing.counter(&counted("attache_token_requests", "result", "token_type")) >= 10);
+    // No word of the server's labels a metric, and none that holds a secret is told.
+    assert!(!format!("{:?}", refusing.counters()).contains("BearerToken"));
+    let (mut leaking, tokens) = proxy(&document(json!({})));
+    tokens.fail(answer("hunter2"));
+    leaking.tick();
+    assert!(leaking.logs(Level::Error)[0].contains("the `token_type` is another: "));
+
+    let own = client("billing", json!({ "token_types": ["bearertoken"] }));
+    let (mut taking, tokens) = proxy(&with_clients(&[own], json!({})));
+    tokens.fail(answer("BearerToken"));
+    taking.tick();
+    assert_eq!(carried(taking.request(to("billing"))), "t0");
+}
+
+#[test]
+fn a_refusal_in_the_servers_own_words_is_told_with_them() {
+    let (mut proxy, tokens) = proxy(&document(json!({})));
+    let body = json!({ "error": "consent_required", "error_codes": [65001], "error_description": "hunter2" });
+    tokens.fail(HttpReply::Response {
+        status: 400,
+        headers: Headers::default(),
+        body: Ok(body.to_string().into_bytes()),
+    });
+    proxy.tick();
+    assert_eq!(
+        proxy.logs(Level::Error),
+        [
+            "client billing: no token (1 in a row): the server says `consent_required` (65001): see its documentation"
+        ]
+    );
+    proxy.tick();
+    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "other_error")), 1);
+}
+
 #[test]
 fn a_call_that_the_host_loses_is_given_up_and_made_again() {
     let (mut proxy, tokens) = proxy(&document(json!({})));
@@ -381,6 +457,93 @@ fn a_renewal_that_fails_takes_no_token_away() {
     proxy.advance(58.minutes());
     assert!(proxy.calls("idp") > 1);
     assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
+}
+
+/// A minute's pause after a refusal would outlast what is left of a short token, or of one whose secret is mended at the last moment.
+#[test]
+fn while_a_token_serves_no_pause_is_longer_than_half_of_what_is_left_of_it() {
+    for (lifetime, reply) in [
+        (60, error(401, "invalid_client")),
+        (300, error(400, "invalid_scope")),
+        (3600, error(400, "unauthorized_client")),
+        (600, good(r#"{"access_token":"t","token_type":"DPoP"}"#)),
+        (3600, status(500)),
+        (120, with(status(429), &[("retry-after", "1")])),
+    ] {
+        let (mut proxy, tokens) = proxy(&without_breaker());
+        tokens.live(lifetime);
+        proxy.tick();
+        tokens.fail(reply.clone());
+        let ends = proxy.now();
+        let serves = |proxy: &mut Proxy| proxy.request(to("billing")).tells() == "forwarded";
+        while serves(&mut proxy) {
+            proxy.advance(100.ms());
+        }
+        let until = u64::try_from(proxy.now().since(ends).as_millis()).unwrap();
+        let times = proxy.call_times();
+        let tries = &times[1..];
+        let start = times[0];
+        for pair in tries.windows(2) {
+            let left = (start + until).saturating_sub(pair[0]);
+            // A tick comes every 100 ms, and nobody is asked more often than four times a second.
+            assert!(pair[1] - pair[0] <= (left / 2).max(250) + 100, "{lifetime}: {times:?}");
+        }
+        let last = tries.iter().filter(|time| **time < start + until).max().unwrap();
+        assert!(start + until - last <= 700, "a try before its end, {lifetime}: {until} {times:?}");
+        assert!(tries.len() <= 30, "{lifetime}: {times:?}");
+    }
+}
+
+/// What a server asks for goes before: it may be in trouble, and our next tries its worst.
+#[test]
+fn a_server_that_wants_to_be_left_alone_is_also_while_a_token_serves() {
+    for code in [401, 429, 503] {
+        let (mut proxy, tokens) = proxy(&without_breaker());
+        tokens.live(120);
+        proxy.tick();
+        tokens.fail(with(status(code), &[("retry-after", "600")]));
+        proxy.advance(9.minutes());
+        assert_eq!(proxy.calls("idp"), 2, "{:?}", proxy.call_times());
+        tokens.recover();
+        proxy.advance(3.minutes());
+        assert_eq!(proxy.request(to("billing")).tells(), "forwarded");
+    }
+}
+
+#[test]
+fn a_secret_that_is_right_again_before_the_token_ends_costs_no_request() {
+    for before_its_end in [20, 10, 4, 2] {
+        let (mut proxy, tokens) = proxy(&document(json!({})));
+        tokens.live(300);
+        proxy.tick();
+        tokens.fail(error(401, "invalid_client"));
+        // A token is used until fifteen seconds before it expires.
+        let until = 285 - before_its_end;
+        proxy.advance(until.secs());
+        tokens.recover();
+        for _ in 0..600 {
+            assert_eq!(proxy.request(to("billing")).tells(), "forwarded", "{before_its_end}");
+            proxy.advance(100.ms());
+        }
+        assert!(proxy.calls("idp") <= 15, "{:?}", proxy.call_times());
+    }
+}
+
+/// The thread that holds the lease tells the others when it is worth a try: they do not wait for longer either.
+#[test]
+fn all_threads_try_again_while_the_token_serves() {
+    let (mut threads, tokens) = threads(&sealed(document(json!({})), "SEAL"), 4);
+    tokens.live(300);
+    threads.advance(1.secs());
+    tokens.fail(error(401, "invalid_client"));
+    threads.advance(270.secs());
+    let calls = threads.calls("idp");
+    assert!(calls <= 10, "{:?}", threads.call_times());
+    tokens.recover();
+    threads.advance(60.secs());
+    for number in 0..4 {
+        assert_eq!(threads[number].request(to("billing")).tells(), "forwarded");
+    }
 }
 
 const ISSUER: &str = "https://idp.example";

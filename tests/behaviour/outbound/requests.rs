@@ -17,7 +17,9 @@ fn asked(patch: Value) -> attache::base::HttpCall {
 }
 
 fn authentication(method: &str, settings: Value) -> Value {
-    json!({ "authentication": { "client_secret_basic": null, method: settings } })
+    let mut authentication = json!({ "client_secret_basic": null });
+    authentication[method] = settings;
+    json!({ "authentication": authentication })
 }
 
 /// RFC 6749 §2.3.1; Envoy before 1.40 made a space of the plus.
@@ -29,8 +31,19 @@ fn id_and_secret_in_the_basic_header_are_form_encoded_first() {
     let pair = String::from_utf8(pair).unwrap();
     let (id, secret) = pair.split_once(':').unwrap();
     assert_eq!(id, "https%3A%2F%2Fmy.app%3A8443%2F%C3%A4%2Bb");
-    assert_eq!(secret, "hunter2%2Bplus%3Acolon%25percent+%C3%A4%26%3Dend");
+    // A space is `%20`, which servers read that decode a form, and those that decode a URI.
+    assert_eq!(secret, "hunter2%2Bplus%3Acolon%25percent%20%C3%A4%26%3Dend");
     assert_eq!(form(&call), [("grant_type".to_owned(), "client_credentials".to_owned())]);
+}
+
+#[test]
+fn id_and_secret_in_the_basic_header_are_as_they_are_for_servers_that_decode_nothing() {
+    let settings = json!({ "secret": { "env": "CLIENT_SECRET" }, "encoding": "none" });
+    let mut patch = authentication("client_secret_basic", settings);
+    patch["client_id"] = json!("my app/ä+b");
+    let header = header(&asked(patch), "authorization");
+    let pair = Base64::decode_vec(header.strip_prefix("Basic ").unwrap()).unwrap();
+    assert_eq!(String::from_utf8(pair).unwrap(), format!("my app/ä+b:{CLIENT_SECRET}"));
 }
 
 #[test]

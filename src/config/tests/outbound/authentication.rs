@@ -1,7 +1,7 @@
 //! As whom a client asks.
 
 use super::*;
-use crate::oauth::Authentication;
+use crate::oauth::{Authentication, BasicEncoding};
 
 fn authenticating(method: &str, fields: Json) -> Json {
     with("/clients/0/authentication", json!({ method: fields }))
@@ -35,7 +35,7 @@ fn a_secret_is_one_line_of_text() {
             [("CLIENT_SECRET", "hunter2 ü"), ("LINE", "hunter2"), ("LONGEST", &"x".repeat(4096))]
         {
             let client = client(&env(name));
-            let (Authentication::Basic(found) | Authentication::Post(found)) =
+            let (Authentication::Basic(found, _) | Authentication::Post(found)) =
                 &client.request.credentials.authentication
             else {
                 panic!()
@@ -57,6 +57,39 @@ fn a_secret_is_one_line_of_text() {
             assert_eq!(problems(&env(name)), [problem]);
         }
     }
+}
+
+#[test]
+fn id_and_secret_are_form_encoded_unless_the_server_wants_them_as_they_are() {
+    let basic = |id: &str, encoding: Json| {
+        let mut document =
+            authenticating("client_secret_basic", json!({ "secret": { "env": "CLIENT_SECRET" } }));
+        document["outbound"]["clients"][0]["client_id"] = json!(id);
+        if !encoding.is_null() {
+            document["outbound"]["clients"][0]["authentication"]["client_secret_basic"]["encoding"] =
+                encoding;
+        }
+        document
+    };
+    for (id, encoding, expected) in [
+        ("orders", Json::Null, BasicEncoding::Form),
+        ("https://orders.example", json!("form"), BasicEncoding::Form),
+        ("orders service", json!("none"), BasicEncoding::None),
+    ] {
+        let client = client(&basic(id, encoding));
+        let Authentication::Basic(_, encoding) = client.request.credentials.authentication else { panic!() };
+        assert_eq!(encoding, expected, "{id}");
+    }
+    let place = format!("{CLIENT}.authentication.client_secret_basic.encoding");
+    for id in ["a:b", ":", "https://orders.example"] {
+        let colon = "`client_id` holds a colon, at which the server would end it: only `form` hides it";
+        assert_eq!(problems(&basic(id, json!("none"))), [format!("{place}: {colon}")], "{id}");
+    }
+    assert_eq!(problems(&basic("a", json!("url"))), [format!("{place}: expected one of form, none")]);
+    let mut post = authenticating("client_secret_post", json!({ "secret": { "env": "CLIENT_SECRET" } }));
+    post["outbound"]["clients"][0]["authentication"]["client_secret_post"]["encoding"] = json!("none");
+    let unknown = "unknown field `encoding`, expected one of secret";
+    assert_eq!(problems(&post), [format!("{CLIENT}.authentication.client_secret_post: {unknown}")]);
 }
 
 #[test]

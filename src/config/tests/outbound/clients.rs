@@ -39,6 +39,29 @@ fn a_client_asks_for_what_it_says() {
 }
 
 #[test]
+fn a_token_may_be_of_further_types_but_of_none_that_wants_a_proof() {
+    let place = format!("{CLIENT}.token_types");
+    let at = "/clients/0/token_types";
+    let client = client(&with(at, json!(["BearerToken", "urn:example:key"])));
+    assert_eq!(client.request.token_types, [Rc::from("BearerToken"), Rc::from("urn:example:key")]);
+    for proved in ["DPoP", "dpop", "PoP", "MAC"] {
+        let problem =
+            format!("{place}[0]: tokens of this type want a proof with each request, which is not sent");
+        refuses(at, json!([proved]), &problem);
+    }
+    let twice = format!("{place}[1]: this type is there already");
+    refuses(at, json!(["ApiKey", "apikey"]), &twice);
+    for odd in ["a b", "é", &"x".repeat(129)] {
+        let visible = format!("{place}[0]: expected a type of visible ASCII characters, at most 128");
+        refuses(at, json!([odd]), &visible);
+    }
+    accepts(at, json!(["x".repeat(128)]));
+    accepts(at, json!((0..8).map(|n| format!("t{n}")).collect::<Vec<_>>()));
+    let many: Vec<_> = (0..9).map(|n| format!("t{n}")).collect();
+    refuses(at, json!(many), &format!("{place}: more than 8 entries"));
+}
+
+#[test]
 fn a_token_endpoint_is_plain_and_https() {
     let uri = format!("{CLIENT}.token_endpoint.uri");
     let at = "/clients/0/token_endpoint/uri";
