@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use attache::config::{self, Config, ConfigErrors, Value};
 use attache::sharing::Trust;
 
-use crate::{capabilities, egress};
+use crate::{capabilities, edits, egress};
 
 /// A configuration and where it stands.
 #[derive(Clone, Debug)]
@@ -133,6 +133,7 @@ impl Document {
             .iter()
             .flat_map(|plugin| capabilities::missing(plugin, config, self.names_variables()))
             .collect();
+        found.extend(self.manager.iter().flat_map(|manager| edits::contradictions(config, manager)));
         if let Some(outbound) = &config.outbound {
             let (manager, managers) = (self.manager.as_ref(), &self.managers);
             found.extend(egress::contradictions(outbound, manager, managers, &self.clusters));
@@ -257,6 +258,16 @@ fn collect_managers(value: &Value, found: &mut Vec<Value>) {
 pub(crate) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     let is_named = |member: &str| member == name || is_camel_case_of(member, name);
     value.as_object()?.iter().find(|(member, _)| is_named(member)).map(|(_, value)| value)
+}
+
+/// A member that is a list, or nothing.
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    member(value, name).and_then(Value::as_list).unwrap_or_default()
+}
+
+/// A member that is a text, or the empty one.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    member(value, name).and_then(Value::as_text).unwrap_or_default()
 }
 
 fn is_camel_case_of(member: &str, name: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use attache::config::Value;
 use attache::outbound::{Outbound, Position};
 
-use crate::document::member;
+use crate::document::{list, member, text};
 
 /// Each place that would send a token where nobody meant it to go, or that contradicts what the configuration rests on. `manager` is
 /// the one that the filter is in, `managers` are all of the file.
@@ -95,14 +95,6 @@ fn is_asserted(cluster: &Value) -> bool {
     let metadata = member(cluster, "metadata").and_then(|metadata| member(metadata, "filter_metadata"));
     let ours = metadata.and_then(|metadata| member(metadata, "attache"));
     ours.is_some_and(|ours| text(ours, "tls") == "asserted")
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    member(value, name).and_then(Value::as_list).unwrap_or_default()
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    member(value, name).and_then(Value::as_text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod capabilities;
 pub mod demo;
 pub mod document;
+mod edits;
 mod egress;
 pub mod envoy;
 pub mod explanation;

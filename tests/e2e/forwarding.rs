@@ -12,9 +12,9 @@ pub(crate) fn listeners() -> Vec<Listener> {
     let claims = json!([
         { "claim": "sub", "header": "x-auth-subject" },
         { "claim": "client_id", "header": "X-Auth-Client" },
-        { "claim": ["realm_access", "roles"], "header": "x-auth-roles" },
-        { "claim": "tier", "header": "x-auth-tier" },
-        { "claim": "verified", "header": "x-auth-verified" },
+        { "claim": ["realm_access", "roles"], "header": "x-auth-roles", "type": "strings", "separator": " " },
+        { "claim": "tier", "header": "x-auth-tier", "type": "integer" },
+        { "claim": "verified", "header": "x-auth-verified", "type": "boolean" },
         { "claim": "name", "header": "x-auth-name" },
     ]);
     let sources = json!([
@@ -73,11 +73,11 @@ fn a_claim_without_a_text_leaves_its_header_absent_even_if_forged() {
     let world = world::visit();
     let spec = TokenSpec::scoped("orders:read")
         .without("sub")
-        .claim("client_id", json!({ "an": "unforwardable object" }))
+        .without("client_id")
         .claim("realm_access", json!({ "roles": [1, 2] }))
         .claim("tier", Value::Null)
         .claim("verified", "no\r\nx-injected: yes")
-        .claim("name", "J\u{fc}rgen");
+        .claim("name", "no\r\nx-injected: yes");
     let request = forged(world.get("forwarding", "/orders").bearer(&token(world.issuer("corp"), &spec)));
     let seen = echo(&request.send().unwrap());
     assert_no_claims(&seen);

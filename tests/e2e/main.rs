@@ -52,6 +52,8 @@ mod demo_config;
 mod discovery;
 /// Configuration as Istio delivers it.
 mod ecds;
+/// What an edit of ours, a redirect or an upgrade makes of a request.
+mod edits;
 /// Where tokens go, and where they must not.
 mod egress_guard;
 /// What the upstream sees.
