@@ -19,7 +19,7 @@ struct Edited {
 /// Each route that is chosen by what the filter edits, and each from which Envoy sends an edited request through the filter again.
 pub(crate) fn contradictions(config: &Config, manager: &Value) -> Vec<String> {
     let edited = edited(config);
-    let loses = config.inbound.as_deref().and_then(|inbound| loss_by_redirect(inbound, manager));
+    let loses = config.inbound.as_deref().and_then(loss_by_redirect);
     let mut found = Vec::new();
     let hosts = member(manager, "route_config").map_or(&[][..], |table| list(table, "virtual_hosts"));
     for (host_index, host) in hosts.iter().enumerate() {
@@ -85,29 +85,17 @@ impl Edited {
 }
 
 /// What a request lacks, or has too much, when it comes through the filter for the second time.
-fn loss_by_redirect(inbound: &Inbound, manager: &Value) -> Option<&'static str> {
+fn loss_by_redirect(inbound: &Inbound) -> Option<&'static str> {
     if inbound.after_verification == AfterVerification::Strip {
         return Some(
             "and brings no token any more (401): take internal_redirect_policy away, or write `after_verification: forward`",
         );
     }
-    let removed = removed_early(manager);
-    let is_left = |header: &str| !removed.contains(header);
-    let is_forged = inbound.forged_headers != ForgedHeaders::Replace
-        && inbound.forwarded_claims.iter().any(|forwarded| is_left(&forwarded.header));
+    let is_forged = inbound.forged_headers != ForgedHeaders::Replace && !inbound.forwarded_claims.is_empty();
     is_forged.then_some(
-        "and brings the headers of `forward_claims` that the filter has set (400): take internal_redirect_policy away, or remove \
-         them with early_header_mutation_extensions",
+        "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's early_header_mutation_extensions \
+         do not see: take internal_redirect_policy away",
     )
-}
-
-/// The headers that Envoy removes before it chooses a route, of a request that follows a redirect as of any other.
-fn removed_early(manager: &Value) -> BTreeSet<String> {
-    let extensions = list(manager, "early_header_mutation_extensions").iter();
-    let mutations = extensions
-        .filter_map(|extension| member(member(extension, "typed_config")?, "mutations"))
-        .flat_map(|mutations| list(mutations, "request_mutations"));
-    mutations.map(|mutation| text(mutation, "remove").to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -128,7 +116,7 @@ mod tests {
                         client: billing
                       unmatched: pass"#;
 
-    fn bootstrap(inbound: &str, outbound: &str, manager: &str, route: &str) -> Vec<String> {
+    fn bootstrap(inbound: &str, outbound: &str, route: &str) -> Vec<String> {
         let outbound = if outbound.is_empty() { String::new() } else { format!("outbound: {outbound}") };
         let text = format!(
             r#"
@@ -137,7 +125,6 @@ static_resources:
   - filter_chains:
     - filters:
       - typed_config:
-          {manager}
           http_filters:
           - typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
@@ -184,16 +171,16 @@ static_resources:
         };
         let place = "route_config.virtual_hosts[0].routes[1]: it depends on the header x-auth-subject, ";
         for (inbound, outbound) in [(&*read, ""), (CLAIMS, OUTBOUND)] {
-            let problems = bootstrap(inbound, outbound, "", &by_header("X-Auth-Subject"));
+            let problems = bootstrap(inbound, outbound, &by_header("X-Auth-Subject"));
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert!(problems[0].starts_with(place), "{problems:?}");
-            assert!(bootstrap(inbound, outbound, "", &by_header("x-tenant")).is_empty());
+            assert!(bootstrap(inbound, outbound, &by_header("x-tenant")).is_empty());
         }
         // Where nothing depends on the route, that is how to route by a claim.
-        assert!(bootstrap(CLAIMS, "", "", &by_header("x-auth-subject")).is_empty());
+        assert!(bootstrap(CLAIMS, "", &by_header("x-auth-subject")).is_empty());
         let by_cluster = "{ match: { prefix: /x }, route: { cluster_header: x-auth-subject } }";
-        assert_eq!(bootstrap(CLAIMS, OUTBOUND, "", by_cluster).len(), 1);
-        assert_eq!(bootstrap(CLAIMS, OUTBOUND, "", &by_header("x-api-token")).len(), 1);
+        assert_eq!(bootstrap(CLAIMS, OUTBOUND, by_cluster).len(), 1);
+        assert_eq!(bootstrap(CLAIMS, OUTBOUND, &by_header("x-api-token")).len(), 1);
     }
 
     #[test]
@@ -205,10 +192,10 @@ static_resources:
             ("queryParameters: [{ name: t, presentMatch: true }]", "the query parameter t"),
         ] {
             let route = format!("{{ match: {{ prefix: /x, {matches} }}, route: {{ cluster: x }} }}");
-            let problems = bootstrap(strip, OUTBOUND, "", &route);
+            let problems = bootstrap(strip, OUTBOUND, &route);
             assert!(problems.len() == 1 && problems[0].contains(what), "{problems:?}");
-            assert!(bootstrap(strip, "", "", &route).is_empty());
-            assert!(bootstrap("", OUTBOUND, "", &route).is_empty());
+            assert!(bootstrap(strip, "", &route).is_empty());
+            assert!(bootstrap("", OUTBOUND, &route).is_empty());
         }
     }
 
@@ -216,22 +203,20 @@ static_resources:
     fn a_redirect_that_meets_its_own_headers_or_misses_its_token_is_refused() {
         let follows = "{ match: { prefix: /x }, route: { cluster: x, internal_redirect_policy: {} } }";
         let strip = "token: { after_verification: strip }";
-        let problems = bootstrap(strip, "", "", follows);
+        let problems = bootstrap(strip, "", follows);
         assert!(
             problems.len() == 1 && problems[0].contains("brings no token any more (401)"),
             "{problems:?}"
         );
         let read = lines(&[CLAIMS, "route_metadata: read"]);
         for (inbound, outbound) in [(&*read, ""), (CLAIMS, OUTBOUND)] {
-            let problems = bootstrap(inbound, outbound, "", follows);
+            let problems = bootstrap(inbound, outbound, follows);
             assert!(
                 problems.len() == 1 && problems[0].contains("that the filter has set (400)"),
                 "{problems:?}"
             );
-            let early = r"early_header_mutation_extensions: [{ name: early, typed_config: { mutations: { request_mutations: [{ remove: X-Auth-Subject }] } } }]";
-            assert!(bootstrap(inbound, outbound, early, follows).is_empty());
         }
-        assert!(bootstrap(CLAIMS, "", "", follows).is_empty(), "they are replaced");
-        assert!(bootstrap("", "", "", follows).is_empty());
+        assert!(bootstrap(CLAIMS, "", follows).is_empty(), "they are replaced");
+        assert!(bootstrap("", "", follows).is_empty());
     }
 }

@@ -18,7 +18,7 @@ use super::settings::{Client, EndpointPlace, Outbound};
 use super::surroundings::Moment;
 use super::token::{Fingerprint, Known, MAX_KNOWN_TOKENS};
 use super::token_store::{Complaint, Purge, TokenStore};
-use crate::base::{Edit, HttpCall, HttpReply, Jitter, StreamId, Timestamp};
+use crate::base::{Edit, HttpCall, HttpReply, Jitter, Lengths, StreamId, Timestamp};
 use crate::oauth::{BreakerState, Grant};
 use crate::sharing::{Flight, News, Process, Sharing};
 
@@ -29,8 +29,9 @@ pub struct Injector {
     endpoints: Vec<EndpointState>,
     stores: Vec<Store>,
     known: Known,
-    /// The headers that take tokens, each once.
+    /// The headers that take tokens, each once, and the lengths of their names.
     headers: HashSet<Rc<str>>,
+    lengths: Lengths,
     /// The requests that carry a token of ours, until they are answered.
     injected: HashMap<StreamId, Injected, FxBuildHasher>,
     /// The client that may call first at the next tick.
@@ -104,13 +105,16 @@ impl Injector {
                 store.seed(process);
             }
         });
-        let headers = settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
+        let headers: HashSet<_> =
+            settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
+        let lengths = headers.iter().map(|name| name.len()).fold(Lengths::default(), Lengths::with);
         Self {
             settings,
             endpoints,
             stores,
             known: Known::new(seed),
             headers,
+            lengths,
             injected: HashMap::default(),
             first: 0,
             is_urgent: false,
@@ -203,7 +207,7 @@ impl Injector {
     /// Takes our tokens out of all headers but one.
     fn removals(&self, request: &Outgoing<'_>, but: Option<&Rc<str>>) -> Vec<Edit> {
         let edited = request.edits.iter().map(Edit::name);
-        let there = request.head.headers.iter().filter_map(|(name, _)| str::from_utf8(name).ok());
+        let there = request.head.headers.fields(self.lengths).filter_map(|(name, _)| str::from_utf8(name).ok());
         let mut names: Vec<&Rc<str>> =
             edited.chain(there).filter_map(|name| self.headers.get(name)).collect();
         names.sort_unstable();

@@ -66,7 +66,9 @@ fn a_verified_claim_cannot_be_named_away_on_an_upgrade() {
         );
         raw::exchange(proxy.addr("upgrades"), head.as_bytes())
     };
-    let seen = attachectl::upstream::Echo::parse(&send("upgrade").body).unwrap();
+    // The upstream does not know the protocol, and answers as always.
+    assert_eq!(send("upgrade").status, 200);
+    let seen = proxy.upstream().seen().pop().unwrap();
     assert_eq!(seen.header("x-auth-subject"), Some("orders-service"));
     assert!(
         seen.header("connection").is_some_and(|options| options.eq_ignore_ascii_case("upgrade")),
@@ -94,17 +96,18 @@ fn redirected(proxy: &Proxy, listener: &str) -> attachectl::http::Response {
     proxy.get(listener, "/orders").bearer(&token).send().unwrap()
 }
 
-/// A request that follows a redirect goes through the filter again, with what the filter has set and without what it has stripped
-/// (`attachectl check` refuses such a file).
+/// A request that follows a redirect goes through the filter again, with what the filter has set and without what it has stripped, and
+/// past Envoy's early mutations: `attachectl check` refuses files in which that costs the request.
 #[test]
-fn a_redirect_that_envoy_follows_passes_where_the_filters_own_headers_are_removed_early() {
+fn a_redirect_that_envoy_follows_passes_unless_the_filter_has_to_refuse_its_own_headers_or_has_stripped_the_token()
+ {
     let mut reading = forwarding();
     join(&mut reading, json!({ "route_metadata": "read" }));
     let early = json!({ "early_header_mutation_extensions": [{
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": { "request_mutations": [{ "remove": "x-auth-subject" }] },
+            "mutations": [{ "remove": "x-auth-subject" }],
         },
     }] });
     let strip = json!({ "token": { "after_verification": "strip" } });
@@ -118,14 +121,10 @@ fn a_redirect_that_envoy_follows_passes_where_the_filters_own_headers_are_remove
         .listener(following("early", reading, early))
         .listener(following("stripping", stripping, json!({})))
         .start();
-    for listener in ["replacing", "early"] {
-        let landed = echo(&redirected(&proxy, listener));
-        assert_eq!(
-            (landed.path.as_str(), landed.header("x-auth-subject")),
-            ("/open/landed", None),
-            "{listener}"
-        );
+    let landed = echo(&redirected(&proxy, "replacing"));
+    assert_eq!((landed.path.as_str(), landed.header("x-auth-subject")), ("/open/landed", None));
+    for listener in ["reading", "early"] {
+        assert_eq!(verdict(&redirected(&proxy, listener)), (400, "header_forged".into()), "{listener}");
     }
-    assert_eq!(verdict(&redirected(&proxy, "reading")), (400, "header_forged".into()));
     assert_eq!(verdict(&redirected(&proxy, "stripping")), (401, "credential_missing".into()));
 }
