@@ -105,8 +105,7 @@ impl Injector {
                 store.seed(process);
             }
         });
-        let headers: HashSet<_> =
-            settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
+        let headers: HashSet<_> = settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
         let lengths = headers.iter().map(|name| name.len()).fold(Lengths::default(), Lengths::with);
         Self {
             settings,
@@ -207,7 +206,8 @@ impl Injector {
     /// Takes our tokens out of all headers but one.
     fn removals(&self, request: &Outgoing<'_>, but: Option<&Rc<str>>) -> Vec<Edit> {
         let edited = request.edits.iter().map(Edit::name);
-        let there = request.head.headers.fields(self.lengths).filter_map(|(name, _)| str::from_utf8(name).ok());
+        let there =
+            request.head.headers.fields(self.lengths).filter_map(|(name, _)| str::from_utf8(name).ok());
         let mut names: Vec<&Rc<str>> =
             edited.chain(there).filter_map(|name| self.headers.get(name)).collect();
         names.sort_unstable();

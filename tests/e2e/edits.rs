@@ -7,7 +7,8 @@ use crate::secrets::scoped;
 use attachectl::issuer::Algorithm;
 
 fn forwarding() -> Value {
-    json!({ "forward_claims": [{ "claim": "sub", "header": "x-auth-subject" }] })
+    let claims = json!([{ "claim": "sub", "header": "x-auth-subject" }]);
+    json!({ "forward_claims": claims, "refusals": { "body": "problem_json" } })
 }
 
 fn routes() -> [Value; 2] {
@@ -110,9 +111,9 @@ fn a_redirect_that_envoy_follows_passes_unless_the_filter_has_to_refuse_its_own_
             "mutations": [{ "remove": "x-auth-subject" }],
         },
     }] });
-    let strip = json!({ "token": { "after_verification": "strip" } });
     let again = json!({ "name": "edits-landed", "match": { "path": "/open/landed" }, "require": { "authenticated": {} } });
-    let mut stripping = strip;
+    let mut stripping =
+        json!({ "token": { "after_verification": "strip" }, "refusals": { "body": "problem_json" } });
     stripping["routes"] = json!([routes()[0], again]);
     let proxy = Setup::new()
         .issuer("corp")
