@@ -127,7 +127,7 @@ fn unknown_fields_are_refused_everywhere() {
             "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, headers, header, renewal_margin, assumed_lifetime, obtain, token_exchange, token_types",
         ),
         ("/clients/0/token_endpoint", "uri, cluster, timeout, tls"),
-        ("/clients/0/authentication/client_secret_basic", "secret"),
+        ("/clients/0/authentication/client_secret_basic", "secret, encoding"),
         ("/clients/0/authentication/client_secret_basic/secret", "env"),
         ("/destinations/0", "match, client, caller_credential, chosen_by"),
         ("/destinations/0/match", "authorities, clusters, path, prefix, methods, route_names"),
