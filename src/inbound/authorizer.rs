@@ -16,7 +16,8 @@ use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
 use crate::jose::{Crypto, KnownHeaders};
 use crate::policy::{
-    IssuerId, MetadataError, Mode, RequestPath, Requirement, Route, RouteId, RouteMetadata, Rule, Unmet,
+    AuthorityError, IssuerId, MetadataError, Mode, RequestAuthority, RequestPath, Requirement, Route,
+    RouteId, RouteMetadata, Rule, Unmet,
 };
 
 /// What a decision depends on besides the request and the settings.
@@ -72,7 +73,11 @@ impl Authorizer {
         if method.iter().any(u8::is_ascii_lowercase) {
             return Evaluation::Decided(Decision::without_route(Denial::Method));
         }
-        let id = settings.routes.find(field(":authority"), &path, method);
+        let authority = match settings.authority(field(":authority")) {
+            Ok(authority) => authority,
+            Err(error) => return Evaluation::Decided(Decision::without_route(error.into())),
+        };
+        let id = settings.routes.find(authority.as_ref(), &path, method);
         let Some(route) = settings.routes.route(id) else {
             return Evaluation::Decided(Decision::without_route(Denial::Internal(
                 "a route that is not there",
@@ -98,8 +103,8 @@ impl Authorizer {
             Ok(demands) => demands,
             Err(denial) => return decided(None, work, Err(denial)),
         };
-        if settings.twins.among(&head.headers).next().is_some() {
-            return decided(None, work, Err(Denial::HeaderTwin));
+        if let Err(denial) = settings.check_names(head) {
+            return decided(None, work, Err(denial));
         }
         observer.passed(Step::Headers);
         if demands.is_public() || is_preflight {
@@ -137,10 +142,10 @@ impl Decision {
     }
 }
 
-/// What the table and Envoy's route demand together.
+/// What the table demands, and Envoy's virtual host and route, together.
 struct Demands<'a> {
     table: Option<&'a Requirement>,
-    metadata: Option<Requirement>,
+    metadata: Vec<Requirement>,
 }
 
 impl<'a> Demands<'a> {
@@ -152,13 +157,17 @@ impl<'a> Demands<'a> {
         settings: &Inbound,
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<Self, Denial> {
-        let metadata = match (&head.route_metadata, settings.route_metadata) {
-            (None, _) | (Some(_), MetadataUse::Ignore) => None,
-            // What it says is not for this half.
-            (Some(bytes), MetadataUse::Refuse) if RouteMetadata::parse(bytes) == Ok(None) => None,
-            (Some(_), MetadataUse::Refuse) => return Err(MetadataError::NotConfigured.into()),
-            (Some(bytes), MetadataUse::Read) => {
-                let metadata = RouteMetadata::parse(bytes)?;
+        let written = || [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
+        let metadata = match settings.route_metadata {
+            MetadataUse::Ignore => Vec::new(),
+            // What it says may not be for this half.
+            MetadataUse::Refuse if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => {
+                Vec::new()
+            }
+            MetadataUse::Refuse => return Err(MetadataError::NotConfigured.into()),
+            MetadataUse::Read => {
+                let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
+                let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
                 metadata.iter().for_each(|metadata| observer.passed(Step::RouteMetadata(metadata)));
                 metadata
             }
@@ -167,12 +176,13 @@ impl<'a> Demands<'a> {
             Rule::Public => None,
             Rule::Require(requirement) => Some(&**requirement),
             // Where the table is silent, Envoy's route alone says what is needed.
-            Rule::Deny if id == settings.routes.default_id() && metadata.is_some() => None,
+            Rule::Deny if id == settings.routes.default_id() && !metadata.is_empty() => None,
             Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
             Rule::Deny => return Err(Denial::RouteDenied),
         };
-        let metadata =
-            metadata.map(|metadata| settings.requirement_of(metadata, table.is_some())).transpose()?;
+        let names_issuers = table.is_some() || metadata.iter().any(|metadata| metadata.issuers.is_some());
+        let requirement = |metadata| settings.requirement_of(metadata, names_issuers);
+        let metadata = metadata.into_iter().map(requirement).collect::<Result<_, _>>()?;
         Ok(Self { table, metadata })
     }
 
@@ -181,7 +191,7 @@ impl<'a> Demands<'a> {
     }
 
     fn is_public(&self) -> bool {
-        self.table.is_none() && self.metadata.is_none()
+        self.table.is_none() && self.metadata.is_empty()
     }
 
     fn check(
@@ -208,15 +218,39 @@ impl<'a> Demands<'a> {
 }
 
 impl Inbound {
-    /// Names become places; a list that is missing means the only issuer, or those of the table's requirement.
+    /// Reads an authority, where one could lead to another rule: by a route of the table, or by Envoy's.
+    fn authority<'a>(&self, authority: &'a [u8]) -> Result<Option<RequestAuthority<'a>>, AuthorityError> {
+        match self.route_metadata {
+            MetadataUse::Read => RequestAuthority::parse_plain(authority).map(Some),
+            MetadataUse::Refuse | MetadataUse::Ignore if self.routes.names_authorities() => {
+                RequestAuthority::parse(authority).map(Some)
+            }
+            MetadataUse::Refuse | MetadataUse::Ignore => Ok(None),
+        }
+    }
+
+    /// Denies a request with a header that servers behind us take for another one, or for more than the request line.
+    fn check_names(&self, head: &RequestHead) -> Result<(), Denial> {
+        for name in head.headers.names(self.watched_names) {
+            if self.twins.imitates(name) {
+                return Err(Denial::HeaderTwin);
+            }
+            if let Some(denial) = self.overrides.denial(name, head) {
+                return Err(denial);
+            }
+        }
+        Ok(())
+    }
+
+    /// Names become places; a list that is missing means the only issuer, or those that something else names.
     fn requirement_of(
         &self,
         metadata: RouteMetadata,
-        beside_table: bool,
+        names_issuers: bool,
     ) -> Result<Requirement, MetadataError> {
         let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
         let issuers: Rc<[IssuerId]> = match &metadata.issuers {
-            None if beside_table || self.issuers.len() == 1 => everyone().collect(),
+            None if names_issuers || self.issuers.len() == 1 => everyone().collect(),
             None => return Err(MetadataError::BadIssuers),
             Some(names) => {
                 let place = |name: &Rc<str>| {

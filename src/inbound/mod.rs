@@ -12,6 +12,7 @@ mod decision;
 mod denial;
 mod forward;
 mod observer;
+mod overrides;
 mod preflight;
 mod resource;
 mod settings;
@@ -25,6 +26,7 @@ pub use cache::{CacheSettings, TokenCache};
 pub use decision::{Decision, Evaluation, Permit, Wait, WaitReason, Work};
 pub use denial::Denial;
 pub use observer::{Observer, Step};
+pub use overrides::{Overridden, Overrides};
 pub use resource::Resource;
 pub use settings::{
     AfterVerification, Detail, FilterState, ForwardedClaim, Inbound, Issuer, MetadataUse, Preflight,

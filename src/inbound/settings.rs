@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::CacheSettings;
+use super::overrides::Overrides;
 use super::resource::Resource;
 use super::twins::Twins;
 use super::waiting::WaitingSettings;
+use crate::base::Lengths;
 use crate::claims::{ClaimPath, Rules};
 use crate::issuer::KeySource;
 use crate::policy::{IssuerId, RouteTable};
@@ -28,6 +30,10 @@ pub struct Inbound {
     pub forwarded_paths: Vec<ClaimPath>,
     /// The names that no request may imitate.
     pub twins: Twins,
+    /// The headers by which a rule could be escaped.
+    pub overrides: Overrides,
+    /// The lengths of the names that `twins` and `overrides` look at.
+    pub watched_names: Lengths,
     /// The protected resource (RFC 9728), if it is named.
     pub resource: Option<Resource>,
     /// How a refusal looks.

@@ -24,7 +24,13 @@ impl Twins {
         headers.names(self.lengths).filter(|name| self.imitates(name))
     }
 
-    fn imitates(&self, name: &[u8]) -> bool {
+    /// The lengths of names that may be taken for ours.
+    pub fn lengths(&self) -> Lengths {
+        self.lengths
+    }
+
+    /// Whether this name, which is not ours, may be taken for one of them.
+    pub(super) fn imitates(&self, name: &[u8]) -> bool {
         // Envoy gives names in lower case, so almost every other name ends here.
         if name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
             return false;

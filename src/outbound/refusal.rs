@@ -41,6 +41,9 @@ pub enum Refusal {
     /// Servers may understand the path differently, and it decides about the token.
     #[error("the path is ambiguous")]
     PathAmbiguous,
+    /// The authority is none, and it decides about the token.
+    #[error("the authority is not a host with an optional port")]
+    Authority,
     /// The request goes nowhere that is configured.
     #[error("the destination is not configured")]
     Unmatched,
@@ -59,6 +62,7 @@ impl Refusal {
             Self::ClientUnknown => "client_unknown",
             Self::CallerCredential => "caller_credential",
             Self::PathAmbiguous => "egress_path_ambiguous",
+            Self::Authority => "egress_authority_invalid",
             Self::Unmatched => "unmatched",
         }
     }
@@ -73,6 +77,7 @@ impl Refusal {
             | Self::SubjectMissing
             | Self::CallerCredential
             | Self::PathAmbiguous
+            | Self::Authority
             | Self::Unmatched => false,
         }
     }
@@ -86,7 +91,7 @@ impl Refusal {
             // Somebody has to change a configuration: to the caller that is an outage like another.
             Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
             Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
-            Self::CallerCredential | Self::PathAmbiguous => (400, INVALID_ARGUMENT, None),
+            Self::CallerCredential | Self::PathAmbiguous | Self::Authority => (400, INVALID_ARGUMENT, None),
         };
         // Whole seconds (RFC 9110 §10.2.3), and never none.
         let seconds = |pause: Duration| pause.as_millis().div_ceil(1000).max(1).to_string();
@@ -111,7 +116,7 @@ const UNAVAILABLE: u32 = 14;
 mod tests {
     use super::*;
 
-    fn all() -> [Refusal; 10] {
+    fn all() -> [Refusal; 11] {
         let retry_after = Duration::from_millis(1_001);
         [
             Refusal::TokenUnavailable { retry_after },
@@ -123,6 +128,7 @@ mod tests {
             Refusal::ClientUnknown,
             Refusal::CallerCredential,
             Refusal::PathAmbiguous,
+            Refusal::Authority,
             Refusal::Unmatched,
         ]
     }

@@ -9,7 +9,7 @@ use attache::base::Timestamp;
 use attache::claims::ClaimError;
 use attache::inbound::{Denial, Inbound};
 use attache::jose::{Algorithm, JsonError, Part, SignatureError, TokenError};
-use attache::policy::{MetadataError, PathError};
+use attache::policy::{AuthorityError, MetadataError, PathError};
 use serde_json::json;
 
 use crate::proxy::{Proxy, Request, compile, config};
@@ -77,6 +77,11 @@ pub fn every() -> Vec<Denial> {
         Denial::Path(PathError::TooManySegments),
         Denial::PathAmbiguous { feature: "encoded_slash" },
         Denial::Method,
+        Denial::Authority(AuthorityError::NoHost),
+        Denial::Authority(AuthorityError::NoPort),
+        Denial::Authority(AuthorityError::Spelling),
+        Denial::MethodOverridden,
+        Denial::PathOverridden,
         Denial::RouteUnknown,
         Denial::RouteDenied,
         Denial::RouteMetadata(MetadataError::NotAMap),
@@ -153,7 +158,7 @@ fn the_golden_file_covers_every_variant() {
     let complete = |(seen, count): (usize, usize), expected: usize| {
         assert_eq!((seen, count), (expected, expected));
     };
-    complete(seen(&|denial| Some(denial_place(denial))), 21);
+    complete(seen(&|denial| Some(denial_place(denial))), 24);
     complete(
         seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
         15,
@@ -171,6 +176,11 @@ fn the_golden_file_covers_every_variant() {
         seen(&|denial| if let Denial::Path(error) = denial { Some(path_place(error)) } else { None }),
         3,
     );
+    let authority = |denial: &Denial| match denial {
+        Denial::Authority(error) => Some(authority_place(error)),
+        _ => None,
+    };
+    complete(seen(&authority), 3);
     let metadata = |denial: &Denial| match denial {
         Denial::RouteMetadata(error) => Some(metadata_place(error)),
         _ => None,
@@ -201,6 +211,9 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::WaitingFull { .. } => 18,
         Denial::Internal(_) => 19,
         Denial::Method => 20,
+        Denial::Authority(_) => 21,
+        Denial::MethodOverridden => 22,
+        Denial::PathOverridden => 23,
     }
 }
 
@@ -255,6 +268,14 @@ fn path_place(error: &PathError) -> usize {
         PathError::NotAbsolute => 0,
         PathError::BadCharacter => 1,
         PathError::TooManySegments => 2,
+    }
+}
+
+fn authority_place(error: &AuthorityError) -> usize {
+    match error {
+        AuthorityError::NoHost => 0,
+        AuthorityError::NoPort => 1,
+        AuthorityError::Spelling => 2,
     }
 }
 
