@@ -119,7 +119,7 @@ fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
 
 /// The headers by which a rule could be escaped: those that replace a method, where some rule asks for one; a path, likewise.
 fn overrides(table: &RouteTable, metadata: MetadataUse, allowed: &[&str]) -> Overrides {
-    // Nobody knows what Envoy's routes ask for.
+    // The filter cannot see what Envoy's routes ask for.
     let is_routed = metadata == MetadataUse::Read;
     let matters = |overridden| match overridden {
         Overridden::Method => is_routed || table.asks_for_methods(),

@@ -90,7 +90,7 @@ fn named_client(settings: &Outbound, head: &RequestHead) -> MetadataClient {
     }
     match MetadataClient::read(head.route_metadata.as_deref()) {
         MetadataClient::None => MetadataClient::read(head.virtual_host_metadata.as_deref()),
-        named => named,
+        named @ (MetadataClient::Named(_) | MetadataClient::Malformed) => named,
     }
 }
 

@@ -48,8 +48,8 @@ impl PathFeatures {
     pub const NEEDLESS_ESCAPE: Self = Self(1 << 9);
     /// An escape with a lower-case digit: `%c3`.
     pub const LOWER_CASE_ESCAPE: Self = Self(1 << 10);
-    /// What is only another spelling of a path (RFC 3986 §6.2.2): the same one to whoever decodes it, and another one to whoever
-    /// compares bytes, as Envoy does when it chooses its route.
+    /// What is only another spelling of a path (RFC 3986 §6.2.2): the same one to those who decode it, and
+    /// another one to those who compare bytes, as Envoy does when it chooses its route.
     pub const SPELLINGS: Self = Self::NEEDLESS_ESCAPE.with(Self::LOWER_CASE_ESCAPE);
 
     /// Every feature with the name by which a route allows it.
