@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use attache::policy::{
-    Authority, LetterCase, PathPattern, Pattern, RequestAuthority, RequestPath, Route, RouteTable, Segment,
+    Authority, LetterCase, PathPattern, Pattern, RequestAuthority, RequestPath, Route, RouteTable, Rule,
+    Segment,
 };
 
 /// What an operator is told: each pair of routes with other rules between which requests have moved, and one such request. `patterns`
@@ -18,10 +19,10 @@ pub(crate) fn changes(patterns: &[Pattern], table: &RouteTable) -> Vec<String> {
     for (why, sample) in samples.take(MAX_SAMPLES) {
         let Some((before, now)) = former.find(&sample).zip(sample.find(table)) else { continue };
         let before = before.and_then(|place| table.routes().get(place)).or(table.routes().last());
-        let Some(before) = before.filter(|before| before.name != now.name && !has_same_rule(before, now))
-        else {
-            continue;
-        };
+        let has_moved = |before: &&Route| before.name != now.name && !has_same_rule(before, now);
+        // What a closed default refused has to meet a rule now, as its author meant it.
+        let is_closed = |before: &&Route| is_default(before) && matches!(before.rule, Rule::Deny);
+        let Some(before) = before.filter(has_moved).filter(|before| !is_closed(before)) else { continue };
         let all = moved.entry((why, named(before))).or_default();
         if all.first.is_empty() {
             all.first = format!("{sample} was {}'s and is {}'s", named(before), named(now));
@@ -53,7 +54,12 @@ struct Moved {
 }
 
 fn named(route: &Route) -> String {
-    if &*route.name == "default" { "the default".to_owned() } else { format!("the route {}", route.name) }
+    if is_default(route) { "the default".to_owned() } else { format!("route {}", route.name) }
+}
+
+/// No route may have its name.
+fn is_default(route: &Route) -> bool {
+    *route.name == *"default"
 }
 
 fn has_same_rule(one: &Route, other: &Route) -> bool {
@@ -318,11 +324,11 @@ inbound:
         assert_eq!(
             told,
             [
-                "`HEAD api.example/orders` was the route lax's and is the route get's: `GET` covers `HEAD` where that is not listed",
-                "`GET /admin/status` was the route status's and is the route admin's: the first segment in which two patterns differ \
+                "`HEAD api.example/orders` was route lax's and is route get's: `GET` covers `HEAD` where that is not listed",
+                "`GET /admin/status` was route status's and is route admin's: the first segment in which two patterns differ \
                  decides, and a literal comes before a variable",
-                "`POST /orders/` was the route lax's and is the route post's: with and without a slash at its end is one path, unless \
-                 both are written; other requests of the route lax went to get",
+                "`POST /orders/` was route lax's and is route post's: with and without a slash at its end is one path, unless \
+                 both are written; other requests of route lax went to get",
             ]
         );
     }
@@ -338,5 +344,11 @@ inbound:
 "#,
         );
         assert_eq!(told, [""; 0]);
+        let closed = notes(
+            r#"
+  - { name: order, match: { path: "/orders/{id}", methods: [GET] }, require: { scopes: [a] } }
+"#,
+        );
+        assert_eq!(closed, [""; 0]);
     }
 }
