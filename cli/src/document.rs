@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use attache::config::{self, Config, ConfigErrors, Value};
 use attache::sharing::Trust;
 
-use crate::{capabilities, edits, egress};
+use crate::{capabilities, edits, egress, former_order, metadata_places};
 
 /// A configuration and where it stands.
 #[derive(Clone, Debug)]
@@ -134,6 +134,8 @@ impl Document {
             .flat_map(|plugin| capabilities::missing(plugin, config, self.names_variables()))
             .collect();
         found.extend(self.manager.iter().flat_map(|manager| edits::contradictions(config, manager)));
+        found
+            .extend(self.manager.iter().flat_map(|manager| metadata_places::contradictions(config, manager)));
         if let Some(outbound) = &config.outbound {
             let (manager, managers) = (self.manager.as_ref(), &self.managers);
             found.extend(egress::contradictions(outbound, manager, managers, &self.clusters));
@@ -141,12 +143,32 @@ impl Document {
         found
     }
 
-    /// What an operator should know all the same: what its threads share, and settings with less effect than they seem to have.
+    /// What an operator should know all the same: what its threads share, and settings with less effect than they seem to have;
+    /// requests that another version gave to another route, or that Envoy gives to another one for their spelling.
     pub fn notices(&self, config: &Config) -> Vec<String> {
         let where_unknown = "in a VM without `vm_id`, as Istio makes them: ";
         let depends_on_vm = config.sharing.as_ref().is_some_and(|sharing| sharing.trust() == Trust::Confirms);
         let condition = if self.has_vm_id.is_none() && depends_on_vm { where_unknown } else { "" };
-        config.notices().into_iter().map(|(_, line)| format!("{condition}{line}")).collect()
+        let own = config.notices().into_iter().map(|(_, line)| format!("{condition}{line}"));
+        own.chain(self.notes(config)).collect()
+    }
+
+    /// What there is to know of its routes and of Envoy's.
+    pub(crate) fn notes(&self, config: &Config) -> Vec<String> {
+        let manager = self.manager.iter();
+        let mut found: Vec<String> =
+            manager.flat_map(|manager| metadata_places::notes(config, manager)).collect();
+        if let (Some(inbound), Some(document)) = (&config.inbound, self.value()) {
+            found.extend(former_order::changes(&config::route_patterns(&document), &inbound.routes));
+        }
+        found
+    }
+
+    fn value(&self) -> Option<Value> {
+        match &self.content {
+            Content::Value(value) => Some(value.clone()),
+            Content::Text(text) => serde_saphyr::from_str(text).ok(),
+        }
     }
 
     /// Compiles it as the filter does.

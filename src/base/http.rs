@@ -70,6 +70,10 @@ pub struct RequestHead {
     pub headers: Headers,
     /// The route's metadata under `attache`, in the host's pair encoding; `None` when there is none.
     pub route_metadata: Option<Vec<u8>>,
+    /// The same of the virtual host that the route is in.
+    pub virtual_host_metadata: Option<Vec<u8>>,
+    /// A body follows the headers, or may.
+    pub has_body: bool,
     /// The cluster that the request goes to, as far as that is decided.
     pub cluster: Option<Vec<u8>>,
     /// What that cluster's metadata says under `attache`, `tls`.
@@ -81,8 +85,9 @@ pub struct RequestHead {
 impl RequestHead {
     /// How many bytes of memory it takes.
     pub fn size(&self) -> usize {
-        let own = [&self.route_metadata, &self.cluster, &self.cluster_tls, &self.route_name];
-        own.into_iter().flatten().fold(self.headers.size(), |sum, bytes| sum.saturating_add(bytes.len()))
+        let metadata = [&self.route_metadata, &self.virtual_host_metadata];
+        let own = metadata.into_iter().chain([&self.cluster, &self.cluster_tls, &self.route_name]);
+        own.flatten().fold(self.headers.size(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 }
 
@@ -91,6 +96,8 @@ impl RequestHead {
 pub struct Needs {
     /// [`RequestHead::route_metadata`].
     pub route_metadata: bool,
+    /// [`RequestHead::virtual_host_metadata`].
+    pub virtual_host_metadata: bool,
     /// [`RequestHead::cluster`] and [`RequestHead::cluster_tls`].
     pub cluster: bool,
     /// [`RequestHead::route_name`].

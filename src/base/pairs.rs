@@ -145,6 +145,12 @@ impl Lengths {
         Self(self.0 | Self::bit(length))
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     fn may_hold(self, length: usize) -> bool {
         self.0 & Self::bit(length) != 0
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::reader::{Node, printable, refuse_duplicates};
 use super::{routes, words};
 use crate::outbound::{CallerCredential, ChosenBy, Destination, DestinationTable};
-use crate::policy::{PathPattern, Pattern};
+use crate::policy::{LetterCase, PathPattern, Pattern};
 
 /// What destinations refer to.
 pub(super) struct Setting<'c> {
@@ -55,26 +55,24 @@ pub(super) fn read(node: &Node<'_>, setting: &Setting<'_>) -> Option<Destination
             "more than {MAX_PLACES} combinations of cluster, authority and route name: name fewer, or use suffixes like *.internal"
         ))
     } else {
-        table(destinations, &places)
+        table(node, destinations, &places, setting.reads_route_metadata == Some(true))
     };
     Some(Destinations { table: table.filter(|_| is_whole), named })
 }
 
 fn table(
+    node: &Node<'_>,
     destinations: Vec<(Pattern, Destination)>,
     places: &[(usize, Node<'_>)],
+    reads_route_metadata: bool,
 ) -> Option<DestinationTable> {
-    let clashes = match DestinationTable::new(destinations) {
+    let problems = match DestinationTable::new(destinations, reads_route_metadata) {
         Ok(table) => return Some(table),
-        Err(clashes) => clashes,
+        Err(problems) => problems,
     };
-    // One that clashes with itself names something twice, which is reported where that stands.
-    for clash in clashes.into_iter().filter(|clash| clash.first != clash.second) {
-        if let (Some((first, _)), Some((_, node))) = (places.get(clash.first), places.get(clash.second)) {
-            node.below(".match").problem::<()>(format_args!(
-                "matches the same requests as destinations[{first}]: same cluster, authority, path, method and route name"
-            ));
-        }
+    for problem in problems {
+        let matches = "cluster, authority, path, method and route name";
+        routes::report(node, "destinations", &problem, matches, |place| places.get(place));
     }
     None
 }
@@ -95,7 +93,8 @@ fn destination(
     setting: &Setting<'_>,
     named: &mut Option<Named>,
 ) -> Option<(Pattern, Destination)> {
-    let Some(fields) = node.fields(&["match", "client", "caller_credential", "chosen_by"]) else {
+    let Some(fields) = node.fields(&["match", "client", "caller_credential", "chosen_by", "allow_in_path"])
+    else {
         *named = None;
         return None;
     };
@@ -115,6 +114,7 @@ fn destination(
             ("keep", CallerCredential::Keep),
         ])
     });
+    let allowed = routes::allowed_in_path(&fields);
     let is_exchanging = client.is_some_and(|client| setting.exchanging.contains(&client));
     if is_exchanging && caller_credential.is_some_and(|one| one != CallerCredential::Replace) {
         node.problem::<()>(
@@ -135,6 +135,7 @@ fn destination(
         route_names,
         caller_credential: caller_credential?,
         chosen_by: chosen_by?,
+        allowed: allowed?,
     };
     Some((pattern, destination))
 }
@@ -157,7 +158,15 @@ struct Matches {
 }
 
 fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) -> Option<Matches> {
-    let fields = node.fields(&["authorities", "clusters", "path", "prefix", "methods", "route_names"])?;
+    let fields = node.fields(&[
+        "authorities",
+        "clusters",
+        "path",
+        "prefix",
+        "case_sensitive",
+        "methods",
+        "route_names",
+    ])?;
     let authorities = fields.required("authorities").and_then(|node| routes::authorities(&node));
     let clusters = fields.required("clusters").and_then(|node| clusters(&node, setting));
     let path = match (fields.optional("path"), fields.optional("prefix")) {
@@ -166,6 +175,7 @@ fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) 
         (None, None) => Some(PathPattern::Prefix(Vec::new())),
         (Some(_), Some(_)) => node.problem("expected path or prefix, not both"),
     };
+    let case = routes::letter_case(&fields, LetterCase::Matters);
     let methods = fields.or("methods", Vec::new(), |node| routes::methods(&node));
     let route_names = fields.or("route_names", Vec::new(), |node| {
         let names = node.each(MAX_ROUTE_NAMES, |item| words::plain(&item).map(|name| (item, name)))?;
@@ -179,7 +189,7 @@ fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) 
             "the route's metadata chooses this destination: leave path, prefix, methods and route_names out",
         );
     }
-    let pattern = Pattern { authorities: authorities?, path: path?, methods: methods? };
+    let pattern = Pattern { authorities: authorities?, path: path?, methods: methods?, case: case? };
     Some(Matches { pattern, clusters: clusters?, route_names: route_names? })
 }
 

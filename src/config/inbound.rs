@@ -8,9 +8,10 @@ use super::{Environment, issuers, routes, words};
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
     AfterVerification, CacheSettings, Detail, FilterState, ForgedHeaders, Inbound, Issuer, MetadataUse,
-    Preflight, ProtectedHeaders, RefusalBody, Refusals, Resource, TokenSource, WaitingSettings,
+    Overridden, Overrides, Preflight, ProtectedHeaders, RefusalBody, Refusals, Resource, TokenSource,
+    WaitingSettings,
 };
-use crate::policy::{IssuerId, RouteTable, Rule};
+use crate::policy::{IssuerId, LetterCase, PathFeatures, RouteTable, Rule};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64) -> Option<Inbound> {
     let fields = node.fields(&[
@@ -21,6 +22,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         "resource",
         "refusals",
         "cors_preflight",
+        "case_sensitive",
+        "allow_overrides",
         "route_metadata",
         "filter_state",
         "waiting",
@@ -52,7 +55,18 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let cache = fields.or("token_cache", Some(DEFAULT_CACHE), |node| cache(&node));
     let names: Option<Vec<Rc<str>>> =
         issuers.as_ref().map(|issuers| issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect());
-    let table = routes::read(&fields, names.as_deref());
+    let case = routes::letter_case(&fields, LetterCase::Matters);
+    let allowed_overrides = fields.or("allow_overrides", Vec::new(), |node| allowed_overrides(&node));
+    let setting = routes::Setting {
+        issuers: names.as_deref(),
+        case: case.unwrap_or_default(),
+        // Another spelling of a path leads to no other rule, unless Envoy's route has a part in it.
+        allowed: match route_metadata {
+            Some(MetadataUse::Read) => PathFeatures::NONE,
+            Some(MetadataUse::Refuse | MetadataUse::Ignore) | None => PathFeatures::SPELLINGS,
+        },
+    };
+    let table = routes::read(&fields, setting);
     let resource = fields.or("resource", None, |node| {
         let sources = token.as_ref().map(|(sources, _)| sources.as_slice());
         let issuers = issuers.as_deref().unwrap_or_default();
@@ -70,16 +84,21 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         }
     }
     let issuers = issuers?;
+    let table = table?;
+    let protected = ProtectedHeaders::new(headers.chain(token_headers));
+    let overrides = overrides(&table, route_metadata?, &allowed_overrides?);
     let place =
         |(index, issuer): (usize, &Issuer)| Some((Rc::clone(&issuer.rules.issuer), IssuerId::at(index)?));
     Some(Inbound {
         issuer_places: issuers.iter().enumerate().filter_map(place).collect(),
         issuers,
-        protected: ProtectedHeaders::new(headers.chain(token_headers)),
+        watched: protected.lengths().and(overrides.lengths()),
+        protected,
         forged_headers: match route_metadata? {
             MetadataUse::Read => ForgedHeaders::Deny,
             MetadataUse::Refuse | MetadataUse::Ignore => ForgedHeaders::Replace,
         },
+        overrides,
         forwarded_claims,
         sources,
         after_verification,
@@ -90,9 +109,29 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         filter_state: filter_state?,
         waiting: waiting?,
         cache: cache?,
-        routes: table?,
+        routes: table,
         version: version?,
     })
+}
+
+fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
+    let words = Overrides::KNOWN.map(|(name, _)| (name, name));
+    let names = node.each(words.len(), |item| item.word(&words).map(|name| (item, name)))?;
+    refuse_duplicates(&names, "this header", |a, b| a == b);
+    Some(names.into_iter().map(|(_, name)| name).collect())
+}
+
+/// The headers by which a rule could be escaped: those that replace a method, where some rule asks for one; a path, likewise.
+fn overrides(table: &RouteTable, metadata: MetadataUse, allowed: &[&str]) -> Overrides {
+    // The filter cannot see what Envoy's routes ask for.
+    let is_routed = metadata == MetadataUse::Read;
+    let matters = |overridden| match overridden {
+        Overridden::Method => is_routed || table.asks_for_methods(),
+        Overridden::Path => is_routed || table.asks_for_paths(),
+    };
+    let known = Overrides::KNOWN.into_iter();
+    let guarded = known.filter(|(name, overridden)| matters(*overridden) && !allowed.contains(name));
+    Overrides::new(guarded.map(|(name, overridden)| (name.into(), overridden)))
 }
 
 fn token(node: &Node<'_>) -> Option<(Vec<TokenSource>, AfterVerification)> {

@@ -31,6 +31,7 @@ pub use value::Value;
 
 use crate::inbound::{ForgedHeaders, Inbound};
 use crate::outbound::Outbound;
+use crate::policy::Pattern;
 use crate::sharing::Sharing;
 use reader::{Node, Problems};
 
@@ -73,6 +74,16 @@ pub fn parse(document: &[u8], environment: &dyn Environment) -> Result<Config, C
 /// As [`parse`].
 pub fn parse_value(document: &Value, environment: &dyn Environment) -> Result<Config, ConfigErrors> {
     compile(document, environment, 0)
+}
+
+/// The patterns of the routes of `inbound`, in their order, as far as they can be read: for those who explain a table, which does not
+/// keep them.
+pub fn route_patterns(document: &Value) -> Vec<Pattern> {
+    let problems = Problems::default();
+    let root = Node::root(document, &problems);
+    let inbound =
+        root.fields(&["inbound", "outbound", "sharing"]).and_then(|fields| fields.optional("inbound"));
+    inbound.map(|node| routes::patterns(&node)).unwrap_or_default()
 }
 
 fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Result<Config, ConfigErrors> {

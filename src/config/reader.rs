@@ -180,6 +180,13 @@ impl<'a> Node<'a> {
     }
 
     /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        if let Value::Bool(value) = self.value {
+            return Some(*value);
+        }
+        self.problem(format_args!("expected true or false, got {}", self.value.kind()))
+    }
+
     pub(super) fn integer(&self, min: u64, max: u64) -> Option<u64> {
         let number = match self.value {
             Value::Integer(number) => u64::try_from(*number).ok(),

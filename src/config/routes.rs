@@ -4,21 +4,35 @@ use std::rc::Rc;
 
 use super::issuers::MAX_ISSUERS;
 use super::reader::{Fields, Node, printable, refuse_duplicates};
+use super::value::Value;
 use super::words;
 use crate::policy::{
-    Authority, IssuerId, Mode, PathFeatures, PathPattern, Pattern, RequestPath, Requirement, Route, RouteId,
-    RouteTable, Rule, Segment,
+    Authority, IssuerId, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath,
+    Requirement, Route, RouteId, RouteTable, Rule, Segment, TableProblem,
 };
 
-/// Reads both. `issuers` are their names in order; `None` when those could not be read.
-pub(super) fn read(inbound: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<RouteTable> {
+/// What routes depend on besides.
+#[derive(Clone, Copy)]
+pub(super) struct Setting<'a> {
+    /// The names of the issuers in order; `None` when those could not be read.
+    pub(super) issuers: Option<&'a [Rc<str>]>,
+    /// What the case of letters counts for where a route says nothing.
+    pub(super) case: LetterCase,
+    /// What every route lets through.
+    pub(super) allowed: PathFeatures,
+}
+
+/// Reads both.
+pub(super) fn read(inbound: &Fields<'_>, setting: Setting<'_>) -> Option<RouteTable> {
+    let issuers = setting.issuers;
     let routes = inbound.or("routes", Vec::new(), |node| {
         let routes: Vec<_> =
-            node.list(MAX_ROUTES)?.into_iter().map(|item| (item.clone(), route(&item, issuers))).collect();
+            node.list(MAX_ROUTES)?.into_iter().map(|item| (item.clone(), route(&item, setting))).collect();
         refuse_repeated_names(&routes);
         Some(routes)
     });
     let default = inbound.required("default").and_then(|node| default(&node, issuers));
+    let default = default.map(|route| Route { allowed: setting.allowed, ..route });
     let routes = routes?;
     let is_whole = default.is_some() && routes.iter().all(|(_, route)| route.is_some());
     // What clashes is told even where other routes are not understood.
@@ -27,18 +41,64 @@ pub(super) fn read(inbound: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<
         placed.filter_map(|(index, (node, route))| Some(((index, node), route?))).unzip();
     match RouteTable::new(routes, default.unwrap_or_else(closed)) {
         Ok(table) => is_whole.then_some(table),
-        Err(duplicates) => {
-            let place = |id: RouteId| usize::try_from(id.0).ok().and_then(|place| places.get(place));
-            // A route that is its own duplicate names a method or an authority twice, which is reported where that stands.
-            for duplicate in duplicates.into_iter().filter(|duplicate| duplicate.first != duplicate.second) {
-                if let (Some((first, _)), Some((_, node))) = (place(duplicate.first), place(duplicate.second))
-                {
-                    node.below(".match").problem::<()>(format_args!(
-                        "matches the same requests as routes[{first}]: same authority, path and method"
-                    ));
-                }
+        Err(problems) => {
+            let place = |id: RouteId| usize::try_from(id.0).ok().filter(|place| *place < places.len());
+            for problem in problems.into_iter().filter_map(|problem| problem.renamed(place)) {
+                let matches = "authority, path and method";
+                report(inbound.node(), "routes", &problem, matches, |place| places.get(place));
             }
             None
+        }
+    }
+}
+
+/// The patterns of all routes of `inbound` that can be read.
+pub(super) fn patterns(inbound: &Node<'_>) -> Vec<Pattern> {
+    let patterns = || {
+        let members = inbound.value().as_object()?;
+        let member = |name: &str| members.iter().find(|(member, _)| member == name).map(|(_, value)| value);
+        let case = match member("case_sensitive") {
+            Some(Value::Bool(false)) => LetterCase::Ignored,
+            Some(_) | None => LetterCase::Matters,
+        };
+        let routes = inbound.fields(&[]);
+        let routes = routes?.optional("routes")?.list(MAX_ROUTES)?;
+        let of = |route: Node<'_>| pattern(&route.fields(&[])?.optional("match")?, case);
+        Some(routes.into_iter().filter_map(of).collect())
+    };
+    patterns().unwrap_or_default()
+}
+
+/// Reports why routes make no table, where they stand. `matches` is what two have in common that match the same.
+pub(super) fn report<'n, 'a: 'n>(
+    block: &Node<'_>,
+    list: &str,
+    problem: &TableProblem<usize>,
+    matches: &str,
+    place: impl Fn(usize) -> Option<&'n (usize, Node<'a>)>,
+) {
+    match problem {
+        // What is its own duplicate names something twice, which is reported where that stands.
+        TableProblem::Duplicate { first, second } if first == second => {}
+        TableProblem::Duplicate { first, second } => {
+            if let (Some((first, _)), Some((_, node))) = (place(*first), place(*second)) {
+                node.below(".match").problem::<()>(format_args!(
+                    "matches the same requests as {list}[{first}]: same {matches}"
+                ));
+            }
+        }
+        TableProblem::Costly { steps, routes } => {
+            let named: Vec<String> = routes
+                .iter()
+                .filter_map(|route| place(*route))
+                .map(|(index, _)| format!("{list}[{index}]"))
+                .collect();
+            block.below(format_args!(".{list}")).problem::<()>(format_args!(
+                "a request might have to be held against {steps} patterns in turn, and {} are the most: at too many \
+                 segments a variable stands beside a literal, as in {}",
+                RouteTable::MAX_STEPS,
+                named.join(", ")
+            ));
         }
     }
 }
@@ -52,11 +112,11 @@ fn refuse_repeated_names<'a>(routes: &[(Node<'a>, Option<(Pattern, Route)>)]) {
     }
 }
 
-fn route(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<(Pattern, Route)> {
+fn route(node: &Node<'_>, setting: Setting<'_>) -> Option<(Pattern, Route)> {
     let fields = node.fields(&["name", "match", "require", "public", "deny", "mode", "allow_in_path"])?;
     let name = fields.required("name").and_then(|node| words::name(&node));
-    let pattern = fields.required("match").and_then(|node| pattern(&node));
-    let rule = rule(&fields, issuers);
+    let pattern = fields.required("match").and_then(|node| pattern(&node, setting.case));
+    let rule = rule(&fields, setting.issuers);
     let mode = fields.or("mode", Mode::Enforce, |node| {
         let mode = node.word(&[("enforce", Mode::Enforce), ("report_only", Mode::ReportOnly)])?;
         if mode == Mode::ReportOnly && matches!(rule, Some(Rule::Public)) {
@@ -64,14 +124,19 @@ fn route(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<(Pattern, Route
         }
         Some(mode)
     });
-    let allowed = fields.or("allow_in_path", PathFeatures::NONE, |node| {
+    let allowed = allowed_in_path(&fields).map(|allowed| allowed.with(setting.allowed));
+    Some((pattern?, Route { name: name?, rule: rule?, mode: mode?, allowed: allowed? }))
+}
+
+/// The features that `allow_in_path` names.
+pub(super) fn allowed_in_path(fields: &Fields<'_>) -> Option<PathFeatures> {
+    fields.or("allow_in_path", PathFeatures::NONE, |node| {
         let features = node.each(PathFeatures::NAMES.len(), |item| {
             item.word(&PathFeatures::NAMES).map(|feature| (item, feature))
         })?;
         refuse_duplicates(&features, "this feature", |a, b| a == b);
         Some(features.into_iter().map(|(_, feature)| feature).fold(PathFeatures::NONE, PathFeatures::with))
-    });
-    Some((pattern?, Route { name: name?, rule: rule?, mode: mode?, allowed: allowed? }))
+    })
 }
 
 fn default(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Route> {
@@ -144,8 +209,8 @@ pub(super) fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     Some(scopes.into_iter().map(|(_, scope)| scope).collect())
 }
 
-fn pattern(node: &Node<'_>) -> Option<Pattern> {
-    let fields = node.fields(&["path", "prefix", "methods", "authorities"])?;
+fn pattern(node: &Node<'_>, case: LetterCase) -> Option<Pattern> {
+    let fields = node.fields(&["path", "prefix", "methods", "authorities", "case_sensitive"])?;
     let path = match (fields.optional("path"), fields.optional("prefix")) {
         (Some(node), None) => segments(&node).map(PathPattern::Whole),
         (None, Some(node)) => prefix(&node).map(PathPattern::Prefix),
@@ -153,7 +218,15 @@ fn pattern(node: &Node<'_>) -> Option<Pattern> {
     };
     let methods = fields.or("methods", Vec::new(), |node| methods(&node));
     let authorities = fields.or("authorities", Vec::new(), |node| authorities(&node));
-    Some(Pattern { authorities: authorities?, path: path?, methods: methods? })
+    let case = letter_case(&fields, case);
+    Some(Pattern { authorities: authorities?, path: path?, methods: methods?, case: case? })
+}
+
+/// `case_sensitive`, by Envoy's word for it.
+pub(super) fn letter_case(fields: &Fields<'_>, default: LetterCase) -> Option<LetterCase> {
+    fields.or("case_sensitive", default, |node| {
+        node.boolean().map(|matters| if matters { LetterCase::Matters } else { LetterCase::Ignored })
+    })
 }
 
 pub(super) fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
@@ -188,17 +261,21 @@ fn authority(node: &Node<'_>) -> Option<Authority> {
     if lower.starts_with('.') {
         return node.problem("a suffix is written *.example.com");
     }
+    if let Some(suffix) = lower.strip_prefix('*') {
+        if suffix.contains(':') {
+            return node.problem("a suffix has no port");
+        }
+        let is_below_it = RequestAuthority::parse(format!("_{suffix}").as_bytes()).is_ok();
+        return if is_below_it { Some(Authority::Suffix(suffix.into())) } else { node.problem(NO_HOST) };
+    }
     // What follows the last colon of a name that is not an address in brackets is a port.
     let port = lower.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
-    let is_port = |port: &str| !port.starts_with('0') && port.parse::<u16>().is_ok();
-    if port.is_some_and(|port| !is_port(port)) {
+    if port.is_some_and(|port| port.starts_with('0') || port.parse::<u16>().is_err()) {
         return node.problem("expected a port from 1 to 65535 after the colon");
     }
-    Some(match lower.strip_prefix('*') {
-        Some(suffix) if suffix.contains(':') => return node.problem("a suffix has no port"),
-        Some(suffix) => Authority::Suffix(suffix.into()),
-        None => Authority::Exact(lower.into()),
-    })
+    let Ok(read) = RequestAuthority::parse(lower.as_bytes()) else { return node.problem(NO_HOST) };
+    let host = read.host();
+    Some(Authority::Exact(port.map_or(host.into(), |port| format!("{host}:{port}").into())))
 }
 
 /// A prefix ends at a segment: `/files` is `/files` and `/files/…`.
@@ -224,7 +301,8 @@ pub(super) fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
         Ok(path) => path,
         Err(error) => return node.problem(error),
     };
-    if let Some(feature) = path.features().first_not_in(PathFeatures::NONE) {
+    // In a pattern, what is escaped is meant literally.
+    if let Some(feature) = path.features().first_not_in(PathFeatures::SPELLINGS) {
         return node.problem(format_args!("the path is ambiguous: {feature}"));
     }
     let raw = text.strip_prefix('/').unwrap_or_default().split('/');
@@ -256,6 +334,7 @@ fn segment(node: &Node<'_>, text: &str, decoded: &str) -> Option<(Segment, Optio
     Some((Segment::Variable, Some(name.to_owned())))
 }
 
+const NO_HOST: &str = "expected a host of labels with single dots between them, or an address";
 /// A gateway in front of everything an enterprise has.
 const MAX_ROUTES: usize = 20_000;
 /// They are all named in one challenge, which has to fit a header.

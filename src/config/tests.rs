@@ -157,7 +157,7 @@ fn a_document_is_bounded_at_its_limit() {
 
 #[test]
 fn unknown_fields_are_refused_everywhere() {
-    let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, route_metadata, filter_state, waiting, token_cache, routes, default";
+    let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, case_sensitive, allow_overrides, route_metadata, filter_state, waiting, token_cache, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
     assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, outbound, sharing"]);
@@ -173,7 +173,7 @@ fn unknown_fields_are_refused_everywhere() {
             "uri, cluster, empty_set, timeout, refresh, min_refresh, unknown_key_interval, max_staleness",
         ),
         ("/routes/0", "name, match, require, public, deny, mode, allow_in_path"),
-        ("/routes/0/match", "path, prefix, methods, authorities"),
+        ("/routes/0/match", "path, prefix, methods, authorities, case_sensitive"),
         ("/routes/0/require", "issuers, scopes, any_scope, authenticated"),
     ] {
         let path = format!("inbound{}", place.replace("/0", "[0]").replace('/', "."));
@@ -777,7 +777,7 @@ fn a_route_says_exactly_one_thing() {
     refuses(
         "/routes/0/allow_in_path",
         json!(["double_slash"]),
-        "inbound.routes[0].allow_in_path[0]: expected one of empty_segment, dot_segment, encoded_slash, encoded_backslash, encoded_dot, encoded_control, backslash, semicolon, bad_escape",
+        "inbound.routes[0].allow_in_path[0]: expected one of empty_segment, dot_segment, encoded_slash, encoded_backslash, encoded_dot, encoded_control, backslash, semicolon, bad_escape, needless_escape, lower_case_escape",
     );
 }
 
@@ -830,9 +830,52 @@ fn patterns_are_paths_that_cannot_be_misread() {
         json!(["*.a:80"]),
         "inbound.routes[0].match.authorities[0]: a suffix has no port",
     );
-    for host in ["a", "A.Example", "a:80", "*.a", "[::1]", "[::1]:80"] {
+    for host in ["a", "A.Example", "a:80", "*.a", "[::1]", "[::1]:80", "10.0.0.1", "a_b.svc"] {
         accepts("/routes/0/match/authorities", json!([host]));
     }
+    for host in ["a..b", "[a]", "::1:80", "127.1", "*.a..b", &"a.".repeat(127)] {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let host = if host.len() == 253 { format!("aa{host}") } else { host.to_owned() };
+        refuses(
+            "/routes/0/match/authorities",
+            json!([host]),
+            "inbound.routes[0].match.authorities[0]: expected a host of labels with single dots between them, or an address",
+        );
+    }
+    for port in ["a:0", "a:080", "a:65536", "a:", "[::1]a"] {
+        refuses(
+            "/routes/0/match/authorities",
+            json!([port]),
+            "inbound.routes[0].match.authorities[0]: expected a port from 1 to 65535 after the colon",
+        );
+    }
+    for word in [json!("no"), json!(0), json!(null)] {
+        let kind = if word.is_string() {
+            "a text"
+        } else if word.is_null() {
+            "null"
+        } else {
+            "a number"
+        };
+        let expected = format!("expected true or false, got {kind}");
+        refuses("/case_sensitive", word.clone(), &format!("inbound.case_sensitive: {expected}"));
+        let path = "inbound.routes[0].match.case_sensitive";
+        refuses("/routes/0/match/case_sensitive", word, &format!("{path}: {expected}"));
+    }
+    accepts("/case_sensitive", json!(false));
+    let listed = "x-http-method-override, x-method-override, x-http-method, x-original-url, x-rewrite-url";
+    refuses(
+        "/allow_overrides",
+        json!(["x-host"]),
+        &format!("inbound.allow_overrides[0]: expected one of {listed}"),
+    );
+    refuses(
+        "/allow_overrides",
+        json!(["x-http-method", "x-http-method"]),
+        "inbound.allow_overrides[1]: this header is there already",
+    );
+    refuses("/allow_overrides", json!([]), "inbound.allow_overrides: the list is empty");
+    accepts("/allow_overrides", json!(["x-original-url"]));
 }
 
 #[test]

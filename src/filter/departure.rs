@@ -93,6 +93,7 @@ impl Departures {
         let settings = self.injector.settings();
         Needs {
             route_metadata: settings.reads_route_metadata,
+            virtual_host_metadata: settings.reads_route_metadata,
             cluster: true,
             route_name: settings.destinations.names_routes(),
         }

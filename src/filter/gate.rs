@@ -78,7 +78,12 @@ impl Gate {
     }
 
     pub(super) fn needs(&self) -> Needs {
-        Needs { route_metadata: self.settings.route_metadata != MetadataUse::Ignore, ..Needs::default() }
+        let metadata = self.settings.route_metadata;
+        Needs {
+            route_metadata: metadata != MetadataUse::Ignore,
+            virtual_host_metadata: metadata == MetadataUse::Read,
+            ..Needs::default()
+        }
     }
 
     pub(super) fn stores(&self) -> &[KeyStore] {

@@ -125,7 +125,11 @@ impl Filter {
     pub fn needs(&self) -> Needs {
         let gate = self.gate.as_ref().map(Gate::needs).unwrap_or_default();
         let departures = self.departures.as_ref().map(Departures::needs).unwrap_or_default();
-        Needs { route_metadata: gate.route_metadata || departures.route_metadata, ..departures }
+        Needs {
+            route_metadata: gate.route_metadata || departures.route_metadata,
+            virtual_host_metadata: gate.virtual_host_metadata || departures.virtual_host_metadata,
+            ..departures
+        }
     }
 
     /// Decides about a request.

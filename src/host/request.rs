@@ -27,8 +27,8 @@ impl Request {
 impl Context for Request {}
 
 impl HttpContext for Request {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let action = with(&self.plugin, |plugin| decide(plugin, self.stream));
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let action = with(&self.plugin, |plugin| decide(plugin, self.stream, !end_of_stream));
         action.unwrap_or(Err("a callback came within another one")).unwrap_or_else(|why| {
             perform::fail(why);
             Action::Pause
@@ -59,8 +59,8 @@ impl Drop for Request {
 ///
 /// # Errors
 /// Why it cannot be decided about.
-fn decide(plugin: &mut Plugin, stream: StreamId) -> Result<Action, &'static str> {
-    let head = head(plugin.needs()).ok_or("the request's headers cannot be read")?;
+fn decide(plugin: &mut Plugin, stream: StreamId, has_body: bool) -> Result<Action, &'static str> {
+    let head = head(plugin.needs(), has_body).ok_or("the request's headers cannot be read")?;
     match plugin.handle_request(stream, head).ok_or("the filter is not configured")? {
         Outcome::Forward { edits, annotation } => {
             perform::edit(&edits, annotation.as_deref()).map_err(|_| "a request header cannot be changed")?;
@@ -74,12 +74,14 @@ fn decide(plugin: &mut Plugin, stream: StreamId) -> Result<Action, &'static str>
     }
 }
 
-fn head(needs: Needs) -> Option<RequestHead> {
+fn head(needs: Needs, has_body: bool) -> Option<RequestHead> {
     let headers = Headers::from_pairs(raw::header_pairs(MapType::HttpRequestHeaders).ok()?).ok()?;
     let looked_for = |is_needed: bool, path: &[&str]| if is_needed { property(path) } else { None };
     Some(RequestHead {
         headers,
         route_metadata: looked_for(needs.route_metadata, &ROUTE_METADATA),
+        virtual_host_metadata: looked_for(needs.virtual_host_metadata, &VIRTUAL_HOST_METADATA),
+        has_body,
         cluster: looked_for(needs.cluster, &CLUSTER_NAME),
         cluster_tls: looked_for(needs.cluster, &CLUSTER_TLS),
         route_name: looked_for(needs.route_name, &ROUTE_NAME),
@@ -92,6 +94,7 @@ fn property(path: &[&str]) -> Option<Vec<u8>> {
 }
 
 const ROUTE_METADATA: [&str; 4] = ["xds", "route_metadata", "filter_metadata", "attache"];
+const VIRTUAL_HOST_METADATA: [&str; 4] = ["xds", "virtual_host_metadata", "filter_metadata", "attache"];
 const CLUSTER_NAME: [&str; 2] = ["xds", "cluster_name"];
 const CLUSTER_TLS: [&str; 5] = ["xds", "cluster_metadata", "filter_metadata", "attache", "tls"];
 const ROUTE_NAME: [&str; 2] = ["xds", "route_name"];

@@ -13,12 +13,13 @@ use super::refused::RefusedTokens;
 use super::settings::{ForgedHeaders, Inbound, MetadataUse, Preflight};
 use super::trial::Trials;
 use super::verifier::{self, Memory, Unverified};
-use crate::base::{Headers, RequestHead, Timestamp};
+use crate::base::{RequestHead, Timestamp};
 use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
 use crate::jose::{Crypto, KnownHeaders};
 use crate::policy::{
-    IssuerId, MetadataError, Mode, RequestPath, Requirement, Route, RouteId, RouteMetadata, Rule, Unmet,
+    AuthorityError, IssuerId, MetadataError, Mode, RequestAuthority, RequestPath, Requirement, Route,
+    RouteId, RouteMetadata, Rule, Unmet,
 };
 
 /// What a decision depends on besides the request and the settings.
@@ -82,7 +83,11 @@ impl Authorizer {
         if method.iter().any(u8::is_ascii_lowercase) {
             return Evaluation::Decided(Decision::without_route(Denial::Method));
         }
-        let id = settings.routes.find(field(":authority"), &path, method);
+        let authority = match settings.authority(field(":authority")) {
+            Ok(authority) => authority,
+            Err(error) => return Evaluation::Decided(Decision::without_route(error.into())),
+        };
+        let id = settings.routes.find(authority.as_ref(), &path, method);
         let Some(route) = settings.routes.route(id) else {
             return Evaluation::Decided(Decision::without_route(Denial::Internal(
                 "a route that is not there",
@@ -93,8 +98,10 @@ impl Authorizer {
             Evaluation::Decided(Decision { route: Some(id), mode: route.mode, issuer, work, verdict })
         };
         // First of all: a denial that a report-only route lets through has these headers removed.
-        if let Some(denial) = settings.denial_of_headers(&head.headers) {
-            let is_report = settings.forged_headers != ForgedHeaders::DenyAlways;
+        if let Some(denial) = settings.denial_of_headers(head) {
+            // What an override makes of a request is the upstream's matter: it leads no token of ours astray.
+            let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
+            let is_report = is_override || settings.forged_headers != ForgedHeaders::DenyAlways;
             let mode = if is_report { route.mode } else { Mode::Enforce };
             return Evaluation::Decided(Decision {
                 route: Some(id),
@@ -151,10 +158,10 @@ impl Decision {
     }
 }
 
-/// What the table and Envoy's route demand together.
+/// What the table demands, and Envoy's virtual host and route, together.
 struct Demands<'a> {
     table: Option<&'a Requirement>,
-    metadata: Option<Requirement>,
+    metadata: Vec<Requirement>,
 }
 
 impl<'a> Demands<'a> {
@@ -166,13 +173,17 @@ impl<'a> Demands<'a> {
         settings: &Inbound,
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<Self, Denial> {
-        let metadata = match (&head.route_metadata, settings.route_metadata) {
-            (None, _) | (Some(_), MetadataUse::Ignore) => None,
-            // What it says is not for this half.
-            (Some(bytes), MetadataUse::Refuse) if RouteMetadata::parse(bytes) == Ok(None) => None,
-            (Some(_), MetadataUse::Refuse) => return Err(MetadataError::NotConfigured.into()),
-            (Some(bytes), MetadataUse::Read) => {
-                let metadata = RouteMetadata::parse(bytes)?;
+        let written = || [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
+        let metadata = match settings.route_metadata {
+            MetadataUse::Ignore => Vec::new(),
+            // What it says may not be for this half.
+            MetadataUse::Refuse if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => {
+                Vec::new()
+            }
+            MetadataUse::Refuse => return Err(MetadataError::NotConfigured.into()),
+            MetadataUse::Read => {
+                let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
+                let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
                 metadata.iter().for_each(|metadata| observer.passed(Step::RouteMetadata(metadata)));
                 metadata
             }
@@ -181,12 +192,13 @@ impl<'a> Demands<'a> {
             Rule::Public => None,
             Rule::Require(requirement) => Some(&**requirement),
             // Where the table is silent, Envoy's route alone says what is needed.
-            Rule::Deny if id == settings.routes.default_id() && metadata.is_some() => None,
+            Rule::Deny if id == settings.routes.default_id() && !metadata.is_empty() => None,
             Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
             Rule::Deny => return Err(Denial::RouteDenied),
         };
-        let metadata =
-            metadata.map(|metadata| settings.requirement_of(metadata, table.is_some())).transpose()?;
+        let names_issuers = table.is_some() || metadata.iter().any(|metadata| metadata.issuers.is_some());
+        let requirement = |metadata| settings.requirement_of(metadata, names_issuers);
+        let metadata = metadata.into_iter().map(requirement).collect::<Result<_, _>>()?;
         Ok(Self { table, metadata })
     }
 
@@ -195,7 +207,7 @@ impl<'a> Demands<'a> {
     }
 
     fn is_public(&self) -> bool {
-        self.table.is_none() && self.metadata.is_none()
+        self.table.is_none() && self.metadata.is_empty()
     }
 
     fn check(
@@ -223,28 +235,47 @@ impl<'a> Demands<'a> {
 
 impl Inbound {
     /// What a request's headers are denied for, whatever its token says.
-    fn denial_of_headers(&self, headers: &Headers) -> Option<Denial> {
-        // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
-        let sets =
-            |(name, _): (&[u8], &[u8])| self.forwarded_claims.iter().any(|f| f.header.as_bytes() == name);
-        if self.forged_headers != ForgedHeaders::Replace && self.protected.candidates(headers).any(sets) {
-            return Some(Denial::HeaderForged);
+    fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
+        let mut overridden = None;
+        for (name, value) in head.headers.fields(self.watched) {
+            // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
+            if self.forged_headers != ForgedHeaders::Replace && self.sets(name) {
+                return Some(Denial::HeaderForged);
+            }
+            match self.protected.violation(name, value) {
+                Some(Violation::Lookalike) => return Some(Denial::HeaderTwin),
+                Some(Violation::HopByHop) => return Some(Denial::HeaderHopByHop),
+                // Such a header may be let through by a report-only route, and those above not always: it hides none of them.
+                None => overridden = overridden.or_else(|| self.overrides.denial(name, head)),
+            }
         }
-        self.protected.violation(headers).map(|violation| match violation {
-            Violation::Lookalike => Denial::HeaderTwin,
-            Violation::HopByHop => Denial::HeaderHopByHop,
-        })
+        overridden
     }
 
-    /// Names become places; a list that is missing means the only issuer, or those of the table's requirement.
+    fn sets(&self, name: &[u8]) -> bool {
+        self.forwarded_claims.iter().any(|forwarded| forwarded.header.as_bytes() == name)
+    }
+
+    /// Reads an authority, where one could lead to another rule: by a route of the table, or by Envoy's.
+    fn authority<'a>(&self, authority: &'a [u8]) -> Result<Option<RequestAuthority<'a>>, AuthorityError> {
+        match self.route_metadata {
+            MetadataUse::Read => RequestAuthority::parse_plain(authority).map(Some),
+            MetadataUse::Refuse | MetadataUse::Ignore if self.routes.names_authorities() => {
+                RequestAuthority::parse(authority).map(Some)
+            }
+            MetadataUse::Refuse | MetadataUse::Ignore => Ok(None),
+        }
+    }
+
+    /// Names become places; a list that is missing means the only issuer, or those that something else names.
     fn requirement_of(
         &self,
         metadata: RouteMetadata,
-        beside_table: bool,
+        names_issuers: bool,
     ) -> Result<Requirement, MetadataError> {
         let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
         let issuers: Rc<[IssuerId]> = match &metadata.issuers {
-            None if beside_table || self.issuers.len() == 1 => everyone().collect(),
+            None if names_issuers || self.issuers.len() == 1 => everyone().collect(),
             None => return Err(MetadataError::BadIssuers),
             Some(names) => {
                 let place = |name: &Rc<str>| {

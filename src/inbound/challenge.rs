@@ -38,6 +38,9 @@ impl From<&Denial> for Refusal {
             | Denial::HeaderHopByHop
             | Denial::Path(_)
             | Denial::Method
+            | Denial::Authority(_)
+            | Denial::MethodOverridden
+            | Denial::PathOverridden
             | Denial::PathAmbiguous { .. } => Self::InvalidRequest,
             Denial::RouteUnknown | Denial::RouteDenied | Denial::RouteMetadata(_) => Self::Forbidden,
             Denial::Token(_)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::claims::ClaimError;
 use crate::jose::{SignatureError, TokenError};
-use crate::policy::{MetadataError, PathError};
+use crate::policy::{AuthorityError, MetadataError, PathError};
 
 /// Why a request is denied. Closed, and without a byte of the client's in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +34,15 @@ pub enum Denial {
     /// The method has a lower-case letter: it is another method to us and the same one to servers that do not look at case.
     #[error("the method is not in upper case")]
     Method,
+    /// The host is none, or in a spelling by which Envoy chooses another route.
+    #[error("{0}")]
+    Authority(#[from] AuthorityError),
+    /// A header by which frameworks take another method than the one that is judged.
+    #[error("the request carries a header that replaces its method")]
+    MethodOverridden,
+    /// The same for the path.
+    #[error("the request carries a header that replaces its path")]
+    PathOverridden,
     /// Servers disagree about what the path means.
     #[error("the path is ambiguous: {feature}")]
     PathAmbiguous {
@@ -113,6 +122,9 @@ impl Denial {
             Self::HeaderHopByHop => "header_hop_by_hop",
             Self::Path(_) => "path_invalid",
             Self::Method => "method_invalid",
+            Self::Authority(_) => "authority_invalid",
+            Self::MethodOverridden => "method_overridden",
+            Self::PathOverridden => "path_overridden",
             Self::PathAmbiguous { .. } => "path_ambiguous",
             Self::RouteUnknown => "route_unknown",
             Self::RouteDenied => "route_denied",

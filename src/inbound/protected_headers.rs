@@ -32,28 +32,23 @@ impl ProtectedHeaders {
         Self { names, lengths }
     }
 
-    /// The first of these headers with which something is wrong.
-    pub(super) fn violation(&self, headers: &Headers) -> Option<Violation> {
-        self.candidates(headers).find_map(|(name, value)| {
-            if is_connection_header(name) {
-                let is_ours = |option: &[u8]| self.names.iter().any(|ours| is_read_as(option, ours));
-                return connection_options(value).any(is_ours).then_some(Violation::HopByHop);
-            }
-            self.imitates(name).then_some(Violation::Lookalike)
-        })
+    /// The lengths of the names that [`ProtectedHeaders::violation`] looks at.
+    pub fn lengths(&self) -> Lengths {
+        self.lengths
+    }
+
+    /// What is wrong with a header of this name and value, if anything is.
+    pub(super) fn violation(&self, name: &[u8], value: &[u8]) -> Option<Violation> {
+        if is_connection_header(name) {
+            let is_ours = |option: &[u8]| self.names.iter().any(|ours| is_read_as(option, ours));
+            return connection_options(value).any(is_ours).then_some(Violation::HopByHop);
+        }
+        self.imitates(name).then_some(Violation::Lookalike)
     }
 
     /// The names among these headers' that are not ours but may be taken for one of them.
     pub fn lookalikes<'a>(&'a self, headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
-        self.candidates(headers).map(|(name, _)| name).filter(|name| self.imitates(name))
-    }
-
-    /// Those of these headers that may be one of ours, or be about one: all others have names of other lengths.
-    pub(super) fn candidates<'a>(
-        &self,
-        headers: &'a Headers,
-    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        headers.fields(self.lengths)
+        headers.fields(self.lengths).map(|(name, _)| name).filter(|name| self.imitates(name))
     }
 
     fn imitates(&self, name: &[u8]) -> bool {
@@ -77,8 +72,8 @@ mod tests {
     use super::*;
 
     fn violation(protected: &ProtectedHeaders, name: &str, value: &str) -> Option<Violation> {
-        let headers = [("a", ""), (name, value), ("b", "")].into_iter().collect();
-        let violation = protected.violation(&headers);
+        let headers: Headers = [("a", ""), (name, value), ("b", "")].into_iter().collect();
+        let violation = protected.violation(name.as_bytes(), value.as_bytes());
         let is_lookalike = protected.lookalikes(&headers).eq([name.as_bytes()]);
         assert_eq!(is_lookalike, violation == Some(Violation::Lookalike));
         violation

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::CacheSettings;
+use super::overrides::Overrides;
 use super::protected_headers::ProtectedHeaders;
 use super::resource::Resource;
 use super::waiting::WaitingSettings;
+use crate::base::Lengths;
 use crate::claims::{ForwardedClaim, Rules};
 use crate::issuer::KeySource;
 use crate::policy::{IssuerId, RouteTable};
@@ -28,6 +30,10 @@ pub struct Inbound {
     pub forged_headers: ForgedHeaders,
     /// The names that no request may imitate, nor name away.
     pub protected: ProtectedHeaders,
+    /// The headers by which a rule could be escaped.
+    pub overrides: Overrides,
+    /// The lengths of the names that `protected` and `overrides` look at.
+    pub watched: Lengths,
     /// The protected resource (RFC 9728), if it is named.
     pub resource: Option<Resource>,
     /// How a refusal looks.

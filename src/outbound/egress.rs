@@ -58,35 +58,40 @@ pub(super) fn entitlement<'a>(
     if settings.position == Position::Upstream && settings.own_clusters.contains(cluster) {
         return Ok(Entitlement::OwnCall);
     }
-    let authority = field(":authority");
-    let metadata = if settings.reads_route_metadata { head.route_metadata.as_deref() } else { None };
-    let destination = match MetadataClient::read(metadata) {
+    let path = RequestPath::parse(field(":path")).ok();
+    let to = Target { authority: field(":authority"), path, method: field(":method") };
+    let (found, client) = match named_client(settings, head) {
         MetadataClient::Malformed => return Err((None, Refusal::ClientUnknown)),
         MetadataClient::Named(name) => {
             let client = settings.names.get(&name).copied().ok_or((None, Refusal::ClientUnknown))?;
-            let destination = settings.destinations.of_client(client, cluster, authority);
-            destination.ok_or((Some(client), Refusal::NotAllowed))?
+            (settings.destinations.of_client(client, cluster, &to), Some(client))
         }
-        MetadataClient::None => {
-            let path = RequestPath::parse(field(":path")).ok();
-            let target = Target { authority, path, method: field(":method") };
-            match settings.destinations.find(cluster, head.route_name.as_deref(), &target) {
-                Match::Destination(destination) => destination,
-                Match::AmbiguousPath => return Err((None, Refusal::PathAmbiguous)),
-                Match::None => {
-                    return match settings.unmatched {
-                        Unmatched::Pass => Ok(Entitlement::Nothing),
-                        Unmatched::Refuse => Err((None, Refusal::Unmatched)),
-                    };
-                }
-            }
-        }
+        MetadataClient::None => (settings.destinations.find(cluster, head.route_name.as_deref(), &to), None),
+    };
+    let destination = match (found, settings.unmatched) {
+        (Match::Destination(destination), _) => destination,
+        (Match::AmbiguousPath, _) => return Err((client, Refusal::PathAmbiguous)),
+        (Match::BadAuthority, _) => return Err((client, Refusal::Authority)),
+        (Match::None, _) if client.is_some() => return Err((client, Refusal::NotAllowed)),
+        (Match::None, Unmatched::Pass) => return Ok(Entitlement::Nothing),
+        (Match::None, Unmatched::Refuse) => return Err((None, Refusal::Unmatched)),
     };
     let is_asserted = head.cluster_tls.as_deref() == Some(ASSERTED);
     if !is_asserted && !settings.plaintext_clusters.contains(cluster) {
         return Err((Some(destination.client), Refusal::Plaintext));
     }
     Ok(Entitlement::Token(destination))
+}
+
+/// The client that Envoy's route names, or else its virtual host.
+fn named_client(settings: &Outbound, head: &RequestHead) -> MetadataClient {
+    if !settings.reads_route_metadata {
+        return MetadataClient::None;
+    }
+    match MetadataClient::read(head.route_metadata.as_deref()) {
+        MetadataClient::None => MetadataClient::read(head.virtual_host_metadata.as_deref()),
+        named @ (MetadataClient::Named(_) | MetadataClient::Malformed) => named,
+    }
 }
 
 /// What a cluster's metadata says under `attache`, `tls` when its operator asserts that connections to it use TLS.

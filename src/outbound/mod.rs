@@ -18,7 +18,7 @@ mod surroundings;
 mod token;
 mod token_store;
 
-pub use destination::{CallerCredential, ChosenBy, Clash, Destination, DestinationTable, Match, Target};
+pub use destination::{CallerCredential, ChosenBy, Destination, DestinationTable, Match, Target};
 pub use egress::MetadataClient;
 pub use endpoint::{BreakerChange, EndpointEvent, EndpointState};
 pub use exchange_store::{MAX_KNOWN_EXCHANGED_TOKENS, MAX_UNDER_WAY, Subject, SubjectDigest};

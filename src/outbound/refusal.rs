@@ -45,6 +45,9 @@ pub enum Refusal {
     /// Servers may understand the path differently, and it decides about the token.
     #[error("the path is ambiguous")]
     PathAmbiguous,
+    /// The authority is none, and it decides about the token.
+    #[error("the authority is not a host with an optional port")]
+    Authority,
     /// The request goes nowhere that is configured.
     #[error("the destination is not configured")]
     Unmatched,
@@ -64,6 +67,7 @@ impl Refusal {
             Self::CallerCredential => "caller_credential",
             Self::HeaderHopByHop => "egress_header_hop_by_hop",
             Self::PathAmbiguous => "egress_path_ambiguous",
+            Self::Authority => "egress_authority_invalid",
             Self::Unmatched => "unmatched",
         }
     }
@@ -79,6 +83,7 @@ impl Refusal {
             | Self::CallerCredential
             | Self::HeaderHopByHop
             | Self::PathAmbiguous
+            | Self::Authority
             | Self::Unmatched => false,
         }
     }
@@ -92,7 +97,7 @@ impl Refusal {
             // Somebody has to change a configuration: to the caller that is an outage like another.
             Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
             Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
-            Self::CallerCredential | Self::HeaderHopByHop | Self::PathAmbiguous => {
+            Self::CallerCredential | Self::HeaderHopByHop | Self::PathAmbiguous | Self::Authority => {
                 (400, INVALID_ARGUMENT, None)
             }
         };
@@ -119,7 +124,7 @@ const UNAVAILABLE: u32 = 14;
 mod tests {
     use super::*;
 
-    fn all() -> [Refusal; 11] {
+    fn all() -> [Refusal; 12] {
         let retry_after = Duration::from_millis(1_001);
         [
             Refusal::TokenUnavailable { retry_after },
@@ -132,6 +137,7 @@ mod tests {
             Refusal::CallerCredential,
             Refusal::HeaderHopByHop,
             Refusal::PathAmbiguous,
+            Refusal::Authority,
             Refusal::Unmatched,
         ]
     }

@@ -1,5 +1,6 @@
 //! What a route demands. Immutable once compiled; decides nothing about tokens, which it never sees.
 
+mod authority;
 mod metadata;
 mod path;
 mod requirement;
@@ -7,8 +8,10 @@ mod route;
 mod table;
 mod trie;
 
+pub(crate) use authority::ByAuthority;
+pub use authority::{Authority, AuthorityError, RequestAuthority};
 pub use metadata::{MetadataError, RouteMetadata};
 pub use path::{PathError, PathFeatures, RequestPath};
 pub use requirement::{IssuerId, Requirement, Unmet};
-pub use route::{Authority, Mode, PathPattern, Pattern, Route, RouteId, Rule, Segment};
-pub use table::{Duplicate, RouteTable};
+pub use route::{LetterCase, Mode, PathPattern, Pattern, Route, RouteId, Rule, Segment};
+pub use table::{RouteTable, TableProblem};

@@ -44,9 +44,16 @@ impl PathFeatures {
     pub const SEMICOLON: Self = Self(1 << 7);
     /// A `%` without two hexadecimal digits, or escapes that are not UTF-8.
     pub const BAD_ESCAPE: Self = Self(1 << 8);
+    /// An escape of a visible character that a path may hold as it is: `%3A`, `%40`, `%69`.
+    pub const NEEDLESS_ESCAPE: Self = Self(1 << 9);
+    /// An escape with a lower-case digit: `%c3`.
+    pub const LOWER_CASE_ESCAPE: Self = Self(1 << 10);
+    /// What is only another spelling of a path (RFC 3986 §6.2.2): the same one to those who decode it, and
+    /// another one to those who compare bytes, as Envoy does when it chooses its route.
+    pub const SPELLINGS: Self = Self::NEEDLESS_ESCAPE.with(Self::LOWER_CASE_ESCAPE);
 
     /// Every feature with the name by which a route allows it.
-    pub const NAMES: [(&'static str, Self); 9] = [
+    pub const NAMES: [(&'static str, Self); 11] = [
         ("empty_segment", Self::EMPTY_SEGMENT),
         ("dot_segment", Self::DOT_SEGMENT),
         ("encoded_slash", Self::ENCODED_SLASH),
@@ -56,12 +63,20 @@ impl PathFeatures {
         ("backslash", Self::BACKSLASH),
         ("semicolon", Self::SEMICOLON),
         ("bad_escape", Self::BAD_ESCAPE),
+        ("needless_escape", Self::NEEDLESS_ESCAPE),
+        ("lower_case_escape", Self::LOWER_CASE_ESCAPE),
     ];
 
     /// Both sets together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// This set but for the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// The first feature of this set that `allowed` lacks, by name.
@@ -134,6 +149,11 @@ impl<'a> RequestPath<'a> {
     /// Its segments, percent-decoded: `/a/b%20c/` gives `a`, `b c` and an empty one.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone + use<'a> {
         Segments { rest: self.raw.strip_prefix('/'), has_escapes: self.has_escapes }
+    }
+
+    /// Whether it has an escape, so that its segments are not simply parts of it.
+    pub(super) fn has_escapes(&self) -> bool {
+        self.has_escapes
     }
 
     /// The path `/`.
@@ -209,19 +229,25 @@ pub(super) fn decode(segment: &str) -> (Cow<'_, str>, PathFeatures) {
             continue;
         }
         let mut ahead = rest.clone();
-        let digits = (ahead.next().and_then(hex_digit), ahead.next().and_then(hex_digit));
-        let (Some(high), Some(low)) = digits else {
+        let digits = (ahead.next(), ahead.next());
+        let (Some(high), Some(low)) = (digits.0.and_then(hex_digit), digits.1.and_then(hex_digit)) else {
             features.add(PathFeatures::BAD_ESCAPE);
             bytes.push(byte);
             continue;
         };
         rest = ahead;
+        if [digits.0, digits.1].iter().flatten().any(u8::is_ascii_lowercase) {
+            features.add(PathFeatures::LOWER_CASE_ESCAPE);
+        }
         let byte = high << 4 | low;
         features.add(match byte {
             b'/' => PathFeatures::ENCODED_SLASH,
             b'\\' => PathFeatures::ENCODED_BACKSLASH,
             b'.' => PathFeatures::ENCODED_DOT,
             0..=0x1f | 0x7f => PathFeatures::ENCODED_CONTROL,
+            // As they are, they would begin something else.
+            b'%' | b'?' | b'#' => PathFeatures::NONE,
+            b'!'..=b'~' => PathFeatures::NEEDLESS_ESCAPE,
             _ => PathFeatures::NONE,
         });
         bytes.push(byte);
@@ -252,7 +278,8 @@ mod tests {
             "/",
             "/orders",
             "/orders/",
-            "/a%20b",
+            "/a%20b%25%23%3F",
+            "/caf%C3%A9",
             "/a.b/c.tar.gz",
             "/.well-known/x",
             "/...",
@@ -269,31 +296,47 @@ mod tests {
             ("/a//b", &["empty_segment"]),
             ("/a/../b", &["dot_segment"]),
             ("/a/.", &["dot_segment"]),
-            ("/a/%2e%2E/b", &["dot_segment", "encoded_dot"]),
-            ("/a/.%2e/b", &["dot_segment", "encoded_dot"]),
-            ("/a%2fb", &["encoded_slash"]),
+            ("/a/%2e%2E/b", &["dot_segment", "encoded_dot", "lower_case_escape"]),
+            ("/a/.%2E/b", &["dot_segment", "encoded_dot"]),
+            ("/a%2fb", &["encoded_slash", "lower_case_escape"]),
             ("/a%2Fb", &["encoded_slash"]),
             ("/a%5Cb", &["encoded_backslash"]),
             ("/a\\b", &["backslash"]),
             ("/a\\..\\b", &["dot_segment", "backslash"]),
-            ("/a%2f..%2fb", &["dot_segment", "encoded_slash"]),
-            ("/..%2fb", &["dot_segment", "encoded_slash"]),
-            ("/a%5c%2e.", &["dot_segment", "encoded_backslash", "encoded_dot"]),
-            ("/a%2f%2fb", &["empty_segment", "encoded_slash"]),
+            ("/a%2F..%2Fb", &["dot_segment", "encoded_slash"]),
+            ("/..%2Fb", &["dot_segment", "encoded_slash"]),
+            ("/a%5C%2E.", &["dot_segment", "encoded_backslash", "encoded_dot"]),
+            ("/a%2F%2Fb", &["empty_segment", "encoded_slash"]),
             ("/a;x=1", &["semicolon"]),
-            ("/a%3bx", &["semicolon"]),
+            ("/a%3Bx", &["semicolon", "needless_escape"]),
             ("/a/..;/b", &["dot_segment", "semicolon"]),
             ("/a%00", &["encoded_control"]),
-            ("/a%0d%0a", &["encoded_control"]),
+            ("/a%0D%0A", &["encoded_control"]),
             ("/a%", &["bad_escape"]),
             ("/a%2", &["bad_escape"]),
             ("/a%zz", &["bad_escape"]),
-            ("/a%c0%af", &["bad_escape"]),
-            ("/a%ff", &["bad_escape"]),
-            ("/%zz%2f..%2fa", &["dot_segment", "encoded_slash", "bad_escape"]),
-            ("/..%3b%ff", &["dot_segment", "semicolon", "bad_escape"]),
+            ("/a%C0%AF", &["bad_escape"]),
+            ("/a%FF", &["bad_escape"]),
+            ("/%zz%2F..%2Fa", &["dot_segment", "encoded_slash", "bad_escape"]),
+            ("/..%3B%FF", &["dot_segment", "semicolon", "bad_escape", "needless_escape"]),
+            ("/caf%c3%A9", &["lower_case_escape"]),
+            ("/orders%3Abatch", &["needless_escape"]),
         ] {
             assert_eq!(odd(path), names, "{path}");
+        }
+    }
+
+    /// So that in front of a proxy that compares bytes, each path has one spelling.
+    #[test]
+    fn a_visible_character_has_one_spelling() {
+        for byte in b'!'..=b'~' {
+            let escaped = format!("/a%{byte:02X}b");
+            let raw = [b"/a", &[byte][..], b"b"].concat();
+            let may_be_raw = RequestPath::parse(&raw).is_ok_and(|path| path.segments().count() == 1);
+            let is_separator = [b'/', b'?', b'%', b'#'].contains(&byte);
+            assert_eq!(may_be_raw, ![b'/', b'#'].contains(&byte), "{}", char::from(byte));
+            let is_odd = !odd(&escaped).is_empty();
+            assert_eq!(is_odd, !is_separator || byte == b'/', "{escaped}: {:?}", odd(&escaped));
         }
     }
 

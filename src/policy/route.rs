@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use super::authority::Authority;
 use super::path::PathFeatures;
 use super::requirement::Requirement;
 
@@ -49,15 +50,18 @@ pub struct Pattern {
     pub path: PathPattern,
     /// The methods, upper case; empty means any.
     pub methods: Vec<Rc<str>>,
+    /// Whether the path's letters must be of the pattern's case.
+    pub case: LetterCase,
 }
 
-/// A host name pattern, lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Authority {
-    /// This name; the port does not matter unless it is part of the pattern.
-    Exact(Rc<str>),
-    /// Any name that ends in this, which begins with a dot: `*.internal` is `.internal`.
-    Suffix(Rc<str>),
+/// What the case of a path's letters counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LetterCase {
+    /// `/Orders` is not `/orders`.
+    #[default]
+    Matters,
+    /// It is, as to ASP.NET or Express.
+    Ignored,
 }
 
 /// A path pattern: decoded segments.
@@ -67,6 +71,13 @@ pub enum PathPattern {
     Whole(Vec<Segment>),
     /// The path begins with these segments.
     Prefix(Vec<Segment>),
+}
+
+impl PathPattern {
+    /// Whether every path matches.
+    pub fn is_any(&self) -> bool {
+        matches!(self, Self::Prefix(segments) if segments.is_empty())
+    }
 }
 
 /// One segment of a path pattern.

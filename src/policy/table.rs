@@ -1,74 +1,121 @@
 //! Which route a request matches. See [`RouteTable::find`] for the order.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::rc::Rc;
 
+use super::authority::{ByAuthority, RequestAuthority};
 use super::path::RequestPath;
 use super::requirement::Requirement;
-use super::route::{Authority, PathPattern, Pattern, Route, RouteId, Rule, Segment};
+use super::route::{PathPattern, Pattern, Route, RouteId, Rule, Segment};
 use super::trie::Trie;
 
 /// All routes of a configuration, the default included.
 #[derive(Clone, Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    exact: HashMap<Rc<str>, Trie>,
-    /// Longest first.
-    suffixes: Vec<(Rc<str>, Trie)>,
-    any: Trie,
+    tries: ByAuthority<Trie>,
+    asks_for_methods: bool,
+    asks_for_paths: bool,
 }
 
-/// Two routes match the same requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duplicate {
-    /// The route that is there already.
-    pub first: RouteId,
-    /// The one that matches the same.
-    pub second: RouteId,
+/// Why routes make no table; `Id` tells one from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableProblem<Id> {
+    /// Two match the same requests.
+    Duplicate {
+        /// The one that matches the same.
+        second: Id,
+        /// As this one, which is there already.
+        first: Id,
+    },
+    /// A request could cost more than [`RouteTable::MAX_STEPS`].
+    Costly {
+        /// How many places a look-up may have to visit.
+        steps: usize,
+        /// Some of those in which literals and variables stand beside each other.
+        routes: Vec<Id>,
+    },
+}
+
+impl<Id> TableProblem<Id> {
+    /// The same problem by other names; `None` where there is none.
+    pub fn renamed<Other>(self, name: impl Fn(Id) -> Option<Other>) -> Option<TableProblem<Other>> {
+        Some(match self {
+            Self::Duplicate { first, second } => {
+                TableProblem::Duplicate { first: name(first)?, second: name(second)? }
+            }
+            Self::Costly { steps, routes } => {
+                TableProblem::Costly { steps, routes: routes.into_iter().filter_map(name).collect() }
+            }
+        })
+    }
 }
 
 impl RouteTable {
     /// Builds the table; `default` answers for requests that no route matches.
     ///
     /// # Errors
-    /// Every pair of routes of which neither is more specific: same authority, same path pattern, same method.
-    pub fn new(routes: Vec<(Pattern, Route)>, default: Route) -> Result<Self, Vec<Duplicate>> {
-        let mut table =
-            Self { routes: Vec::new(), exact: HashMap::new(), suffixes: Vec::new(), any: Trie::default() };
-        let mut suffixes: HashMap<Rc<str>, Trie> = HashMap::new();
-        let mut duplicates = Vec::new();
+    /// Every pair of routes of which neither is more specific: same authority, same path pattern, same method. And routes for which a
+    /// request could cost too much: to tell which of many patterns with a literal here and a variable there is the first to
+    /// match, all of them may have to be looked at.
+    pub fn new(routes: Vec<(Pattern, Route)>, default: Route) -> Result<Self, Vec<TableProblem<RouteId>>> {
+        let mut table = Self {
+            routes: Vec::new(),
+            tries: ByAuthority::default(),
+            asks_for_methods: false,
+            asks_for_paths: false,
+        };
+        let mut problems = Vec::new();
         let mut shared = Shared::default();
         for (mut pattern, mut route) in routes {
             shared.share(&mut pattern, &mut route);
+            table.asks_for_methods |= !pattern.methods.is_empty();
+            table.asks_for_paths |= !pattern.path.is_any();
             let id = RouteId(u32::try_from(table.routes.len()).unwrap_or(u32::MAX));
             table.routes.push(route);
-            let mut insert = |trie: &mut Trie| {
-                if let Err(first) = trie.insert(&pattern.path, &pattern.methods, id) {
-                    duplicates.push(Duplicate { first, second: id });
+            table.tries.change(&pattern.authorities, |trie| {
+                if let Err(first) = trie.insert(&pattern, id)
+                    // One that names an authority twice, or two ports that clients leave out, matches the same as itself.
+                    && first != id
+                {
+                    problems.push(TableProblem::Duplicate { first, second: id });
                 }
-            };
-            if pattern.authorities.is_empty() {
-                insert(&mut table.any);
-            }
-            for authority in &pattern.authorities {
-                match authority {
-                    Authority::Exact(name) => insert(table.exact.entry(Rc::clone(name)).or_default()),
-                    Authority::Suffix(suffix) => insert(suffixes.entry(Rc::clone(suffix)).or_default()),
-                }
-            }
+            });
         }
-        table.suffixes = suffixes.into_iter().collect();
-        table.suffixes.sort_by_key(|(suffix, _)| core::cmp::Reverse(suffix.len()));
+        table.tries.all_mut().for_each(Trie::measure);
+        let (steps, trie) = table.tries.heaviest(Trie::steps);
+        if steps > Self::MAX_STEPS {
+            problems.push(TableProblem::Costly { steps, routes: trie.costliest() });
+        }
         table.routes.push(default);
-        if duplicates.is_empty() { Ok(table) } else { Err(duplicates) }
+        if problems.is_empty() { Ok(table) } else { Err(problems) }
     }
 
     /// The most specific route that matches; authority, path and method must all match. An exact authority (with the port,
-    /// then without it; a dot at its end does not matter) comes before a suffix, the longest suffix first, and that before any authority; within one authority
-    /// a whole path comes before a prefix, a literal segment before a variable from the left, the longer prefix before the
-    /// shorter; then a listed method before any method. A request that no route matches gets the default.
-    pub fn find(&self, authority: &[u8], path: &RequestPath<'_>, method: &[u8]) -> RouteId {
-        self.find_listed(authority, path, method).unwrap_or(self.default_id())
+    /// then without it) comes before a suffix, the longest suffix first, and that before any authority. Within one authority the
+    /// first segment in which two patterns differ decides: a literal (in the pattern's own letters, then in those of a pattern that
+    /// ignores their case) comes before a variable, and that before the end of a prefix. A slash at the end makes no other path,
+    /// unless both are written. Then a listed method comes before any method; `GET` covers `HEAD` where that is not listed. A
+    /// request that no route matches gets the default.
+    ///
+    /// `authority` may be `None` where no route [names one](Self::names_authorities).
+    pub fn find(
+        &self,
+        authority: Option<&RequestAuthority<'_>>,
+        path: &RequestPath<'_>,
+        method: &[u8],
+    ) -> RouteId {
+        let mut tries = self.tries.matching(authority);
+        let found = if path.has_escapes() || path.as_str().len() > LONG_PATH {
+            // Each step of a look-up reads its segment again.
+            let segments: Vec<Cow<'_, str>> = path.segments().collect();
+            let segments = segments.iter().map(|segment| Cow::Borrowed(&**segment));
+            tries.find_map(|trie| trie.find(segments.clone(), method))
+        } else {
+            tries.find_map(|trie| trie.find(path.segments(), method))
+        };
+        found.unwrap_or(self.default_id())
     }
 
     /// A route by its place.
@@ -86,28 +133,24 @@ impl RouteTable {
         &self.routes
     }
 
-    fn find_listed(&self, authority: &[u8], path: &RequestPath<'_>, method: &[u8]) -> Option<RouteId> {
-        let in_trie = |trie: &Trie| trie.find(path.segments(), method);
-        if !self.exact.is_empty() || !self.suffixes.is_empty() {
-            let authority = str::from_utf8(authority).unwrap_or_default().to_ascii_lowercase();
-            let (host, port) = split_port(&authority);
-            // `api.example.` is `api.example` to DNS and to servers: a dot must not lead to another route.
-            let host = host.strip_suffix('.').unwrap_or(host);
-            let with_port = port.map(|port| format!("{host}:{port}"));
-            let by_name = [with_port.as_deref(), Some(host)]
-                .into_iter()
-                .flatten()
-                .find_map(|name| self.exact.get(name).and_then(in_trie))
-                .or_else(|| {
-                    let mut matching = self.suffixes.iter().filter(|(suffix, _)| has_suffix(host, suffix));
-                    matching.find_map(|(_, trie)| in_trie(trie))
-                });
-            if by_name.is_some() {
-                return by_name;
-            }
-        }
-        in_trie(&self.any)
+    /// Whether some route asks for an authority.
+    pub fn names_authorities(&self) -> bool {
+        self.tries.names_any()
     }
+
+    /// Whether some route asks for a method.
+    pub fn asks_for_methods(&self) -> bool {
+        self.asks_for_methods
+    }
+
+    /// Whether some route asks for a path.
+    pub fn asks_for_paths(&self) -> bool {
+        self.asks_for_paths
+    }
+
+    /// The most places that a look-up may visit: some 40 µs, as much as a signature check. Tables as people write them take less than a
+    /// hundred.
+    pub const MAX_STEPS: usize = 1024;
 }
 
 /// What many routes say alike, kept once: thousands of routes name a handful of methods, segments and requirements.
@@ -139,32 +182,5 @@ fn once<T: ?Sized + Eq + core::hash::Hash>(known: &mut HashSet<Rc<T>>, one: &mut
     }
 }
 
-fn has_suffix(host: &str, suffix: &str) -> bool {
-    host.len() > suffix.len() && host.ends_with(suffix)
-}
-
-impl Authority {
-    /// Whether a request's `:authority` matches, as [`RouteTable::find`] has it.
-    pub fn matches(&self, authority: &[u8]) -> bool {
-        let authority = str::from_utf8(authority).unwrap_or_default().to_ascii_lowercase();
-        let (host, port) = split_port(&authority);
-        let host = host.strip_suffix('.').unwrap_or(host);
-        match self {
-            Self::Exact(name) => {
-                **name == *host
-                    || port.is_some_and(|port| name.strip_prefix(host) == Some(&format!(":{port}")))
-            }
-            Self::Suffix(suffix) => has_suffix(host, suffix),
-        }
-    }
-}
-
-/// `[::1]:80` → `[::1]` and `80`; what follows the last colon is a port only if it is a number.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            (host, Some(port))
-        }
-        _ => (authority, None),
-    }
-}
+/// Longer than almost every path: a segment of it that is read at each step of a look-up should have been read once.
+const LONG_PATH: usize = 512;

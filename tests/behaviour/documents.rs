@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use attache::config::{self, Config, ConfigErrors, Environment};
-use attache::policy::RequestPath;
+use attache::policy::{RequestAuthority, RequestPath};
 use prost::Message as _;
 use prost_types::value::Kind;
 use serde_json::{Value, json};
@@ -64,7 +64,8 @@ fn meaning(config: &Config) -> String {
         for path in ["/orders", "/orders/7", "/whoami", "/files/a", "/healthz", "/internal", "/"] {
             for method in ["GET", "POST"] {
                 let parsed = RequestPath::parse(path.as_bytes()).unwrap();
-                let found = inbound.routes.find(authority.as_bytes(), &parsed, method.as_bytes());
+                let asked = RequestAuthority::parse(authority.as_bytes()).unwrap();
+                let found = inbound.routes.find(Some(&asked), &parsed, method.as_bytes());
                 text.push_str(&format!("\n{authority} {path} {method} {found:?}"));
             }
         }

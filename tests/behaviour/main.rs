@@ -57,6 +57,10 @@ mod forwarding;
 mod confusion;
 // Which route a request matches, against a naive reference.
 mod routes;
+// Other spellings of a request, against the rule of the plain one.
+mod spellings;
+// Headers by which frameworks take another method or path.
+mod overrides;
 // Scopes on Envoy's own route.
 mod metadata;
 // Preflight, report-only, the resource's metadata document.

@@ -37,6 +37,29 @@ fn metadata_and_the_table_must_both_hold() {
 }
 
 #[test]
+fn a_virtual_hosts_metadata_counts_for_all_its_routes() {
+    let key = Signer::new("k1");
+    let mut proxy = Proxy::ready(&table(), &[&key]);
+    let mut tells = |path: &str, scope: &str, metadata: &[(&str, &str)]| {
+        let token = key.token().claim("scope", scope).sign();
+        let request = Request::get(path).bearer(&token).host_metadata(&[("scopes", "host")]);
+        proxy.request(if metadata.is_empty() { request } else { request.metadata(metadata) }).tells()
+    };
+    assert_eq!(tells("/orders", "orders:read host", &[]), "forwarded");
+    assert_eq!(tells("/orders", "orders:read", &[]), "403 scope_insufficient");
+    // It adds to the route's, and demands what it says where nothing else demands anything.
+    let extra = &[("scopes", "extra")][..];
+    assert_eq!(tells("/orders", "orders:read host extra", extra), "forwarded");
+    assert_eq!(tells("/orders", "orders:read extra", extra), "403 scope_insufficient");
+    assert_eq!(tells("/healthz", "other", &[]), "403 scope_insufficient");
+    assert_eq!(tells("/unlisted", "host", &[]), "forwarded");
+    assert_eq!(tells("/internal", "host", &[]), "403 route_denied");
+    assert_eq!(tells("/orders", "orders:read host", &[("scope", "x")]), "403 route_metadata");
+    let malformed = Request::get("/healthz").host_metadata(&[("scope", "x")]);
+    assert_eq!(proxy.request(malformed).tells(), "403 route_metadata");
+}
+
+#[test]
 fn the_challenge_names_what_table_and_metadata_need_together() {
     let key = Signer::new("k1");
     let mut proxy = Proxy::ready(&table(), &[&key]);

@@ -36,6 +36,22 @@ fn a_preflight_needs_no_token_where_it_is_configured() {
 }
 
 #[test]
+fn what_asks_about_no_method_or_brings_a_body_is_no_preflight() {
+    let mut proxy = cors("forward");
+    for request in [
+        preflight("/orders", ""),
+        preflight("/orders", "GET, POST"),
+        preflight("/orders", "GET").header("access-control-request-method", "POST"),
+        preflight("/orders", "GET").header("origin", "https://other.example"),
+        preflight("/orders", "GET").without("origin").header("origin", ""),
+        preflight("/orders", "GET").with_body(),
+    ] {
+        assert_eq!(proxy.request(request.clone()).tells(), "403 route_unknown", "{request:?}");
+    }
+    assert_eq!(proxy.request(preflight("/orders", "HEAD")).tells(), "forwarded");
+}
+
+#[test]
 fn a_preflight_is_a_request_like_any_other_by_default() {
     assert_eq!(cors("authorize").request(preflight("/orders", "GET")).tells(), "403 route_unknown");
     let mut proxy = Proxy::new(&config(json!({})));

@@ -579,6 +579,8 @@ impl Refused {
 pub struct Request {
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     metadata: Option<Vec<u8>>,
+    host_metadata: Option<Vec<u8>>,
+    has_body: bool,
     cluster: Option<String>,
     cluster_tls: Option<String>,
     route_name: Option<String>,
@@ -586,8 +588,15 @@ pub struct Request {
 
 impl Request {
     pub fn new(method: &str, path: &str) -> Self {
-        let request =
-            Self { headers: Vec::new(), metadata: None, cluster: None, cluster_tls: None, route_name: None };
+        let request = Self {
+            headers: Vec::new(),
+            metadata: None,
+            host_metadata: None,
+            has_body: false,
+            cluster: None,
+            cluster_tls: None,
+            route_name: None,
+        };
         request.header(":method", method).header(":path", path).header(":authority", "api.example")
     }
 
@@ -618,6 +627,18 @@ impl Request {
     /// Envoy's route carries this metadata under `attache`.
     pub fn metadata(self, pairs: &[(&str, &str)]) -> Self {
         self.raw_metadata(encode_pairs(pairs.iter().copied()))
+    }
+
+    /// The virtual host of Envoy's route carries this metadata under `attache`.
+    pub fn host_metadata(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.host_metadata = Some(encode_pairs(pairs.iter().copied()));
+        self
+    }
+
+    /// A body follows the headers.
+    pub fn with_body(mut self) -> Self {
+        self.has_body = true;
+        self
     }
 
     /// Envoy sends it to this cluster, whose metadata asserts TLS.
@@ -653,6 +674,8 @@ impl Request {
         RequestHead {
             headers,
             route_metadata: self.metadata.clone(),
+            virtual_host_metadata: self.host_metadata.clone(),
+            has_body: self.has_body,
             cluster: self.cluster.clone().map(String::into_bytes),
             cluster_tls: self.cluster_tls.clone().map(String::into_bytes),
             route_name: self.route_name.clone().map(String::into_bytes),

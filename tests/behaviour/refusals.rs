@@ -9,7 +9,7 @@ use attache::base::Timestamp;
 use attache::claims::ClaimError;
 use attache::inbound::{Denial, Inbound};
 use attache::jose::{Algorithm, JsonError, Part, SignatureError, TokenError};
-use attache::policy::{MetadataError, PathError};
+use attache::policy::{AuthorityError, MetadataError, PathError};
 use serde_json::json;
 
 use crate::proxy::{Proxy, Request, compile, config};
@@ -78,6 +78,11 @@ pub fn every() -> Vec<Denial> {
         Denial::Path(PathError::TooManySegments),
         Denial::PathAmbiguous { feature: "encoded_slash" },
         Denial::Method,
+        Denial::Authority(AuthorityError::NoHost),
+        Denial::Authority(AuthorityError::NoPort),
+        Denial::Authority(AuthorityError::Spelling),
+        Denial::MethodOverridden,
+        Denial::PathOverridden,
         Denial::RouteUnknown,
         Denial::RouteDenied,
         Denial::RouteMetadata(MetadataError::NotAMap),
@@ -154,7 +159,7 @@ fn the_golden_file_covers_every_variant() {
     let complete = |(seen, count): (usize, usize), expected: usize| {
         assert_eq!((seen, count), (expected, expected));
     };
-    complete(seen(&|denial| Some(denial_place(denial))), 23);
+    complete(seen(&|denial| Some(denial_place(denial))), 26);
     complete(
         seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
         14,
@@ -172,6 +177,11 @@ fn the_golden_file_covers_every_variant() {
         seen(&|denial| if let Denial::Path(error) = denial { Some(path_place(error)) } else { None }),
         3,
     );
+    let authority = |denial: &Denial| match denial {
+        Denial::Authority(error) => Some(authority_place(error)),
+        _ => None,
+    };
+    complete(seen(&authority), 3);
     let metadata = |denial: &Denial| match denial {
         Denial::RouteMetadata(error) => Some(metadata_place(error)),
         _ => None,
@@ -204,6 +214,9 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::Method => 20,
         Denial::ChecksLimited { .. } => 21,
         Denial::HeaderHopByHop => 22,
+        Denial::Authority(_) => 23,
+        Denial::MethodOverridden => 24,
+        Denial::PathOverridden => 25,
     }
 }
 
@@ -257,6 +270,14 @@ fn path_place(error: &PathError) -> usize {
         PathError::NotAbsolute => 0,
         PathError::BadCharacter => 1,
         PathError::TooManySegments => 2,
+    }
+}
+
+fn authority_place(error: &AuthorityError) -> usize {
+    match error {
+        AuthorityError::NoHost => 0,
+        AuthorityError::NoPort => 1,
+        AuthorityError::Spelling => 2,
     }
 }
 

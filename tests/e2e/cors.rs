@@ -41,6 +41,15 @@ fn a_preflight_needs_a_token_unless_configured() {
 }
 
 #[test]
+fn what_brings_a_body_or_asks_about_nothing_is_no_preflight() {
+    let world = world::visit();
+    let with_body = preflight(&world, "cors-forward", "/options", "OPTIONS").body("x").send().unwrap();
+    assert_eq!(with_body.status, 401);
+    let of_nothing = preflight(&world, "cors-forward", "/options", "").send().unwrap();
+    assert_eq!(of_nothing.status, 401);
+}
+
+#[test]
 fn a_preflight_opens_nothing() {
     let world = world::visit();
     let get = |path: &str| world.get("cors-forward", path);

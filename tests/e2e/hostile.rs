@@ -189,11 +189,7 @@ fn claims_that_would_break_a_naive_parser_are_refused() {
         ("exp of NaN", exp("NaN"), (401, "token_json")),
         ("exp of 01", exp("01"), (401, "token_json")),
         ("exp in hexadecimal", exp("0x7fffffff"), (401, "token_json")),
-        (
-            "nbf of 1e308",
-            with("\"x\":0").replace("\"nbf\":", "\"nbf\":1e308,\"y\":"),
-            (401, "not_yet_valid"),
-        ),
+        ("nbf of 1e308", with("\"x\":0").replace("\"nbf\":", "\"nbf\":1e308,\"y\":"), (401, "not_yet_valid")),
         (
             "iat of 1e308",
             with("\"x\":0").replace("\"iat\":", "\"iat\":1e308,\"y\":"),

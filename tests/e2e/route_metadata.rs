@@ -2,6 +2,7 @@ use attachectl::http::{Request, Response};
 use serde_json::{Value, json};
 
 use crate::proxy::{Document, Listener, Visit, echo, eventually, inbound, trust, verdict};
+use crate::raw;
 use crate::secrets::scoped;
 use crate::world;
 
@@ -62,7 +63,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
     let trap = vec![
         by_header("partner", json!({ "scopes": ["lax"] })),
         envoy("/trap", json!({ "scopes": ["strict"] })),
-        all,
+        all.clone(),
     ];
     let mut strict = envoy("/bare", json!({ "scopes": ["strict"] }));
     strict["name"] = "strict".into();
@@ -79,7 +80,32 @@ pub(crate) fn listeners() -> Vec<Listener> {
     let mut open = lax.clone();
     open["inbound"]["routes"] =
         json!([{ "name": "metadata-open", "match": { "path": "/bare" }, "public": {} }]);
+    let mut spelt = one.clone();
+    spelt["inbound"]["routes"] = json!([
+        { "name": "metadata-v1", "match": { "prefix": "/v1" }, "public": {} },
+        { "name": "metadata-v2", "match": { "prefix": "/v2" }, "public": {}, "allow_in_path": ["needless_escape"] },
+    ]);
+    let batch = |version: &str| {
+        let mut route = envoy("", json!({ "scopes": ["orders:read"] }));
+        route["match"] = json!({ "prefix": format!("/{version}/orders:batch") });
+        route
+    };
+    // Two virtual hosts, of which one demands something of all its requests.
+    let host =
+        |name: &str, domains: Value| json!({ "name": name, "domains": domains, "routes": [all.clone()] });
+    let mut strict_host = host("strict", json!(["strict.example", "strict.example:*"]));
+    strict_host["metadata"] = json!({ "filter_metadata": { "attache": { "scopes": ["orders:read"] } } });
+    let hosts = json!({ "route_config": { "virtual_hosts": [strict_host, host("all", json!(["*"]))] } });
+    let mut ignored = spelt.clone();
+    ignored["inbound"]["route_metadata"] = "ignore".into();
     vec![
+        Listener::new("metadata-spelt", Document::Struct(spelt.clone())).routes(&[
+            batch("v1"),
+            batch("v2"),
+            all.clone(),
+        ]),
+        Listener::new("metadata-hosts", Document::Struct(spelt)).manager(hosts.clone()),
+        Listener::new("metadata-hosts-ignored", Document::Struct(ignored)).manager(hosts),
         Listener::new("metadata-shed", Document::Struct(lax)).routes(&shed),
         Listener::new("metadata-shed-public", Document::Struct(open)).routes(&shed),
         Listener::new("metadata", Document::Struct(two)).routes(&table),
@@ -250,6 +276,48 @@ fn a_client_cannot_reach_a_strict_route_past_its_policy_by_a_header_that_we_repl
         }
     }
     assert!(wrong.is_empty(), "served by the strict route without its scope, by {wrong:?}");
+}
+
+/// Envoy compares bytes, and the server behind us decodes: by another spelling a client could pick a route that demands less.
+#[test]
+fn another_spelling_of_a_path_does_not_escape_from_envoys_route() {
+    let world = world::visit();
+    let get = |path: &str| raw::get(world.addr("metadata-spelt"), path, &[]);
+    let reason = |answer: &raw::Answer| answer.json()["reason"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(get("/v1/orders:batch").status, 401);
+    assert_eq!(get("/v1/other").status, 200);
+    for path in
+        ["/v1/orders%3Abatch", "/v1/orders%3abatch", "/v1/order%73:batch", "/v1/%6Frders:batch", "/v1/x%40y"]
+    {
+        let answer = get(path);
+        assert_eq!((answer.status, &*reason(&answer)), (400, "path_ambiguous"), "{path}");
+    }
+    // Where it is allowed by name, the trap is seen.
+    assert_eq!(get("/v2/orders:batch").status, 401);
+    assert_eq!(get("/v2/orders%3Abatch").status, 200);
+}
+
+#[test]
+fn metadata_of_a_virtual_host_counts_for_all_its_routes() {
+    let world = world::visit();
+    let get = |listener: &str, host: &str, headers: &str| {
+        let request = format!("GET /v1/x HTTP/1.1\r\nhost: {host}\r\n{headers}connection: close\r\n\r\n");
+        raw::exchange(world.addr(listener), request.as_bytes()).status
+    };
+    let bearer = |scopes: &str| format!("authorization: Bearer {}\r\n", scoped(world.issuer("corp"), scopes));
+    for host in ["strict.example", "STRICT.example:8443"] {
+        assert_eq!(get("metadata-hosts", host, ""), 401, "{host}");
+        assert_eq!(get("metadata-hosts", host, &bearer("other")), 403, "{host}");
+        assert_eq!(get("metadata-hosts", host, &bearer("orders:read")), 200, "{host}");
+        assert_eq!(get("metadata-hosts-ignored", host, ""), 200, "{host}");
+    }
+    assert_eq!(get("metadata-hosts", "other.example", ""), 200);
+    // Envoy finds another virtual host for these, and servers the same one.
+    for host in
+        ["strict.example.", "strict.example.:8443", "strict.example:", "strict.example,", "x@strict.example"]
+    {
+        assert_eq!(get("metadata-hosts", host, ""), 400, "{host}");
+    }
 }
 
 fn ask(world: &Visit, listener: &str, path: &str, scopes: &str) -> Response {

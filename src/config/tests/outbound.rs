@@ -129,8 +129,11 @@ fn unknown_fields_are_refused_everywhere() {
         ("/clients/0/token_endpoint", "uri, cluster, timeout, tls"),
         ("/clients/0/authentication/client_secret_basic", "secret, encoding"),
         ("/clients/0/authentication/client_secret_basic/secret", "env"),
-        ("/destinations/0", "match, client, caller_credential, chosen_by"),
-        ("/destinations/0/match", "authorities, clusters, path, prefix, methods, route_names"),
+        ("/destinations/0", "match, client, caller_credential, chosen_by, allow_in_path"),
+        (
+            "/destinations/0/match",
+            "authorities, clusters, path, prefix, case_sensitive, methods, route_names",
+        ),
     ] {
         let problem = format!("{}: unknown field `x`, expected one of {known}", path(place));
         refuses(&format!("{place}/x"), json!(1), &problem);

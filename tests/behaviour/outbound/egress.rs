@@ -38,14 +38,21 @@ fn a_token_goes_where_both_cluster_and_authority_are_its_own() {
         to("billing").authority("stock.internal"),
         to("billing").authority("billing.internal.evil.example"),
         to("billing").authority("xbilling.internal"),
-        to("billing").authority(""),
-        to("billing").without(":authority"),
         Request::get("/").authority("billing.internal"),
     ] {
         bare(proxy.request(request));
     }
     assert_eq!(carried(proxy.request(to("billing").authority("BILLING.internal.:8443"))), numbered(1));
-    assert_eq!(injections(&mut proxy, "none", "passed"), 8);
+    assert_eq!(injections(&mut proxy, "none", "passed"), 6);
+    // What is no host may be one to a server that is less strict.
+    for authority in
+        ["", "x@billing.internal", "billing.internal:x", "billing.internal..", "billing.internal,"]
+    {
+        let refused = proxy.request(to("billing").authority(authority)).refused();
+        assert_eq!(refused.response.status, 400, "{authority}");
+        assert_eq!(refused.annotation, "outcome=deny reason=egress_authority_invalid client=none");
+        bare(proxy.request(to("elsewhere").authority(authority)));
+    }
 }
 
 #[test]
@@ -89,6 +96,49 @@ fn path_method_and_route_name_choose_among_clients() {
         assert_eq!(refused.response.status, 400, "{path}");
         assert!(refused.annotation.contains("egress_path_ambiguous"));
     }
+}
+
+/// A byte that is spelt otherwise may lead to another of Envoy's routes, and so to another client.
+#[test]
+fn where_envoys_route_chooses_a_client_a_path_and_a_host_have_one_spelling() {
+    let reading = json!({ "route_metadata": "read" });
+    let named = json!({ "destinations": [
+        destination("billing", json!({})),
+        destination("stock", json!({ "match": { "authorities": ["billing.internal"], "clusters": ["billing"], "route_names": ["stock"] } })),
+    ]});
+    for patch in [reading, named] {
+        let mut proxy = two(patch);
+        let at = |path: &str| to("billing").without(":path").header(":path", path);
+        assert_eq!(carried(proxy.request(at("/v1/orders:batch"))), numbered(1));
+        for path in ["/v1/orders%3Abatch", "/caf%c3%A9", "/x/../y"] {
+            let refused = proxy.request(at(path)).refused();
+            assert_eq!(refused.annotation, "outcome=deny reason=egress_path_ambiguous client=none", "{path}");
+        }
+        for authority in ["billing.internal.", "billing.internal:"] {
+            let refused = proxy.request(at("/").authority(authority)).refused();
+            assert_eq!(refused.annotation, "outcome=deny reason=egress_authority_invalid client=none");
+        }
+    }
+    let lenient = json!({ "route_metadata": "read", "destinations": [
+        destination("billing", json!({ "allow_in_path": ["needless_escape"] })),
+        destination("stock", json!({})),
+    ]});
+    let mut proxy = two(lenient);
+    let escaped = to("billing").without(":path").header(":path", "/%3A");
+    assert_eq!(carried(proxy.request(escaped.clone())), numbered(1));
+    assert_eq!(carried(proxy.request(escaped.metadata(&[("client", "billing")]))), numbered(1));
+}
+
+#[test]
+fn a_virtual_hosts_metadata_names_the_client_where_its_route_names_none() {
+    let mut by_metadata = destination("stock", json!({ "chosen_by": "route_metadata" }));
+    by_metadata["match"] = json!({ "authorities": ["billing.internal"], "clusters": ["billing"] });
+    let mut proxy = two(json!({ "route_metadata": "read",
+        "destinations": [destination("billing", json!({})), by_metadata] }));
+    let request = || to("billing").host_metadata(&[("client", "stock")]);
+    assert_eq!(carried(proxy.request(request())), numbered(2));
+    assert_eq!(carried(proxy.request(request().metadata(&[("client", "billing")]))), numbered(1));
+    assert_eq!(carried(proxy.request(request().metadata(&[("scopes", "x")]))), numbered(2));
 }
 
 #[test]

@@ -29,8 +29,16 @@ fn a_dot_at_the_end_does_not_escape_the_host_s_routes() {
             "{authority}"
         );
     }
-    for authority in ["example", ".", "", "api.example..", "port.example.", "internal."] {
-        assert_eq!(proxy.request(Request::get("/").authority(authority)).tells(), "forwarded", "{authority}");
+    for (authority, told) in [
+        ("example", "forwarded"),
+        ("port.example.", "forwarded"),
+        ("internal.", "forwarded"),
+        // One dot, at the end of a name.
+        (".", "400 authority_invalid"),
+        ("", "400 authority_invalid"),
+        ("api.example..", "400 authority_invalid"),
+    ] {
+        assert_eq!(proxy.request(Request::get("/").authority(authority)).tells(), told, "{authority}");
     }
 }
 
