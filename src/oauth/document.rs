@@ -1,6 +1,8 @@
 //! One document that is fetched over HTTP and kept fresh, by one thread for all: when it is asked for, how long it counts, and
 //! what an outage does to it. What it says is its reader's business.
 
+mod shared;
+
 use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -9,21 +11,10 @@ use super::address::Address;
 use super::definition::Definition;
 use super::event::{Event, News, Read};
 use super::fetch::{Answer, FetchError};
+use super::surroundings::Surroundings;
 use super::timetable::{Timetable, Wish, pause};
-use crate::base::{Headers, HttpCall, HttpReply, Jitter, Random, Secret, Timestamp, entity_tag, freshness};
-use crate::sharing::{Claim, Flight, Look, Process, Publication, Sharing, Standing, Trust};
-
-/// What an event meets.
-pub struct Surroundings<'a> {
-    /// The time.
-    pub now: Timestamp,
-    /// What the threads of the process share.
-    pub process: &'a dyn Process,
-    /// Makes the nonces of a seal.
-    pub random: &'a dyn Random,
-    /// Spreads what would happen at once.
-    pub jitter: &'a mut Jitter,
-}
+use crate::base::{Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness};
+use crate::sharing::{Flight, Look, Process, Publication, Sharing, Trust};
 
 /// A document and its fetches.
 #[derive(Clone, Debug)]
@@ -334,102 +325,6 @@ impl Document {
         is_insisting || now >= self.next_attempt()
     }
 
-    /// Whether a lease and a pause of other threads may hold a fetch of ours back. They may be forged, so not for ever.
-    fn defers(&self, now: Timestamp) -> bool {
-        let is_deferring = |held: &Held| now < held.defers_until;
-        match self.trust {
-            // What is past its lifetime, here or there, counts only when a fetch of our own has brought nothing newer.
-            Trust::Adopts => {
-                self.has_tried || (!self.is_outdated_there && self.held.as_ref().is_none_or(is_deferring))
-            }
-            // Others can spare us a fetch that would bring what we have, and no other.
-            Trust::Confirms => !self.timetable.is_wanted() && self.held.as_ref().is_some_and(is_deferring),
-        }
-    }
-
-    /// Whether another thread is at it, or pauses after a failure.
-    fn waits_for_others(&self, claim: &Claim, now: Timestamp) -> bool {
-        // A thread that takes publications over has heeded the pause already.
-        let is_pausing = self.trust == Trust::Confirms && now < claim.standing.not_before;
-        (claim.is_held || is_pausing) && self.defers(now)
-    }
-
-    /// Brings what we know to what the process knows.
-    fn heed<T>(
-        &mut self,
-        standing: Standing,
-        with: &mut Surroundings<'_>,
-        read: Read<'_, T>,
-    ) -> Option<Event<T>> {
-        match self.trust {
-            Trust::Adopts => self.adopt(standing, with, read),
-            Trust::Confirms => self.confirm(standing, with),
-        }
-    }
-
-    /// Takes over what another thread has published, if it is newer than what we have.
-    fn adopt<T>(
-        &mut self,
-        standing: Standing,
-        with: &mut Surroundings<'_>,
-        read: Read<'_, T>,
-    ) -> Option<Event<T>> {
-        self.timetable.heed(&standing);
-        if Some(standing.published) <= self.last_good_sent().or(Some(Timestamp::EPOCH)) {
-            return None;
-        }
-        let is_shared = true;
-        let publication = match self.flight.as_ref()?.published(with.process, with.now) {
-            Ok(publication) => publication?,
-            Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
-        };
-        let url = |place: &Address| place.url() == publication.origin;
-        let place = self.definition.places.iter().position(url)?;
-        let is_too_large = publication.body.expose().len() > self.definition.max_bytes;
-        let is_older = Some(publication.sent) <= self.last_good_sent();
-        if is_older || is_too_large || with.now >= self.counts_until(&publication) {
-            return None;
-        }
-        if with.now >= self.is_fresh_until(&publication) && !self.has_tried {
-            // Perhaps it was put back there, and a key that has been withdrawn since with it.
-            self.is_outdated_there = true;
-            return None;
-        }
-        let digest = Sha256::digest(publication.body.expose()).into();
-        let news = self.hold(&publication, digest, with, read).ok()?;
-        if let Some(held) = self.held.as_mut().filter(|_| publication.received <= self.old_clock) {
-            held.as_new_as = Timestamp::EPOCH;
-        }
-        self.place = place;
-        Some(Event { news, is_shared })
-    }
-
-    /// Lets what another thread has published stand for a fetch of ours, if it is what we have, byte for byte. It is no newer by
-    /// that, and counts no longer: whoever wrote it knows what we have, and nothing else is known of them.
-    fn confirm<T>(&mut self, standing: Standing, with: &mut Surroundings<'_>) -> Option<Event<T>> {
-        let schedule = &self.definition.schedule;
-        let held = self.held.as_mut()?;
-        if standing.published <= held.sent.max(held.compared) {
-            return None;
-        }
-        held.compared = standing.published;
-        let is_shared = true;
-        let there = match self.flight.as_ref()?.published(with.process, with.now) {
-            Ok(there) => there?,
-            Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
-        };
-        let digest: Digest = Sha256::digest(there.body.expose()).into();
-        if there.sent <= held.sent || digest != held.digest {
-            return None;
-        }
-        held.unchanged = held.unchanged.saturating_add(1);
-        let lifetime = schedule.lifetime(there.freshness, held.unchanged);
-        let due = there.received.min(with.now).after(pause(lifetime, schedule.min_refresh, with.jitter));
-        self.timetable.put_off(due.min(held.defers_until));
-        self.last_good = self.last_good.max(Some(there.received.min(with.now)));
-        Some(Event { news: News::Confirmed, is_shared })
-    }
-
     /// Reads a document and keeps it, and sets the next date.
     fn hold<T>(
         &mut self,
@@ -479,20 +374,7 @@ impl Document {
         self.held = Some(held);
         self.has_tried = false;
         self.settle(&renewed, with.jitter);
-        let Some(flight) = &self.flight else { return true };
-        // The others need the document with its new date. Where it is gone, the next fetch asks for all of it.
-        match flight.published(with.process, with.now) {
-            Ok(Some(there)) if Digest::from(Sha256::digest(there.body.expose())) == digest => {
-                let Publication { entity_tag, origin, body, .. } = there;
-                self.publish(&Publication { entity_tag, origin, body, ..renewed }, with);
-            }
-            Ok(_) | Err(_) => {
-                if let Some(held) = &mut self.held {
-                    held.entity_tag = None;
-                }
-                self.give_back(with);
-            }
-        }
+        self.republish(renewed, &digest, with);
         true
     }
 
@@ -545,20 +427,6 @@ impl Document {
         self.definition.call(self.place, entity_tag)
     }
 
-    fn publish(&self, publication: &Publication, with: &mut Surroundings<'_>) {
-        if let Some(flight) = &self.flight {
-            flight.publish(with.process, publication, with.now, with.random);
-        }
-        self.give_back(with);
-    }
-
-    fn give_back(&self, with: &Surroundings<'_>) {
-        if let Some(flight) = &self.flight {
-            let published = self.last_good_sent().unwrap_or_default();
-            flight.give_back(with.process, self.timetable.standing(published), with.now);
-        }
-    }
-
     /// What we have, if it is this.
     fn held_as(&self, digest: &Digest) -> Option<&Held> {
         self.held.as_ref().filter(|held| held.digest == *digest)
@@ -573,28 +441,9 @@ impl Document {
     fn counts_until(&self, publication: &Publication) -> Timestamp {
         self.is_fresh_until(publication).after(self.definition.schedule.max_staleness)
     }
-
-    fn defers_until(&self, publication: &Publication, jitter: &mut Jitter) -> Timestamp {
-        match self.trust {
-            // Long enough for whoever is at it rightly, and for the end of a lease that nobody gives back.
-            Trust::Adopts => self.is_fresh_until(publication).after(self.hold_time()),
-            Trust::Confirms => {
-                let lifetime = self.is_fresh_until(publication).since(publication.received);
-                let half = |duration: Duration| duration.checked_div(2).unwrap_or_default();
-                // Well before it counts no more.
-                let longest = lifetime
-                    .saturating_mul(MAX_CONFIRMED_LIFETIMES)
-                    .min(lifetime.saturating_add(half(self.definition.schedule.max_staleness)));
-                publication.received.after(jitter.between(half(longest), longest))
-            }
-        }
-    }
 }
 
 /// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
 const MAX_UNTAKEN: u32 = 10;
 /// Envoy answers every call within its timeout; this only keeps a fault there from stopping refreshes for ever.
 const LOST_AFTER: Duration = Duration::from_secs(10);
-/// Where a publication only confirms, each thread fetches for itself after at most so many lifetimes, and not all at once. With a
-/// few threads that is no more than what their turns come to, and a withdrawn key stops all the same.
-const MAX_CONFIRMED_LIFETIMES: u32 = 4;

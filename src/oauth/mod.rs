@@ -3,7 +3,6 @@
 //!
 //! `timetable` (when to ask) → `document` (one HTTP document kept fresh: lease, outage, publication) → `metadata` (what one kind of
 //! document says).
-
 //!
 //! `token_request` (what is asked) with `authentication` (by whom) → `token_answer` (a token, or a `fault`, with a `word` of the
 //! server's); `breaker` (whether to ask).
@@ -18,6 +17,7 @@ mod event;
 mod fault;
 mod fetch;
 mod metadata;
+mod surroundings;
 mod timetable;
 mod token_answer;
 mod token_request;
@@ -29,12 +29,12 @@ pub use authentication::{Authentication, BasicEncoding, Credentials, DEFAULT_ASS
 pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN};
 pub(crate) use definition::Definition;
 pub(crate) use document::Document;
-pub use document::Surroundings;
 pub(crate) use event::{Event, News};
 pub use fault::{ErrorCode, FaultClass, ServerError, TokenFault};
 pub use fetch::FetchError;
 pub(crate) use metadata::read as read_metadata;
 pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
+pub use surroundings::Surroundings;
 pub use timetable::{MAX_RETRY_AFTER, Schedule};
 pub(crate) use timetable::{Timetable, Wish};
 pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, fits_header};

@@ -34,7 +34,7 @@ fn replace_callbacks(module: &mut Module) -> Result<()> {
     for (name, item) in exports_of_ours(module) {
         let callback = format!("proxy_{name}");
         module.exports.remove(&callback).with_context(|| format!("the SDK exports no {callback}"))?;
-        module.exports.remove(&format!("{OURS}{name}"))?;
+        module.exports.remove(format!("{OURS}{name}"))?;
         module.exports.add(&callback, item);
     }
     let names: BTreeSet<String> = module.exports.iter().map(|export| export.name.clone()).collect();
