@@ -124,7 +124,7 @@ fn heads() -> [RequestHead; 3] {
             route_metadata,
             cluster: Some(b"billing".to_vec()),
             cluster_tls: Some(b"asserted".to_vec()),
-            route_name: Some(b"r".to_vec()),
+            ..RequestHead::default()
         };
         let plain = [
             (":method", "GET"),
@@ -148,7 +148,8 @@ fn heads() -> [RequestHead; 3] {
             ("access-control-request-method", "GET"),
         ];
         let metadata = encode_pairs([("scopes", "a b"), ("client", "billing")].into_iter());
-        [head(&plain, None), head(&odd, None), head(&preflight, Some(metadata))]
+        let heads = [head(&plain, None), head(&odd, None), head(&preflight, Some(metadata))];
+        heads.map(|head| RequestHead { route_name: Some(b"r".to_vec()), ..head })
     })
 }
 

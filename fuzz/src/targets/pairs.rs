@@ -84,7 +84,7 @@ fn head(input: &mut Input<'_>, token: &str) -> RequestHead {
     let clusters = [None, Some("billing"), Some("sts"), Some("other")];
     let cluster_tls = (cluster & 4 == 0).then(|| b"asserted".to_vec());
     let cluster = clusters[usize::from(cluster & 3)].map(|name| name.as_bytes().to_vec());
-    RequestHead { headers, route_metadata: metadata, cluster, cluster_tls, route_name: None }
+    RequestHead { headers, route_metadata: metadata, cluster, cluster_tls, ..RequestHead::default() }
 }
 
 /// Headers by a byte for the name, one for how the value begins, and the rest of the value, in which `~` is the token.

@@ -176,7 +176,7 @@ impl World {
             route_metadata: pairs,
             cluster: (!cluster.is_empty()).then(|| cluster.as_bytes().to_vec()),
             cluster_tls: is_tls.then(|| b"asserted".to_vec()),
-            route_name: None,
+            ..RequestHead::default()
         };
         let asked = Asked {
             head: head.clone(),
