@@ -81,7 +81,8 @@ fn drive(config: &Config) {
     let process = Thread { memory: Default::default(), number: 1 };
     let random = Drawn::new();
     let mut now = Timestamp::from_secs(START);
-    let mut filter = Filter::new(config, [3; 16], now, &process);
+    let world = World { now, crypto: &Portable, random: &random, process: &process };
+    let mut filter = Filter::new(config, [3; 16], world);
     let _ = filter.needs();
     let mut effects = Vec::new();
     let bodies: [&[u8]; 3] =

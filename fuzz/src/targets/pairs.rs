@@ -22,8 +22,8 @@ pub(super) fn run(data: &[u8]) {
         let head = head(&mut input, &world.token);
         let now = Timestamp::from_secs(START);
         let random = Drawn::new();
-        let mut filter = Filter::new(&world.config, [1; 16], now, &Alone);
         let at = World { now, crypto: &Portable, random: &random, process: &Alone };
+        let mut filter = Filter::new(&world.config, [1; 16], at);
         let mut effects = Vec::new();
         let outcome = filter.handle_request(StreamId(1), head.clone(), at, &mut effects);
         match outcome {

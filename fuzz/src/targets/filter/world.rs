@@ -65,9 +65,11 @@ impl World {
         let memory: Rc<Memory> = Rc::default();
         let config = shape.config();
         let now = Timestamp::from_secs(START);
+        let random = Drawn::new();
         let workers = (1..).take(shape.threads).map(|number| {
             let process = Thread { memory: Rc::clone(&memory), number };
-            let filter = Filter::new(&config, [number as u8; 16], now, &process);
+            let world = filter::World { now, crypto: &Hashing, random: &random, process: &process };
+            let filter = Filter::new(&config, [number as u8; 16], world);
             Worker {
                 filter,
                 process,
@@ -79,6 +81,7 @@ impl World {
                 sent: Vec::new(),
             }
         });
+        let workers = workers.collect();
         Self {
             shape,
             tokens: TOKENS.with(Rc::clone),
@@ -86,10 +89,10 @@ impl World {
             now,
             elapsed: Duration::ZERO,
             clock_was_set: false,
-            workers: workers.collect(),
+            workers,
             config,
             memory,
-            random: Drawn::new(),
+            random,
             streams: 0,
         }
     }
@@ -392,7 +395,9 @@ impl World {
         let seed = [(thread as u8 + 1).wrapping_add(self.streams as u8).wrapping_mul(2); 16];
         let worker = &mut self.workers[thread];
         assert!(worker.waiting.is_empty(), "a request is left");
-        worker.filter = Filter::new(&self.config, seed, self.now, &worker.process);
+        let world =
+            filter::World { now: self.now, crypto: &Hashing, random: &self.random, process: &worker.process };
+        worker.filter = Filter::new(&self.config, seed, world);
         worker.last_tick = self.elapsed;
         worker.calls.clear();
         worker.forwarded.clear();
