@@ -19,9 +19,10 @@ pub(super) struct Servers {
     expiries: BTreeMap<u32, Option<Timestamp>>,
 }
 
-/// A body, and the token of ours in it.
+/// A body, and the keys or the token of ours in it.
 pub(super) struct Answer {
     pub(super) body: Vec<u8>,
+    pub(super) keys: &'static [&'static str],
     pub(super) token: Option<IssuedToken>,
 }
 
@@ -43,6 +44,16 @@ impl Servers {
         Some(time.saturating_sub(*self.served.get(key)?))
     }
 
+    /// These keys have come, perhaps damaged.
+    pub(super) fn serve(&mut self, keys: &[&'static str], elapsed: Duration) {
+        self.served.extend(keys.iter().map(|key| (*key, elapsed)));
+    }
+
+    /// A server has said that what it has served still stands.
+    pub(super) fn serve_again(&mut self, elapsed: Duration) {
+        self.served.values_mut().for_each(|served| *served = elapsed);
+    }
+
     pub(super) fn expiry(&self, token: IssuedToken) -> Option<Timestamp> {
         self.expiries[&token.number]
     }
@@ -57,18 +68,9 @@ impl Servers {
         self.expiries.insert(token.number, None);
     }
 
-    pub(super) fn answer(
-        &mut self,
-        call: &HttpCall,
-        tokens: &Tokens,
-        now: Timestamp,
-        elapsed: Duration,
-    ) -> Answer {
+    pub(super) fn answer(&mut self, call: &HttpCall, tokens: &Tokens, now: Timestamp) -> Answer {
         let path = header(call, ":path");
-        let mut keys = |names: &[&'static str]| {
-            self.served.extend(names.iter().map(|name| (*name, elapsed)));
-            Answer { body: tokens.key_set(names), token: None }
-        };
+        let keys = |keys: &'static [_]| Answer { body: tokens.key_set(keys), keys, token: None };
         match &*call.cluster {
             "idp" => keys(CORP_KEYS[usize::from(self.version & 7)]),
             "partner" if path.ends_with(b"configuration") || path.starts_with(b"/.well-known") => {
@@ -77,6 +79,7 @@ impl Servers {
                 let uri = if self.version & 8 == 0 { &*usual } else { elsewhere };
                 Answer {
                     body: json!({ "issuer": PARTNER, "jwks_uri": uri }).to_string().into_bytes(),
+                    keys: &[],
                     token: None,
                 }
             }
@@ -102,7 +105,7 @@ impl Servers {
         self.expiries.insert(token.number, Some(now.after(Duration::from_secs(lifetime))));
         let body = json!({ "access_token": token.text(), "token_type": "Bearer", "expires_in": lifetime,
             "issued_token_type": "urn:ietf:params:oauth:token-type:access_token" });
-        Answer { body: body.to_string().into_bytes(), token: Some(token) }
+        Answer { body: body.to_string().into_bytes(), keys: &[], token: Some(token) }
     }
 }
 

@@ -277,7 +277,7 @@ impl World {
         let calls = &mut self.workers[thread].calls;
         let Some(at) = usize::from(which).checked_rem(calls.len()) else { return };
         let (id, call, _) = calls.remove(at);
-        let answer = self.servers.answer(&call, &self.tokens, self.now, self.elapsed);
+        let answer = self.servers.answer(&call, &self.tokens, self.now);
         let mut body = answer.body;
         let (at, free) = (usize::from(fault.at).min(body.len()), fault.free);
         let mut status = 200;
@@ -295,6 +295,11 @@ impl World {
         }
         if let Some(token) = answer.token.filter(|_| (5..=8).contains(&fault.kind)) {
             self.servers.forget_expiry(token);
+        }
+        match status {
+            304 => self.servers.serve_again(self.elapsed),
+            _ if fault.kind < 10 => self.servers.serve(answer.keys, self.elapsed),
+            _ => {}
         }
         let headers: &[(&str, &[u8])] = match fault.headers {
             1 => &[("cache-control", b"max-age=5")],
