@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 /// A key by its numbers, big-endian, each with its name in a JSON Web Key.
 pub(super) enum Key {
-    Rsa([(&'static str, Vec<u8>); 8]),
+    Rsa(Vec<(&'static str, Vec<u8>)>),
     Elliptic(Curve, Vec<(&'static str, Vec<u8>)>),
 }
 
@@ -30,10 +30,7 @@ pub(super) enum Format {
 impl Key {
     /// One of its numbers, counted round and round.
     pub(super) fn number_mut(&mut self, index: u8) -> &mut Vec<u8> {
-        let numbers: &mut [_] = match self {
-            Self::Rsa(numbers) => numbers,
-            Self::Elliptic(_, numbers) => numbers,
-        };
+        let (Self::Rsa(numbers) | Self::Elliptic(_, numbers)) = self;
         let index = usize::from(index) % numbers.len();
         &mut numbers[index].1
     }

@@ -100,7 +100,8 @@ fn rsa(input: &mut Input<'_>) -> Key {
     let chosen = usize::from(input.byte());
     let key = &keys[chosen % keys.len()];
     let number = |name: &str| Base64UrlUnpadded::decode_vec(key[name].as_str().unwrap()).unwrap();
-    Key::Rsa(["n", "e", "d", "p", "q", "dp", "dq", "qi"].map(|name| (name, number(name))))
+    let names = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
+    Key::Rsa(names.map(|name| (name, number(name))).to_vec())
 }
 
 fn elliptic(curve: Curve, input: &mut Input<'_>) -> Key {
