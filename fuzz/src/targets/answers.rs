@@ -1,10 +1,11 @@
 //! What authorization servers answer: caching headers, tokens, metadata. The first byte says which.
 
 use core::time::Duration;
-use std::rc::Rc;
 
-use attache::base::{Headers, HttpReply, Timestamp, entity_tag, freshness, retry_after};
-use attache::oauth::{Address, Asked, Member, TokenAnswer, fuzzed_metadata};
+use attache::base::{Headers, HttpReply, Secret, Timestamp, entity_tag, freshness, retry_after};
+use attache::oauth::{
+    Address, Asked, Authentication, Credentials, Grant, Member, TokenAnswer, TokenRequest, fuzzed_metadata,
+};
 use serde_json::Value;
 
 use crate::json_mutator;
@@ -52,9 +53,14 @@ fn token_answer(text: &[u8], is_exchange: bool) {
     let (chosen, body) = text.split_first().unwrap_or((&0, &[]));
     let status = [200, 400, 401, 403, 503, 203, 304, 65535][usize::from(chosen & 7)];
     let headers = [("retry-after", "7")].into_iter().collect();
-    let scopes: [Rc<str>; 2] = ["a".into(), "b".into()];
     let now = Timestamp::from_secs(START);
-    let asked = Asked { scopes: &scopes, is_exchange, max_token_bytes: MAX_TOKEN_BYTES };
+    let request = request(is_exchange);
+    let subject = Secret::new("a caller's token");
+    let asked = Asked {
+        request: &request,
+        subject: is_exchange.then_some(&subject),
+        max_token_bytes: MAX_TOKEN_BYTES,
+    };
     let reply = HttpReply::Response { status, headers, body: Ok(body.to_vec()) };
     match TokenAnswer::read(reply, asked, now) {
         Ok(answer) => {
@@ -64,7 +70,7 @@ fn token_answer(text: &[u8], is_exchange: bool) {
             assert!(!token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.iter().all(is_visible));
             assert!(answer.expires_in.is_none_or(|lifetime| lifetime >= Duration::from_secs(1)));
             let _ = answer.expires_in.map(|lifetime| now.after(lifetime));
-            assert!(answer.missing_scopes <= scopes.len());
+            assert!(answer.missing_scopes <= request.scopes.len());
             let second: Value = serde_json::from_slice(body).expect("a second reader reads it");
             assert_eq!(second["access_token"].as_str().map(str::as_bytes), Some(token));
             assert!(second["error"].as_str().is_none(), "a token beside an error");
@@ -73,6 +79,24 @@ fn token_answer(text: &[u8], is_exchange: bool) {
             let _ = (fault.label(), fault.class(), fault.to_string());
             assert!(pause.is_none_or(|pause| pause == Duration::from_secs(7)), "{pause:?}");
         }
+    }
+}
+
+fn request(is_exchange: bool) -> TokenRequest {
+    let grant = if is_exchange {
+        Grant::TokenExchange { subject_token_type: "urn:x".into(), requested_token_type: None }
+    } else {
+        Grant::ClientCredentials
+    };
+    TokenRequest {
+        credentials: Credentials { client_id: None, authentication: Authentication::TlsClientAuth },
+        grant,
+        scopes: ["a".into(), "b".into()].into(),
+        audience: None,
+        resources: Vec::new(),
+        parameters: Vec::new(),
+        headers: Vec::new(),
+        token_types: Vec::new(),
     }
 }
 

@@ -7,7 +7,9 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use attache::base::{Secret, Timestamp};
-use attache::claims::{Audiences, ClaimPath, Expiry, Rules, TokenType, VerifiedToken};
+use attache::claims::{
+    Audiences, ClaimPath, Expiry, ForwardedClaim, ForwardedType, Rules, TokenType, VerifiedToken,
+};
 use attache::jose::{Algorithm, Key, KnownHeaders, TokenParts, UnverifiedToken};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde_json::{Map, Value};
@@ -44,10 +46,11 @@ pub(super) fn run(data: &[u8]) {
                 let Ok(checked) = rules.check(&read, now) else { continue };
                 second.fulfils(demands, now);
                 let Ok(accepted) = checked.verify(key, &Gullible) else { continue };
-                let claims: Vec<ClaimPath> = ["sub", "jti", "aud", "scope", "n"]
-                    .iter()
-                    .filter_map(|name| ClaimPath::new(&[*name]))
-                    .collect();
+                let claims = FORWARDED.map(|(name, kind)| ForwardedClaim {
+                    claim: ClaimPath::new(&[name]).unwrap(),
+                    kind,
+                    header: format!("x-{name}").into(),
+                });
                 let Ok(token) = VerifiedToken::new(&accepted, &claims) else { continue };
                 for text in token.forwarded().iter().flatten() {
                     let is_printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
@@ -264,6 +267,13 @@ thread_local! {
     static KEY: Key = Key::symmetric(Secret::new(vec![7; 64]), None).unwrap();
 }
 
+const FORWARDED: [(&str, ForwardedType); 5] = [
+    ("sub", ForwardedType::String),
+    ("jti", ForwardedType::String),
+    ("aud", ForwardedType::Strings { separator: b',' }),
+    ("n", ForwardedType::Integer),
+    ("b", ForwardedType::Boolean),
+];
 const ISSUER: &str = "https://idp.example";
 const RESOURCE: &str = "https://api.example";
 /// Times beyond this one, some 30,000 years away, are "never" to some readers and too large to others.
