@@ -7,10 +7,10 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check chaos bench bench-quick microbench sizes reference setup clean
+.PHONY: help demo up build test check chaos fuzz fuzz-oracles bench bench-quick microbench sizes reference setup clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup build ## Start an issuer, an upstream and Envoy with the filter, and walk through the main job
 	@echo 'demo: building attachectl'
@@ -39,6 +39,14 @@ chaos: setup build ## Rotate keys, fail the issuer and swap configurations under
 	@echo 'chaos: building the load generator'
 	@ATTACHE_ENVOY=$(CURDIR)/$(ENVOY) ATTACHE_WASM=$(CURDIR)/$(WASM) \
 		cargo test --locked --quiet --test e2e_chaos -- --long $(ONLY)
+
+fuzz: ## Fuzz each target of fuzz/ for SECONDS=<60>, with progress; ONLY=<name> for one
+	@tools/setup fuzz
+	@tools/fuzz run $(or $(SECONDS),60) $(ONLY)
+
+fuzz-oracles: ## Plant the mistakes of fuzz/mistakes one by one: the kept corpora have to show each to an oracle
+	@tools/setup fuzz
+	@tools/fuzz oracles $(ONLY)
 
 bench: setup build reference ## Measure beside Envoy's own filters, for half an hour: docs/performance.md; ARGS='--parts growth' for one part
 	@echo 'bench: building attache-bench'

@@ -8,7 +8,7 @@ use url::Url;
 use super::reader::{Fields, Node};
 use super::words;
 use crate::issuer::{Discovery, Jwks};
-use crate::oauth::{Address, Schedule};
+use crate::oauth::{Address, Schedule, parse_url};
 
 pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
     let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
@@ -51,8 +51,7 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
 
 /// The URL of an issuer whose metadata is fetched; what is wrong with it is told at `node`.
 pub(super) fn issuer_url(node: &Node<'_>, issuer: &str, allow_http: Option<bool>) -> Option<Url> {
-    let url =
-        Url::parse(issuer).ok().filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
+    let url = parse_url(issuer).filter(|url| url.has_host() && ["http", "https"].contains(&url.scheme()));
     let Some(url) = url else {
         return node.problem("discovery needs an `issuer` that is an https URL");
     };

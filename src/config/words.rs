@@ -6,6 +6,7 @@ use super::Environment;
 use super::reader::{Node, printable};
 use crate::base::Secret;
 use crate::claims::{ClaimPath, is_scope_token};
+use crate::oauth::parse_url;
 
 /// A name that labels metrics: `[a-z0-9_-]{1,64}`, and none that metrics use for something else.
 pub(super) fn name(node: &Node<'_>) -> Option<Rc<str>> {
@@ -47,7 +48,7 @@ pub(super) fn issuer<'a>(node: &Node<'a>) -> Option<&'a str> {
 pub(super) fn absolute_uri(node: &Node<'_>) -> Option<Rc<str>> {
     node.text_that("an absolute URI of visible ASCII characters, without fragment", |text| {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        is_plain && url::Url::parse(text).is_ok()
+        is_plain && parse_url(text).is_some()
     })
     .map(Rc::from)
 }
@@ -85,7 +86,7 @@ pub(super) fn http_url(node: &Node<'_>) -> Option<url::Url> {
     let text = node.text_that("a URL of visible ASCII characters without quotes", |text| {
         text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
     })?;
-    let Ok(url) = url::Url::parse(text) else { return node.problem("expected a URL like https://host/path") };
+    let Some(url) = parse_url(text) else { return node.problem("expected a URL like https://host/path") };
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     if !["http", "https"].contains(&url.scheme()) || url.host_str().is_none() || !is_plain {
         return node.problem("expected an http or https URL without user, password and fragment");

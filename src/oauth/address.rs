@@ -42,9 +42,31 @@ impl Address {
     }
 }
 
+/// Reads a URL whose host is written as DNS has it. `url` would map any other to such a name by tables that this build does not
+/// have, and what stands in their place is not made for it.
+pub fn parse_url(text: &str) -> Option<Url> {
+    let (_, rest) = text.split_once(':')?;
+    let authority = rest.trim_start_matches(['/', '\\']).split(['/', '\\', '?', '#']).next()?;
+    (authority.is_ascii() && !authority.contains('%')).then(|| Url::parse(text).ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_of_other_letters_is_none_however_it_is_written() {
+        for text in
+            ["https://H\u{1615}/", "https://H%E1%98%95/", "https:H\u{1615}", "https:\\\\H%c3%a9\\", "h", "%:"]
+        {
+            assert_eq!(parse_url(text), None, "{text}");
+        }
+        for text in
+            ["https://H/%c3%a9", "https://[::1]:8443/?q=%20", "urn:x", "https://xn--bcher-kva.example/\u{e9}"]
+        {
+            assert!(parse_url(text).is_some(), "{text}");
+        }
+    }
 
     fn paths(issuer: &str) -> [String; 2] {
         Address::of_metadata(&Url::parse(issuer).unwrap()).map(|address| address.path.to_string())

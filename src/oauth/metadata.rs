@@ -1,8 +1,6 @@
 //! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): where an issuer's keys and its token endpoint are.
 
-use url::Url;
-
-use super::address::Address;
+use super::address::{Address, parse_url};
 use crate::jose::{Json, JsonError, Object};
 
 /// What metadata is asked for.
@@ -43,7 +41,7 @@ pub(crate) fn read(
         return Err(MetadataError::OtherIssuer);
     }
     let uri = text(member.name()).ok_or(MetadataError::Missing(member))?;
-    let url = Url::parse(uri).map_err(|_| MetadataError::Address(member))?;
+    let url = parse_url(uri).ok_or(MetadataError::Address(member))?;
     let is_plain = uri.bytes().all(|byte| byte.is_ascii_graphic())
         && uri.len() <= MAX_URI_BYTES
         && url.has_host()

@@ -23,7 +23,7 @@ mod token_answer;
 mod token_request;
 mod word;
 
-pub use address::Address;
+pub use address::{Address, parse_url};
 pub use assertion::{Assertion, MAX_ASSERTION_LIFETIME};
 pub use authentication::{Authentication, BasicEncoding, Credentials, DEFAULT_ASSERTION_LIFETIME, Signing};
 pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN};
@@ -40,3 +40,18 @@ pub(crate) use timetable::{Timetable, Wish};
 pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, fits_header};
 pub use token_request::{Grant, TokenRequest};
 pub use word::{MAX_WORD, Word};
+
+/// Reads metadata as [`Document`] does: a door for fuzz/.
+///
+/// # Errors
+/// As without the door.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub fn fuzzed_metadata(
+    document: &[u8],
+    issuer: &str,
+    member: Member,
+    allow_http: bool,
+) -> Result<Address, MetadataError> {
+    read_metadata(document, issuer, member, allow_http)
+}
