@@ -2,7 +2,8 @@
 //! finds ([`model`]), however the path is spelled.
 
 use attache::policy::{
-    Authority, Mode, PathFeatures, PathPattern, Pattern, RequestPath, Route, RouteTable, Rule, Segment,
+    Authority, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath, Route,
+    RouteTable, Rule, Segment,
 };
 
 use crate::input::Input;
@@ -25,7 +26,12 @@ pub(super) fn run(data: &[u8]) {
     let routes =
         patterns.iter().zip(0..).map(|(pattern, number)| (pattern.clone(), route(&format!("r{number}"))));
     let Ok(table) = RouteTable::new(routes.collect(), route("default")) else { return };
-    let found = table.find(authority, &path, method.as_bytes());
+    // What is no authority is refused before a route is looked for.
+    let Ok(asked) = RequestAuthority::parse(authority) else {
+        assert!(host >= 0xf0, "{:?} is a host", HOSTS[usize::from(host) % HOSTS.len()]);
+        return;
+    };
+    let found = table.find(Some(&asked), &path, method.as_bytes());
     if let Some(host) = model::Host::parse(authority) {
         let expected = model::find(&patterns, &host, &segments, method);
         let is_expected = match &expected[..] {
@@ -40,7 +46,7 @@ pub(super) fn run(data: &[u8]) {
     let other = spell(&segments, spelling);
     let second = RequestPath::parse(&other).expect("another spelling can be read");
     assert!(second.segments().eq(path.segments()), "another spelling is another path");
-    assert_eq!(table.find(authority, &second, method.as_bytes()), found, "two spellings, two rules");
+    assert_eq!(table.find(Some(&asked), &second, method.as_bytes()), found, "two spellings, two rules");
     assert!(!is_odd(&segments) || has_feature(&second), "an odd path is plain in another spelling");
 }
 
@@ -75,7 +81,8 @@ fn pattern(input: &mut Input<'_>) -> Pattern {
     let methods = METHODS.iter().zip(0..).filter(|(_, bit)| listed >> bit & 1 == 1);
     let methods = methods.map(|(method, _)| (*method).into()).collect();
     let path = if is_prefix { PathPattern::Prefix(segments) } else { PathPattern::Whole(segments) };
-    Pattern { authorities, path, methods }
+    let case = if shape & 0xe1 == 0xe1 { LetterCase::Ignored } else { LetterCase::Matters };
+    Pattern { authorities, path, methods, case }
 }
 
 /// Segments that the routes name as well, joined as they are or escaped; then whatever follows.

@@ -1,7 +1,7 @@
 //! The order of routes as `docs/configuration.md` tells it, by comparing each route with each: slow, and plain. A rule that changes
 //! there changes here, and nowhere else in this crate.
 
-use attache::policy::{Authority, PathPattern, Pattern, Segment};
+use attache::policy::{Authority, LetterCase, PathPattern, Pattern, Segment};
 
 /// The routes of the best fit: of two that fit equally, which the configuration refuses where it can, either may be found.
 pub(super) fn find(patterns: &[Pattern], host: &Host, segments: &[String], method: &str) -> Vec<usize> {
@@ -15,8 +15,9 @@ pub(super) fn find(patterns: &[Pattern], host: &Host, segments: &[String], metho
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Fit {
     authority: AuthorityFit,
-    path: PathFit,
-    has_listed_method: bool,
+    /// The first segment in which two patterns differ decides.
+    path: Vec<SegmentFit>,
+    method: MethodFit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,12 +29,24 @@ enum AuthorityFit {
     HostAndPort,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum PathFit {
-    /// The longest prefix first.
-    Prefix(usize),
-    /// A literal (`true`) before a variable, from the left.
-    Whole(Vec<bool>),
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum SegmentFit {
+    EndOfPrefix,
+    Variable,
+    LiteralInAnyCase,
+    Literal,
+    /// Of a whole path; a slash at the end makes another one only where both are written.
+    End {
+        is_slash_as_written: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MethodFit {
+    Any,
+    /// HEAD, by GET.
+    ByGet,
+    Listed,
 }
 
 fn fit(pattern: &Pattern, host: &Host, segments: &[String], method: &str) -> Option<Fit> {
@@ -41,29 +54,44 @@ fn fit(pattern: &Pattern, host: &Host, segments: &[String], method: &str) -> Opt
         [] => AuthorityFit::Any,
         authorities => authorities.iter().filter_map(|authority| host.fit(authority)).max()?,
     };
-    let has_listed_method = pattern.methods.iter().any(|listed| **listed == *method);
-    let takes_method = has_listed_method || pattern.methods.is_empty();
-    let path = path_fit(&pattern.path, segments)?;
-    takes_method.then_some(Fit { authority, path, has_listed_method })
+    let lists = |method: &str| pattern.methods.iter().any(|listed| **listed == *method);
+    let method = match method {
+        _ if pattern.methods.is_empty() => MethodFit::Any,
+        method if lists(method) => MethodFit::Listed,
+        "HEAD" if lists("GET") => MethodFit::ByGet,
+        _ => return None,
+    };
+    Some(Fit { authority, path: path_fit(pattern, segments)?, method })
 }
 
-fn path_fit(pattern: &PathPattern, segments: &[String]) -> Option<PathFit> {
-    // An empty segment is no value for a variable.
-    let fits = |pattern: &[Segment]| {
-        pattern.iter().zip(segments).all(|(pattern, segment)| match pattern {
-            Segment::Literal(text) => **text == **segment,
-            Segment::Variable => !segment.is_empty(),
-        })
+fn path_fit(pattern: &Pattern, segments: &[String]) -> Option<Vec<SegmentFit>> {
+    let (written, is_prefix) = match &pattern.path {
+        PathPattern::Whole(written) => (&written[..], false),
+        PathPattern::Prefix(written) => (&written[..], true),
     };
-    match pattern {
-        PathPattern::Whole(pattern) if pattern.len() == segments.len() && fits(pattern) => {
-            Some(PathFit::Whole(pattern.iter().map(|segment| *segment != Segment::Variable).collect()))
+    let (written, is_slash_written) = match written {
+        [others @ .., Segment::Literal(last)] if last.is_empty() => (others, true),
+        written => (written, false),
+    };
+    let (segments, has_slash) = match segments {
+        [others @ .., last] if last.is_empty() => (others, true),
+        segments => (segments, false),
+    };
+    let fits = if is_prefix { written.len() <= segments.len() } else { written.len() == segments.len() };
+    let fit = |(written, segment): (&Segment, &String)| match written {
+        Segment::Literal(text) if pattern.case == LetterCase::Ignored => {
+            (text.to_uppercase() == segment.to_uppercase()).then_some(SegmentFit::LiteralInAnyCase)
         }
-        PathPattern::Prefix(pattern) if pattern.len() <= segments.len() && fits(pattern) => {
-            Some(PathFit::Prefix(pattern.len()))
-        }
-        PathPattern::Whole(_) | PathPattern::Prefix(_) => None,
-    }
+        Segment::Literal(text) => (**text == **segment).then_some(SegmentFit::Literal),
+        // An empty segment is no value for a variable.
+        Segment::Variable => (!segment.is_empty()).then_some(SegmentFit::Variable),
+    };
+    let mut path: Vec<SegmentFit> = written.iter().zip(segments).map(fit).collect::<Option<_>>()?;
+    path.push(match is_prefix {
+        true => SegmentFit::EndOfPrefix,
+        false => SegmentFit::End { is_slash_as_written: is_slash_written == has_slash },
+    });
+    fits.then_some(path)
 }
 
 /// A host as it should be: labels with single dots, or an address in brackets; perhaps a dot at its end, perhaps a port.
@@ -86,22 +114,26 @@ impl Host {
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
         let is_host = name == "[::1]" || name.split('.').all(is_label);
-        let is_port = |port: &String| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let is_port = |port: &String| port.is_empty() || port.parse::<u16>().is_ok();
         (is_host && port.as_ref().is_none_or(is_port)).then(|| Self { name: name.to_owned(), port })
     }
 
     fn fit(&self, authority: &Authority) -> Option<AuthorityFit> {
-        let with_port = self.port.as_ref().map(|port| format!("{}:{port}", self.name));
         match authority {
-            Authority::Exact(name) if Some(&**name) == with_port.as_deref() => {
-                Some(AuthorityFit::HostAndPort)
-            }
             Authority::Exact(name) if **name == self.name => Some(AuthorityFit::Host),
+            Authority::Exact(name) => {
+                let port = name.strip_prefix(&*self.name)?.strip_prefix(':')?;
+                let is_it = match self.port.as_deref() {
+                    // A port that clients leave out.
+                    None | Some("") => ["80", "443"].contains(&port),
+                    Some(own) => own.parse::<u16>().ok() == port.parse().ok(),
+                };
+                is_it.then_some(AuthorityFit::HostAndPort)
+            }
             Authority::Suffix(suffix) => {
                 let is_under = self.name.len() > suffix.len() && self.name.ends_with(&**suffix);
                 is_under.then_some(AuthorityFit::Suffix(suffix.len()))
             }
-            Authority::Exact(_) => None,
         }
     }
 }
