@@ -152,7 +152,7 @@ impl Authorizer {
 }
 
 impl Decision {
-    /// A denial of a request that had no path, or no method, to look a route up by. Nothing makes it report-only.
+    /// A denial of a request that had no path, no method, or no authority, to look a route up by. Nothing makes it report-only.
     fn without_route(denial: Denial) -> Self {
         Self { route: None, mode: Mode::Enforce, issuer: None, work: Work::default(), verdict: Err(denial) }
     }

@@ -1,5 +1,5 @@
 //! What one request is entitled to, by where it goes: a token goes only to the clusters and authorities that are configured for it,
-//! and only over a way that somebody vouches for.
+//! and only over TLS, or where the operator has said that it need not be.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! A token goes to its clusters and authorities, over a way that somebody vouches for, and never over a caller's own credential.
+//! A token goes to its clusters and authorities, over TLS or where the operator waives it, and never over a caller's own credential.
 
 use attache::base::Level;
 use serde_json::{Value, json};

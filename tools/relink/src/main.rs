@@ -1,6 +1,6 @@
 //! The step after linking: `attache-relink LINKED OUTPUT`.
 //!
-//! The proxy-wasm SDK exports every callback of the ABI, and Envoy calls each that is there, for each request. This takes out
+//! The proxy-wasm SDK exports every callback of the ABI, and Envoy calls those about a request for each request. This takes out
 //! those that the filter does not use, with the code that only they need. A callback of ours, `attache_on_…`, takes the place of the
 //! SDK's `proxy_on_…`, which it calls (`src/host/dispatcher.rs`).
 //!
