@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::denial::Denial;
+use super::protected_headers::is_read_as;
 use crate::base::{Lengths, RequestHead};
 
 /// The headers that a rule could be escaped by.
@@ -47,14 +48,11 @@ impl Overrides {
 
     /// Servers of the CGI kind take `X_HTTP_Method` for `x-http-method`.
     fn overridden_by(&self, name: &[u8]) -> Option<Overridden> {
-        if !name.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'x')) {
+        if !name.first().is_some_and(|first| matches!(first, b'x' | b'X')) {
             return None;
         }
-        let as_servers_read_it =
-            |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
-        let is_it =
-            |ours: &str| ours.len() == name.len() && name.iter().map(as_servers_read_it).eq(ours.bytes());
-        self.names.iter().find(|(ours, _)| is_it(ours)).map(|(_, overridden)| *overridden)
+        let mut candidates = self.names.iter().filter(|(ours, _)| ours.len() == name.len());
+        candidates.find(|(ours, _)| is_read_as(name, ours)).map(|(_, overridden)| *overridden)
     }
 
     /// Those that frameworks are known to honour: Symfony, Laravel, Rails, Express' `method-override`, ASP.NET and OData services; and IIS,

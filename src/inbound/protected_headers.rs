@@ -52,16 +52,14 @@ impl ProtectedHeaders {
     }
 
     fn imitates(&self, name: &[u8]) -> bool {
-        // Envoy gives names in lower case, so almost every other name ends here.
-        if name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
-            return false;
-        }
-        self.names.iter().any(|ours| is_read_as(name, ours))
+        // Almost every name of another length ends here, and ours itself.
+        let may_be = |ours: &&Rc<str>| ours.len() == name.len() && ours.as_bytes() != name;
+        self.names.iter().filter(may_be).any(|ours| is_read_as(name, ours))
     }
 }
 
-/// Whether some server takes this name for ours.
-fn is_read_as(name: &[u8], ours: &str) -> bool {
+/// Whether some server takes this name for ours: one of the CGI kind takes `X_User` for `x-user`.
+pub(super) fn is_read_as(name: &[u8], ours: &str) -> bool {
     let as_servers_read_it =
         |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == ours.len() && name.iter().map(as_servers_read_it).eq(ours.bytes())
