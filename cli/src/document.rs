@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn unsealed_metadata_of_token_endpoints_is_explained() {
         let outbound = "outbound: { position: downstream, unmatched: pass, clients: [{ name: a, client_id: a, authentication: \
-                        set_by_cluster, discovery: { issuer: 'https://a.example', cluster: a } }], destinations: [{ client: a, \
+                        { set_by_cluster: {} }, discovery: { issuer: 'https://a.example', cluster: a } }], destinations: [{ client: a, \
                         match: { authorities: [b], clusters: [b] } }] }";
         let told = notices(&format!(
             "'@type': type.googleapis.com/{WASM_FILTER}\nconfig: {{ name: x, vm_config: {{ vm_id: a }}, configuration: {{ value: {{ \

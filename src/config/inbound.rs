@@ -86,7 +86,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let issuers = issuers?;
     let table = table?;
     let protected = ProtectedHeaders::new(headers.chain(token_headers));
-    let overrides = overrides(&table, route_metadata?, &allowed_overrides?);
+    let overrides = overrides(&table, route_metadata?, preflight?, &allowed_overrides?);
     let place =
         |(index, issuer): (usize, &Issuer)| Some((Rc::clone(&issuer.rules.issuer), IssuerId::at(index)?));
     Some(Inbound {
@@ -121,12 +121,13 @@ fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
     Some(names.into_iter().map(|(_, name)| name).collect())
 }
 
-/// The headers by which a rule could be escaped: those that replace a method, where some rule asks for one; a path, likewise.
-fn overrides(table: &RouteTable, metadata: MetadataUse, allowed: &[&str]) -> Overrides {
+/// The headers by which a rule could be escaped: those that replace a method, where some rule asks for one or a preflight needs no
+/// token; a path, where some rule asks for one.
+fn overrides(table: &RouteTable, metadata: MetadataUse, preflight: Preflight, allowed: &[&str]) -> Overrides {
     // The filter cannot see what Envoy's routes ask for.
     let is_routed = metadata == MetadataUse::Read;
     let matters = |overridden| match overridden {
-        Overridden::Method => is_routed || table.asks_for_methods(),
+        Overridden::Method => is_routed || preflight == Preflight::Forward || table.asks_for_methods(),
         Overridden::Path => is_routed || table.asks_for_paths(),
     };
     let known = Overrides::KNOWN.into_iter();

@@ -118,9 +118,9 @@ impl Asked<'_> {
         Err(TokenFault::TokenType(self.quote(word, Some(token))))
     }
 
-    /// The error that an answer holds, if it holds one.
+    /// The error that an answer holds, if it holds one. An empty one is none: some servers have the member always.
     fn error(&self, answer: &Object<'_>) -> Option<ServerError> {
-        let text = answer.get("error").and_then(Json::as_str)?;
+        let text = answer.get("error").and_then(Json::as_str).filter(|text| !text.is_empty())?;
         let code = ErrorCode::parse(text);
         let token = answer.get("access_token").and_then(Json::as_str);
         let word = if code == ErrorCode::Other { self.quote(text, token) } else { None };
@@ -366,6 +366,14 @@ mod tests {
         assert!(matches!(read(""), Err(TokenFault::Malformed(_))));
         assert!(matches!(read(r#"{"access_token":"a","access_token":"b"}"#), Err(TokenFault::Malformed(_))));
         assert_eq!(read(r#"{"error":"invalid_client"}"#), Err(refused(ErrorCode::InvalidClient)));
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_is_none() {
+        for error in [r#""""#, "null"] {
+            assert!(with(&format!(r#","error":{error}"#)).is_ok(), "{error}");
+        }
+        assert_eq!(read(r#"{"error":""}"#), Err(TokenFault::TokenMissing));
     }
 
     #[test]

@@ -83,6 +83,9 @@ pub enum Match<'a> {
     AmbiguousPath,
     /// It goes to a cluster of some destination, and its authority is none, or in a spelling by which Envoy chooses another route.
     BadAuthority,
+    /// Its method has a lower-case letter, and here the method or Envoy's route matters: servers that do not look at case take it for
+    /// another one.
+    BadMethod,
     /// It goes nowhere that is known.
     None,
 }
@@ -148,12 +151,15 @@ impl DestinationTable {
     /// The most specific destination of a request: a named route comes before any route, then as [`RouteTable::find`].
     pub fn find(&self, cluster: &str, route_name: Option<&[u8]>, to: &Target<'_>) -> Match<'_> {
         let Some(tables) = self.tables.get(cluster) else { return Match::None };
-        let (authority, is_routed) = match tables.read(to.authority) {
+        let (authority, is_routed) = match tables.read(to) {
             Ok(read) => read,
             Err(bad) => return bad,
         };
         let named = route_name.and_then(|name| tables.named.get(str::from_utf8(name).ok()?));
         for table in named.into_iter().chain(&tables.any) {
+            if table.routes.asks_for_methods() && !to.has_plain_method() {
+                return Match::BadMethod;
+            }
             let (path, features) = match (&to.path, table.routes.asks_for_paths(), is_routed) {
                 (Some(path), _, true) => (*path, path.features()),
                 // Another spelling of a path leads to no other pattern.
@@ -184,7 +190,7 @@ impl DestinationTable {
     /// the client.
     pub fn of_client(&self, client: usize, cluster: &str, to: &Target<'_>) -> Match<'_> {
         let Some(tables) = self.tables.get(cluster) else { return Match::None };
-        let authority = match tables.read(to.authority) {
+        let authority = match tables.read(to) {
             Ok((authority, _)) => authority,
             Err(bad) => return bad,
         };
@@ -217,11 +223,14 @@ impl DestinationTable {
 
 impl Tables {
     /// Reads an authority, and whether Envoy's choice of a route decides something there.
-    fn read<'a>(&self, authority: &'a [u8]) -> Result<(RequestAuthority<'a>, bool), Match<'static>> {
-        let read = RequestAuthority::parse(authority).map_err(|_| Match::BadAuthority)?;
+    fn read<'a>(&self, to: &Target<'a>) -> Result<(RequestAuthority<'a>, bool), Match<'static>> {
+        let read = RequestAuthority::parse(to.authority).map_err(|_| Match::BadAuthority)?;
         let is_routed = self.routed.matching(Some(&read)).any(|is_routed| *is_routed);
         if is_routed && !read.is_plain() {
             return Err(Match::BadAuthority);
+        }
+        if is_routed && !to.has_plain_method() {
+            return Err(Match::BadMethod);
         }
         Ok((read, is_routed))
     }
@@ -236,6 +245,13 @@ pub struct Target<'a> {
     pub path: Option<RequestPath<'a>>,
     /// `:method`.
     pub method: &'a [u8],
+}
+
+impl Target<'_> {
+    /// Whether the method is the same one to servers that look at case and to those that do not.
+    fn has_plain_method(&self) -> bool {
+        !self.method.iter().any(u8::is_ascii_lowercase)
+    }
 }
 
 /// The route of a table in which only the places count.
@@ -288,7 +304,7 @@ mod tests {
     ) -> Option<usize> {
         match table.find(cluster, route.map(str::as_bytes), to) {
             Match::Destination(destination) => Some(destination.client),
-            Match::AmbiguousPath | Match::BadAuthority | Match::None => None,
+            Match::AmbiguousPath | Match::BadAuthority | Match::BadMethod | Match::None => None,
         }
     }
 

@@ -72,6 +72,7 @@ pub(super) fn entitlement<'a>(
         (Match::Destination(destination), _) => destination,
         (Match::AmbiguousPath, _) => return Err((client, Refusal::PathAmbiguous)),
         (Match::BadAuthority, _) => return Err((client, Refusal::Authority)),
+        (Match::BadMethod, _) => return Err((client, Refusal::Method)),
         (Match::None, _) if client.is_some() => return Err((client, Refusal::NotAllowed)),
         (Match::None, Unmatched::Pass) => return Ok(Entitlement::Nothing),
         (Match::None, Unmatched::Refuse) => return Err((None, Refusal::Unmatched)),

@@ -48,6 +48,9 @@ pub enum Refusal {
     /// The authority is none, and it decides about the token.
     #[error("the authority is not a host with an optional port")]
     Authority,
+    /// The method has a lower-case letter, and it decides about the token.
+    #[error("the method is not in upper case")]
+    Method,
     /// The request goes nowhere that is configured.
     #[error("the destination is not configured")]
     Unmatched,
@@ -68,6 +71,7 @@ impl Refusal {
             Self::HeaderHopByHop => "egress_header_hop_by_hop",
             Self::PathAmbiguous => "egress_path_ambiguous",
             Self::Authority => "egress_authority_invalid",
+            Self::Method => "egress_method_invalid",
             Self::Unmatched => "unmatched",
         }
     }
@@ -84,6 +88,7 @@ impl Refusal {
             | Self::HeaderHopByHop
             | Self::PathAmbiguous
             | Self::Authority
+            | Self::Method
             | Self::Unmatched => false,
         }
     }
@@ -97,9 +102,11 @@ impl Refusal {
             // Somebody has to change a configuration: to the caller that is an outage like another.
             Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
             Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
-            Self::CallerCredential | Self::HeaderHopByHop | Self::PathAmbiguous | Self::Authority => {
-                (400, INVALID_ARGUMENT, None)
-            }
+            Self::CallerCredential
+            | Self::HeaderHopByHop
+            | Self::PathAmbiguous
+            | Self::Authority
+            | Self::Method => (400, INVALID_ARGUMENT, None),
         };
         // Whole seconds (RFC 9110 §10.2.3), and never none.
         let seconds = |pause: Duration| pause.as_millis().div_ceil(1000).max(1).to_string();
@@ -124,7 +131,7 @@ const UNAVAILABLE: u32 = 14;
 mod tests {
     use super::*;
 
-    fn all() -> [Refusal; 12] {
+    fn all() -> [Refusal; 13] {
         let retry_after = Duration::from_millis(1_001);
         [
             Refusal::TokenUnavailable { retry_after },
@@ -138,6 +145,7 @@ mod tests {
             Refusal::HeaderHopByHop,
             Refusal::PathAmbiguous,
             Refusal::Authority,
+            Refusal::Method,
             Refusal::Unmatched,
         ]
     }

@@ -3,6 +3,7 @@
 mod authority;
 mod metadata;
 mod path;
+mod rank;
 mod requirement;
 mod route;
 mod table;

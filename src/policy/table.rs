@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::authority::{ByAuthority, RequestAuthority};
 use super::path::RequestPath;
 use super::requirement::Requirement;
-use super::route::{PathPattern, Pattern, Route, RouteId, Rule, Segment};
+use super::route::{LetterCase, PathPattern, Pattern, Route, RouteId, Rule, Segment};
 use super::trie::Trie;
 
 /// All routes of a configuration, the default included.
@@ -68,6 +68,8 @@ impl RouteTable {
         };
         let mut problems = Vec::new();
         let mut shared = Shared::default();
+        let ignores_case = |(pattern, _): &(Pattern, Route)| pattern.case == LetterCase::Ignored;
+        let is_mixed = routes.iter().any(ignores_case) && !routes.iter().all(ignores_case);
         for (mut pattern, mut route) in routes {
             shared.share(&mut pattern, &mut route);
             table.asks_for_methods |= !pattern.methods.is_empty();
@@ -75,6 +77,9 @@ impl RouteTable {
             let id = RouteId(u32::try_from(table.routes.len()).unwrap_or(u32::MAX));
             table.routes.push(route);
             table.tries.change(&pattern.authorities, |trie| {
+                if is_mixed {
+                    trie.rank(&pattern, id);
+                }
                 if let Err(first) = trie.insert(&pattern, id)
                     // One that names an authority twice, or two ports that clients leave out, matches the same as itself.
                     && first != id
@@ -94,10 +99,10 @@ impl RouteTable {
 
     /// The most specific route that matches; authority, path and method must all match. An exact authority (with the port,
     /// then without it) comes before a suffix, the longest suffix first, and that before any authority. Within one authority the
-    /// first segment in which two patterns differ decides: a literal (in the pattern's own letters, then in those of a pattern that
-    /// ignores their case) comes before a variable, and that before the end of a prefix. A slash at the end makes no other path,
-    /// unless both are written. Then a listed method comes before any method; `GET` covers `HEAD` where that is not listed. A
-    /// request that no route matches gets the default.
+    /// first segment in which two patterns differ decides: a literal comes before a variable, and that before the end of a prefix.
+    /// A slash at the end makes no other path, unless both are written. Then a listed method comes before any method; `GET` covers
+    /// `HEAD` where that is not listed. Of two patterns that differ in nothing else, the one that looks at the case of letters
+    /// comes first. A request that no route matches gets the default.
     ///
     /// `authority` may be `None` where no route [names one](Self::names_authorities).
     pub fn find(

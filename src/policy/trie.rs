@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
+use super::rank::Rank;
 use super::route::{LetterCase, PathPattern, Pattern, RouteId, Segment};
 
 /// Routes by path and method.
@@ -14,6 +15,8 @@ use super::route::{LetterCase, PathPattern, Pattern, RouteId, Segment};
 pub(super) struct Trie {
     /// The root first.
     nodes: Vec<Node>,
+    /// Of routes of which some look at the case of letters and some do not.
+    ranks: HashMap<RouteId, Rank>,
     /// The length of the longest literal: a longer segment is none of them.
     longest: usize,
     /// See [`Trie::steps`].
@@ -59,7 +62,7 @@ struct Methods {
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], longest: 0, steps: 1 }
+        Self { nodes: vec![Node::default()], ranks: HashMap::new(), longest: 0, steps: 1 }
     }
 }
 
@@ -103,6 +106,11 @@ impl Trie {
         routes.get_or_insert_default().insert(&pattern.methods, route)
     }
 
+    /// Remembers how specific a pattern is: the table has some that look at case and some that do not.
+    pub(super) fn rank(&mut self, pattern: &Pattern, route: RouteId) {
+        self.ranks.insert(route, Rank::of(pattern));
+    }
+
     /// The most specific route, as [`super::RouteTable::find`] has it.
     pub(super) fn find<'a>(
         &self,
@@ -130,10 +138,17 @@ impl Trie {
                 // An empty segment is no value for a variable.
                 let variable = || node.variable.filter(|_| !segment.is_empty());
                 let literal = if segment.len() <= self.longest { node.literals.get(&segment) } else { None };
-                literal
-                    .and_then(below)
-                    .or_else(|| self.by_capitals(node, &segment).and_then(below))
-                    .or_else(|| variable().and_then(below))
+                let in_letters = literal.and_then(below);
+                let in_capitals = self.by_capitals(node, &segment).and_then(below);
+                let found = match (in_letters, in_capitals) {
+                    (Some(in_letters), Some(in_capitals)) => {
+                        let is_slashed = segments.clone().last().is_some_and(|last| last.is_empty());
+                        let fit = |route| Some(self.ranks.get(&route)?.fit(is_slashed, method));
+                        Some(if fit(in_capitals) > fit(in_letters) { in_capitals } else { in_letters })
+                    }
+                    (in_letters, in_capitals) => in_letters.or(in_capitals),
+                };
+                found.or_else(|| variable().and_then(below))
             }
         };
         found.or_else(|| at(&node.prefix))

@@ -74,3 +74,23 @@ fn each_header_may_be_allowed_by_name() {
         assert_eq!(proxy.request(Request::new("POST", "/orders").header(name, "/x")).tells(), told, "{name}");
     }
 }
+
+/// It needs no token because it asks about a method, and does nothing.
+#[test]
+fn a_preflight_that_a_server_would_take_for_another_method_is_refused() {
+    let all = json!({ "name": "all", "match": { "prefix": "/" }, "require": { "authenticated": {} } });
+    let mut proxy = proxy(json!({ "routes": [all], "cors_preflight": "forward" }));
+    let preflight = || {
+        let request = Request::new("OPTIONS", "/orders").header("origin", "https://app.example");
+        request.header("access-control-request-method", "POST")
+    };
+    for name in METHODS {
+        assert_eq!(
+            proxy.request(preflight().header(name, "DELETE")).tells(),
+            "400 method_overridden",
+            "{name}"
+        );
+        assert_eq!(proxy.request(preflight().header(name, "OPTIONS")).tells(), "forwarded", "{name}");
+    }
+    assert_eq!(proxy.request(preflight()).tells(), "forwarded");
+}

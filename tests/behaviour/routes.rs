@@ -7,7 +7,7 @@ use attache::policy::{
     RouteId, RouteTable, Rule, Segment,
 };
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::proxy::{Proxy, Request, config};
 
@@ -17,7 +17,7 @@ fn route(name: &str) -> Route {
 
 /// How well a route fits, best last in `Ord`'s order; `None` when it does not. Word for word the documentation of
 /// `RouteTable::find`.
-fn fit(pattern: &Pattern, authority: &str, path: &str, method: &str) -> Option<(usize, Vec<u8>, u8)> {
+fn fit(pattern: &Pattern, authority: &str, path: &str, method: &str) -> Option<(usize, Vec<u8>, u8, bool)> {
     let authority = RequestAuthority::parse(authority.as_bytes()).unwrap();
     let host = authority.host();
     let by_authority = |one: &Authority| match one {
@@ -53,7 +53,7 @@ fn fit(pattern: &Pattern, authority: &str, path: &str, method: &str) -> Option<(
     let mut order = Vec::new();
     for (pattern_segment, segment) in written.iter().zip(&segments) {
         order.push(match (pattern_segment, pattern.case) {
-            (Segment::Literal(text), LetterCase::Matters) if **text == **segment => 3,
+            (Segment::Literal(text), LetterCase::Matters) if **text == **segment => 2,
             (Segment::Literal(text), LetterCase::Ignored) if text.eq_ignore_ascii_case(segment) => 2,
             (Segment::Variable, _) if !segment.is_empty() => 1,
             _ => return None,
@@ -71,7 +71,7 @@ fn fit(pattern: &Pattern, authority: &str, path: &str, method: &str) -> Option<(
         _ if pattern.methods.is_empty() => 0,
         _ => return None,
     };
-    Some((authority, order, by_method))
+    Some((authority, order, by_method, pattern.case == LetterCase::Matters))
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
@@ -163,7 +163,7 @@ fn decides(proxy: &mut Proxy, authority: &str, path: &str, method: &str) -> Stri
     annotation.split(' ').find_map(|part| part.strip_prefix("route=")).unwrap_or_default().to_owned()
 }
 
-fn table(routes: &[(&str, serde_json::Value)]) -> Proxy {
+fn table(routes: &[(&str, Value)]) -> Proxy {
     let routes: Vec<_> = routes
         .iter()
         .map(|(name, pattern)| json!({ "name": name, "match": pattern, "public": {} }))
@@ -359,4 +359,36 @@ fn twenty_thousand_routes_are_told_apart() {
     let mut proxy = Proxy::new(&config(json!({ "routes": routes })));
     assert_eq!(decides(&mut proxy, "x", "/a/19999/7", "GET"), "r19999");
     assert_eq!(decides(&mut proxy, "x", "/a/20000/7", "GET"), "default");
+}
+
+/// A rule that is made to look less closely must not lose what it covered.
+#[test]
+fn a_route_that_ignores_case_stays_as_specific_as_its_pattern() {
+    let strict = |pattern: Value| json!({ "name": "strict", "match": pattern, "deny": {} });
+    let lax = |pattern: Value| json!({ "name": "lax", "match": pattern, "public": {} });
+    let tells = |routes: [Value; 2], method: &str, path: &str| {
+        Proxy::new(&config(json!({ "routes": routes }))).request(Request::new(method, path)).tells()
+    };
+    let ignoring = |key: &str, path: &str| json!({ key: path, "case_sensitive": false });
+    for path in ["/orders/admin", "/orders/admin/", "/ORDERS/Admin"] {
+        let routes = [lax(json!({ "prefix": "/orders" })), strict(ignoring("path", "/orders/admin"))];
+        assert_eq!(tells(routes, "GET", path), "403 route_denied", "{path}");
+    }
+    let routes = || [lax(json!({ "path": "/orders/{id}" })), strict(ignoring("prefix", "/orders/admin"))];
+    assert_eq!(tells(routes(), "GET", "/orders/admin"), "403 route_denied");
+    assert_eq!(tells(routes(), "GET", "/orders/7"), "forwarded");
+    let routes = || [lax(json!({ "prefix": "/orders" })), strict(ignoring("path", "/orders"))];
+    assert_eq!(tells(routes(), "GET", "/orders"), "403 route_denied");
+    assert_eq!(tells(routes(), "GET", "/orders/7"), "forwarded");
+    let posting = json!({ "path": "/orders", "methods": ["POST"], "case_sensitive": false });
+    let routes = || [lax(json!({ "path": "/orders" })), strict(posting.clone())];
+    assert_eq!(tells(routes(), "POST", "/orders"), "403 route_denied");
+    assert_eq!(tells(routes(), "GET", "/orders"), "forwarded");
+    let routes = || [lax(json!({ "path": "/orders/" })), strict(ignoring("path", "/orders"))];
+    assert_eq!(tells(routes(), "GET", "/orders"), "403 route_denied");
+    assert_eq!(tells(routes(), "GET", "/orders/"), "forwarded");
+    // Where they differ in nothing else, the one that looks at case comes first.
+    let routes = || [lax(json!({ "path": "/orders" })), strict(ignoring("path", "/orders"))];
+    assert_eq!(tells(routes(), "GET", "/orders"), "forwarded");
+    assert_eq!(tells(routes(), "GET", "/Orders"), "403 route_denied");
 }

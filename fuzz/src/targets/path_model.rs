@@ -18,6 +18,8 @@ struct Fit {
     /// The first segment in which two patterns differ decides.
     path: Vec<SegmentFit>,
     method: MethodFit,
+    /// Where nothing else differs.
+    looks_at_case: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +35,6 @@ enum AuthorityFit {
 enum SegmentFit {
     EndOfPrefix,
     Variable,
-    LiteralInAnyCase,
     Literal,
     /// Of a whole path; a slash at the end makes another one only where both are written.
     End {
@@ -61,7 +62,8 @@ fn fit(pattern: &Pattern, host: &Host, segments: &[String], method: &str) -> Opt
         "HEAD" if lists("GET") => MethodFit::ByGet,
         _ => return None,
     };
-    Some(Fit { authority, path: path_fit(pattern, segments)?, method })
+    let looks_at_case = pattern.case == LetterCase::Matters;
+    Some(Fit { authority, path: path_fit(pattern, segments)?, method, looks_at_case })
 }
 
 fn path_fit(pattern: &Pattern, segments: &[String]) -> Option<Vec<SegmentFit>> {
@@ -80,7 +82,7 @@ fn path_fit(pattern: &Pattern, segments: &[String]) -> Option<Vec<SegmentFit>> {
     let fits = if is_prefix { written.len() <= segments.len() } else { written.len() == segments.len() };
     let fit = |(written, segment): (&Segment, &String)| match written {
         Segment::Literal(text) if pattern.case == LetterCase::Ignored => {
-            (text.to_uppercase() == segment.to_uppercase()).then_some(SegmentFit::LiteralInAnyCase)
+            (text.to_uppercase() == segment.to_uppercase()).then_some(SegmentFit::Literal)
         }
         Segment::Literal(text) => (**text == **segment).then_some(SegmentFit::Literal),
         // An empty segment is no value for a variable.

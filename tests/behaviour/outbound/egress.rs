@@ -98,6 +98,29 @@ fn path_method_and_route_name_choose_among_clients() {
     }
 }
 
+/// HTTP/2 lets it through, and to servers that do not look at case it is the method that it is not to us.
+#[test]
+fn a_method_in_lower_case_gets_nobodys_token_where_methods_or_envoys_route_decide() {
+    let at_billing = |narrows: Value| {
+        let mut to = json!({ "authorities": ["billing.internal"], "clusters": ["billing"] });
+        crate::proxy::merge(&mut to, narrows);
+        destination("stock", json!({ "match": to }))
+    };
+    let beside =
+        |other: Value| json!({ "destinations": [destination("billing", json!({})), at_billing(other)] });
+    let delete = |method: &str| Request::new(method, "/orders").authority("billing.internal").to("billing");
+    let by_name = beside(json!({ "route_names": ["stock"] }));
+    for patch in [beside(json!({ "methods": ["DELETE"] })), by_name, json!({ "route_metadata": "read" })] {
+        let mut proxy = two(patch);
+        let refused = proxy.request(delete("delete")).refused();
+        assert_eq!(refused.response.status, 400);
+        assert_eq!(refused.annotation, "outcome=deny reason=egress_method_invalid client=none");
+        assert!([1, 2].map(numbered).contains(&carried(proxy.request(delete("DELETE")))));
+    }
+    // Elsewhere it decides nothing.
+    assert_eq!(carried(two(json!({})).request(delete("delete"))), numbered(1));
+}
+
 /// A byte that is spelt otherwise may lead to another of Envoy's routes, and so to another client.
 #[test]
 fn where_envoys_route_chooses_a_client_a_path_and_a_host_have_one_spelling() {
