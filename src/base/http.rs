@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::Secret;
 use super::connection::{CONNECTION_HEADERS, connection_options, is_connection_header};
-use super::pairs::{Lengths, Pairs, PairsError, decode_pairs, encode_pairs};
+use super::pairs::{NameFilter, Pairs, PairsError, decode_pairs, encode_pairs};
 
 /// Header fields in the order in which they came, repeated ones included, as bytes: a client may send any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,15 +37,15 @@ impl Headers {
         self.values(name).next()
     }
 
-    /// The fields whose names' length may be one of these, in their order.
-    pub fn fields<'a>(&'a self, lengths: Lengths) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        self.iter().of_lengths(lengths)
+    /// The fields whose name may be one of these, in their order.
+    pub fn fields<'a>(&'a self, names: NameFilter) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.iter().of_names(names)
     }
 
     /// Whether a field of these names the header `name` as one that ends at the next hop.
     pub fn is_hop_by_hop(&self, name: &str) -> bool {
-        let lengths = CONNECTION_HEADERS.map(str::len).into_iter().fold(Lengths::default(), Lengths::with);
-        let mut values = self.fields(lengths).filter(|(name, _)| is_connection_header(name));
+        let names = CONNECTION_HEADERS.into_iter().fold(NameFilter::default(), NameFilter::with);
+        let mut values = self.fields(names).filter(|(name, _)| is_connection_header(name));
         let is_named = |option: &[u8]| option.eq_ignore_ascii_case(name.as_bytes());
         values.any(|(_, value)| connection_options(value).any(is_named))
     }

@@ -23,7 +23,7 @@ pub use effect::{CallId, Effect, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};
 pub use jitter::Jitter;
 pub use log::Level;
-pub use pairs::{Lengths, Pairs, PairsError, decode_pairs, encode_pairs};
+pub use pairs::{NameFilter, Pairs, PairsError, decode_pairs, encode_pairs};
 pub use random::Random;
 pub use secret::Secret;
 pub use time::Timestamp;

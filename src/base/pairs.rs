@@ -56,12 +56,15 @@ impl<'b> Pairs<'b> {
         })
     }
 
-    /// The pairs whose key's length may be one of these.
-    pub(super) fn of_lengths(mut self, lengths: Lengths) -> impl Iterator<Item = Pair<'b>> {
+    /// The pairs whose key may be one of these.
+    pub(super) fn of_names(mut self, names: NameFilter) -> impl Iterator<Item = Pair<'b>> {
         core::iter::from_fn(move || {
             while let Some(place) = self.step() {
-                if lengths.may_hold(place.key_size) {
-                    return Some((self.key(&place)?, self.value(&place)?));
+                if names.may_hold_length(place.key_size) {
+                    let key = self.key(&place)?;
+                    if names.may_hold(key) {
+                        return Some((key, self.value(&place)?));
+                    }
                 }
             }
             None
@@ -134,30 +137,48 @@ impl<'b> Iterator for Pairs<'b> {
     }
 }
 
-/// Lengths of texts, as bits: almost every header's name is longer or shorter than those that are looked for.
+/// Names, as a bit for each length and one for each length with a first letter: almost every header's name is none of those that are
+/// looked for, and its text is not touched. Letters count without their case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lengths(u64);
+pub struct NameFilter {
+    lengths: u64,
+    beginnings: u64,
+}
 
-impl Lengths {
+impl NameFilter {
     /// Adds one.
     #[must_use]
-    pub fn with(self, length: usize) -> Self {
-        Self(self.0 | Self::bit(length))
+    pub fn with(self, name: &str) -> Self {
+        let beginnings = match name.as_bytes().first() {
+            Some(first) if first.is_ascii_alphanumeric() => Self::beginning(name.len(), *first),
+            // Servers of the CGI kind take one such character for another.
+            Some(_) | None => u64::MAX,
+        };
+        self.and(Self { lengths: Self::bit(name.len()), beginnings })
     }
 
     /// Those of both.
     #[must_use]
     pub fn and(self, others: Self) -> Self {
-        Self(self.0 | others.0)
+        Self { lengths: self.lengths | others.lengths, beginnings: self.beginnings | others.beginnings }
     }
 
-    fn may_hold(self, length: usize) -> bool {
-        self.0 & Self::bit(length) != 0
+    fn may_hold_length(self, length: usize) -> bool {
+        self.lengths & Self::bit(length) != 0
+    }
+
+    fn may_hold(self, name: &[u8]) -> bool {
+        self.beginnings & Self::beginning(name.len(), name.first().copied().unwrap_or_default()) != 0
+    }
+
+    /// By a prime, so that names of one length lie apart.
+    fn beginning(length: usize, first: u8) -> u64 {
+        Self::bit(length.wrapping_add(usize::from(first & 0x1f).wrapping_mul(13)))
     }
 
     /// Those of 64 and more begin again.
-    fn bit(length: usize) -> u64 {
-        1_u64.rotate_left(u32::try_from(length & 63).unwrap_or_default())
+    fn bit(place: usize) -> u64 {
+        1_u64.rotate_left(u32::try_from(place & 63).unwrap_or_default())
     }
 }
 
@@ -209,6 +230,25 @@ mod tests {
         let bytes = encode(&[("a", "bc"), ("", "d")]);
         let pairs: Vec<_> = decode_pairs(&bytes).unwrap().collect();
         assert_eq!(pairs, [(&b"a"[..], &b"bc"[..]), (&b""[..], &b"d"[..])]);
+    }
+
+    #[test]
+    fn a_name_is_found_by_a_filter_whatever_its_length_and_first_letter() {
+        let first = ["a", "X", "z", "0", "9", "-", "_", ":"];
+        for name in
+            first.into_iter().flat_map(|first| (0..130).map(move |more| first.to_owned() + &"b".repeat(more)))
+        {
+            let pairs = [("host", "a"), (&*name, "b"), ("", "c")];
+            let bytes = encode(&pairs);
+            let filter = NameFilter::default().with("connection").with(&name);
+            for spelled in [name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+                assert!(NameFilter::default().with(&spelled).and(filter).may_hold(name.as_bytes()), "{name}");
+            }
+            let mut found = Pairs::of(&bytes).of_names(filter);
+            assert!(found.any(|(key, _)| key == name.as_bytes()), "{name}");
+        }
+        let beside = encode(&[("user-agent", "a"), (":authority", "b"), ("accept", "c")]);
+        assert_eq!(Pairs::of(&beside).of_names(NameFilter::default().with("connection")).count(), 0);
     }
 
     #[test]

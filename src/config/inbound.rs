@@ -92,7 +92,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     Some(Inbound {
         issuer_places: issuers.iter().enumerate().filter_map(place).collect(),
         issuers,
-        watched: protected.lengths().and(overrides.lengths()),
+        watched: protected.filter().and(overrides.filter()),
         protected,
         forged_headers: match route_metadata? {
             MetadataUse::Read => ForgedHeaders::Deny,

@@ -99,9 +99,9 @@ impl Authorizer {
         };
         // First of all: a denial that a report-only route lets through has these headers removed.
         if let Some(denial) = settings.denial_of_headers(head) {
-            // What an override makes of a request is the upstream's matter: it leads no token of ours astray.
+            // By an override, a request on a report-only route could be served as one on a route that is not.
             let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
-            let is_report = is_override || settings.forged_headers != ForgedHeaders::DenyAlways;
+            let is_report = !is_override && settings.forged_headers != ForgedHeaders::DenyAlways;
             let mode = if is_report { route.mode } else { Mode::Enforce };
             return Evaluation::Decided(Decision {
                 route: Some(id),
@@ -236,20 +236,17 @@ impl<'a> Demands<'a> {
 impl Inbound {
     /// What a request's headers are denied for, whatever its token says.
     fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
-        let mut overridden = None;
-        for (name, value) in head.headers.fields(self.watched) {
+        head.headers.fields(self.watched).find_map(|(name, value)| {
             // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
             if self.forged_headers != ForgedHeaders::Replace && self.sets(name) {
                 return Some(Denial::HeaderForged);
             }
             match self.protected.violation(name, value) {
-                Some(Violation::Lookalike) => return Some(Denial::HeaderTwin),
-                Some(Violation::HopByHop) => return Some(Denial::HeaderHopByHop),
-                // Such a header may be let through by a report-only route, and those above not always: it hides none of them.
-                None => overridden = overridden.or_else(|| self.overrides.denial(name, head)),
+                Some(Violation::Lookalike) => Some(Denial::HeaderTwin),
+                Some(Violation::HopByHop) => Some(Denial::HeaderHopByHop),
+                None => self.overrides.denial(name, head),
             }
-        }
-        overridden
+        })
     }
 
     fn sets(&self, name: &[u8]) -> bool {

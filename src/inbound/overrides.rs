@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::denial::Denial;
 use super::protected_headers::is_read_as;
-use crate::base::{Lengths, RequestHead};
+use crate::base::{NameFilter, RequestHead};
 
 /// The headers that a rule could be escaped by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     names: Vec<(Rc<str>, Overridden)>,
-    lengths: Lengths,
+    filter: NameFilter,
 }
 
 /// What a header takes the place of.
@@ -26,13 +26,13 @@ impl Overrides {
     /// Guards these names, each one of [`Overrides::KNOWN`].
     pub fn new(names: impl IntoIterator<Item = (Rc<str>, Overridden)>) -> Self {
         let names: Vec<_> = names.into_iter().collect();
-        let lengths = names.iter().fold(Lengths::default(), |lengths, (name, _)| lengths.with(name.len()));
-        Self { names, lengths }
+        let filter = names.iter().fold(NameFilter::default(), |filter, (name, _)| filter.with(name));
+        Self { names, filter }
     }
 
-    /// The lengths of their names.
-    pub fn lengths(&self) -> Lengths {
-        self.lengths
+    /// Their names.
+    pub fn filter(&self) -> NameFilter {
+        self.filter
     }
 
     /// Why a request that has a header of this name is denied: it says something else than the request line.

@@ -3,14 +3,14 @@
 
 use std::rc::Rc;
 
-use crate::base::{Headers, Lengths, connection_options, is_connection_header};
+use crate::base::{Headers, NameFilter, connection_options, is_connection_header};
 
 /// The names of our headers: those that we set, and those that a token sits in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProtectedHeaders {
     names: Vec<Rc<str>>,
     /// Of these names, and of the headers that name others.
-    lengths: Lengths,
+    filter: NameFilter,
 }
 
 /// What is wrong with a header beside ours.
@@ -26,15 +26,14 @@ impl ProtectedHeaders {
     /// Protects these names, which are lower case and have no underscore.
     pub fn new(names: impl IntoIterator<Item = Rc<str>>) -> Self {
         let names: Vec<_> = names.into_iter().collect();
-        let lengths =
-            names.iter().map(|name| name.len()).chain(crate::base::CONNECTION_HEADERS.map(str::len));
-        let lengths = lengths.fold(Lengths::default(), Lengths::with);
-        Self { names, lengths }
+        let all = names.iter().map(|name| &**name).chain(crate::base::CONNECTION_HEADERS);
+        let filter = all.fold(NameFilter::default(), NameFilter::with);
+        Self { names, filter }
     }
 
-    /// The lengths of the names that [`ProtectedHeaders::violation`] looks at.
-    pub fn lengths(&self) -> Lengths {
-        self.lengths
+    /// The names that [`ProtectedHeaders::violation`] looks at.
+    pub fn filter(&self) -> NameFilter {
+        self.filter
     }
 
     /// What is wrong with a header of this name and value, if anything is.
@@ -48,7 +47,7 @@ impl ProtectedHeaders {
 
     /// The names among these headers' that are not ours but may be taken for one of them.
     pub fn lookalikes<'a>(&'a self, headers: &'a Headers) -> impl Iterator<Item = &'a [u8]> {
-        headers.fields(self.lengths).map(|(name, _)| name).filter(|name| self.imitates(name))
+        headers.fields(self.filter).map(|(name, _)| name).filter(|name| self.imitates(name))
     }
 
     fn imitates(&self, name: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use super::overrides::Overrides;
 use super::protected_headers::ProtectedHeaders;
 use super::resource::Resource;
 use super::waiting::WaitingSettings;
-use crate::base::Lengths;
+use crate::base::NameFilter;
 use crate::claims::{ForwardedClaim, Rules};
 use crate::issuer::KeySource;
 use crate::policy::{IssuerId, RouteTable};
@@ -32,8 +32,8 @@ pub struct Inbound {
     pub protected: ProtectedHeaders,
     /// The headers by which a rule could be escaped.
     pub overrides: Overrides,
-    /// The lengths of the names that `protected` and `overrides` look at.
-    pub watched: Lengths,
+    /// The names that `protected` and `overrides` look at.
+    pub watched: NameFilter,
     /// The protected resource (RFC 9728), if it is named.
     pub resource: Option<Resource>,
     /// How a refusal looks.

@@ -18,7 +18,7 @@ use super::settings::{Client, EndpointPlace, Outbound};
 use super::surroundings::Moment;
 use super::token::{Fingerprint, Known, MAX_KNOWN_TOKENS};
 use super::token_store::{Complaint, Purge, TokenStore};
-use crate::base::{Edit, HttpCall, HttpReply, Jitter, Lengths, StreamId, Timestamp};
+use crate::base::{Edit, HttpCall, HttpReply, Jitter, NameFilter, StreamId, Timestamp};
 use crate::oauth::{BreakerState, Grant};
 use crate::sharing::{Flight, News, Process, Sharing};
 
@@ -29,9 +29,9 @@ pub struct Injector {
     endpoints: Vec<EndpointState>,
     stores: Vec<Store>,
     known: Known,
-    /// The headers that take tokens, each once, and the lengths of their names.
+    /// The headers that take tokens, each once, and a filter of their names.
     headers: HashSet<Rc<str>>,
-    lengths: Lengths,
+    names: NameFilter,
     /// The requests that carry a token of ours, until they are answered.
     injected: HashMap<StreamId, Injected, FxBuildHasher>,
     /// The client that may call first at the next tick.
@@ -106,14 +106,14 @@ impl Injector {
             }
         });
         let headers: HashSet<_> = settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
-        let lengths = headers.iter().map(|name| name.len()).fold(Lengths::default(), Lengths::with);
+        let names = headers.iter().fold(NameFilter::default(), |names, name| names.with(name));
         Self {
             settings,
             endpoints,
             stores,
             known: Known::new(seed),
             headers,
-            lengths,
+            names,
             injected: HashMap::default(),
             first: 0,
             is_urgent: false,
@@ -206,8 +206,7 @@ impl Injector {
     /// Takes our tokens out of all headers but one.
     fn removals(&self, request: &Outgoing<'_>, but: Option<&Rc<str>>) -> Vec<Edit> {
         let edited = request.edits.iter().map(Edit::name);
-        let there =
-            request.head.headers.fields(self.lengths).filter_map(|(name, _)| str::from_utf8(name).ok());
+        let there = request.head.headers.fields(self.names).filter_map(|(name, _)| str::from_utf8(name).ok());
         let mut names: Vec<&Rc<str>> =
             edited.chain(there).filter_map(|name| self.headers.get(name)).collect();
         names.sort_unstable();

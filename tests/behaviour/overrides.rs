@@ -33,6 +33,27 @@ fn a_method_or_path_that_takes_the_place_of_the_judged_one_is_refused() {
     }
 }
 
+/// A server behind would do what a route that is not on trial forbids.
+#[test]
+fn a_route_on_trial_lets_no_override_through() {
+    let route =
+        json!({ "name": "trial", "match": { "prefix": "/trial" }, "deny": {}, "mode": "report_only" });
+    let mut inbound = json!({ "routes": [
+        { "name": "admin", "match": { "path": "/admin", "methods": ["DELETE"] }, "deny": {} },
+        route,
+    ]});
+    crate::proxy::merge(&mut inbound, json!({}));
+    let mut proxy = Proxy::new(&config(inbound));
+    assert_eq!(proxy.request(Request::new("POST", "/trial")).tells(), "forwarded");
+    for (name, value, reason) in [
+        ("x-original-url", "/admin", "400 path_overridden"),
+        ("x-http-method-override", "DELETE", "400 method_overridden"),
+    ] {
+        let request = Request::new("POST", "/trial").header(name, value);
+        assert_eq!(proxy.request(request).tells(), reason);
+    }
+}
+
 #[test]
 fn one_of_several_that_says_something_else_is_enough() {
     let request = Request::new("POST", "/orders").header(METHODS[0], "POST").header(METHODS[0], "DELETE");
