@@ -44,7 +44,7 @@ fn a_route_on_trial_lets_no_override_through() {
     ]});
     crate::proxy::merge(&mut inbound, json!({}));
     let mut proxy = Proxy::new(&config(inbound));
-    assert_eq!(proxy.request(Request::new("POST", "/trial")).tells(), "forwarded");
+    assert_eq!(proxy.request(Request::new("POST", "/trial")).tells(), "forwarded, would be route_denied");
     for (name, value, reason) in [
         ("x-original-url", "/admin", "400 path_overridden"),
         ("x-http-method-override", "DELETE", "400 method_overridden"),
