@@ -8,10 +8,9 @@ use super::{Environment, issuers, routes, words};
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
     AfterVerification, CacheSettings, Detail, FilterState, ForgedHeaders, Inbound, Issuer, MetadataUse,
-    Overridden, Overrides, Preflight, ProtectedHeaders, RefusalBody, Refusals, Resource, TokenSource,
-    WaitingSettings,
+    Preflight, ProtectedHeaders, RefusalBody, Refusals, Resource, TokenSource, WaitingSettings,
 };
-use crate::policy::{IssuerId, LetterCase, PathFeatures, RouteTable, Rule};
+use crate::policy::{IssuerId, LetterCase, Overridden, Overrides, PathFeatures, RouteTable, Rule};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64) -> Option<Inbound> {
     let fields = node.fields(&[
@@ -114,7 +113,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     })
 }
 
-fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
+/// The headers that may take the request line's place.
+pub(super) fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
     let words = Overrides::KNOWN.map(|(name, _)| (name, name));
     let names = node.each(words.len(), |item| item.word(&words).map(|name| (item, name)))?;
     refuse_duplicates(&names, "this header", |a, b| a == b);
@@ -130,9 +130,7 @@ fn overrides(table: &RouteTable, metadata: MetadataUse, preflight: Preflight, al
         Overridden::Method => is_routed || preflight == Preflight::Forward || table.asks_for_methods(),
         Overridden::Path => is_routed || table.asks_for_paths(),
     };
-    let known = Overrides::KNOWN.into_iter();
-    let guarded = known.filter(|(name, overridden)| matters(*overridden) && !allowed.contains(name));
-    Overrides::new(guarded.map(|(name, overridden)| (name.into(), overridden)))
+    Overrides::guarding(matters, allowed)
 }
 
 fn token(node: &Node<'_>) -> Option<(Vec<TokenSource>, AfterVerification)> {

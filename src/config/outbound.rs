@@ -10,6 +10,7 @@ use super::reader::{Node, refuse_repeated};
 use super::{Environment, clients, destinations, inbound, words};
 use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
 use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched, WaitingSettings};
+use crate::policy::Overrides;
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: bool) -> Option<Outbound> {
     let fields = node.fields(&[
@@ -18,6 +19,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
         "destinations",
         "unmatched",
         "route_metadata",
+        "allow_overrides",
         "plaintext_clusters",
         "waiting",
         "purge_interval",
@@ -51,6 +53,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
         .and_then(|node| node.word(&[("pass", Unmatched::Pass), ("refuse", Unmatched::Refuse)]));
     let plaintext_clusters =
         fields.or("plaintext_clusters", HashSet::new(), |node| plaintext_clusters(&node, named.as_ref()));
+    let allowed_overrides =
+        fields.or("allow_overrides", Vec::new(), |node| inbound::allowed_overrides(&node));
     let waiting = fields.or("waiting", inbound::DEFAULT_WAITING, |node| inbound::waiting(&node));
     let purge_interval = fields.or("purge_interval", DEFAULT_PURGE_INTERVAL, |node| {
         node.duration(Duration::from_secs(1), Duration::from_secs(3600))
@@ -59,13 +63,16 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
 
     let (clients, endpoints) = assembled(clients?)?;
     let waiting = waiting?;
+    let table = table?;
+    let allowed_overrides = allowed_overrides?;
     Some(Outbound {
         position: position?,
         names: clients.iter().enumerate().map(|(place, client)| (Rc::clone(&client.name), place)).collect(),
         clients,
         own_clusters: endpoints.iter().flat_map(Endpoint::clusters).cloned().collect(),
         endpoints,
-        destinations: table?,
+        overrides: Overrides::guarding(|overridden| table.asks_for(overridden), &allowed_overrides),
+        destinations: table,
         unmatched: unmatched?,
         reads_route_metadata: route_metadata?,
         plaintext_clusters: plaintext_clusters?,

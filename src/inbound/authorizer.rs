@@ -18,8 +18,8 @@ use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
 use crate::jose::{Crypto, KnownHeaders};
 use crate::policy::{
-    AuthorityError, IssuerId, MetadataError, Mode, RequestAuthority, RequestPath, Requirement, Route,
-    RouteId, RouteMetadata, Rule, Unmet,
+    AuthorityError, IssuerId, MetadataError, Mode, Overridden, RequestAuthority, RequestPath, Requirement,
+    Route, RouteId, RouteMetadata, Rule, Unmet,
 };
 
 /// What a decision depends on besides the request and the settings.
@@ -151,6 +151,15 @@ impl Authorizer {
     }
 }
 
+impl From<Overridden> for Denial {
+    fn from(overridden: Overridden) -> Self {
+        match overridden {
+            Overridden::Method => Self::MethodOverridden,
+            Overridden::Path => Self::PathOverridden,
+        }
+    }
+}
+
 impl Decision {
     /// A denial of a request that had no path, no method, or no authority, to look a route up by. Nothing makes it report-only.
     fn without_route(denial: Denial) -> Self {
@@ -244,7 +253,7 @@ impl Inbound {
             match self.protected.violation(name, value) {
                 Some(Violation::Lookalike) => Some(Denial::HeaderTwin),
                 Some(Violation::HopByHop) => Some(Denial::HeaderHopByHop),
-                None => self.overrides.denial(name, head),
+                None => self.overrides.overridden(name, &head.headers).map(Denial::from),
             }
         })
     }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::base::{Headers, NameFilter, connection_options, is_connection_header};
+use crate::base::{Headers, NameFilter, connection_options, is_connection_header, is_read_as};
 
 /// The names of our headers: those that we set, and those that a token sits in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,13 +55,6 @@ impl ProtectedHeaders {
         let may_be = |ours: &&Rc<str>| ours.len() == name.len() && ours.as_bytes() != name;
         self.names.iter().filter(may_be).any(|ours| is_read_as(name, ours))
     }
-}
-
-/// Whether some server takes this name for ours: one of the CGI kind takes `X_User` for `x-user`.
-pub(super) fn is_read_as(name: &[u8], ours: &str) -> bool {
-    let as_servers_read_it =
-        |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
-    name.len() == ours.len() && name.iter().map(as_servers_read_it).eq(ours.bytes())
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cache::CacheSettings;
-use super::overrides::Overrides;
 use super::protected_headers::ProtectedHeaders;
 use super::resource::Resource;
 use super::waiting::WaitingSettings;
 use crate::base::NameFilter;
 use crate::claims::{ForwardedClaim, Rules};
 use crate::issuer::KeySource;
-use crate::policy::{IssuerId, RouteTable};
+use crate::policy::{IssuerId, Overrides, RouteTable};
 
 /// The settings of the inbound half.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::policy::{
-    Authority, ByAuthority, Mode, PathFeatures, Pattern, RequestAuthority, RequestPath, Route, RouteId,
-    RouteTable, Rule, TableProblem,
+    Authority, ByAuthority, Mode, Overridden, PathFeatures, Pattern, RequestAuthority, RequestPath, Route,
+    RouteId, RouteTable, Rule, TableProblem,
 };
 
 /// Requests that get the token of one client.
@@ -48,6 +48,8 @@ pub enum ChosenBy {
 /// All destinations.
 #[derive(Clone, Debug, Default)]
 pub struct DestinationTable {
+    /// Envoy's route has a part in some of it.
+    is_routed: bool,
     destinations: Vec<Destination>,
     /// The hosts of each, in the same order.
     authorities: Vec<Vec<Authority>>,
@@ -114,6 +116,7 @@ impl DestinationTable {
                 }
             }
             if reads_route_metadata || !destination.route_names.is_empty() {
+                table.is_routed = true;
                 for cluster in &destination.clusters {
                     let tables = table.tables.entry(Rc::clone(cluster)).or_default();
                     tables.routed.change(&pattern.authorities, |is_routed| *is_routed = true);
@@ -146,6 +149,18 @@ impl DestinationTable {
         problems.sort_unstable();
         problems.dedup();
         if problems.is_empty() { Ok(table) } else { Err(problems) }
+    }
+
+    /// Whether a request's method, or path, has a part in which token it gets: by a destination, or by Envoy's route.
+    pub fn asks_for(&self, part: Overridden) -> bool {
+        self.is_routed
+            || self.tables.values().any(|tables| {
+                let asks = |table: &Table| match part {
+                    Overridden::Method => table.routes.asks_for_methods(),
+                    Overridden::Path => table.routes.asks_for_paths(),
+                };
+                tables.named.values().chain(&tables.any).any(asks)
+            })
     }
 
     /// The most specific destination of a request: a named route comes before any route, then as [`RouteTable::find`].

@@ -77,6 +77,10 @@ pub(super) fn entitlement<'a>(
         (Match::None, Unmatched::Pass) => return Ok(Entitlement::Nothing),
         (Match::None, Unmatched::Refuse) => return Err((None, Refusal::Unmatched)),
     };
+    // Only what a token is put on: the filter has no say in any other request.
+    if settings.overrides.found_in(&head.headers).is_some() {
+        return Err((Some(destination.client), Refusal::Overridden));
+    }
     let is_asserted = head.cluster_tls.as_deref() == Some(ASSERTED);
     if !is_asserted && !settings.plaintext_clusters.contains(cluster) {
         return Err((Some(destination.client), Refusal::Plaintext));

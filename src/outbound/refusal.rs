@@ -51,6 +51,9 @@ pub enum Refusal {
     /// The method has a lower-case letter, and it decides about the token.
     #[error("the method is not in upper case")]
     Method,
+    /// A header takes the place of the method or path, which decides about the token.
+    #[error("the request carries a header that replaces its method or path")]
+    Overridden,
     /// The request goes nowhere that is configured.
     #[error("the destination is not configured")]
     Unmatched,
@@ -72,6 +75,7 @@ impl Refusal {
             Self::PathAmbiguous => "egress_path_ambiguous",
             Self::Authority => "egress_authority_invalid",
             Self::Method => "egress_method_invalid",
+            Self::Overridden => "egress_overridden",
             Self::Unmatched => "unmatched",
         }
     }
@@ -89,6 +93,7 @@ impl Refusal {
             | Self::PathAmbiguous
             | Self::Authority
             | Self::Method
+            | Self::Overridden
             | Self::Unmatched => false,
         }
     }
@@ -106,7 +111,8 @@ impl Refusal {
             | Self::HeaderHopByHop
             | Self::PathAmbiguous
             | Self::Authority
-            | Self::Method => (400, INVALID_ARGUMENT, None),
+            | Self::Method
+            | Self::Overridden => (400, INVALID_ARGUMENT, None),
         };
         // Whole seconds (RFC 9110 §10.2.3), and never none.
         let seconds = |pause: Duration| pause.as_millis().div_ceil(1000).max(1).to_string();
@@ -131,7 +137,7 @@ const UNAVAILABLE: u32 = 14;
 mod tests {
     use super::*;
 
-    fn all() -> [Refusal; 13] {
+    fn all() -> [Refusal; 14] {
         let retry_after = Duration::from_millis(1_001);
         [
             Refusal::TokenUnavailable { retry_after },
@@ -146,6 +152,7 @@ mod tests {
             Refusal::PathAmbiguous,
             Refusal::Authority,
             Refusal::Method,
+            Refusal::Overridden,
             Refusal::Unmatched,
         ]
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::destination::DestinationTable;
 use super::lifetime::LifetimeRules;
 use crate::oauth::{Address, BreakerSettings, Schedule, TokenRequest};
+use crate::policy::Overrides;
 
 /// The compiled block `outbound`.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Outbound {
     pub own_clusters: HashSet<Rc<str>>,
     /// Which requests get whose token.
     pub destinations: DestinationTable,
+    /// The headers by which a caller's request could become another one than that which a token was put on.
+    pub overrides: Overrides,
     /// What becomes of the others.
     pub unmatched: Unmatched,
     /// Whether a route's metadata may choose the client.

@@ -2,6 +2,7 @@
 
 mod authority;
 mod metadata;
+mod overrides;
 mod path;
 mod rank;
 mod requirement;
@@ -12,6 +13,7 @@ mod trie;
 pub(crate) use authority::ByAuthority;
 pub use authority::{Authority, AuthorityError, RequestAuthority};
 pub use metadata::{MetadataError, RouteMetadata};
+pub use overrides::{Overridden, Overrides};
 pub use path::{PathError, PathFeatures, RequestPath};
 pub use requirement::{IssuerId, Requirement, Unmet};
 pub use route::{LetterCase, Mode, PathPattern, Pattern, Route, RouteId, Rule, Segment};

@@ -120,7 +120,7 @@ fn unknown_fields_are_refused_everywhere() {
     for (place, known) in [
         (
             "",
-            "position, clients, destinations, unmatched, route_metadata, plaintext_clusters, waiting, purge_interval, breaker",
+            "position, clients, destinations, unmatched, route_metadata, allow_overrides, plaintext_clusters, waiting, purge_interval, breaker",
         ),
         (
             "/clients/0",

@@ -121,6 +121,48 @@ fn a_method_in_lower_case_gets_nobodys_token_where_methods_or_envoys_route_decid
     assert_eq!(carried(two(json!({})).request(delete("delete"))), numbered(1));
 }
 
+/// A framework behind would do with our token what another client's is for.
+#[test]
+fn no_header_makes_another_request_of_one_that_carries_our_token() {
+    let at_billing = |narrows: Value| {
+        let mut to = json!({ "authorities": ["billing.internal"], "clusters": ["billing"] });
+        crate::proxy::merge(&mut to, narrows);
+        destination("stock", json!({ "match": to }))
+    };
+    let beside =
+        |other: Value| json!({ "destinations": [destination("billing", json!({})), at_billing(other)] });
+    let post = |name: &str, value: &str| {
+        let request = Request::new("POST", "/orders").authority("billing.internal").to("billing");
+        request.header(name, value)
+    };
+    let overrides = [("x-http-method-override", "DELETE"), ("X_Original_Url", "/admin")];
+    let by_method = beside(json!({ "methods": ["DELETE"] }));
+    let by_path = beside(json!({ "path": "/admin" }));
+    for (patch, refused) in [
+        (json!({}), [false, false]),
+        (by_method, [true, false]),
+        (by_path, [false, true]),
+        (beside(json!({ "route_names": ["stock"] })), [true, true]),
+        (json!({ "route_metadata": "read" }), [true, true]),
+    ] {
+        let mut proxy = two(patch.clone());
+        for ((name, value), is_refused) in overrides.into_iter().zip(refused) {
+            if is_refused {
+                let refused = proxy.request(post(name, value)).refused();
+                assert_eq!(refused.response.status, 400, "{patch} {name}");
+                assert_eq!(refused.annotation, "outcome=deny reason=egress_overridden client=billing");
+            } else {
+                assert_eq!(carried(proxy.request(post(name, value))), numbered(1), "{patch} {name}");
+            }
+        }
+        // What says the same takes nothing's place.
+        assert_eq!(carried(proxy.request(post("x-http-method", "POST"))), numbered(1));
+    }
+    let mut allowing = beside(json!({ "methods": ["DELETE"] }));
+    crate::proxy::merge(&mut allowing, json!({ "allow_overrides": ["x-http-method-override"] }));
+    assert_eq!(carried(two(allowing).request(post("x-http-method-override", "DELETE"))), numbered(1));
+}
+
 /// A byte that is spelt otherwise may lead to another of Envoy's routes, and so to another client.
 #[test]
 fn where_envoys_route_chooses_a_client_a_path_and_a_host_have_one_spelling() {

@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use super::denial::Denial;
-use super::protected_headers::is_read_as;
-use crate::base::{NameFilter, RequestHead};
+use crate::base::{Headers, NameFilter, is_read_as};
 
 /// The headers that a rule could be escaped by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,20 +28,32 @@ impl Overrides {
         Self { names, filter }
     }
 
+    /// Guards those that take the place of something that matters, unless they are allowed by name.
+    pub fn guarding(matters: impl Fn(Overridden) -> bool, allowed: &[&str]) -> Self {
+        let guarded = Self::KNOWN.into_iter();
+        let guarded = guarded.filter(|(name, overridden)| matters(*overridden) && !allowed.contains(name));
+        Self::new(guarded.map(|(name, overridden)| (name.into(), overridden)))
+    }
+
     /// Their names.
     pub fn filter(&self) -> NameFilter {
         self.filter
     }
 
-    /// Why a request that has a header of this name is denied: it says something else than the request line.
-    pub(super) fn denial(&self, name: &[u8], head: &RequestHead) -> Option<Denial> {
-        let (field, denial) = match self.overridden_by(name)? {
-            Overridden::Method => (":method", Denial::MethodOverridden),
-            Overridden::Path => (":path", Denial::PathOverridden),
-        };
-        let said = head.headers.first(field);
-        let is_same = |name| head.headers.values(name).all(|value| Some(value) == said);
-        if str::from_utf8(name).is_ok_and(is_same) { None } else { Some(denial) }
+    /// What the first of these headers that says something else than the request line takes the place of.
+    pub fn found_in(&self, headers: &Headers) -> Option<Overridden> {
+        headers.fields(self.filter).find_map(|(name, _)| self.overridden(name, headers))
+    }
+
+    /// What the headers of this name take the place of, if they say something else than the request line.
+    pub fn overridden(&self, name: &[u8], headers: &Headers) -> Option<Overridden> {
+        let overridden = self.overridden_by(name)?;
+        let said = headers.first(match overridden {
+            Overridden::Method => ":method",
+            Overridden::Path => ":path",
+        });
+        let is_same = |name| headers.values(name).all(|value| Some(value) == said);
+        if str::from_utf8(name).is_ok_and(is_same) { None } else { Some(overridden) }
     }
 
     /// Servers of the CGI kind take `X_HTTP_Method` for `x-http-method`.
@@ -70,26 +80,28 @@ impl Overrides {
 mod tests {
     use super::*;
 
-    fn denial(name: &str, value: &str) -> Option<Denial> {
+    fn overridden(name: &str, value: &str) -> Option<Overridden> {
         let fields = [(":method", "POST"), (":path", "/orders"), ("x-request-id", "1"), (name, value)];
-        let head = RequestHead { headers: fields.into_iter().collect(), ..RequestHead::default() };
-        Overrides::new(Overrides::KNOWN.map(|(name, kind)| (name.into(), kind)))
-            .denial(name.as_bytes(), &head)
+        let headers = fields.into_iter().collect();
+        let overrides = Overrides::new(Overrides::KNOWN.map(|(name, kind)| (name.into(), kind)));
+        let overridden = overrides.overridden(name.as_bytes(), &headers);
+        assert_eq!(overrides.found_in(&headers), overridden, "{name}");
+        overridden
     }
 
     #[test]
-    fn a_header_that_takes_the_place_of_the_request_line_is_denied_in_every_spelling() {
+    fn a_header_that_takes_the_place_of_the_request_line_is_found_in_every_spelling() {
         for name in ["x-http-method-override", "X_HTTP_METHOD_OVERRIDE", "x_method-override", "x-http-method"]
         {
-            assert_eq!(denial(name, "DELETE"), Some(Denial::MethodOverridden), "{name}");
-            assert_eq!(denial(name, "POST"), None, "{name}");
+            assert_eq!(overridden(name, "DELETE"), Some(Overridden::Method), "{name}");
+            assert_eq!(overridden(name, "POST"), None, "{name}");
         }
         for name in ["x-original-url", "x-rewrite-url", "x_rewrite_url"] {
-            assert_eq!(denial(name, "/admin"), Some(Denial::PathOverridden), "{name}");
-            assert_eq!(denial(name, "/orders"), None, "{name}");
+            assert_eq!(overridden(name, "/admin"), Some(Overridden::Path), "{name}");
+            assert_eq!(overridden(name, "/orders"), None, "{name}");
         }
         for name in ["x-http-methods", "y-http-method", "authorization", "x-original-uri"] {
-            assert_eq!(denial(name, "DELETE"), None, "{name}");
+            assert_eq!(overridden(name, "DELETE"), None, "{name}");
         }
     }
 }
