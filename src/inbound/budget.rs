@@ -2,7 +2,8 @@
 //! compute.
 //!
 //! The budget has accounts, and an account may spend as long as it owes less than is left for all. So one account alone gets
-//! half of the budget, two get a third each, and there is always as much left for one more: no flood uses up what others get.
+//! half of the budget, two get a third each, and as much is left for one more, but for what the last checks of many accounts
+//! overshoot: no flood uses up what others get for long.
 //! What is owed comes back with time, to all accounts alike. A check that succeeds costs nothing.
 
 use core::time::Duration;
