@@ -7,7 +7,7 @@ use crate::Target;
 /// The kept inputs of a target.
 ///
 /// # Panics
-/// When a line is not written as [`line`] writes it.
+/// When a line is not written as [`line()`] writes it.
 pub fn inputs(target: &Target) -> Vec<Vec<u8>> {
     let lines = target.corpus.lines().filter(|line| !line.starts_with('#'));
     lines

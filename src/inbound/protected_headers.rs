@@ -31,7 +31,7 @@ impl ProtectedHeaders {
         Self { names, filter }
     }
 
-    /// The names that [`ProtectedHeaders::violation`] looks at.
+    /// The names that are looked at: ours, and those of the headers that name others.
     pub fn filter(&self) -> NameFilter {
         self.filter
     }
