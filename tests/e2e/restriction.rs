@@ -99,7 +99,11 @@ fn a_call_that_is_left_out_costs_requests_and_no_vm() {
     for (call, _) in calls {
         let mut allowed = documented();
         assert!(allowed.remove(call).is_some(), "{call}");
-        let restriction = json!({ "capability_restriction_config": { "allowed_capabilities": allowed } });
+        // Older Envoys let plugins share a VM, and with it the first one's restriction, unless their VMs have names of their own.
+        let restriction = json!({
+            "capability_restriction_config": { "allowed_capabilities": allowed },
+            "vm_config": { "vm_id": call },
+        });
         let document = Document::Struct(inbound(&[trust("corp", json!({}))], &routes, forwards.clone()));
         setup = setup.listener(Listener::new(call, document).plugin(restriction));
     }
