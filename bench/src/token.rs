@@ -37,7 +37,7 @@ pub(crate) enum Flaw {
     Expired,
     /// Its signature is random bytes.
     Forged,
-    /// The same, of a client that nobody knows, as one of many. Perhaps it names no key.
+    /// The same, of a client that is not known, as one of many. Perhaps it names no key.
     Flood {
         names_key: bool,
     },
@@ -112,7 +112,7 @@ fn token(order: &Order<'_>, now: u64, rng: &mut Rng) -> Result<String> {
             Flaw::Forged | Flaw::Flood { .. } => {
                 let mut bytes = vec![0; algorithm.signature_length()];
                 rng.fill(&mut bytes);
-                // Below any modulus, so that nobody is done before the arithmetic.
+                // Below any modulus, so that no engine is done before the arithmetic.
                 bytes[0] &= 0x3f;
                 bytes
             }

@@ -29,7 +29,7 @@ impl Crypto for Gullible {
     }
 }
 
-/// A signature is a hash over algorithm, key and message, whatever the algorithm: whoever knows a key can sign with it, which in
+/// A signature is a hash over algorithm, key and message, whatever the algorithm: a target that knows a key can sign with it, which in
 /// these worlds only the issuers do.
 pub(crate) struct Hashing;
 

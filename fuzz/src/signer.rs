@@ -1,4 +1,4 @@
-//! Whoever makes tokens: Ed25519 keys, each from its name.
+//! Issuers of tokens: Ed25519 keys, each from its name.
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;

@@ -1,5 +1,5 @@
-//! What failing signature checks may cost a worker: whoever forges tokens makes us compute, and this is all that it can make us
-//! compute.
+//! What failing signature checks may cost a worker: a client that forges tokens makes it compute, and this is all that it can
+//! make it compute.
 //!
 //! The budget has accounts, and an account may spend as long as it owes less than is left for all. So one account alone gets
 //! half of the budget, two get a third each, and as much is left for one more, but for what the last checks of many accounts
@@ -27,8 +27,8 @@ pub(super) struct CheckBudget {
 pub(super) struct Account {
     /// Whose keys.
     pub(super) issuer: IssuerId,
-    /// The digest of the client whom the token names, if a verified token of that client is kept. Strangers do not know who the
-    /// clients are, and what a client sends in its own name is its own account.
+    /// The digest of the client that the token names, if a verified token of that client is kept: forged tokens that name no
+    /// client, or another one, are not on its account.
     pub(super) client: Option<u64>,
     /// What kind of check.
     pub(super) kind: Kind,

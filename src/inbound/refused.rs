@@ -1,4 +1,4 @@
-//! Tokens that have been refused lately: who goes on sending one is refused at once, and neither waits, nor makes the filter ask
+//! Tokens that have been refused lately: a client that goes on sending one is refused at once, and neither waits, nor makes the filter ask
 //! the issuer again, nor has it check the same signature with the same keys again.
 //!
 //! The token itself is remembered, not its key id: by naming a key that is still to come, nobody can have the tokens refused that

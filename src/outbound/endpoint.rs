@@ -34,7 +34,7 @@ pub enum EndpointEvent {
 }
 
 impl EndpointState {
-    /// An endpoint that has not been asked. `me` is random. Its metadata is shared only sealed: whoever says where the endpoint is
+    /// An endpoint that has not been asked. `me` is random. Its metadata is shared only sealed: a module that says where the endpoint is
     /// gets the client's secret.
     pub(super) fn new(
         settings: &Endpoint,

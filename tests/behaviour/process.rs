@@ -1,4 +1,4 @@
-//! What the threads of one process share, as Envoy does it: values with versions, and queues that wake whoever opened them last.
+//! What the threads of one process share, as Envoy does it: values with versions, and queues that wake the thread that opened them last.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
