@@ -52,8 +52,9 @@ fn many_members_are_not_compared_each_with_each() {
         assert!(sorted.add(count, counted, &counted(count)));
     }
     assert!(!sorted.add(MAX_JSON_MEMBERS, counted, &counted(FEW_MEMBERS)));
+    let pairwise = FEW_MEMBERS * (FEW_MEMBERS - 1) / 2;
     // n log n is 2,048, and each with each would be 32,640.
-    assert!(comparisons.get() < 3_000, "{}", comparisons.get());
+    assert!(pairwise + comparisons.get() < 3_000, "{pairwise} and {}", comparisons.get());
 }
 
 /// A name that counts its comparisons.
