@@ -67,10 +67,13 @@ fn configurations_that_change_under_load_ask_for_no_second_token() {
 
 #[test]
 fn requests_that_wait_for_a_token_survive_a_change_of_the_configuration() {
-    // No answer comes before the gate is opened, and nobody gives up before.
+    // No answer comes before the gate is opened, and no request gives up before. On demand, a worker asks that has a request
+    // which waits: its old configuration lives until that is answered. Envoy's main thread has a VM too, which could ask at the
+    // start, and whose old configuration ends at once, and its call with it.
     let patient = |n: u64| {
         let mut document = document_of(n, sealed());
         document["outbound"]["clients"][0]["token_endpoint"]["timeout"] = "60s".into();
+        document["outbound"]["clients"][0]["obtain"] = "on_demand".into();
         document["outbound"]["waiting"] = json!({ "deadline": "60s" });
         ecds_file("egress", &n.to_string(), &Document::Struct(document))
     };
