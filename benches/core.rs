@@ -16,11 +16,11 @@ use attache::base::{Effect, Headers, HttpReply, Random, RequestHead, StreamId, T
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
 use attache::jose::{
-    Algorithm, Crypto, Engine, Key, KeySet, Portable, SignatureError, SigningError, SigningKey, TokenParts,
+    Algorithm, Crypto, Engine, Key, KeySet, RustCrypto, SignatureError, SigningError, SigningKey, TokenParts,
     TokenWriter, Unsigned,
 };
 use attache::policy::{RequestPath, RouteId};
-use attache::sharing::{Process, QueueId, Version};
+use attache::sharing::{QueueId, SharedState, Version};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ impl Bench {
                 ..RequestHead::default()
             };
             let mut effects = Vec::new();
-            let world = World { now: NOW, crypto: &self.engine, random: &Nothing, process: &Alone };
+            let world = World { now: NOW, crypto: &self.engine, random: &Nothing, process: &NoSharedState };
             let outcome = self.filter.handle_request(StreamId(1), head, world, &mut effects);
             forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
         }
@@ -208,7 +208,7 @@ fn signed(algorithm: &str) -> (String, KeySet) {
 #[bench::eddsa(signed("EdDSA"))]
 fn portable((token, keys): (String, KeySet)) -> bool {
     let parts = TokenParts::decode(&token).unwrap();
-    parts.read().unwrap().verify(keys.iter().next().unwrap(), &Portable).is_ok()
+    parts.read().unwrap().verify(keys.iter().next().unwrap(), &RustCrypto).is_ok()
 }
 
 library_benchmark_group!(name = core; benchmarks = request, parse, route, configuration, portable);
@@ -308,9 +308,9 @@ impl Random for Nothing {
     fn fill(&self, _: &mut [u8]) {}
 }
 
-struct Alone;
+struct NoSharedState;
 
-impl Process for Alone {
+impl SharedState for NoSharedState {
     fn get(&self, _: &str) -> Option<(Vec<u8>, Version)> {
         None
     }
@@ -325,7 +325,8 @@ impl Process for Alone {
 }
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-const AT_START: World<'static> = World { now: NOW, crypto: &Yes(true), random: &Nothing, process: &Alone };
+const AT_START: World<'static> =
+    World { now: NOW, crypto: &Yes(true), random: &Nothing, process: &NoSharedState };
 const LATER: u64 = 1_800_000_500;
 const EARLIER: u64 = 1_799_999_000;
 const ISSUER: &str = "https://issuer.example";

@@ -34,15 +34,15 @@
 //! A request that goes out passes [`filter::Filter::handle_request`] as well; [`outbound::Injector`] finds its destination
 //! ([`outbound::DestinationTable`]: cluster and authority first), sees that nobody's credential is overwritten and that the way is
 //! encrypted, and puts the client's token on it. Where there is none yet, the request waits; on the next tick, or at once if
-//! threads share, the [`outbound::TokenStore`] has its turn: [`oauth::Breaker`], lease ([`sharing::Flight`]), call
+//! threads share, the [`outbound::TokenStore`] has its turn: [`oauth::Breaker`], lease ([`sharing::SingleFlight`]), call
 //! ([`oauth::TokenRequest`]). The reply ([`oauth::TokenAnswer`]) becomes the token of all threads. When an upstream answers 401,
 //! [`filter::Filter::handle_response`] purges it.
 //!
 //! # One key set
 //!
 //! On a tick an [`issuer::KeyStore`] finds that a document is due, takes the lease that the threads share
-//! ([`sharing::Flight`]), and has the host send a call. The reply becomes the issuer's keys, is published, and
-//! ([`sharing::Group`]) wakes the other threads, which take it over by [`filter::Filter::handle_wake`]; those who waited for
+//! ([`sharing::SingleFlight`]), and has the host send a call. The reply becomes the issuer's keys, is published, and
+//! ([`sharing::WorkerGroup`]) wakes the other threads, which take it over by [`filter::Filter::handle_wake`]; those who waited for
 //! it are decided about.
 
 #![cfg_attr(test, allow(clippy::unwrap_in_result, reason = "a test that fails may panic"))]

@@ -12,14 +12,14 @@ mod vectors;
 
 use attache::base::{Random, Secret};
 use attache::jose::{
-    Algorithm, Crypto as _, KeySet, Portable, SignatureError, SigningKey, TokenParts, known_answer, offload,
+    Algorithm, Crypto as _, KeySet, RustCrypto, SignatureError, SigningKey, TokenParts, known_answer, offload,
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
 #[wasm_bindgen_test]
 fn the_portable_engine_answers_every_vector_right() {
     let vectors = vectors::all();
-    let (ran, wrong) = vectors::run(&Portable, &vectors);
+    let (ran, wrong) = vectors::run(&RustCrypto, &vectors);
     assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
     for (algorithm, least) in vectors::AT_LEAST {
         let count = ran.get(algorithm).copied().unwrap_or_default();
@@ -30,7 +30,7 @@ fn the_portable_engine_answers_every_vector_right() {
 #[wasm_bindgen_test]
 fn the_portable_engine_knows_every_answer() {
     for algorithm in offload::ALGORITHMS {
-        assert!(known_answer::passes(&Portable, algorithm), "{algorithm}");
+        assert!(known_answer::passes(&RustCrypto, algorithm), "{algorithm}");
     }
 }
 
@@ -47,7 +47,7 @@ fn every_algorithm_verifies_its_token_and_no_other() {
             let parts = TokenParts::decode(other["token"].as_str().unwrap()).unwrap();
             let token = parts.read().unwrap();
             let algorithm = token.header().algorithm;
-            let outcome = token.verify(key, &Portable).map(|_| ());
+            let outcome = token.verify(key, &RustCrypto).map(|_| ());
             if key.algorithms().contains(algorithm) {
                 assert_eq!(outcome, Ok(()), "{algorithm}");
             } else {
@@ -68,14 +68,14 @@ impl Random for Ones {
 
 #[wasm_bindgen_test]
 fn the_portable_engine_signs_what_it_verifies() {
-    assert!(known_answer::signs(&Portable, &Ones));
+    assert!(known_answer::signs(&RustCrypto, &Ones));
     let keys: Vec<serde_json::Value> =
         serde_json::from_str(include_str!("conformance/signing_keys.json")).unwrap();
     for key in keys {
         let key = SigningKey::parse(&Secret::new(key["jwk"].to_string())).unwrap().allow_portable_rsa(true);
         for algorithm in key.algorithms().iter() {
-            let signature = Portable.sign(algorithm, &key, b"message", &Ones).unwrap();
-            let verdict = Portable.verify(algorithm, key.public(), b"message", &signature);
+            let signature = RustCrypto.sign(algorithm, &key, b"message", &Ones).unwrap();
+            let verdict = RustCrypto.verify(algorithm, key.public(), b"message", &signature);
             assert_eq!(verdict, Ok(()), "{algorithm}");
         }
     }

@@ -8,12 +8,12 @@ use attachectl::http::Request;
 use fastrand::Rng;
 
 use crate::contender::{CLAIMS, Contender, ECHO_PATH, Modules};
+use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
 use crate::outbound::{Position, Server};
 use crate::progress::Progress;
 use crate::requests::Requests;
-use crate::stand::{Cost, Place, Stand};
 use crate::statistics::{Estimate, median, ratio};
 use crate::token::{Flaw, Issuer, Order, mint};
 use crate::workload::{Workload, probes};
@@ -154,7 +154,7 @@ impl Part {
         }
     }
 
-    fn measure(&self, stand: &Stand, contender: Contender, requests: &Requests) -> Result<Cost> {
+    fn measure(&self, stand: &EnvoyUnderTest, contender: Contender, requests: &Requests) -> Result<Cost> {
         let mut cursor = 0;
         let status = |expectation| contender.status(expectation);
         stand.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
@@ -177,7 +177,7 @@ fn start(
     (issuer, server): (&Issuer, &Server),
     progress: &Progress,
     seed: u64,
-) -> Result<BTreeMap<(Option<Position>, Contender), Stand>> {
+) -> Result<BTreeMap<(Option<Position>, Contender), EnvoyUnderTest>> {
     let needed: BTreeSet<(Option<Position>, Contender)> = plan
         .workloads
         .iter()
@@ -194,7 +194,7 @@ fn start(
             stands.insert((Some(position), contender), stand);
             continue;
         }
-        let stand = Stand::start(place, contender.bootstrap(modules, issuer)?)
+        let stand = EnvoyUnderTest::start(place, contender.bootstrap(modules, issuer)?)
             .with_context(|| format!("Envoy with {}", contender.name()))?;
         let probes = probes(contender, issuer, seed)?;
         for extent in [Extent::Count(probes.len()), Extent::Time(TIER_UP)] {
@@ -209,7 +209,7 @@ fn start(
 }
 
 /// The upstream sees the same claims from every contender that forwards them, and none from the others.
-fn check_claims(stand: &Stand, contender: Contender, issuer: &Issuer, seed: u64) -> Result<()> {
+fn check_claims(stand: &EnvoyUnderTest, contender: Contender, issuer: &Issuer, seed: u64) -> Result<()> {
     let order = Order { issuer: &issuer.identifier, key: issuer.key(Algorithm::Es256)?, flaw: Flaw::Nothing };
     let token = mint(&[order], seed)?.pop().context("no token was made")?;
     let url = format!("http://{}{ECHO_PATH}", stand.addr());

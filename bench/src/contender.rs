@@ -7,9 +7,9 @@ use attachectl::capabilities;
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 
+use crate::envoy_under_test::Bootstrap;
 use crate::key::{Algorithm, key_set};
 use crate::requests::Expectation;
-use crate::stand::Bootstrap;
 use crate::token::{AUDIENCE, Issuer, SCOPE};
 
 /// What stands before the router.

@@ -5,11 +5,11 @@ use fastrand::Rng;
 
 use crate::comparison::{Effort, issuer};
 use crate::contender::{Contender, Modules};
+use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
 use crate::key::Algorithm;
 use crate::load::Extent;
 use crate::progress::Progress;
 use crate::requests::Requests;
-use crate::stand::{Cost, Place, Stand};
 use crate::statistics::{Estimate, median, ratio};
 use crate::workload::{Workload, forgeries};
 
@@ -39,7 +39,7 @@ impl Flood {
         let progress = Progress::new("flood", effort.runs * effort.rounds * floods.len());
         let count = (effort.part.as_secs_f64() * f64::from(A_SECOND)).ceil() as usize;
         for run in 1..=effort.runs {
-            let stand = Stand::start(place, Contender::Attache.bootstrap(modules, &issuer)?)?;
+            let stand = EnvoyUnderTest::start(place, Contender::Attache.bootstrap(modules, &issuer)?)?;
             let known = Workload::HotPool.requests(&issuer, 0, rng.u64(..))?;
             // Twice round, so that every token is in the cache and all that is called often is compiled.
             stand.measure(&known, &mut 0, Extent::Count(2 * known.len()), status)?;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::comparison::Effort;
 use crate::contender::{Contender, Modules, PATH, bootstrap, issuer_entry, wasm};
+use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
 use crate::outbound::{Carries, Position, Server, attache, document};
 use crate::progress::Progress;
 use crate::requests::{Expectation, Requests};
-use crate::stand::{Cost, Place, Stand};
 use crate::statistics::{Estimate, median, ratio};
 use crate::token::{Flaw, Issuer, Order, SCOPE, mint};
 
@@ -298,18 +298,18 @@ impl<'p> Ground<'p> {
     }
 
     /// An Envoy without a filter.
-    fn plain(&self) -> Result<Stand> {
+    fn plain(&self) -> Result<EnvoyUnderTest> {
         match self {
-            Self::Inbound(place) => Stand::start(place, bootstrap(vec![])),
+            Self::Inbound(place) => EnvoyUnderTest::start(place, bootstrap(vec![])),
             Self::Outbound(place, server) => server.stand(place, POSITION, vec![], Carries::Nothing),
         }
     }
 
-    fn stand(&self, site: &Site, modules: Modules<'_>) -> Result<Stand> {
+    fn stand(&self, site: &Site, modules: Modules<'_>) -> Result<EnvoyUnderTest> {
         match self {
             Self::Inbound(place) => {
                 let filter = wasm("attache", modules.attache, Some(&site.configuration));
-                Stand::start(place, bootstrap(vec![filter]))
+                EnvoyUnderTest::start(place, bootstrap(vec![filter]))
             }
             Self::Outbound(place, server) => {
                 server.stand(place, POSITION, vec![attache(modules, &site.configuration)], Carries::Token)
@@ -404,7 +404,7 @@ impl Part {
     /// Measures from a request on; returns the next one too.
     fn measure(
         &self,
-        stand: &Stand,
+        stand: &EnvoyUnderTest,
         requests: &Requests,
         mut cursor: usize,
         status: fn(Expectation) -> &'static [u16],

@@ -12,6 +12,7 @@
 mod answer;
 mod comparison;
 mod contender;
+mod envoy_under_test;
 mod flood;
 mod growth;
 mod key;
@@ -24,7 +25,6 @@ mod process;
 mod progress;
 mod report;
 mod requests;
-mod stand;
 mod statistics;
 mod summary;
 mod target;
@@ -42,11 +42,11 @@ use clap::{Parser, ValueEnum};
 
 use self::comparison::{Comparison, Effort, Plan};
 use self::contender::{Contender, Modules};
+use self::envoy_under_test::Place;
 use self::flood::Flood;
 use self::growth::{Axis, Growth};
 use self::presence::Presence;
 use self::process::Cores;
-use self::stand::Place;
 use self::statistics::Verdict;
 use self::summary::Summary;
 use self::workload::Workload;
@@ -286,7 +286,8 @@ fn tell_about_others() {
 fn tell_if_disturbed(comparison: &Comparison) {
     let busy = comparison.workloads().flat_map(|workload| {
         let contenders = comparison.contenders(workload);
-        contenders.filter_map(move |contender| comparison.median(workload, contender, stand::Cost::busy))
+        contenders
+            .filter_map(move |contender| comparison.median(workload, contender, envoy_under_test::Cost::busy))
     });
     let least = busy.fold(1.0, f64::min);
     if least < target::MIN_BUSY {

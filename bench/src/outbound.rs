@@ -8,9 +8,9 @@ use attachectl::issuer::{Client, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
 use crate::contender::{Contender, LISTENER, Modules, router, wasm};
+use crate::envoy_under_test::{Bootstrap, EnvoyUnderTest, Place};
 use crate::load::Extent;
 use crate::requests::{HOST, Requests};
-use crate::stand::{Bootstrap, Place, Stand};
 use crate::upstream::{Credential, Upstream};
 
 /// Where a filter stands that puts tokens on requests.
@@ -107,14 +107,14 @@ impl Server {
         position: Position,
         filters: Vec<Value>,
         carries: Carries,
-    ) -> Result<Stand> {
+    ) -> Result<EnvoyUnderTest> {
         let wanted = match carries {
             Carries::Nothing => Credential::None,
             Carries::Token => Credential::Bearer(Box::new(self.0.liveness())),
         };
         let upstream = Upstream::listen(wanted)?;
         let bootstrap = self.bootstrap(position, filters, upstream.addr());
-        Stand::start_before(place, bootstrap, upstream)
+        EnvoyUnderTest::start_before(place, bootstrap, upstream)
     }
 
     /// Starts a contender, and waits until it does what it is there for.
@@ -124,7 +124,7 @@ impl Server {
         position: Position,
         contender: Contender,
         modules: Modules<'_>,
-    ) -> Result<Stand> {
+    ) -> Result<EnvoyUnderTest> {
         let (filters, carries) = match contender {
             Contender::None => (vec![], Carries::Nothing),
             Contender::Noop => (vec![wasm("noop", modules.noop, None)], Carries::Nothing),
@@ -231,7 +231,7 @@ fn cluster(name: &str, addr: SocketAddr) -> Value {
 }
 
 /// Asks until a request gets through: `credential_injector` answers 401 until its first token has come.
-fn settle(stand: &Stand, requests: &Requests) -> Result<()> {
+fn settle(stand: &EnvoyUnderTest, requests: &Requests) -> Result<()> {
     let begin = Instant::now();
     loop {
         match stand.measure(requests, &mut 0, Extent::Count(1), |_| &[200]) {

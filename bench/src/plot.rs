@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::comparison::Comparison;
 use crate::contender::Contender;
+use crate::envoy_under_test::Cost;
 use crate::growth::Growth;
-use crate::stand::Cost;
 use crate::target::MAX_GROWTH;
 
 /// Bars: the worker's time for a request, by workload and contender.

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::comparison::{Effort, issuer};
 use crate::contender::{Contender, Modules};
+use crate::envoy_under_test::{EnvoyUnderTest, Place, launch};
 use crate::key::Algorithm;
 use crate::load::Extent;
 use crate::process::memory;
 use crate::progress::Progress;
-use crate::stand::{Place, Stand, launch};
 use crate::statistics::{Estimate, median};
 use crate::workload::Workload;
 
@@ -61,7 +61,7 @@ impl Presence {
         let mut full = BTreeMap::new();
         for contender in CACHING {
             progress.step(&format!("filling the cache of {}", contender.name()));
-            let stand = Stand::start(place, contender.bootstrap(modules, &issuer)?)?;
+            let stand = EnvoyUnderTest::start(place, contender.bootstrap(modules, &issuer)?)?;
             let status = |expectation| contender.status(expectation);
             // What the connections take is there before and after.
             let one = Workload::HotOne(Algorithm::Rs256).requests(&issuer, 1, rng.u64(..))?;

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::comparison::Comparison;
+use crate::envoy_under_test::Cost;
 use crate::flood::Flood;
 use crate::growth::Growth;
 use crate::presence::{CACHING, Presence, STARTED};
-use crate::stand::Cost;
 use crate::statistics::{CONFIDENCE, Estimate, Verdict};
 use crate::target::Target;
 

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::comparison::{Comparison, Effort};
+use crate::envoy_under_test::{Cost, Place};
 use crate::flood::Flood;
 use crate::growth::{Growth, Point};
 use crate::presence::Presence;
-use crate::stand::{Cost, Place};
 use crate::target::Target;
 
 /// What the summary is made of.

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::comparison::Comparison;
 use crate::contender::Contender;
+use crate::envoy_under_test::Cost;
 use crate::flood::Flood;
 use crate::growth::Growth;
 use crate::key::Algorithm;
-use crate::stand::Cost;
 use crate::statistics::{Estimate, Verdict};
 use crate::workload::Workload;
 

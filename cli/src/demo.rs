@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::demo_environment::Endpoints;
 use crate::http::{Request, Response};
 use crate::issuer::{DEMO_CLIENT, DEMO_SECRET};
 use crate::prometheus::{self, Sample};
-use crate::stage::Places;
 use crate::token::{Authentication, TokenRequest};
 use crate::upstream::Echo;
 use crate::wait::wait_for;
@@ -36,7 +36,7 @@ impl Row {
 }
 
 /// Walks all steps and tells of each when it is done.
-pub fn walk(places: &Places, tell: &mut dyn FnMut(Row)) {
+pub fn walk(places: &Endpoints, tell: &mut dyn FnMut(Row)) {
     let mut walk = Walk { places, tell, answers: BTreeMap::new(), before: Vec::new() };
     walk.before = walk.samples().unwrap_or_default();
     walk.tokens();
@@ -49,7 +49,7 @@ pub fn walk(places: &Places, tell: &mut dyn FnMut(Row)) {
 }
 
 /// Waits until all parts answer.
-pub fn wait_until_up(places: &Places, patience: Duration) -> Result<()> {
+pub fn wait_until_up(places: &Endpoints, patience: Duration) -> Result<()> {
     let sidecar = places.sidecar.iter().map(|sidecar| format!("{}/ready", sidecar.admin));
     for url in
         [format!("{}/ready", places.admin), format!("{}/jwks", places.issuer)].into_iter().chain(sidecar)
@@ -63,7 +63,7 @@ pub fn wait_until_up(places: &Places, patience: Duration) -> Result<()> {
 }
 
 /// Gets a token for the demo's client.
-pub fn token(places: &Places, scope: &str) -> Result<String> {
+pub fn token(places: &Endpoints, scope: &str) -> Result<String> {
     let request = TokenRequest {
         endpoint: format!("{}/token", places.issuer),
         client_id: DEMO_CLIENT.into(),
@@ -77,7 +77,7 @@ pub fn token(places: &Places, scope: &str) -> Result<String> {
 }
 
 struct Walk<'a> {
-    places: &'a Places,
+    places: &'a Endpoints,
     tell: &'a mut dyn FnMut(Row),
     /// How many requests the filter decided in which way, as we saw it.
     answers: BTreeMap<&'static str, u32>,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use attache::config::{Config, Value};
-use attache::inbound::{AfterVerification, ForgedHeaders, Inbound, TokenSource};
+use attache::inbound::{AfterVerification, Inbound, ReservedHeaders, TokenSource};
 use attache::outbound::Position;
 
 use crate::document::{list, member, text};
@@ -50,7 +50,7 @@ fn edited(config: &Config) -> Edited {
     }
     // Elsewhere nothing depends on Envoy's route.
     let Some(inbound) =
-        config.inbound.as_deref().filter(|inbound| inbound.forged_headers != ForgedHeaders::Replace)
+        config.inbound.as_deref().filter(|inbound| inbound.forged_headers != ReservedHeaders::Replace)
     else {
         return edited;
     };
@@ -91,7 +91,8 @@ fn loss_by_redirect(inbound: &Inbound) -> Option<&'static str> {
             "and brings no token any more (401): take internal_redirect_policy away, or write `after_verification: forward`",
         );
     }
-    let is_forged = inbound.forged_headers != ForgedHeaders::Replace && !inbound.forwarded_claims.is_empty();
+    let is_forged =
+        inbound.forged_headers != ReservedHeaders::Replace && !inbound.forwarded_claims.is_empty();
     is_forged.then_some(
         "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's early_header_mutation_extensions \
          do not see: take internal_redirect_policy away",

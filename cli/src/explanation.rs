@@ -7,12 +7,12 @@ use attache::base::{
 };
 use attache::claims::ClaimError;
 use attache::config::Config;
-use attache::filter::{Filter, Outcome, Target, World};
+use attache::filter::{CallPurpose, Filter, Outcome, World};
 use attache::inbound::{Denial, Evaluation, Observer, Step, WaitReason};
-use attache::issuer::Part;
-use attache::jose::Portable;
+use attache::issuer::DocumentKind;
+use attache::jose::RustCrypto;
 use attache::policy::{IssuerId, Mode, Requirement, Rule};
-use attache::sharing::Alone;
+use attache::sharing::NoSharedState;
 use serde_json::json;
 
 /// A request to explain.
@@ -40,7 +40,8 @@ pub struct Explanation {
 impl Question {
     /// Asks the filter.
     pub fn ask(&self, config: &Config) -> Explanation {
-        let world = World { now: self.now, crypto: &Portable, random: &NothingIsSigned, process: &Alone };
+        let world =
+            World { now: self.now, crypto: &RustCrypto, random: &NothingIsSigned, process: &NoSharedState };
         let mut filter = Filter::new(config, [0; 16], world);
         let mut account = Account { config, lines: String::new(), number: 0 };
         // An issuer's metadata, where there is some, and then its keys.
@@ -69,13 +70,13 @@ impl Question {
     }
 
     /// What an issuer answers, as far as the question says.
-    fn answer(&self, config: &Config, target: Target) -> Option<HttpReply> {
-        let Target::Issuer { issuer, place } = target else { return None };
+    fn answer(&self, config: &Config, target: CallPurpose) -> Option<HttpReply> {
+        let CallPurpose::Issuer { issuer, place } = target else { return None };
         let issuer = config.inbound.as_ref()?.issuers.get(issuer)?;
         let (_, keys) = self.key_sets.iter().find(|(name, _)| **name == *issuer.name)?;
         let body = match place.part {
-            Part::Keys => keys.clone(),
-            Part::Metadata => {
+            DocumentKind::Keys => keys.clone(),
+            DocumentKind::Metadata => {
                 let metadata = json!({ "issuer": &*issuer.rules.issuer, "jwks_uri": "https://keys.example" });
                 metadata.to_string().into_bytes()
             }

@@ -4,6 +4,7 @@
 pub mod bootstrap;
 pub mod capabilities;
 pub mod demo;
+pub mod demo_environment;
 pub mod document;
 mod edits;
 mod egress;
@@ -15,7 +16,6 @@ pub mod issuer;
 pub mod jws;
 mod metadata_places;
 pub mod prometheus;
-pub mod stage;
 pub mod token;
 pub mod upstream;
 pub mod wait;

@@ -2,7 +2,7 @@
 
 use attache::base::Random;
 use attache::jose::{
-    Algorithm, Crypto, Engine, Key, Portable, SignatureError, SigningError, SigningKey, admissible,
+    Algorithm, Crypto, Engine, Key, RustCrypto, SignatureError, SigningError, SigningKey, admissible,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +15,7 @@ impl Crypto for Gullible {
     }
 
     fn engine(&self, algorithm: Algorithm) -> Engine {
-        Portable.engine(algorithm)
+        RustCrypto.engine(algorithm)
     }
 
     fn sign(
@@ -25,7 +25,7 @@ impl Crypto for Gullible {
         message: &[u8],
         random: &dyn Random,
     ) -> Result<Vec<u8>, SigningError> {
-        Portable.sign(algorithm, key, message, random)
+        RustCrypto.sign(algorithm, key, message, random)
     }
 }
 
@@ -63,7 +63,7 @@ impl Crypto for Hashing {
     }
 
     fn engine(&self, algorithm: Algorithm) -> Engine {
-        Portable.engine(algorithm)
+        RustCrypto.engine(algorithm)
     }
 
     fn sign(

@@ -1,7 +1,7 @@
 //! From a checked signature to a trusted token: the claims of RFC 7519, typed as RFC 9068 wants them, and scopes.
 //!
 //! [`Rules::check`] is the one list of claim rules. It runs on an unverified token, where it may only refuse: what passes is a
-//! [`CheckedToken`], which its signature makes an [`AcceptedToken`], of which alone a [`VerifiedToken`] is made.
+//! [`PrescreenedToken`], which its signature makes an [`AuthenticToken`], of which alone a [`VerifiedToken`] is made.
 
 mod error;
 mod forwarded;
@@ -14,7 +14,7 @@ mod token;
 pub use error::ClaimError;
 pub use forwarded::{ForwardedClaim, ForwardedType};
 pub use path::ClaimPath;
-pub use rules::{AcceptedToken, Audiences, CheckedToken, Expiry, Rules, TokenType};
+pub use rules::{Audiences, AuthenticToken, Expiry, PrescreenedToken, Rules, TokenType};
 pub use scope::{ScopeSet, is_scope_token};
 pub(crate) use time::numeric_date;
 pub use token::VerifiedToken;

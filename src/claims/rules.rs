@@ -77,10 +77,10 @@ impl Rules {
         &'t self,
         token: &'t UnverifiedToken<'t>,
         now: Timestamp,
-    ) -> Result<CheckedToken<'t>, ClaimError> {
+    ) -> Result<PrescreenedToken<'t>, ClaimError> {
         let validity = self.validity(token.header(), token.claims())?;
         validity.check(now)?;
-        Ok(CheckedToken { token, rules: self, validity })
+        Ok(PrescreenedToken { token, rules: self, validity })
     }
 
     fn validity(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<Validity, ClaimError> {
@@ -160,22 +160,22 @@ impl Rules {
 
 /// A token that says what its issuer's rules want, signed by nobody knows whom. Made only by [`Rules::check`].
 #[derive(Debug)]
-pub struct CheckedToken<'t> {
+pub struct PrescreenedToken<'t> {
     token: &'t UnverifiedToken<'t>,
     rules: &'t Rules,
     validity: Validity,
 }
 
 /// A token that says what its issuer's rules want, and that the holder of a key has signed. Made only by
-/// [`CheckedToken::verify`].
+/// [`PrescreenedToken::verify`].
 #[derive(Clone, Copy, Debug)]
-pub struct AcceptedToken<'t> {
+pub struct AuthenticToken<'t> {
     signed: SignedToken<'t>,
     rules: &'t Rules,
     validity: Validity,
 }
 
-impl<'t> CheckedToken<'t> {
+impl<'t> PrescreenedToken<'t> {
     /// The header, which may choose among keys and nothing else.
     pub fn header(&self) -> &'t Header<'t> {
         self.token.header()
@@ -203,13 +203,13 @@ impl<'t> CheckedToken<'t> {
     ///
     /// # Errors
     /// Why `key` has not signed this token, or may not have.
-    pub fn verify(&self, key: &Key, crypto: &dyn Crypto) -> Result<AcceptedToken<'t>, SignatureError> {
+    pub fn verify(&self, key: &Key, crypto: &dyn Crypto) -> Result<AuthenticToken<'t>, SignatureError> {
         let signed = self.token.verify(key, crypto)?;
-        Ok(AcceptedToken { signed, rules: self.rules, validity: self.validity })
+        Ok(AuthenticToken { signed, rules: self.rules, validity: self.validity })
     }
 }
 
-impl<'t> AcceptedToken<'t> {
+impl<'t> AuthenticToken<'t> {
     /// The token without the word of any rules.
     pub fn signed(&self) -> &SignedToken<'t> {
         &self.signed

@@ -2,10 +2,10 @@ use std::rc::Rc;
 
 use super::rules::Validity;
 use crate::base::Timestamp;
-use crate::claims::{AcceptedToken, ClaimError, ForwardedClaim, ScopeSet};
+use crate::claims::{AuthenticToken, ClaimError, ForwardedClaim, ScopeSet};
 use crate::jose::{KeyId, Object};
 
-/// A token whose signature, issuer and claims have been checked. Made only of an [`AcceptedToken`].
+/// A token whose signature, issuer and claims have been checked. Made only of an [`AuthenticToken`].
 ///
 /// Keeps what a decision needs and forgets the rest. What can change with time ([`VerifiedToken::check_time`]) or with the
 /// key set ([`VerifiedToken::key`]) has to be looked at again at each use.
@@ -23,7 +23,7 @@ impl VerifiedToken {
     ///
     /// # Errors
     /// What is wrong with the claims that scopes are read from, or with one that names somebody and is to be forwarded.
-    pub fn new(token: &AcceptedToken<'_>, forwarded: &[ForwardedClaim]) -> Result<Self, ClaimError> {
+    pub fn new(token: &AuthenticToken<'_>, forwarded: &[ForwardedClaim]) -> Result<Self, ClaimError> {
         let claims = token.signed().claims();
         Ok(Self {
             key: token.signed().key(),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::endpoints::Server;
 use super::reader::{Fields, Node};
-use super::{Environment, words};
+use super::{Environment, values};
 use crate::base::Secret;
 use crate::jose::{Algorithm, AlgorithmSet, SigningKey, SigningKeyError};
 use crate::oauth::{
@@ -16,7 +16,7 @@ use crate::oauth::{
 /// The private keys that have been read, by variable and whether the portable engine may sign with them: many clients may have one
 /// key, and to check one of RSA takes milliseconds.
 #[derive(Default)]
-pub(super) struct Keys(HashMap<(String, bool), Result<Rc<SigningKey>, SigningKeyError>>);
+pub(super) struct AssertionKey(HashMap<(String, bool), Result<Rc<SigningKey>, SigningKeyError>>);
 
 /// A way to authenticate, and its settings.
 pub(super) struct Method<'a> {
@@ -45,7 +45,7 @@ impl<'a> Method<'a> {
         &self,
         id: Option<&Node<'_>>,
         server: &Server,
-        keys: &mut Keys,
+        keys: &mut AssertionKey,
         environment: &dyn Environment,
     ) -> Option<Authentication> {
         let node = &self.node;
@@ -78,13 +78,13 @@ fn basic(node: &Node<'_>, id: Option<&Node<'_>>, environment: &dyn Environment) 
 }
 
 fn secret(fields: &Fields<'_>, environment: &dyn Environment) -> Option<Secret> {
-    words::client_secret(&words::env(&fields.required("secret")?)?, environment)
+    values::client_secret(&values::env(&fields.required("secret")?)?, environment)
 }
 
 fn assertion(
     node: &Node<'_>,
     server: &Server,
-    keys: &mut Keys,
+    keys: &mut AssertionKey,
     environment: &dyn Environment,
 ) -> Option<Assertion> {
     let fields = node.fields(&[
@@ -99,11 +99,11 @@ fn assertion(
     let portable_rsa =
         fields.or("portable_rsa", false, |node| node.word(&[("refuse", false), ("allow", true)]));
     let key = fields.required("key").and_then(|node| {
-        let variable = words::env(&node)?;
+        let variable = values::env(&node)?;
         keys.read(&variable, portable_rsa?, environment)
     });
     let algorithm = algorithm(&fields, key.as_deref(), portable_rsa);
-    let kid = fields.or("kid", None, |node| words::plain(&node).map(Some));
+    let kid = fields.or("kid", None, |node| values::plain(&node).map(Some));
     let thumbprint = fields.or("certificate_thumbprint", None, |node| {
         let digest = sha256(node.text()?);
         digest
@@ -111,7 +111,7 @@ fn assertion(
             .or_else(|| node.problem("expected the SHA-256 of a certificate, base64url without padding"))
     });
     let audience = match (fields.optional("audience"), server) {
-        (Some(node), _) => words::plain(&node),
+        (Some(node), _) => values::plain(&node),
         (None, Server::Issuer(issuer)) => Some(Rc::clone(issuer)),
         (None, Server::Unnamed) => node
             .problem("name the `audience`: the issuer, or the token endpoint's URL if the server wants that"),
@@ -155,7 +155,7 @@ fn algorithm(fields: &Fields<'_>, key: Option<&SigningKey>, portable_rsa: Option
     Some(algorithm)
 }
 
-impl Keys {
+impl AssertionKey {
     fn read(
         &mut self,
         variable: &Node<'_>,
@@ -166,7 +166,7 @@ impl Keys {
         let key = match self.0.get(&name) {
             Some(key) => key.clone(),
             None => {
-                let text = words::variable(variable, environment)?;
+                let text = values::variable(variable, environment)?;
                 let key = SigningKey::parse(&text).map(|key| Rc::new(key.allow_portable_rsa(portable_rsa)));
                 self.0.insert(name, key.clone());
                 key

@@ -3,14 +3,14 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::authentication::{Keys, Method};
+use super::authentication::{AssertionKey, Method};
 use super::reader::{Fields, Node, refuse_duplicates, refuse_repeated};
-use super::{Environment, endpoints, inbound, routes, words};
+use super::{Environment, endpoints, inbound, routes, values};
 use crate::oauth::{Credentials, Grant, TokenRequest};
 use crate::outbound::{Client, Endpoint, LifetimeRules, Obtain, Position};
 
 /// What a client's settings depend on.
-pub(super) struct Setting<'e> {
+pub(super) struct ClientContext<'e> {
     pub(super) environment: &'e dyn Environment,
     /// `None` when it could not be read.
     pub(super) position: Option<Position>,
@@ -18,7 +18,7 @@ pub(super) struct Setting<'e> {
 }
 
 /// A client in so far as it could be read.
-pub(super) struct Written<'a> {
+pub(super) struct ParsedClient<'a> {
     pub(super) node: Node<'a>,
     pub(super) name: Option<Rc<str>>,
     pub(super) endpoint: Option<Endpoint>,
@@ -26,8 +26,8 @@ pub(super) struct Written<'a> {
     pub(super) client: Option<Client>,
 }
 
-pub(super) fn read<'a>(node: &Node<'a>, setting: &Setting<'_>) -> Option<Vec<Written<'a>>> {
-    let mut keys = Keys::default();
+pub(super) fn read<'a>(node: &Node<'a>, setting: &ClientContext<'_>) -> Option<Vec<ParsedClient<'a>>> {
+    let mut keys = AssertionKey::default();
     let clients: Vec<_> =
         node.list(MAX_CLIENTS)?.into_iter().map(|item| written(item, setting, &mut keys)).collect();
     let names: Vec<_> = clients
@@ -38,7 +38,7 @@ pub(super) fn read<'a>(node: &Node<'a>, setting: &Setting<'_>) -> Option<Vec<Wri
     Some(clients)
 }
 
-fn written<'a>(node: Node<'a>, setting: &Setting<'_>, keys: &mut Keys) -> Written<'a> {
+fn written<'a>(node: Node<'a>, setting: &ClientContext<'_>, keys: &mut AssertionKey) -> ParsedClient<'a> {
     let fields = node.fields(&[
         "name",
         "token_endpoint",
@@ -57,22 +57,22 @@ fn written<'a>(node: Node<'a>, setting: &Setting<'_>, keys: &mut Keys) -> Writte
         "token_exchange",
         "token_types",
     ]);
-    let Some(fields) = fields else { return Written { node, name: None, endpoint: None, client: None } };
-    let name = fields.required("name").and_then(|node| words::name(&node));
+    let Some(fields) = fields else { return ParsedClient { node, name: None, endpoint: None, client: None } };
+    let name = fields.required("name").and_then(|node| values::name(&node));
     let (endpoint, server) = endpoints::read(&fields);
     let credentials = credentials(&fields, &server, setting.environment, keys);
     let client = client(&fields, credentials, name.clone(), setting);
-    Written { node, name, endpoint, client }
+    ParsedClient { node, name, endpoint, client }
 }
 
 fn client(
     fields: &Fields<'_>,
     credentials: Option<Credentials>,
     name: Option<Rc<str>>,
-    setting: &Setting<'_>,
+    setting: &ClientContext<'_>,
 ) -> Option<Client> {
     let scopes = fields.or("scopes", Vec::new(), |node| routes::scopes(&node));
-    let audience = fields.or("audience", None, |node| words::plain(&node).map(Some));
+    let audience = fields.or("audience", None, |node| values::plain(&node).map(Some));
     let resources = fields.or("resources", Vec::new(), |node| resources(&node));
     let parameters = fields.or("parameters", Vec::new(), |node| parameters(&node));
     let headers = fields.or("headers", Vec::new(), |node| headers(&node));
@@ -123,13 +123,13 @@ fn credentials(
     fields: &Fields<'_>,
     server: &endpoints::Server,
     environment: &dyn Environment,
-    keys: &mut Keys,
+    keys: &mut AssertionKey,
 ) -> Option<Credentials> {
     let method = fields.required("authentication").and_then(|node| Method::of(&node));
     let needs_id = method.as_ref().is_some_and(|method| !method.is_set_by_cluster());
     let id = fields.optional("client_id");
     let client_id = match &id {
-        Some(node) => words::plain(node).map(Some),
+        Some(node) => values::plain(node).map(Some),
         None if needs_id => fields.required("client_id").and(None),
         None => Some(None),
     };
@@ -139,7 +139,7 @@ fn credentials(
 
 fn resources(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     let resources =
-        node.each(MAX_RESOURCES, |item| words::absolute_uri(&item).map(|resource| (item, resource)))?;
+        node.each(MAX_RESOURCES, |item| values::absolute_uri(&item).map(|resource| (item, resource)))?;
     refuse_duplicates(&resources, "this resource", |a, b| a == b);
     Some(resources.into_iter().map(|(_, resource)| resource).collect())
 }
@@ -158,7 +158,7 @@ fn parameters(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
             return node
                 .problem("this parameter has a field of its own, or follows from others: leave it out here");
         }
-        Some((Rc::from(name), words::plain(&node)?))
+        Some((Rc::from(name), values::plain(&node)?))
     };
     let read: Vec<_> = node.members(MAX_PARAMETERS)?.into_iter().map(parameter).collect();
     read.into_iter().collect()
@@ -177,8 +177,8 @@ fn further_header(name: &str, node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     let is_value = |text: &str| {
         text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim_ascii().len() == text.len()
     };
-    if !words::is_header_name(name) {
-        return node.problem(format_args!("expected {}", words::HEADER_NAME));
+    if !values::is_header_name(name) {
+        return node.problem(format_args!("expected {}", values::HEADER_NAME));
     }
     let name: Rc<str> = name.to_ascii_lowercase().into();
     if OWN_HEADERS.contains(&&*name) || name.starts_with("x-envoy-") {
@@ -205,7 +205,7 @@ fn token_types(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
 fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     let fields = node.fields(&["name", "prefix"])?;
     let name = fields.required("name").and_then(|node| {
-        let name = words::header_name(&node)?;
+        let name = values::header_name(&node)?;
         let is_for_credentials = ["authorization", "proxy-authorization"].contains(&&*name);
         if inbound::is_reserved(&name) && !is_for_credentials {
             return node.problem("this header steers the connection or the proxy: choose another");
@@ -225,10 +225,10 @@ fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     Some((name, prefix))
 }
 
-fn exchange_of(node: &Node<'_>, setting: &Setting<'_>) -> Option<(Grant, usize)> {
+fn exchange_of(node: &Node<'_>, setting: &ClientContext<'_>) -> Option<(Grant, usize)> {
     let fields = node.fields(&["subject_token_type", "requested_token_type", "tokens"])?;
-    let subject = fields.or("subject_token_type", ACCESS_TOKEN.into(), |node| words::absolute_uri(&node));
-    let requested = fields.or("requested_token_type", None, |node| words::absolute_uri(&node).map(Some));
+    let subject = fields.or("subject_token_type", ACCESS_TOKEN.into(), |node| values::absolute_uri(&node));
+    let requested = fields.or("requested_token_type", None, |node| values::absolute_uri(&node).map(Some));
     let tokens = fields.or("tokens", DEFAULT_EXCHANGED_TOKENS, |node| {
         node.integer(1, MAX_EXCHANGED_TOKENS).and_then(|number| usize::try_from(number).ok())
     });

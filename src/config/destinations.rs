@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::reader::{Node, printable, refuse_duplicates};
-use super::{routes, words};
+use super::{routes, values};
 use crate::outbound::{CallerCredential, ChosenBy, Destination, DestinationTable};
 use crate::policy::{LetterCase, PathPattern, Pattern};
 
 /// What destinations refer to.
-pub(super) struct Setting<'c> {
+pub(super) struct DestinationContext<'c> {
     /// The clients' places by name.
     pub(super) clients: HashMap<&'c str, usize>,
     /// Whether all clients have a name that could be read: one that is not there does not exist.
@@ -38,7 +38,7 @@ pub(super) struct Named {
     pub(super) clusters: HashSet<Rc<str>>,
 }
 
-pub(super) fn read(node: &Node<'_>, setting: &Setting<'_>) -> Option<Destinations> {
+pub(super) fn read(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<Destinations> {
     let mut named = Some(Named::default());
     let destinations: Vec<_> = node
         .list(MAX_DESTINATIONS)?
@@ -90,7 +90,7 @@ fn places_of((pattern, destination): &(Pattern, Destination)) -> usize {
 
 fn destination(
     node: &Node<'_>,
-    setting: &Setting<'_>,
+    setting: &DestinationContext<'_>,
     named: &mut Option<Named>,
 ) -> Option<(Pattern, Destination)> {
     let Some(fields) = node.fields(&["match", "client", "caller_credential", "chosen_by", "allow_in_path"])
@@ -140,7 +140,7 @@ fn destination(
     Some((pattern, destination))
 }
 
-fn client(node: &Node<'_>, setting: &Setting<'_>) -> Option<usize> {
+fn client(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<usize> {
     let name = node.text()?;
     match setting.clients.get(name) {
         Some(place) => Some(*place),
@@ -157,7 +157,11 @@ struct Matches {
     route_names: Vec<Rc<str>>,
 }
 
-fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) -> Option<Matches> {
+fn matches(
+    node: &Node<'_>,
+    chosen_by: Option<ChosenBy>,
+    setting: &DestinationContext<'_>,
+) -> Option<Matches> {
     let fields = node.fields(&[
         "authorities",
         "clusters",
@@ -178,7 +182,7 @@ fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) 
     let case = routes::letter_case(&fields, LetterCase::Matters);
     let methods = fields.or("methods", Vec::new(), |node| routes::methods(&node));
     let route_names = fields.or("route_names", Vec::new(), |node| {
-        let names = node.each(MAX_ROUTE_NAMES, |item| words::plain(&item).map(|name| (item, name)))?;
+        let names = node.each(MAX_ROUTE_NAMES, |item| values::plain(&item).map(|name| (item, name)))?;
         refuse_duplicates(&names, "this route name", |a, b| a == b);
         Some(names.into_iter().map(|(_, name)| name).collect())
     });
@@ -193,9 +197,9 @@ fn matches(node: &Node<'_>, chosen_by: Option<ChosenBy>, setting: &Setting<'_>) 
     Some(Matches { pattern, clusters: clusters?, route_names: route_names? })
 }
 
-fn clusters(node: &Node<'_>, setting: &Setting<'_>) -> Option<Vec<Rc<str>>> {
+fn clusters(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<Vec<Rc<str>>> {
     let clusters = node.each(MAX_CLUSTERS, |item| {
-        let cluster = words::plain(&item)?;
+        let cluster = values::plain(&item)?;
         if setting.own_clusters.contains(&*cluster) {
             return item.problem(
                 "this cluster carries a client's token requests or metadata, and the filter never handles its own calls: give the destination a cluster of its own",

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::reader::{Fields, Node};
-use super::{key_sources, words};
+use super::{key_sources, values};
 use crate::oauth::Address;
 use crate::outbound::{Endpoint, EndpointDiscovery, EndpointPlace};
 
@@ -32,13 +32,13 @@ fn token_endpoint(node: &Node<'_>) -> Option<Endpoint> {
     let fields = node.fields(&["uri", "cluster", "timeout", "tls"])?;
     let allow_http = key_sources::allow_http(&fields);
     let uri = fields.required("uri").and_then(|node| {
-        let url = words::http_url(&node)?;
+        let url = values::http_url(&node)?;
         if url.scheme() == "http" && allow_http == Some(false) {
             return node.problem("the token endpoint is not https: without TLS it needs `tls: optional`");
         }
         Some(url)
     });
-    let cluster = fields.required("cluster").and_then(|node| words::plain(&node));
+    let cluster = fields.required("cluster").and_then(|node| values::plain(&node));
     let timeout = key_sources::timeout(&fields);
     allow_http?;
     Some(Endpoint { cluster: cluster?, timeout: timeout?, place: EndpointPlace::At(Address::of(&uri?)) })
@@ -55,12 +55,12 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
         "metadata_min_refresh",
     ])?;
     let allow_http = key_sources::allow_http(&fields);
-    let issuer = fields.required("issuer").and_then(|node| Some((words::issuer(&node)?, node)));
+    let issuer = fields.required("issuer").and_then(|node| Some((values::issuer(&node)?, node)));
     let server = issuer.as_ref().map_or(Server::Unread, |(issuer, _)| Server::Issuer(Rc::from(*issuer)));
     let url = issuer.as_ref().and_then(|(issuer, node)| key_sources::issuer_url(node, issuer, allow_http));
-    let cluster = fields.required("cluster").and_then(|node| words::plain(&node));
+    let cluster = fields.required("cluster").and_then(|node| values::plain(&node));
     let token_cluster =
-        fields.optional("token_cluster").map_or_else(|| cluster.clone(), |node| words::plain(&node));
+        fields.optional("token_cluster").map_or_else(|| cluster.clone(), |node| values::plain(&node));
     let lifetime = key_sources::metadata_lifetime(&fields, node);
     // Of a schedule's own fields, `timeout` is the only one that may be here.
     let schedule = key_sources::schedule(&fields, node);

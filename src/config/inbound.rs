@@ -4,11 +4,11 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::reader::{Fields, Node, refuse_duplicates};
-use super::{Environment, issuers, routes, words};
+use super::{Environment, issuers, routes, values};
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
-    AfterVerification, CacheSettings, Detail, FilterState, ForgedHeaders, Inbound, Issuer, MetadataUse,
-    Preflight, ProtectedHeaders, RefusalBody, Refusals, Resource, TokenSource, WaitingSettings,
+    AfterVerification, CacheSettings, Detail, FilterState, Inbound, Issuer, MetadataUse, Preflight,
+    ProtectedHeaders, RefusalBody, Refusals, ReservedHeaders, Resource, TokenSource, WaitingSettings,
 };
 use crate::policy::{IssuerId, LetterCase, Overridden, Overrides, PathFeatures, RouteTable, Rule};
 
@@ -56,7 +56,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         issuers.as_ref().map(|issuers| issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect());
     let case = routes::letter_case(&fields, LetterCase::Matters);
     let allowed_overrides = fields.or("allow_overrides", Vec::new(), |node| allowed_overrides(&node));
-    let setting = routes::Setting {
+    let setting = routes::RouteContext {
         issuers: names.as_deref(),
         case: case.unwrap_or_default(),
         // Another spelling of a path leads to no other rule, unless Envoy's route has a part in it.
@@ -94,8 +94,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         watched: protected.filter().and(overrides.filter()),
         protected,
         forged_headers: match route_metadata? {
-            MetadataUse::Read => ForgedHeaders::Deny,
-            MetadataUse::Refuse | MetadataUse::Ignore => ForgedHeaders::Replace,
+            MetadataUse::Read => ReservedHeaders::Deny,
+            MetadataUse::Refuse | MetadataUse::Ignore => ReservedHeaders::Replace,
         },
         overrides,
         forwarded_claims,
@@ -115,8 +115,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
 
 /// The headers that may take the request line's place.
 pub(super) fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
-    let words = Overrides::KNOWN.map(|(name, _)| (name, name));
-    let names = node.each(words.len(), |item| item.word(&words).map(|name| (item, name)))?;
+    let values = Overrides::KNOWN.map(|(name, _)| (name, name));
+    let names = node.each(values.len(), |item| item.word(&values).map(|name| (item, name)))?;
     refuse_duplicates(&names, "this header", |a, b| a == b);
     Some(names.into_iter().map(|(_, name)| name).collect())
 }
@@ -152,7 +152,7 @@ fn source(node: &Node<'_>) -> Option<TokenSource> {
     let (kind, node) = node.variant(&["header", "query", "cookie"])?;
     if kind == "header" {
         let fields = node.fields(&["name", "scheme"])?;
-        let name = fields.required("name").and_then(|node| words::header_name(&node));
+        let name = fields.required("name").and_then(|node| values::header_name(&node));
         let scheme = fields.or("scheme", None, |node| {
             let is_scheme =
                 |text: &str| text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -190,9 +190,9 @@ fn forwarded_claims(node: &Node<'_>) -> Option<Vec<ForwardedClaim>> {
 
 fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
     let fields = node.fields(&["claim", "header", "type", "separator"])?;
-    let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| words::claim_path(&node));
+    let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| values::claim_path(&node));
     let header = fields.required("header").and_then(|node| {
-        let header = words::header_name(&node)?;
+        let header = values::header_name(&node)?;
         if is_reserved(&header) {
             return node.problem("this header steers the connection or the proxy: choose another");
         }
@@ -240,7 +240,7 @@ fn resource(
 ) -> Option<Resource> {
     let fields = node.fields(&["identifier", "documentation"])?;
     let identifier = fields.required("identifier").and_then(|node| {
-        let url = words::http_url(&node)?;
+        let url = values::http_url(&node)?;
         // RFC 9728 §1.2: no fragment, and a query is not recommended; here it would have to be part of the path.
         if url.query().is_some() {
             node.problem("a resource identifier here has no query")
@@ -249,7 +249,7 @@ fn resource(
         }
     });
     let documentation = fields.or("documentation", None, |node| {
-        words::http_url(&node)?;
+        values::http_url(&node)?;
         node.text().map(Some)
     });
     let mut scopes: Vec<Rc<str>> = Vec::new();
@@ -276,7 +276,7 @@ fn resource(
 fn refusals(node: &Node<'_>) -> Option<Refusals> {
     let fields = node.fields(&["realm", "body", "detail"])?;
     let default = default_refusals();
-    let realm = fields.or("realm", None, |node| words::quotable(&node).map(Some));
+    let realm = fields.or("realm", None, |node| values::quotable(&node).map(Some));
     let body = fields.or("body", default.body, |node| {
         node.word(&[("none", RefusalBody::None), ("problem_json", RefusalBody::ProblemJson)])
     });

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::reader::{Node, refuse_duplicates};
-use super::{Environment, key_sources, words};
+use super::{Environment, key_sources, values};
 use crate::claims::{Audiences, ClaimPath, Expiry, Rules, TokenType};
 use crate::inbound::Issuer;
 use crate::issuer::KeySource;
@@ -34,8 +34,8 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
         "clock_skew",
         "scopes_from",
     ])?;
-    let name = fields.required("name").and_then(|node| words::name(&node));
-    let identifier = fields.required("issuer").and_then(|node| words::issuer(&node));
+    let name = fields.required("name").and_then(|node| values::name(&node));
+    let identifier = fields.required("issuer").and_then(|node| values::issuer(&node));
     let audiences = fields.required("audiences").and_then(|node| audiences(&node));
     let algorithms = fields.or("algorithms", AlgorithmSet::ASYMMETRIC, |node| algorithms(&node));
     let keys = fields.required("keys").and_then(|node| keys(&node, identifier, algorithms, environment));
@@ -52,7 +52,7 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
         fields.or("clock_skew", DEFAULT_SKEW, |node| node.duration(Duration::ZERO, Duration::from_secs(300)));
     let scopes_from = fields.or("scopes_from", default_scopes_from(), |node| {
         let paths =
-            node.each(MAX_SCOPE_CLAIMS, |item| words::claim_path(&item).map(|path| (item.clone(), path)))?;
+            node.each(MAX_SCOPE_CLAIMS, |item| values::claim_path(&item).map(|path| (item.clone(), path)))?;
         refuse_duplicates(&paths, "this claim", |a, b| a == b);
         Some(paths.into_iter().map(|(_, path)| path).collect())
     });
@@ -187,7 +187,7 @@ fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
 fn shared_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Key> {
     let fields = node.fields(&["env", "kid"])?;
     let kid = fields.or("kid", None, |node| node.text().map(|kid| Some(kid.to_owned())));
-    let secret = fields.required("env").and_then(|node| words::secret(&node, environment));
+    let secret = fields.required("env").and_then(|node| values::secret(&node, environment));
     Key::symmetric(secret?, kid?).map_or_else(|error| node.problem(error), Some)
 }
 

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use url::Url;
 
 use super::reader::{Fields, Node};
-use super::words;
+use super::values;
 use crate::issuer::{Discovery, Jwks};
 use crate::oauth::{Address, Schedule, parse_url};
 
 pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
     let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
-    let uri = fields.required("uri").and_then(|node| words::http_url(&node));
+    let uri = fields.required("uri").and_then(|node| values::http_url(&node));
     let cluster = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
     let believes_empty_set = empty_set(&fields);
     let schedule = schedule(&fields, node);

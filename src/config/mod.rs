@@ -18,7 +18,7 @@ mod reader;
 mod routes;
 mod sharing;
 mod value;
-mod words;
+mod values;
 
 use std::rc::Rc;
 
@@ -29,7 +29,7 @@ pub use error::{ConfigErrors, Problem};
 pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
 
-use crate::inbound::{ForgedHeaders, Inbound};
+use crate::inbound::{Inbound, ReservedHeaders};
 use crate::outbound::Outbound;
 use crate::policy::Pattern;
 use crate::sharing::Sharing;
@@ -106,7 +106,7 @@ fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Res
         let mut inbound = inbound.map_or(Some(None), |inbound| inbound.map(Some))?;
         if let Some(inbound) = inbound.as_mut().filter(|_| outbound.is_some()) {
             // Beside it, the outbound half is in the listener as well, and follows it.
-            inbound.forged_headers = ForgedHeaders::DenyAlways;
+            inbound.forged_headers = ReservedHeaders::DenyAlways;
         }
         let inbound = inbound.map(Rc::new);
         let version = inbound.as_ref().map_or(version, |inbound| inbound.version);

@@ -4,10 +4,10 @@ use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::clients::Written;
+use super::clients::ParsedClient;
 use super::destinations::Named;
 use super::reader::{Node, refuse_repeated};
-use super::{Environment, clients, destinations, inbound, words};
+use super::{Environment, clients, destinations, inbound, values};
 use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
 use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched, WaitingSettings};
 use crate::policy::Overrides;
@@ -35,7 +35,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
         }
         Some(position)
     });
-    let setting = clients::Setting { environment, position, has_inbound };
+    let setting = clients::ClientContext { environment, position, has_inbound };
     let clients = fields.required("clients").and_then(|node| clients::read(&node, &setting));
     let route_metadata =
         fields.or("route_metadata", false, |node| node.word(&[("ignore", false), ("read", true)]));
@@ -83,10 +83,10 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
 }
 
 fn what_destinations_refer_to<'c>(
-    clients: Option<&'c [Written<'_>]>,
+    clients: Option<&'c [ParsedClient<'_>]>,
     reads_route_metadata: Option<bool>,
-) -> destinations::Setting<'c> {
-    let mut setting = destinations::Setting {
+) -> destinations::DestinationContext<'c> {
+    let mut setting = destinations::DestinationContext {
         clients: HashMap::new(),
         knows_all_clients: clients.is_some(),
         exchanging: HashSet::new(),
@@ -113,7 +113,7 @@ fn what_destinations_refer_to<'c>(
     setting
 }
 
-fn refuse_unused(clients: &[Written<'_>], named: &Named) {
+fn refuse_unused(clients: &[ParsedClient<'_>], named: &Named) {
     let mut names = HashSet::new();
     for (place, client) in clients.iter().enumerate() {
         // The second of a name is another problem.
@@ -127,11 +127,11 @@ fn refuse_unused(clients: &[Written<'_>], named: &Named) {
 }
 
 /// The clients, and each endpoint once however many of them ask there.
-fn assembled(written: Vec<Written<'_>>) -> Option<(Vec<Rc<Client>>, Vec<Endpoint>)> {
+fn assembled(written: Vec<ParsedClient<'_>>) -> Option<(Vec<Rc<Client>>, Vec<Endpoint>)> {
     let mut places: HashMap<Endpoint, usize> = HashMap::new();
     let mut endpoints = Vec::new();
     let mut clients = Vec::new();
-    for Written { client, endpoint, .. } in written {
+    for ParsedClient { client, endpoint, .. } in written {
         let endpoint = endpoint?;
         let new = endpoints.len();
         let place = *places.entry(endpoint.clone()).or_insert(new);
@@ -145,7 +145,7 @@ fn assembled(written: Vec<Written<'_>>) -> Option<(Vec<Rc<Client>>, Vec<Endpoint
 
 fn plaintext_clusters(node: &Node<'_>, named: Option<&Named>) -> Option<HashSet<Rc<str>>> {
     let clusters = node.each(destinations::MAX_DESTINATIONS, |item| {
-        let cluster = words::plain(&item)?;
+        let cluster = values::plain(&item)?;
         if named.is_some_and(|named| !named.clusters.contains(&cluster)) {
             return item.problem("no destination has this cluster: leave it out");
         }

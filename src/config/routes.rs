@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::issuers::MAX_ISSUERS;
 use super::reader::{Fields, Node, printable, refuse_duplicates};
 use super::value::Value;
-use super::words;
+use super::values;
 use crate::policy::{
     Authority, IssuerId, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath,
     Requirement, Route, RouteId, RouteTable, Rule, Segment, TableProblem,
@@ -13,7 +13,7 @@ use crate::policy::{
 
 /// What routes depend on besides.
 #[derive(Clone, Copy)]
-pub(super) struct Setting<'a> {
+pub(super) struct RouteContext<'a> {
     /// The names of the issuers in order; `None` when those could not be read.
     pub(super) issuers: Option<&'a [Rc<str>]>,
     /// What the case of letters counts for where a route says nothing.
@@ -23,7 +23,7 @@ pub(super) struct Setting<'a> {
 }
 
 /// Reads both.
-pub(super) fn read(inbound: &Fields<'_>, setting: Setting<'_>) -> Option<RouteTable> {
+pub(super) fn read(inbound: &Fields<'_>, setting: RouteContext<'_>) -> Option<RouteTable> {
     let issuers = setting.issuers;
     let routes = inbound.or("routes", Vec::new(), |node| {
         let routes: Vec<_> =
@@ -112,9 +112,9 @@ fn refuse_repeated_names<'a>(routes: &[(Node<'a>, Option<(Pattern, Route)>)]) {
     }
 }
 
-fn route(node: &Node<'_>, setting: Setting<'_>) -> Option<(Pattern, Route)> {
+fn route(node: &Node<'_>, setting: RouteContext<'_>) -> Option<(Pattern, Route)> {
     let fields = node.fields(&["name", "match", "require", "public", "deny", "mode", "allow_in_path"])?;
-    let name = fields.required("name").and_then(|node| words::name(&node));
+    let name = fields.required("name").and_then(|node| values::name(&node));
     let pattern = fields.required("match").and_then(|node| pattern(&node, setting.case));
     let rule = rule(&fields, setting.issuers);
     let mode = fields.or("mode", Mode::Enforce, |node| {
@@ -204,7 +204,7 @@ fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[
 }
 
 pub(super) fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
-    let scopes = node.each(MAX_SCOPES, |item| words::scope(item.clone()).map(|scope| (item, scope)))?;
+    let scopes = node.each(MAX_SCOPES, |item| values::scope(item.clone()).map(|scope| (item, scope)))?;
     refuse_duplicates(&scopes, "this scope", |a, b| a == b);
     Some(scopes.into_iter().map(|(_, scope)| scope).collect())
 }

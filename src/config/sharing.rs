@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::reader::Node;
-use super::{Environment, words};
+use super::{Environment, values};
 use crate::sharing::{MIN_SEALING_SECRET_BYTES, Seal, Sharing};
 
 /// `none`, `process`, or `process` with a sealing secret, or with the word that tokens may be shared without one.
@@ -26,8 +26,8 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, group: u64) -
     if unsealed {
         return Some(Some(process(None, true)));
     }
-    let variable = words::env(&fields.required("sealing_secret")?)?;
-    let secret = words::secret(&variable, environment)?;
+    let variable = values::env(&fields.required("sealing_secret")?)?;
+    let secret = values::secret(&variable, environment)?;
     let Some(seal) = Seal::new(&secret) else {
         return variable
             .problem(format_args!("a sealing secret has at least {MIN_SEALING_SECRET_BYTES} bytes"));

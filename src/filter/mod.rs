@@ -12,8 +12,8 @@
 //! A request passes the inbound half (`gate`), which verifies the caller's token, and then the outbound half (`departure`), which
 //! puts ours on it; a half that is not configured lets everything pass.
 
-mod departure;
-mod gate;
+mod inbound_half;
+mod outbound_half;
 mod shared;
 
 use std::rc::Rc;
@@ -23,20 +23,20 @@ use crate::base::{
 };
 use crate::config::Config;
 use crate::inbound::Observer;
-use crate::issuer::Place;
+use crate::issuer::IssuerDocument;
 use crate::jose::Crypto;
 use crate::oauth;
-use crate::outbound::Errand;
-use crate::sharing::{Group, News, Process, QueueId};
-use departure::{Departing, Departures};
-use gate::{Gate, Passage, Resumed};
+use crate::outbound::OutboundCall;
+use crate::sharing::{News, QueueId, SharedState, WorkerGroup};
+use inbound_half::{InboundHalf, InboundVerdict, Resumed};
+use outbound_half::{AdmittedRequest, OutboundHalf};
 use shared::Shared;
 
 /// One configured filter on one thread.
 #[derive(Debug)]
 pub struct Filter {
-    gate: Option<Gate>,
-    departures: Option<Departures>,
+    gate: Option<InboundHalf>,
+    departures: Option<OutboundHalf>,
     shared: Shared,
     /// The latest time that any event has come at.
     latest: Timestamp,
@@ -52,7 +52,7 @@ pub struct World<'a> {
     /// Makes what must not be guessed.
     pub random: &'a dyn Random,
     /// What the threads of the process share.
-    pub process: &'a dyn Process,
+    pub process: &'a dyn SharedState,
 }
 
 impl<'a> World<'a> {
@@ -64,16 +64,16 @@ impl<'a> World<'a> {
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum CallPurpose {
     /// A document of an issuer's.
     Issuer {
         /// The issuer, by its place in the configuration.
         issuer: usize,
         /// Which of its documents.
-        place: Place,
+        place: IssuerDocument,
     },
     /// A token of ours, or where to ask for one.
-    Outbound(Errand),
+    Outbound(OutboundCall),
 }
 
 /// What is to become of a request now.
@@ -103,11 +103,11 @@ impl Filter {
     pub fn new(config: &Config, seed: [u8; 16], world: World<'_>) -> Self {
         let mut shared = Shared::new(config, seed);
         let gate = config.inbound.as_ref();
-        let gate =
-            gate.map(|settings| Gate::new(settings, config.sharing.as_ref(), seed, &mut shared, world));
+        let gate = gate
+            .map(|settings| InboundHalf::new(settings, config.sharing.as_ref(), seed, &mut shared, world));
         let departures = config.outbound.as_ref().map(|settings| {
             let inbound = config.inbound.clone();
-            Departures::new(settings, inbound, config.sharing.as_ref(), seed, &mut shared, world)
+            OutboundHalf::new(settings, inbound, config.sharing.as_ref(), seed, &mut shared, world)
         });
         let mut filter = Self { gate, departures, shared, latest: world.now };
         // Nobody waits yet, and nothing that is worth a line can have happened.
@@ -123,8 +123,8 @@ impl Filter {
 
     /// What of a request the host has to look for.
     pub fn needs(&self) -> Needs {
-        let gate = self.gate.as_ref().map(Gate::needs).unwrap_or_default();
-        let departures = self.departures.as_ref().map(Departures::needs).unwrap_or_default();
+        let gate = self.gate.as_ref().map(InboundHalf::needs).unwrap_or_default();
+        let departures = self.departures.as_ref().map(OutboundHalf::needs).unwrap_or_default();
         Needs {
             route_metadata: gate.route_metadata || departures.route_metadata,
             virtual_host_metadata: gate.virtual_host_metadata || departures.virtual_host_metadata,
@@ -240,13 +240,13 @@ impl Filter {
     ) {
         self.note(world.now);
         match self.shared.take_call(id) {
-            Some(Target::Issuer { issuer, place }) => {
+            Some(CallPurpose::Issuer { issuer, place }) => {
                 let Some(gate) = &mut self.gate else { return };
                 if !gate.handle_reply(issuer, place, reply, world, &mut self.shared, effects) {
                     return;
                 }
             }
-            Some(Target::Outbound(errand)) => {
+            Some(CallPurpose::Outbound(errand)) => {
                 let Some(departures) = &mut self.departures else { return };
                 departures.handle_reply(errand, reply, world, &mut self.shared, effects);
             }
@@ -257,7 +257,7 @@ impl Filter {
     }
 
     /// What a call is for, while it is under way.
-    pub fn target(&self, id: CallId) -> Option<Target> {
+    pub fn target(&self, id: CallId) -> Option<CallPurpose> {
         self.shared.target(id)
     }
 
@@ -273,8 +273,8 @@ impl Filter {
 
     /// How many requests wait, for keys or for tokens.
     pub fn waiting(&self) -> usize {
-        let departures = self.departures.as_ref().map_or(0, Departures::waiting);
-        self.gate.as_ref().map_or(0, Gate::waiting).saturating_add(departures)
+        let departures = self.departures.as_ref().map_or(0, OutboundHalf::waiting);
+        self.gate.as_ref().map_or(0, InboundHalf::waiting).saturating_add(departures)
     }
 
     /// How large the body of a reply may be before it is not worth reading.
@@ -291,7 +291,7 @@ impl Filter {
         self.note(world.now);
         let passage = match &mut self.gate {
             Some(gate) => gate.request(stream, &mut head, world, observer, &mut self.shared, effects),
-            None => Passage::Open(Departing::plain(stream, world.now)),
+            None => InboundVerdict::Open(AdmittedRequest::plain(stream, world.now)),
         };
         self.depart(passage, &mut head, world, effects)
     }
@@ -304,14 +304,14 @@ impl Filter {
     /// Hands a request that has passed the gate on to the outbound half.
     fn depart(
         &mut self,
-        passage: Passage,
+        passage: InboundVerdict,
         head: &mut RequestHead,
         world: World<'_>,
         effects: &mut Vec<Effect>,
     ) -> Outcome {
         let departing = match passage {
-            Passage::Open(departing) => departing,
-            Passage::Closed(outcome) => return outcome,
+            InboundVerdict::Open(departing) => departing,
+            InboundVerdict::Closed(outcome) => return outcome,
         };
         let Some(departures) = &mut self.departures else { return departing.forward(Vec::new()) };
         let outcome = departures.request(departing, head, world.now, &mut self.shared, effects);
@@ -355,20 +355,20 @@ impl Filter {
     }
 
     /// Has itself called at once where work is left.
-    fn call_again(&mut self, process: &dyn Process) {
-        let gate = self.gate.as_ref().is_some_and(Gate::has_work);
-        let departures = self.departures.as_mut().is_some_and(Departures::take_work);
+    fn call_again(&mut self, process: &dyn SharedState) {
+        let gate = self.gate.as_ref().is_some_and(InboundHalf::has_work);
+        let departures = self.departures.as_mut().is_some_and(OutboundHalf::take_work);
         if gate || departures {
             self.shared.group.call_again(process);
         }
     }
 
     fn flush(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let stores = self.gate.as_ref().map_or(&[][..], Gate::stores);
-        let is_speaker = self.shared.group.is_speaker();
-        self.shared.metrics.flush(stores, is_speaker, now, effects);
+        let stores = self.gate.as_ref().map_or(&[][..], InboundHalf::stores);
+        let is_leader = self.shared.group.is_leader();
+        self.shared.metrics.flush(stores, is_leader, now, effects);
         if let Some(departures) = &mut self.departures {
-            departures.flush(is_speaker, now, effects);
+            departures.flush(is_leader, now, effects);
         }
     }
 }
@@ -383,7 +383,7 @@ fn resume(stream: StreamId, outcome: Outcome) -> Option<Effect> {
 
 /// The most waiting requests that one callback may take on: each may cost a signature check, and a worker does nothing else meanwhile.
 /// Where there is no other callback before the next tick, the longest list still is empty within seconds.
-fn resumed_at_once(longest: usize, group: &Group) -> usize {
+fn resumed_at_once(longest: usize, group: &WorkerGroup) -> usize {
     if group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(longest.div_ceil(MAX_RESUMED)) }
 }
 

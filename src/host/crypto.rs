@@ -10,7 +10,7 @@ use proxy_wasm::hostcalls;
 use super::random::HostRandom;
 use crate::base::Random;
 use crate::jose::{
-    Algorithm, AlgorithmSet, Crypto, Engine, Key, Portable, SignatureError, SigningError, SigningKey,
+    Algorithm, AlgorithmSet, Crypto, Engine, Key, RustCrypto, SignatureError, SigningError, SigningKey,
     admissible, known_answer, offload,
 };
 
@@ -62,14 +62,14 @@ impl Crypto for EnvoyCrypto {
                 Some(true) => Ok(()),
                 Some(false) => Err(SignatureError::Mismatch),
                 // The host has stopped answering: what it would have said, ours says.
-                None => Portable.verify(algorithm, key, message, signature),
+                None => RustCrypto.verify(algorithm, key, message, signature),
             },
-            Engine::Portable => Portable.verify(algorithm, key, message, signature),
+            Engine::RustCrypto => RustCrypto.verify(algorithm, key, message, signature),
         }
     }
 
     fn engine(&self, algorithm: Algorithm) -> Engine {
-        if self.offloaded.contains(algorithm) { Engine::Envoy } else { Engine::Portable }
+        if self.offloaded.contains(algorithm) { Engine::Envoy } else { Engine::RustCrypto }
     }
 
     fn sign(
@@ -83,7 +83,7 @@ impl Crypto for EnvoyCrypto {
             Ok(signature) if self.verify(algorithm, key.public(), message, &signature).is_ok() => {
                 Ok(signature)
             }
-            Ok(_) | Err(_) => Portable.sign(algorithm, key, message, random),
+            Ok(_) | Err(_) => RustCrypto.sign(algorithm, key, message, random),
         }
     }
 }

@@ -3,13 +3,13 @@
 use core::num::NonZeroU32;
 
 use super::raw;
-use crate::sharing::{Process, QueueId, Version};
+use crate::sharing::{QueueId, SharedState, Version};
 
 /// The process that this VM runs in, as far as VMs of our `vm_id` share it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostProcess;
 
-impl Process for HostProcess {
+impl SharedState for HostProcess {
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
         let (value, version) = raw::shared_data(name).ok()?;
         Some((value, Version(NonZeroU32::new(version)?)))

@@ -10,7 +10,7 @@ use super::observer::{Observer, Step};
 use super::preflight;
 use super::protected_headers::Violation;
 use super::refused::RefusedTokens;
-use super::settings::{ForgedHeaders, Inbound, MetadataUse, Preflight};
+use super::settings::{Inbound, MetadataUse, Preflight, ReservedHeaders};
 use super::trial::Trials;
 use super::verifier::{self, Memory, Unverified};
 use crate::base::{RequestHead, Timestamp};
@@ -101,7 +101,7 @@ impl Authorizer {
         if let Some(denial) = settings.denial_of_headers(head) {
             // By an override, a request on a report-only route could be served as one on a route that is not.
             let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
-            let is_report = !is_override && settings.forged_headers != ForgedHeaders::DenyAlways;
+            let is_report = !is_override && settings.forged_headers != ReservedHeaders::DenyAlways;
             let mode = if is_report { route.mode } else { Mode::Enforce };
             return Evaluation::Decided(Decision {
                 route: Some(id),
@@ -247,11 +247,11 @@ impl Inbound {
     fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
         head.headers.fields(self.watched).find_map(|(name, value)| {
             // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
-            if self.forged_headers != ForgedHeaders::Replace && self.sets(name) {
-                return Some(Denial::HeaderForged);
+            if self.forged_headers != ReservedHeaders::Replace && self.sets(name) {
+                return Some(Denial::HeaderReserved);
             }
             match self.protected.violation(name, value) {
-                Some(Violation::Lookalike) => Some(Denial::HeaderTwin),
+                Some(Violation::Lookalike) => Some(Denial::HeaderLookalike),
                 Some(Violation::HopByHop) => Some(Denial::HeaderHopByHop),
                 None => self.overrides.overridden(name, &head.headers).map(Denial::from),
             }

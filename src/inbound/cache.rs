@@ -41,7 +41,7 @@ pub struct TokenCache {
     uses: u64,
     /// The bucket that gives up bytes next.
     hand: usize,
-    visitors: Visitors,
+    visitors: Doorkeeper,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl TokenCache {
             bytes: 0,
             uses: 0,
             hand: 0,
-            visitors: Visitors::new(settings.entries),
+            visitors: Doorkeeper::new(settings.entries),
         }
     }
 
@@ -302,12 +302,12 @@ fn tag_of(hash: u64) -> u32 {
 
 /// Which tokens have found no place lately, about: one of a few is taken for one of them that it is not.
 #[derive(Debug)]
-struct Visitors {
+struct Doorkeeper {
     bits: Box<[u64]>,
     set: usize,
 }
 
-impl Visitors {
+impl Doorkeeper {
     fn new(entries: usize) -> Self {
         let words = entries.saturating_mul(BITS_PER_ENTRY).div_ceil(64).max(1);
         Self { bits: core::iter::repeat_n(0, words).collect(), set: 0 }

@@ -33,8 +33,8 @@ impl From<&Denial> for Refusal {
             Denial::CredentialMissing => Self::Unauthenticated,
             Denial::CredentialRepeated
             | Denial::CredentialMalformed
-            | Denial::HeaderTwin
-            | Denial::HeaderForged
+            | Denial::HeaderLookalike
+            | Denial::HeaderReserved
             | Denial::HeaderHopByHop
             | Denial::Path(_)
             | Denial::Method

@@ -21,10 +21,10 @@ pub enum Denial {
     CredentialMalformed,
     /// A header name that servers take for one of ours.
     #[error("the request carries a header that could be mistaken for a protected one")]
-    HeaderTwin,
+    HeaderLookalike,
     /// A header that we set ourselves, where something depends on Envoy's route: removing it could change the route.
     #[error("the request carries a protected header")]
-    HeaderForged,
+    HeaderReserved,
     /// `Connection` names a header of ours: a server that heeds it would not see it (RFC 9110 §7.6.1).
     #[error("the request names a protected header as one of the connection")]
     HeaderHopByHop,
@@ -117,8 +117,8 @@ impl Denial {
             Self::CredentialMissing => "credential_missing",
             Self::CredentialRepeated => "credential_repeated",
             Self::CredentialMalformed => "credential_malformed",
-            Self::HeaderTwin => "header_twin",
-            Self::HeaderForged => "header_forged",
+            Self::HeaderLookalike => "header_twin",
+            Self::HeaderReserved => "header_forged",
             Self::HeaderHopByHop => "header_hop_by_hop",
             Self::Path(_) => "path_invalid",
             Self::Method => "method_invalid",

@@ -33,7 +33,7 @@ pub use protected_headers::ProtectedHeaders;
 pub use refused::MAX_REFUSED_TOKENS;
 pub use resource::Resource;
 pub use settings::{
-    AfterVerification, Detail, FilterState, ForgedHeaders, Inbound, Issuer, MetadataUse, Preflight,
-    RefusalBody, Refusals, TokenSource,
+    AfterVerification, Detail, FilterState, Inbound, Issuer, MetadataUse, Preflight, RefusalBody, Refusals,
+    ReservedHeaders, TokenSource,
 };
 pub use waiting::{Parked, Waiting, WaitingSettings};

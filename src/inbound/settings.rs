@@ -26,7 +26,7 @@ pub struct Inbound {
     /// The claims that the upstream gets as headers.
     pub forwarded_claims: Vec<ForwardedClaim>,
     /// What becomes of a request that carries one of these headers.
-    pub forged_headers: ForgedHeaders,
+    pub forged_headers: ReservedHeaders,
     /// The names that no request may imitate, nor name away.
     pub protected: ProtectedHeaders,
     /// The headers by which a rule could be escaped.
@@ -98,7 +98,7 @@ pub enum AfterVerification {
 /// What becomes of a request that carries a header which we set. Removing or replacing it makes Envoy choose the route again, and
 /// another route than before, if routes match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForgedHeaders {
+pub enum ReservedHeaders {
     /// The header is removed or replaced.
     Replace,
     /// The request is denied, as its route's mode has it: what it has to bring may depend on Envoy's route.

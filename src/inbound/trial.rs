@@ -10,7 +10,7 @@ use super::decision::{TriedKeys, Work};
 use super::denial::Denial;
 use super::refused::RefusedTokens;
 use crate::base::Timestamp;
-use crate::claims::{AcceptedToken, CheckedToken};
+use crate::claims::{AuthenticToken, PrescreenedToken};
 use crate::issuer::KeyStore;
 use crate::jose::{Crypto, Key, KeyId, KeySet, SignatureError};
 use crate::policy::IssuerId;
@@ -27,7 +27,7 @@ pub(super) struct Trials {
 
 /// A token, and what it is held against.
 pub(super) struct Trial<'a, 't> {
-    pub(super) token: &'a CheckedToken<'t>,
+    pub(super) token: &'a PrescreenedToken<'t>,
     pub(super) text: &'a [u8],
     pub(super) issuer: IssuerId,
     pub(super) store: &'a KeyStore,
@@ -41,9 +41,9 @@ pub(super) struct Trial<'a, 't> {
 }
 
 /// How a trial ends.
-pub(super) enum Outcome<'t> {
+pub(super) enum TrialOutcome<'t> {
     /// A key has signed the token.
-    Verified(AcceptedToken<'t>),
+    Verified(AuthenticToken<'t>),
     /// None has.
     Failed(Denial),
     /// The budget did not go so far. The token may be good.
@@ -66,12 +66,12 @@ impl Trials {
         trial: &Trial<'_, 't>,
         client: impl Fn() -> Option<u64>,
         work: &mut Work,
-    ) -> Outcome<'t> {
+    ) -> TrialOutcome<'t> {
         let Trial { token, text, issuer, store, now, .. } = *trial;
         // While nothing is owed, a check costs no more than looking for it is worth.
         let is_whole = self.budget.is_whole();
         if !is_whole && let Some(denial) = self.failed.recall(text, issuer, store.generation(), now) {
-            return Outcome::Failed(denial);
+            return TrialOutcome::Failed(denial);
         }
         let client = if is_whole { None } else { client() };
         let engine = trial.crypto.engine(token.header().algorithm);
@@ -91,7 +91,7 @@ impl Trials {
             let account = self.account(issuer, client, trial.kind(&spent));
             if !self.budget.may_spend(account, now) {
                 work.failed_checks = spent.sum();
-                return Outcome::Limited { tried };
+                return TrialOutcome::Limited { tried };
             }
             let checks = work.signatures.map_or(0, |(_, checks)| checks);
             work.signatures = Some((engine, checks.saturating_add(1)));
@@ -101,7 +101,7 @@ impl Trials {
                     if names_none && trial.count() > 1 {
                         self.note(issuer, key.id());
                     }
-                    return Outcome::Verified(accepted);
+                    return TrialOutcome::Verified(accepted);
                 }
                 Err(error) => {
                     let cost = token.check_cost(key, engine);
@@ -116,7 +116,7 @@ impl Trials {
         if !spent.is_empty() {
             self.failed.remember(text, issuer, store.generation(), denial.clone(), now);
         }
-        Outcome::Failed(denial)
+        TrialOutcome::Failed(denial)
     }
 
     fn account(&self, issuer: IssuerId, client: Option<u64>, kind: Kind) -> Account {

@@ -14,8 +14,8 @@ use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::refused::RefusedTokens;
 use super::settings::{Inbound, Issuer};
-use super::trial::{Outcome, Trial, Trials};
-use crate::claims::{AcceptedToken, CheckedToken, VerifiedToken};
+use super::trial::{Trial, TrialOutcome, Trials};
+use crate::claims::{AuthenticToken, PrescreenedToken, VerifiedToken};
 use crate::jose::{Json, KnownHeaders, TokenParts, UnverifiedToken};
 use crate::policy::IssuerId;
 
@@ -113,14 +113,14 @@ fn issuer_of<'a>(
 
 /// Tries the issuer's own keys that fit the token.
 fn check_signature<'t>(
-    token: &CheckedToken<'t>,
+    token: &PrescreenedToken<'t>,
     text: &[u8],
     issuer: IssuerId,
     memory: &mut Memory<'_>,
     moment: &mut Moment<'_>,
     work: &mut Work,
     observer: &mut (impl Observer + ?Sized),
-) -> Result<(AcceptedToken<'t>, u64), Unverified> {
+) -> Result<(AuthenticToken<'t>, u64), Unverified> {
     let internal = || Unverified::Denied(Some(issuer), Denial::Internal("an issuer without a key store"));
     let store = moment.stores.get_mut(issuer.place()).ok_or_else(internal)?;
     let generation = store.generation();
@@ -151,13 +151,13 @@ fn check_signature<'t>(
     let cache = memory.cache.as_deref();
     let client = || cache?.known_client(issuer, token.client()?);
     let denial = match memory.trials.run(&trial, client, work) {
-        Outcome::Verified(accepted) => return Ok((accepted, generation)),
+        TrialOutcome::Verified(accepted) => return Ok((accepted, generation)),
         // Nothing is remembered of it and nothing is asked for: it may be as good as any.
-        Outcome::Limited { tried } => {
+        TrialOutcome::Limited { tried } => {
             let denial = Denial::ChecksLimited { tried, keys: count, retry_after: RETRY_AFTER };
             return Err(Unverified::Denied(Some(issuer), denial));
         }
-        Outcome::Failed(denial) => denial,
+        TrialOutcome::Failed(denial) => denial,
     };
     if may_be_new && !store.is_newer_than(moment.arrived, moment.now) {
         store.want_unknown_key();

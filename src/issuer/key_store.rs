@@ -7,11 +7,11 @@
 use std::rc::Rc;
 
 use super::settings::KeySource;
-use super::source::{Common, Failures, Happening, Part, Source, What};
+use super::source::{Common, DocumentKind, FetchFailures, Source, SourceChange, SourceEvent};
 use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES};
-use crate::oauth::{Document, FetchError, Surroundings, Wish};
-use crate::sharing::{Process, Sharing, Unreadable};
+use crate::oauth::{Document, FetchError, RefreshHint, Surroundings};
+use crate::sharing::{SharedState, Sharing, Unreadable};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
@@ -26,18 +26,18 @@ pub struct KeyStore {
 
 /// One of the documents of a [`KeyStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct IssuerDocument {
     /// The source, as the configuration counts them.
     pub source: usize,
     /// Which of its documents.
-    pub part: Part,
+    pub part: DocumentKind,
 }
 
 /// Something happened to one of the documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// To which.
-    pub place: Place,
+    pub place: IssuerDocument,
     /// Another thread fetched it.
     pub is_shared: bool,
     /// How many fetches of it had failed in a row before.
@@ -181,13 +181,13 @@ impl KeyStore {
 
     /// A request waits for a key that is not here: asks for a fetch as soon as the interval allows.
     pub fn want_unknown_key(&mut self) {
-        self.sources.iter_mut().for_each(|source| source.wish(Wish::Urgent));
+        self.sources.iter_mut().for_each(|source| source.wish(RefreshHint::Urgent));
     }
 
     /// A signature does not fit the key that it names: the issuer may have replaced the key and kept the name. Asks for a fetch
     /// ahead of its date, and no sooner than the shortest refresh: anybody can forge a signature.
     pub fn want_changed_key(&mut self) {
-        self.sources.iter_mut().for_each(|source| source.wish(Wish::Doubt));
+        self.sources.iter_mut().for_each(|source| source.wish(RefreshHint::Doubt));
     }
 
     /// When the next fetch will be sent at the earliest.
@@ -201,7 +201,7 @@ impl KeyStore {
     }
 
     /// Makes sure that the leases can be taken.
-    pub fn seed(&self, process: &dyn Process) {
+    pub fn seed(&self, process: &dyn SharedState) {
         self.documents().for_each(|document| document.seed(process));
     }
 
@@ -216,17 +216,17 @@ impl KeyStore {
     }
 
     /// The number of one of them.
-    pub fn id(&self, place: Place) -> Option<u64> {
+    pub fn id(&self, place: IssuerDocument) -> Option<u64> {
         self.sources.get(place.source)?.document(place.part)?.id()
     }
 
     /// Another thread may have fetched something.
-    pub fn handle_news(&mut self, with: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
+    pub fn handle_updates(&mut self, with: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
         for index in 0..self.sources.len() {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
             let failures = source.failures();
-            source.handle_news(&self.common, with, &mut happenings);
+            source.handle_updates(&self.common, with, &mut happenings);
             reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
     }
@@ -237,14 +237,14 @@ impl KeyStore {
         calls: &mut usize,
         with: &mut Surroundings<'_>,
         reports: &mut Vec<Report>,
-    ) -> Vec<(Place, HttpCall)> {
+    ) -> Vec<(IssuerDocument, HttpCall)> {
         let mut made = Vec::new();
         for index in 0..self.sources.len() {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
             let failures = source.failures();
             let sent = source.handle_tick(&self.common, with, calls, &mut happenings);
-            made.extend(sent.into_iter().map(|(part, call)| (Place { source: index, part }, call)));
+            made.extend(sent.into_iter().map(|(part, call)| (IssuerDocument { source: index, part }, call)));
             reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
         made
@@ -253,7 +253,7 @@ impl KeyStore {
     /// Takes the reply to a call; `None` when it is no longer waited for.
     pub fn handle_reply(
         &mut self,
-        place: Place,
+        place: IssuerDocument,
         reply: HttpReply,
         with: &mut Surroundings<'_>,
     ) -> Option<Report> {
@@ -263,10 +263,10 @@ impl KeyStore {
         Some(self.report(place.source, failures, happening))
     }
 
-    fn report(&mut self, index: usize, failures: Failures, happening: Happening) -> Report {
-        let Happening { part, is_shared, what } = happening;
+    fn report(&mut self, index: usize, failures: FetchFailures, happening: SourceEvent) -> Report {
+        let SourceEvent { part, is_shared, what } = happening;
         let outcome = match what {
-            What::NewKeys { skipped, private_members } => match self.adopt() {
+            SourceChange::NewKeys { skipped, private_members } => match self.adopt() {
                 Some(change) => Outcome::Changed(KeyChange { skipped, private_members, ..change }),
                 // The keys are what they were, and no longer a secret of the issuer's.
                 None if private_members => {
@@ -275,22 +275,22 @@ impl KeyStore {
                 }
                 None => Outcome::Unchanged,
             },
-            What::Moved => Outcome::Moved,
-            What::Same => Outcome::Unchanged,
-            What::Confirmed => Outcome::Confirmed,
-            What::Failed(error) => Outcome::Failed(error),
-            What::Elsewhere(error) => Outcome::Elsewhere(error),
-            What::Refused(why) => Outcome::Refused(why),
-            What::Expired => {
+            SourceChange::Moved => Outcome::Moved,
+            SourceChange::Same => Outcome::Unchanged,
+            SourceChange::Confirmed => Outcome::Confirmed,
+            SourceChange::Failed(error) => Outcome::Failed(error),
+            SourceChange::Elsewhere(error) => Outcome::Elsewhere(error),
+            SourceChange::Refused(why) => Outcome::Refused(why),
+            SourceChange::Expired => {
                 self.adopt();
                 Outcome::Expired
             }
         };
         let failures = match part {
-            Part::Keys => failures.keys,
-            Part::Metadata => failures.metadata,
+            DocumentKind::Keys => failures.keys,
+            DocumentKind::Metadata => failures.metadata,
         };
-        Report { place: Place { source: index, part }, is_shared, failures, outcome }
+        Report { place: IssuerDocument { source: index, part }, is_shared, failures, outcome }
     }
 
     /// Makes the sources' keys the issuer's; `None` when they are what they were.

@@ -8,7 +8,7 @@ mod settings;
 mod source;
 
 pub use key_store::{
-    KeyBounds, KeyChange, KeyStore, MAX_DOCUMENTS_BYTES, MAX_KEYS_BYTES, Outcome, Place, Report,
+    IssuerDocument, KeyBounds, KeyChange, KeyStore, MAX_DOCUMENTS_BYTES, MAX_KEYS_BYTES, Outcome, Report,
 };
 pub use settings::{Discovery, Jwks, KeySource};
-pub use source::Part;
+pub use source::DocumentKind;

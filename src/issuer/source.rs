@@ -6,8 +6,8 @@ use super::settings::{Discovery, Jwks, KeySource};
 use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
 use crate::oauth::{
-    Address, Definition, Document, Event, FetchError, MAX_METADATA_BYTES, Member, News, Surroundings, Wish,
-    read_metadata,
+    Address, Definition, Document, Event, FetchError, MAX_METADATA_BYTES, Member, News, RefreshHint,
+    Surroundings, read_metadata,
 };
 use crate::sharing::{Sharing, Unreadable};
 
@@ -28,13 +28,13 @@ pub(super) struct Common {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Inline(Rc<KeySet>),
-    Jwks(Box<Keys>),
+    Jwks(Box<KeyDocument>),
     Discovery(Box<Discovered>),
 }
 
 /// A fetched key set.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(super) struct KeyDocument {
     document: Document,
     set: Option<Rc<KeySet>>,
     believes_empty_set: bool,
@@ -45,12 +45,12 @@ pub(super) struct Keys {
 pub(super) struct Discovered {
     settings: Discovery,
     metadata: Document,
-    keys: Option<Keys>,
+    keys: Option<KeyDocument>,
 }
 
 /// Which of a source's documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum DocumentKind {
     /// The key set.
     Keys,
     /// The metadata that says where the key set is.
@@ -59,21 +59,21 @@ pub enum Part {
 
 /// How many fetches of each document have failed in a row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failures {
+pub(super) struct FetchFailures {
     pub(super) keys: u32,
     pub(super) metadata: u32,
 }
 
 /// What happened at a source.
 #[derive(Debug)]
-pub(super) struct Happening {
-    pub(super) part: Part,
+pub(super) struct SourceEvent {
+    pub(super) part: DocumentKind,
     pub(super) is_shared: bool,
-    pub(super) what: What,
+    pub(super) what: SourceChange,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum SourceChange {
     /// A key set has come, and differs from the one before.
     NewKeys {
         skipped: usize,
@@ -96,8 +96,8 @@ impl Source {
         match source {
             KeySource::Inline(keys) => Self::Inline(Rc::clone(keys)),
             KeySource::Jwks(jwks) => {
-                let definition = Keys::definition(jwks, common);
-                Self::Jwks(Box::new(Keys::new(definition, jwks.believes_empty_set, common, now)))
+                let definition = KeyDocument::definition(jwks, common);
+                Self::Jwks(Box::new(KeyDocument::new(definition, jwks.believes_empty_set, common, now)))
             }
             KeySource::Discovery(settings) => {
                 let definition = Definition {
@@ -137,17 +137,17 @@ impl Source {
         }
     }
 
-    pub(super) fn failures(&self) -> Failures {
+    pub(super) fn failures(&self) -> FetchFailures {
         let of = |part| self.document(part).map_or(0, Document::failures);
-        Failures { keys: of(Part::Keys), metadata: of(Part::Metadata) }
+        FetchFailures { keys: of(DocumentKind::Keys), metadata: of(DocumentKind::Metadata) }
     }
 
     /// One of the documents.
-    pub(super) fn document(&self, part: Part) -> Option<&Document> {
+    pub(super) fn document(&self, part: DocumentKind) -> Option<&Document> {
         match (self, part) {
-            (_, Part::Keys) => self.key_document(),
-            (Self::Discovery(discovered), Part::Metadata) => Some(&discovered.metadata),
-            (Self::Inline(_) | Self::Jwks(_), Part::Metadata) => None,
+            (_, DocumentKind::Keys) => self.key_document(),
+            (Self::Discovery(discovered), DocumentKind::Metadata) => Some(&discovered.metadata),
+            (Self::Inline(_) | Self::Jwks(_), DocumentKind::Metadata) => None,
         }
     }
 
@@ -160,7 +160,7 @@ impl Source {
         metadata.into_iter().chain(self.key_document())
     }
 
-    pub(super) fn wish(&mut self, wish: Wish) {
+    pub(super) fn wish(&mut self, wish: RefreshHint) {
         match self {
             Self::Inline(_) => {}
             Self::Jwks(keys) => keys.document.wish(wish),
@@ -169,7 +169,7 @@ impl Source {
                     keys.document.wish(wish);
                 }
                 // Perhaps the keys have moved.
-                discovered.metadata.wish(Wish::Doubt);
+                discovered.metadata.wish(RefreshHint::Doubt);
             }
         }
     }
@@ -196,23 +196,23 @@ impl Source {
     }
 
     /// Looks at what the process has.
-    pub(super) fn handle_news(
+    pub(super) fn handle_updates(
         &mut self,
         common: &Common,
         with: &mut Surroundings<'_>,
-        out: &mut Vec<Happening>,
+        out: &mut Vec<SourceEvent>,
     ) {
         match self {
             Self::Inline(_) => {}
-            Self::Jwks(keys) => out.extend(keys.handle_news(with)),
+            Self::Jwks(keys) => out.extend(keys.handle_updates(with)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| {
                     Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
                 };
-                let event = metadata.handle_news(with, &read);
+                let event = metadata.handle_updates(with, &read);
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
-                out.extend(keys.as_mut().and_then(|keys| keys.handle_news(with)));
+                out.extend(keys.as_mut().and_then(|keys| keys.handle_updates(with)));
             }
         }
     }
@@ -223,8 +223,8 @@ impl Source {
         common: &Common,
         with: &mut Surroundings<'_>,
         calls: &mut usize,
-        out: &mut Vec<Happening>,
-    ) -> Vec<(Part, HttpCall)> {
+        out: &mut Vec<SourceEvent>,
+    ) -> Vec<(DocumentKind, HttpCall)> {
         let mut made = Vec::new();
         match self {
             Self::Inline(_) => {}
@@ -236,7 +236,7 @@ impl Source {
                 };
                 let (event, call) = metadata.handle_tick(*calls > 0, with, &read);
                 *calls = calls.saturating_sub(usize::from(call.is_some()));
-                made.extend(call.map(|call| (Part::Metadata, call)));
+                made.extend(call.map(|call| (DocumentKind::Metadata, call)));
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
                 if let Some(keys) = keys {
                     made.extend(keys.handle_tick(with, calls, out));
@@ -248,22 +248,22 @@ impl Source {
 
     pub(super) fn handle_reply(
         &mut self,
-        part: Part,
+        part: DocumentKind,
         reply: HttpReply,
         common: &Common,
         with: &mut Surroundings<'_>,
-    ) -> Option<Happening> {
+    ) -> Option<SourceEvent> {
         match (self, part) {
-            (Self::Jwks(keys), Part::Keys) => keys.handle_reply(reply, with),
-            (Self::Discovery(discovered), Part::Keys) => {
+            (Self::Jwks(keys), DocumentKind::Keys) => keys.handle_reply(reply, with),
+            (Self::Discovery(discovered), DocumentKind::Keys) => {
                 let happening = discovered.keys.as_mut()?.handle_reply(reply, with)?;
-                if matches!(&happening.what, What::Failed(error) if error.is_elsewhere()) {
+                if matches!(&happening.what, SourceChange::Failed(error) if error.is_elsewhere()) {
                     // The keys are not where the metadata said: perhaps it says something else by now.
-                    discovered.metadata.wish(Wish::Doubt);
+                    discovered.metadata.wish(RefreshHint::Doubt);
                 }
                 Some(happening)
             }
-            (Self::Discovery(discovered), Part::Metadata) => {
+            (Self::Discovery(discovered), DocumentKind::Metadata) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| {
                     Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
@@ -271,7 +271,7 @@ impl Source {
                 let event = metadata.handle_reply(reply, with, &read)?;
                 Some(Discovered::locate(settings, keys, event, common, with))
             }
-            (Self::Inline(_), _) | (Self::Jwks(_), Part::Metadata) => None,
+            (Self::Inline(_), _) | (Self::Jwks(_), DocumentKind::Metadata) => None,
         }
     }
 }
@@ -280,11 +280,11 @@ impl Discovered {
     /// Turns to the address that the metadata names.
     fn locate(
         settings: &Discovery,
-        keys: &mut Option<Keys>,
+        keys: &mut Option<KeyDocument>,
         event: Event<Address>,
         common: &Common,
         with: &Surroundings<'_>,
-    ) -> Happening {
+    ) -> SourceEvent {
         let what = match event.news {
             News::New(address) => {
                 let jwks = Jwks {
@@ -296,28 +296,28 @@ impl Discovered {
                 match keys {
                     None => {
                         let definition = Self::definition(&jwks, settings, common);
-                        *keys = Some(Keys::new(definition, jwks.believes_empty_set, common, with.now));
-                        What::Moved
+                        *keys = Some(KeyDocument::new(definition, jwks.believes_empty_set, common, with.now));
+                        SourceChange::Moved
                     }
-                    Some(keys) if keys.is_at(&jwks.address) => What::Same,
+                    Some(keys) if keys.is_at(&jwks.address) => SourceChange::Same,
                     Some(keys) => {
                         keys.document.move_to(Self::definition(&jwks, settings, common), with.now);
-                        What::Moved
+                        SourceChange::Moved
                     }
                 }
             }
-            News::Same => What::Same,
-            News::Confirmed => What::Confirmed,
-            News::Failed(error) => What::Failed(error),
-            News::Elsewhere(error) => What::Elsewhere(error),
-            News::Refused(why) => What::Refused(why),
+            News::Same => SourceChange::Same,
+            News::Confirmed => SourceChange::Confirmed,
+            News::Failed(error) => SourceChange::Failed(error),
+            News::Elsewhere(error) => SourceChange::Elsewhere(error),
+            News::Refused(why) => SourceChange::Refused(why),
             News::Expired => {
                 // Nobody vouches any more that these are the issuer's keys.
                 *keys = None;
-                What::Expired
+                SourceChange::Expired
             }
         };
-        Happening { part: Part::Metadata, is_shared: event.is_shared, what }
+        SourceEvent { part: DocumentKind::Metadata, is_shared: event.is_shared, what }
     }
 }
 
@@ -325,11 +325,11 @@ impl Discovered {
     /// The key set that the metadata names.
     fn definition(jwks: &Jwks, settings: &Discovery, common: &Common) -> Definition {
         let identity = Rc::clone(&settings.issuer);
-        Definition { kind: "discovered jwks", identity, ..Keys::definition(jwks, common) }
+        Definition { kind: "discovered jwks", identity, ..KeyDocument::definition(jwks, common) }
     }
 }
 
-impl Keys {
+impl KeyDocument {
     fn new(definition: Definition, believes_empty_set: bool, common: &Common, now: Timestamp) -> Self {
         let document = Document::new(definition, common.sharing.as_ref(), common.me, now);
         Self { document, set: None, believes_empty_set, key_bytes: common.key_bytes }
@@ -351,10 +351,10 @@ impl Keys {
         self.document.definition().places.first() == Some(address)
     }
 
-    fn handle_news(&mut self, with: &mut Surroundings<'_>) -> Option<Happening> {
+    fn handle_updates(&mut self, with: &mut Surroundings<'_>) -> Option<SourceEvent> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let event = self.document.handle_news(with, &read);
+        let event = self.document.handle_updates(with, &read);
         event.map(|event| self.take(event))
     }
 
@@ -362,40 +362,43 @@ impl Keys {
         &mut self,
         with: &mut Surroundings<'_>,
         calls: &mut usize,
-        out: &mut Vec<Happening>,
-    ) -> Option<(Part, HttpCall)> {
+        out: &mut Vec<SourceEvent>,
+    ) -> Option<(DocumentKind, HttpCall)> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
         let (event, call) = self.document.handle_tick(*calls > 0, with, &read);
         *calls = calls.saturating_sub(usize::from(call.is_some()));
         out.extend(event.map(|event| self.take(event)));
-        call.map(|call| (Part::Keys, call))
+        call.map(|call| (DocumentKind::Keys, call))
     }
 
-    fn handle_reply(&mut self, reply: HttpReply, with: &mut Surroundings<'_>) -> Option<Happening> {
+    fn handle_reply(&mut self, reply: HttpReply, with: &mut Surroundings<'_>) -> Option<SourceEvent> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
         let event = self.document.handle_reply(reply, with, &read)?;
         Some(self.take(event))
     }
 
-    fn take(&mut self, event: Event<ParsedKeySet>) -> Happening {
+    fn take(&mut self, event: Event<ParsedKeySet>) -> SourceEvent {
         let what = match event.news {
             News::New(parsed) => {
                 self.set = Some(Rc::new(parsed.set));
-                What::NewKeys { skipped: parsed.skipped.len(), private_members: parsed.private_members }
+                SourceChange::NewKeys {
+                    skipped: parsed.skipped.len(),
+                    private_members: parsed.private_members,
+                }
             }
-            News::Same => What::Same,
-            News::Confirmed => What::Confirmed,
-            News::Failed(error) => What::Failed(error),
-            News::Elsewhere(error) => What::Elsewhere(error),
-            News::Refused(why) => What::Refused(why),
+            News::Same => SourceChange::Same,
+            News::Confirmed => SourceChange::Confirmed,
+            News::Failed(error) => SourceChange::Failed(error),
+            News::Elsewhere(error) => SourceChange::Elsewhere(error),
+            News::Refused(why) => SourceChange::Refused(why),
             News::Expired => {
                 self.set = None;
-                What::Expired
+                SourceChange::Expired
             }
         };
-        Happening { part: Part::Keys, is_shared: event.is_shared, what }
+        SourceEvent { part: DocumentKind::Keys, is_shared: event.is_shared, what }
     }
 }
 

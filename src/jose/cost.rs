@@ -14,7 +14,7 @@ use super::key::Key;
 pub(super) fn of_check(engine: Engine, algorithm: Algorithm, key: &Key, message_bytes: usize) -> Duration {
     let (rsa, p256, p384, p521, hashing) = match engine {
         Engine::Envoy => (ENVOY_RSA, ENVOY_P256, ENVOY_P384, ENVOY_P521, ENVOY_KIB),
-        Engine::Portable => (PORTABLE_RSA, PORTABLE_P256, PORTABLE_P384, PORTABLE_P521, PORTABLE_KIB),
+        Engine::RustCrypto => (PORTABLE_RSA, PORTABLE_P256, PORTABLE_P384, PORTABLE_P521, PORTABLE_KIB),
     };
     let arithmetic = match algorithm {
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => HMAC,
@@ -85,15 +85,15 @@ mod tests {
         let cost = |engine, algorithm, bytes| of_check(engine, algorithm, &rsa(bytes), 0);
         assert_eq!(cost(Engine::Envoy, Algorithm::Rs256, 256), Duration::from_micros(26));
         assert_eq!(cost(Engine::Envoy, Algorithm::Rs256, 512), Duration::from_micros(4 * 26));
-        assert_eq!(cost(Engine::Portable, Algorithm::Ps256, 512), Duration::from_micros(4 * 360));
-        assert_eq!(cost(Engine::Portable, Algorithm::Ps512, 1024), Duration::from_micros(16 * 360));
+        assert_eq!(cost(Engine::RustCrypto, Algorithm::Ps256, 512), Duration::from_micros(4 * 360));
+        assert_eq!(cost(Engine::RustCrypto, Algorithm::Ps512, 1024), Duration::from_micros(16 * 360));
     }
 
     #[test]
     fn a_long_message_costs_its_hashing() {
         let cost = |engine, bytes| of_check(engine, Algorithm::Rs256, &rsa(256), bytes);
         let more = |engine| cost(engine, 16 * 1024) - cost(engine, 0);
-        assert_eq!((more(Engine::Envoy), more(Engine::Portable)), (ENVOY_KIB * 16, PORTABLE_KIB * 16));
+        assert_eq!((more(Engine::Envoy), more(Engine::RustCrypto)), (ENVOY_KIB * 16, PORTABLE_KIB * 16));
         assert_eq!(cost(Engine::Envoy, 1), cost(Engine::Envoy, 1024));
     }
 }

@@ -40,7 +40,7 @@ pub enum Engine {
     /// Envoy's BoringSSL, by a foreign function.
     Envoy,
     /// Pure Rust, in this module.
-    Portable,
+    RustCrypto,
 }
 
 impl Engine {
@@ -48,7 +48,7 @@ impl Engine {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Envoy => "envoy",
-            Self::Portable => "portable",
+            Self::RustCrypto => "portable",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
-use super::token::{Part, TokenError};
+use super::token::{TokenError, TokenPart};
 
 /// What of a token's header matters. It is the token's own word until a signature check has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub struct Header<'t> {
 impl<'t> Header<'t> {
     /// Depends on nothing but the text: [`KnownHeaders`](super::KnownHeaders) rests on that.
     pub(super) fn parse(text: &'t [u8]) -> Result<Self, TokenError> {
-        let object = Object::parse(text).map_err(|error| TokenError::Json { part: Part::Header, error })?;
+        let object =
+            Object::parse(text).map_err(|error| TokenError::Json { part: TokenPart::Header, error })?;
         // RFC 7515 §4.1.11: understand every extension that `crit` names, or refuse. We understand none, and the RFC
         // forbids an empty list, so presence is enough.
         if object.get("crit").is_some() {
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_repeated_member_is_refused() {
-        let error = TokenError::Json { part: Part::Header, error: JsonError::DuplicateMember };
+        let error = TokenError::Json { part: TokenPart::Header, error: JsonError::DuplicateMember };
         assert_eq!(parse(r#"{"alg":"RS256","alg":"HS256"}"#), Err(error));
     }
 

@@ -8,7 +8,7 @@ use super::crypto::{Crypto, SignatureError};
 use super::json::Object;
 use super::jwk::{self, Symmetric};
 use super::key::Key;
-use super::portable::Portable;
+use super::rust_crypto::RustCrypto;
 use super::signing_key::SigningKey;
 use crate::base::{Random, Secret};
 
@@ -34,7 +34,7 @@ pub fn signs(crypto: &dyn Crypto, random: &dyn Random) -> bool {
         return false;
     };
     let signature = crypto.sign(Algorithm::Es256, &key, MESSAGE, random);
-    signature.is_ok_and(|made| Portable.verify(Algorithm::Es256, key.public(), MESSAGE, &made).is_ok())
+    signature.is_ok_and(|made| RustCrypto.verify(Algorithm::Es256, key.public(), MESSAGE, &made).is_ok())
 }
 
 /// The key and the signature over [`MESSAGE`].
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn the_portable_engine_knows_every_answer_and_a_yes_man_none() {
         for algorithm in ALGORITHMS {
-            assert!(passes(&Portable, algorithm), "{algorithm}");
+            assert!(passes(&RustCrypto, algorithm), "{algorithm}");
             assert!(!passes(&Yes, algorithm), "{algorithm}");
         }
     }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_portable_engine_signs_and_garbage_is_no_signature() {
-        assert!(signs(&Portable, &Zeros));
+        assert!(signs(&RustCrypto, &Zeros));
         assert!(!signs(&Yes, &Zeros));
     }
 }

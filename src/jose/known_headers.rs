@@ -62,7 +62,7 @@ const PASSED_OVER: usize = 16;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::unwrap_in_result)]
 mod tests {
-    use super::super::{Algorithm, Crypto as _, Header, Portable, SigningKey, TokenError, TokenParts};
+    use super::super::{Algorithm, Crypto as _, Header, RustCrypto, SigningKey, TokenError, TokenParts};
     use super::*;
     use crate::base::{Random, Secret};
     use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -82,7 +82,7 @@ mod tests {
     fn raw_token(header: &str) -> String {
         let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let signed = format!("{}.{}", encode(header.as_bytes()), encode(br#"{"iss":"corp"}"#));
-        let signature = Portable.sign(Algorithm::Es256, &key(), signed.as_bytes(), &Nothing).unwrap();
+        let signature = RustCrypto.sign(Algorithm::Es256, &key(), signed.as_bytes(), &Nothing).unwrap();
         format!("{signed}.{}", encode(&signature))
     }
 
@@ -95,7 +95,7 @@ mod tests {
         fn meet(&mut self, text: &str) -> bool {
             let parts = TokenParts::decode_with(text, self).unwrap();
             let Ok(token) = parts.read() else { return false };
-            let signed = token.verify(key().public(), &Portable);
+            let signed = token.verify(key().public(), &RustCrypto);
             signed.is_ok_and(|signed| {
                 self.learn(&signed);
                 true

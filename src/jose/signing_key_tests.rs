@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use serde_json::{Value, json};
 
-use super::super::{Algorithm, Crypto, Key, KeySet, Portable, SigningError};
+use super::super::{Algorithm, Crypto, Key, KeySet, RustCrypto, SigningError};
 use super::*;
 use crate::base::{Jitter, Random};
 
@@ -92,15 +92,15 @@ fn what_is_signed_verifies_by_the_published_key_and_by_no_other_message() {
         let key = parse(&jwk.to_string()).unwrap().allow_portable_rsa(true);
         let public = published(&jwk);
         for algorithm in key.algorithms().iter() {
-            let signature = Portable.sign(algorithm, &key, b"message", &dice()).unwrap();
-            assert_eq!(Portable.verify(algorithm, &public, b"message", &signature), Ok(()), "{algorithm}");
-            assert!(Portable.verify(algorithm, &public, b"massage", &signature).is_err(), "{algorithm}");
-            let again = Portable.sign(algorithm, &key, b"message", &Stuck(7)).unwrap();
+            let signature = RustCrypto.sign(algorithm, &key, b"message", &dice()).unwrap();
+            assert_eq!(RustCrypto.verify(algorithm, &public, b"message", &signature), Ok(()), "{algorithm}");
+            assert!(RustCrypto.verify(algorithm, &public, b"massage", &signature).is_err(), "{algorithm}");
+            let again = RustCrypto.sign(algorithm, &key, b"message", &Stuck(7)).unwrap();
             let is_salted = matches!(algorithm, Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512);
             assert_eq!(again != signature, is_salted, "{algorithm}: only a salt makes two signatures differ");
         }
         for algorithm in Algorithm::ALL.into_iter().filter(|one| !key.algorithms().contains(*one)) {
-            let outcome = Portable.sign(algorithm, &key, b"message", &dice());
+            let outcome = RustCrypto.sign(algorithm, &key, b"message", &dice());
             assert_eq!(outcome, Err(SigningError::AlgorithmNotForKey { algorithm }));
         }
     }
@@ -115,7 +115,7 @@ fn the_examples_of_the_rfcs_come_out() {
         "p0cnVlfQ"
     );
     let key = parse(&rsa.to_string()).unwrap().allow_portable_rsa(true);
-    let signature = Portable.sign(Algorithm::Rs256, &key, message.as_bytes(), &dice()).unwrap();
+    let signature = RustCrypto.sign(Algorithm::Rs256, &key, message.as_bytes(), &dice()).unwrap();
     let expected =
         "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5juj";
     assert!(Base64UrlUnpadded::encode_string(&signature).starts_with(expected));
@@ -131,14 +131,14 @@ fn the_examples_of_the_rfcs_come_out() {
             "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083",
         ),
     ] {
-        let signature = Portable.sign(Algorithm::Es256, &key, message.as_bytes(), &dice()).unwrap();
+        let signature = RustCrypto.sign(Algorithm::Es256, &key, message.as_bytes(), &dice()).unwrap();
         let hex: String = signature.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, expected);
     }
     // RFC 8037 §A.4.
     let key = parse(&ed25519.to_string()).unwrap();
     let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-    let signature = Portable.sign(Algorithm::EdDsa, &key, message, &dice()).unwrap();
+    let signature = RustCrypto.sign(Algorithm::EdDsa, &key, message, &dice()).unwrap();
     let expected = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     assert_eq!(Base64UrlUnpadded::encode_string(&signature), expected);
 }
@@ -148,11 +148,11 @@ fn rsa_is_not_signed_with_by_the_portable_engine_until_that_is_allowed() {
     let [rsa, ..] = jwks();
     let key = parse(&rsa.to_string()).unwrap();
     for algorithm in key.algorithms().iter() {
-        let outcome = Portable.sign(algorithm, &key, b"message", &dice());
+        let outcome = RustCrypto.sign(algorithm, &key, b"message", &dice());
         assert_eq!(outcome, Err(SigningError::PortableRsa), "{algorithm}");
     }
     let key = key.allow_portable_rsa(true).allow_portable_rsa(false);
-    assert_eq!(Portable.sign(Algorithm::Rs256, &key, b"", &dice()), Err(SigningError::PortableRsa));
+    assert_eq!(RustCrypto.sign(Algorithm::Rs256, &key, b"", &dice()), Err(SigningError::PortableRsa));
 }
 
 /// With PSS the block is one bit shorter than the modulus: a byte shorter for the first of these, and not for the second.
@@ -161,10 +161,10 @@ fn a_modulus_of_no_whole_bytes_signs_like_any_other() {
     for base64 in [RSA_2049, RSA_2055] {
         let key = parse(&pem("RSA PRIVATE KEY", base64)).unwrap().allow_portable_rsa(true);
         for algorithm in key.algorithms().iter() {
-            let signature = Portable.sign(algorithm, &key, b"message", &dice()).unwrap();
+            let signature = RustCrypto.sign(algorithm, &key, b"message", &dice()).unwrap();
             assert_eq!(signature.len(), 257, "{algorithm}");
             assert_eq!(
-                Portable.verify(algorithm, key.public(), b"message", &signature),
+                RustCrypto.verify(algorithm, key.public(), b"message", &signature),
                 Ok(()),
                 "{algorithm}"
             );
@@ -176,7 +176,7 @@ fn a_modulus_of_no_whole_bytes_signs_like_any_other() {
 fn a_source_of_zeros_gives_no_rsa_signature_and_does_not_hang() {
     let [rsa, ..] = jwks();
     let key = parse(&rsa.to_string()).unwrap().allow_portable_rsa(true);
-    assert_eq!(Portable.sign(Algorithm::Rs256, &key, b"", &Stuck(0)), Err(SigningError::Unusable));
+    assert_eq!(RustCrypto.sign(Algorithm::Rs256, &key, b"", &Stuck(0)), Err(SigningError::Unusable));
 }
 
 /// Made by OpenSSL from the same numbers.

@@ -63,12 +63,12 @@ impl<'t> TokenParts<'t> {
             fault: None,
         };
         if parts.known.is_none() {
-            parts.add(Part::Header, header);
+            parts.add(TokenPart::Header, header);
         }
         parts.claims_at = parts.decoded.len();
-        parts.add(Part::Claims, claims);
+        parts.add(TokenPart::Claims, claims);
         parts.signature_at = parts.decoded.len();
-        parts.add(Part::Signature, signature);
+        parts.add(TokenPart::Signature, signature);
         // What could be decoded has no dot in it.
         if parts.fault.is_some() && split(signature).is_some() {
             return Err(wrong_parts(text));
@@ -89,19 +89,20 @@ impl<'t> TokenParts<'t> {
         let header = match &self.known {
             Some(header) => header.borrowed(),
             None => {
-                self.check(Part::Header)?;
+                self.check(TokenPart::Header)?;
                 Header::parse(self.decoded.get(..self.claims_at).unwrap_or_default())?
             }
         };
-        self.check(Part::Claims)?;
+        self.check(TokenPart::Claims)?;
         let claims = self.decoded.get(self.claims_at..self.signature_at).unwrap_or_default();
-        let claims = Object::parse(claims).map_err(|error| TokenError::Json { part: Part::Claims, error })?;
-        self.check(Part::Signature)?;
+        let claims =
+            Object::parse(claims).map_err(|error| TokenError::Json { part: TokenPart::Claims, error })?;
+        self.check(TokenPart::Signature)?;
         Ok(UnverifiedToken { parts: self, header, claims })
     }
 
     /// Decodes a part, unless one before it has a fault already.
-    fn add(&mut self, part: Part, text: &[u8]) {
+    fn add(&mut self, part: TokenPart, text: &[u8]) {
         if self.fault.is_some() {
             return;
         }
@@ -113,7 +114,7 @@ impl<'t> TokenParts<'t> {
     }
 
     /// An error when the fault is this part's.
-    fn check(&self, this: Part) -> Result<(), TokenError> {
+    fn check(&self, this: TokenPart) -> Result<(), TokenError> {
         match self.fault {
             Some(fault @ (TokenError::EmptyPart { part } | TokenError::Encoding { part }))
                 if part == this =>
@@ -230,7 +231,7 @@ fn wrong_parts(text: &[u8]) -> TokenError {
 
 /// A part of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum TokenPart {
     /// The JOSE header.
     Header,
     /// The claims.
@@ -239,7 +240,7 @@ pub enum Part {
     Signature,
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for TokenPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Header => "header",
@@ -273,19 +274,19 @@ pub enum TokenError {
     #[error("the {part} is empty")]
     EmptyPart {
         /// Which one.
-        part: Part,
+        part: TokenPart,
     },
     /// A part is not base64url without padding (RFC 7515 §2).
     #[error("the {part} is not base64url")]
     Encoding {
         /// Which one.
-        part: Part,
+        part: TokenPart,
     },
     /// A part is not the JSON object that it should be.
     #[error("the {part}: {error}")]
     Json {
         /// Which one.
-        part: Part,
+        part: TokenPart,
         /// What is wrong with it.
         error: JsonError,
     },

@@ -1,6 +1,6 @@
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, clippy::unwrap_in_result)]
 
-use super::super::{Algorithm, KeySet, Portable};
+use super::super::{Algorithm, KeySet, RustCrypto};
 use std::rc::Rc;
 
 use super::*;
@@ -18,7 +18,7 @@ fn error(text: impl AsRef<[u8]>) -> TokenError {
 /// The verdict about a token that can be read.
 fn outcome(text: &str, key: &Key) -> Result<(), SignatureError> {
     let parts = TokenParts::decode(text).unwrap();
-    parts.read().unwrap().verify(key, &Portable).map(|_| ())
+    parts.read().unwrap().verify(key, &RustCrypto).map(|_| ())
 }
 
 /// One token per algorithm, each with its key, made with OpenSSL.
@@ -37,7 +37,7 @@ fn samples() -> Vec<(Algorithm, Rc<Key>, String)> {
 fn verify(text: &str, key: &Key) -> Result<(), String> {
     let parts = TokenParts::decode(text).map_err(|error| error.to_string())?;
     let token = parts.read().map_err(|error| error.to_string())?;
-    token.verify(key, &Portable).map(|_| ()).map_err(|error| error.to_string())
+    token.verify(key, &RustCrypto).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn every_algorithm_verifies_its_token_and_names_the_key() {
     for (algorithm, key, text) in samples {
         let parts = TokenParts::decode(&text).unwrap();
         let token = parts.read().unwrap();
-        let token = token.verify(&key, &Portable).unwrap();
+        let token = token.verify(&key, &RustCrypto).unwrap();
         assert_eq!(token.header().algorithm, algorithm);
         assert_eq!(token.header().typ.as_deref(), Some("at+jwt"));
         assert_eq!(token.claims().get("iss").unwrap().as_str(), Some("https://issuer.example"));
@@ -161,7 +161,8 @@ fn the_number_of_parts_is_three() {
 fn no_part_may_be_empty_or_loosely_encoded() {
     let good = raw_token(r#"{"alg":"RS256"}"#, "{}");
     let parts: Vec<_> = good.split('.').collect();
-    for (index, part) in [Part::Header, Part::Claims, Part::Signature].into_iter().enumerate() {
+    for (index, part) in [TokenPart::Header, TokenPart::Claims, TokenPart::Signature].into_iter().enumerate()
+    {
         let with = |text: &str| {
             let mut parts = parts.clone();
             parts[index] = text;
@@ -173,7 +174,7 @@ fn no_part_may_be_empty_or_loosely_encoded() {
         }
     }
     let bytes = [&good.as_bytes()[..good.len() - 4], b"\xff\xff\xff\xff"].concat();
-    assert_eq!(error(bytes), TokenError::Encoding { part: Part::Signature });
+    assert_eq!(error(bytes), TokenError::Encoding { part: TokenPart::Signature });
 }
 
 /// What a token says of itself explains more than how it is written: `none` comes with an empty signature.
@@ -182,21 +183,27 @@ fn a_part_is_read_before_the_next_one_is_asked_for() {
     let without_signature =
         |header: &str, claims: &str| error(raw_token(header, claims).trim_end_matches('A'));
     assert_eq!(without_signature(r#"{"alg":"none"}"#, "{}"), TokenError::AlgorithmNone);
-    let no_object = TokenError::Json { part: Part::Claims, error: JsonError::NotAnObject };
+    let no_object = TokenError::Json { part: TokenPart::Claims, error: JsonError::NotAnObject };
     assert_eq!(without_signature(r#"{"alg":"RS256"}"#, "[]"), no_object);
-    let empty = TokenError::EmptyPart { part: Part::Signature };
+    let empty = TokenError::EmptyPart { part: TokenPart::Signature };
     assert_eq!(without_signature(r#"{"alg":"RS256"}"#, "{}"), empty);
 }
 
 #[test]
 fn header_and_claims_are_strict_objects() {
     let duplicate = |part| TokenError::Json { part, error: JsonError::DuplicateMember };
-    assert_eq!(error(raw_token(r#"{"alg":"RS256","alg":"RS256"}"#, "{}")), duplicate(Part::Header));
-    assert_eq!(error(raw_token(r#"{"alg":"RS256"}"#, r#"{"sub":"a","sub":"b"}"#)), duplicate(Part::Claims));
-    assert_eq!(error(raw_token(r#"{"alg":"RS256"}"#, r#"{"a":[{"b":1,"b":2}]}"#)), duplicate(Part::Claims));
-    let no_object = TokenError::Json { part: Part::Claims, error: JsonError::NotAnObject };
+    assert_eq!(error(raw_token(r#"{"alg":"RS256","alg":"RS256"}"#, "{}")), duplicate(TokenPart::Header));
+    assert_eq!(
+        error(raw_token(r#"{"alg":"RS256"}"#, r#"{"sub":"a","sub":"b"}"#)),
+        duplicate(TokenPart::Claims)
+    );
+    assert_eq!(
+        error(raw_token(r#"{"alg":"RS256"}"#, r#"{"a":[{"b":1,"b":2}]}"#)),
+        duplicate(TokenPart::Claims)
+    );
+    let no_object = TokenError::Json { part: TokenPart::Claims, error: JsonError::NotAnObject };
     assert_eq!(error(raw_token(r#"{"alg":"RS256"}"#, "[]")), no_object);
-    let trailing = TokenError::Json { part: Part::Header, error: JsonError::TrailingData };
+    let trailing = TokenError::Json { part: TokenPart::Header, error: JsonError::TrailingData };
     assert_eq!(error(raw_token(r#"{"alg":"RS256"}{}"#, "{}")), trailing);
 }
 
@@ -222,7 +229,7 @@ fn debug_output_shows_no_credential() {
 
 #[test]
 fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
-    let json = TokenError::Json { part: Part::Claims, error: JsonError::TooDeep };
+    let json = TokenError::Json { part: TokenPart::Claims, error: JsonError::TooDeep };
     let errors = [
         (
             TokenError::TooLong { bytes: 16385, limit: 16384 },
@@ -230,8 +237,8 @@ fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
         ),
         (TokenError::Parts { found: 2 }, "expected 3 parts separated by dots, got 2"),
         (TokenError::Encrypted, "the token is encrypted"),
-        (TokenError::EmptyPart { part: Part::Signature }, "the signature is empty"),
-        (TokenError::Encoding { part: Part::Header }, "the header is not base64url"),
+        (TokenError::EmptyPart { part: TokenPart::Signature }, "the signature is empty"),
+        (TokenError::Encoding { part: TokenPart::Header }, "the header is not base64url"),
         (json, "the claims: nested deeper than 16"),
         (TokenError::MemberType { member: "kid" }, "`kid` in the header is not a string"),
         (

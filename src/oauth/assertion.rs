@@ -87,7 +87,7 @@ pub const MAX_ASSERTION_LIFETIME: Duration = Duration::from_secs(300);
 mod tests {
     use super::*;
     use crate::base::{Random, Secret, Timestamp};
-    use crate::jose::{Portable, TokenParts};
+    use crate::jose::{RustCrypto, TokenParts};
 
     struct Ones;
 
@@ -109,10 +109,10 @@ mod tests {
     /// `iat` and `exp` of an assertion, if its signature is the key's.
     fn times(now: Timestamp, lifetime: Duration) -> (u64, u64) {
         let assertion = assertion(lifetime);
-        let text = assertion.sign("client", &Signing { now, crypto: &Portable, random: &Ones }).unwrap();
+        let text = assertion.sign("client", &Signing { now, crypto: &RustCrypto, random: &Ones }).unwrap();
         let parts = TokenParts::decode(&text).unwrap();
         let token = parts.read().unwrap();
-        let token = token.verify(assertion.key.public(), &Portable).unwrap();
+        let token = token.verify(assertion.key.public(), &RustCrypto).unwrap();
         let claims: serde_json::Value = serde_json::from_str(&payload(&text)).unwrap();
         assert_eq!(token.claims().len(), 6);
         (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap())

@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use crate::base::{Jitter, Timestamp};
-use crate::sharing::{Claim, Flight, Look, Process, Standing};
+use crate::sharing::{FetchState, Lease, LeaseLookup, SharedState, SingleFlight};
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +34,20 @@ pub enum BreakerState {
 pub struct Breaker {
     settings: BreakerSettings,
     /// What the process shares of it; `None`: nothing.
-    flight: Option<Flight>,
+    flight: Option<SingleFlight>,
     failures: u32,
     /// Open until then; the epoch when closed.
     until: Timestamp,
     /// A probe of ours is under way until then.
     probe: Option<Timestamp>,
     /// How often in a row a probe that nobody held could not be taken.
-    untaken: u32,
+    failed_acquisitions: u32,
 }
 
 impl Breaker {
     /// A closed breaker.
-    pub fn new(settings: BreakerSettings, flight: Option<Flight>) -> Self {
-        Self { settings, flight, failures: 0, until: Timestamp::EPOCH, probe: None, untaken: 0 }
+    pub fn new(settings: BreakerSettings, flight: Option<SingleFlight>) -> Self {
+        Self { settings, flight, failures: 0, until: Timestamp::EPOCH, probe: None, failed_acquisitions: 0 }
     }
 
     /// What it does now, as far as this thread has heard.
@@ -70,21 +70,21 @@ impl Breaker {
     }
 
     /// Makes sure that the process can share it.
-    pub fn seed(&self, process: &dyn Process) {
+    pub fn seed(&self, process: &dyn SharedState) {
         if let Some(flight) = &self.flight {
             flight.seed(process);
         }
     }
 
     /// Whether a request may be sent that takes at most `timeout`; its outcome must be recorded.
-    pub fn admit(&mut self, process: &dyn Process, now: Timestamp, timeout: Duration) -> bool {
+    pub fn admit(&mut self, process: &dyn SharedState, now: Timestamp, timeout: Duration) -> bool {
         let claim = self.heed(process, now);
         match self.state(now) {
             BreakerState::Closed => true,
             BreakerState::Open => false,
             BreakerState::HalfOpen => {
                 if self.probe.is_some_and(|until| now < until) || claim.is_some_and(|claim| claim.is_held) {
-                    self.untaken = 0;
+                    self.failed_acquisitions = 0;
                     return false;
                 }
                 let hold = timeout.saturating_add(PROBE_GRACE);
@@ -93,9 +93,10 @@ impl Breaker {
                     .as_ref()
                     .zip(claim)
                     .is_none_or(|(flight, claim)| flight.take(process, &claim, now, hold));
-                self.untaken = if is_ours { 0 } else { self.untaken.saturating_add(1) };
+                self.failed_acquisitions =
+                    if is_ours { 0 } else { self.failed_acquisitions.saturating_add(1) };
                 // A memory that keeps no lease must not keep us from an endpoint that is back.
-                let is_admitted = is_ours || self.untaken >= MAX_UNTAKEN;
+                let is_admitted = is_ours || self.failed_acquisitions >= MAX_FAILED_ACQUISITIONS;
                 if is_admitted {
                     self.probe = Some(now.after(hold));
                 }
@@ -105,15 +106,15 @@ impl Breaker {
     }
 
     /// Time has passed: while it knows of failures, others may know that they are over.
-    pub fn handle_tick(&mut self, process: &dyn Process, now: Timestamp) {
+    pub fn handle_tick(&mut self, process: &dyn SharedState, now: Timestamp) {
         if self.failures > 0 {
             self.heed(process, now);
         }
     }
 
     /// What others have found out counts here too, and so does their success.
-    pub fn heed(&mut self, process: &dyn Process, now: Timestamp) -> Option<Claim> {
-        let Look::Claim(claim) = self.flight.as_ref()?.look(process, now) else { return None };
+    pub fn heed(&mut self, process: &dyn SharedState, now: Timestamp) -> Option<Lease> {
+        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(process, now) else { return None };
         self.failures = claim.standing.failures;
         // Only another module, or the clock before it was set back, says that it is open for longer than a breaker ever is.
         let until = claim.standing.not_before;
@@ -122,7 +123,7 @@ impl Breaker {
     }
 
     /// A request that was let through has been answered: the endpoint works. Whether that closed the breaker.
-    pub fn succeed(&mut self, process: &dyn Process, now: Timestamp) -> bool {
+    pub fn succeed(&mut self, process: &dyn SharedState, now: Timestamp) -> bool {
         let was_open = self.state(now) != BreakerState::Closed;
         let knew_failures = core::mem::take(&mut self.failures) > 0;
         self.probe = None;
@@ -134,7 +135,7 @@ impl Breaker {
     }
 
     /// A request that was let through has failed. Whether that opened the breaker.
-    pub fn fail(&mut self, process: &dyn Process, now: Timestamp, jitter: &mut Jitter) -> bool {
+    pub fn fail(&mut self, process: &dyn SharedState, now: Timestamp, jitter: &mut Jitter) -> bool {
         let was_closed = self.state(now) == BreakerState::Closed;
         self.failures = self.failures.saturating_add(1);
         self.probe = None;
@@ -150,7 +151,7 @@ impl Breaker {
     }
 
     /// The request was not sent after all: it says nothing about the endpoint.
-    pub fn take_back(&mut self, process: &dyn Process, now: Timestamp) {
+    pub fn take_back(&mut self, process: &dyn SharedState, now: Timestamp) {
         if self.probe.take().is_some() {
             self.tell(process, now);
         }
@@ -162,10 +163,10 @@ impl Breaker {
         self.probe = self.probe.map(|until| until.min(now.after(MAX_OPEN)));
     }
 
-    fn tell(&self, process: &dyn Process, now: Timestamp) {
+    fn tell(&self, process: &dyn SharedState, now: Timestamp) {
         let Some(flight) = &self.flight else { return };
-        let Look::Claim(claim) = flight.look(process, now) else { return };
-        let standing = Standing {
+        let LeaseLookup::Found(claim) = flight.look(process, now) else { return };
+        let standing = FetchState {
             sent: Some(now),
             failures: self.failures,
             not_before: self.until,
@@ -180,7 +181,7 @@ pub const MAX_OPEN: Duration = Duration::from_secs(30);
 /// With the longest spread that [`JITTER_PART`] adds.
 const LONGEST_OPEN: Duration = Duration::from_secs(36);
 /// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
-const MAX_UNTAKEN: u32 = 10;
+const MAX_FAILED_ACQUISITIONS: u32 = 10;
 /// A probe whose answer the host has lost stops others for this much longer than its timeout.
 const PROBE_GRACE: Duration = Duration::from_secs(5);
 /// A pause is longer by up to one in so many parts, so that proxies do not probe together.
@@ -189,7 +190,7 @@ const JITTER_PART: u32 = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sharing::Alone;
+    use crate::sharing::NoSharedState;
 
     const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, pause: Duration::from_secs(5) };
     const TIMEOUT: Duration = Duration::from_secs(1);
@@ -200,10 +201,10 @@ mod tests {
 
     fn opened() -> (Breaker, Jitter) {
         let (mut breaker, mut jitter) = (Breaker::new(SETTINGS, None), Jitter::new([1; 16]));
-        assert!(!breaker.fail(&Alone, at(0), &mut jitter));
-        assert!(!breaker.fail(&Alone, at(0), &mut jitter));
+        assert!(!breaker.fail(&NoSharedState, at(0), &mut jitter));
+        assert!(!breaker.fail(&NoSharedState, at(0), &mut jitter));
         assert_eq!(breaker.state(at(0)), BreakerState::Closed);
-        assert!(breaker.fail(&Alone, at(0), &mut jitter));
+        assert!(breaker.fail(&NoSharedState, at(0), &mut jitter));
         (breaker, jitter)
     }
 
@@ -211,31 +212,33 @@ mod tests {
     fn it_opens_at_the_last_of_its_failures_and_probes_once_after_its_pause() {
         let (mut breaker, _) = opened();
         assert_eq!(breaker.state(at(4)), BreakerState::Open);
-        assert!(!breaker.admit(&Alone, at(4), TIMEOUT));
+        assert!(!breaker.admit(&NoSharedState, at(4), TIMEOUT));
         assert_eq!(breaker.state(at(7)), BreakerState::HalfOpen);
-        assert!(breaker.admit(&Alone, at(7), TIMEOUT));
-        assert!(!breaker.admit(&Alone, at(7), TIMEOUT), "one probe at a time");
+        assert!(breaker.admit(&NoSharedState, at(7), TIMEOUT));
+        assert!(!breaker.admit(&NoSharedState, at(7), TIMEOUT), "one probe at a time");
         // A probe that is lost holds up the next one for a while only.
-        assert!(breaker.admit(&Alone, at(14), TIMEOUT));
+        assert!(breaker.admit(&NoSharedState, at(14), TIMEOUT));
     }
 
     #[test]
     fn a_probe_that_succeeds_closes_it_and_one_that_fails_opens_it_for_longer() {
         let (mut breaker, mut jitter) = opened();
-        assert!(breaker.admit(&Alone, at(7), TIMEOUT));
-        assert!(!breaker.fail(&Alone, at(8), &mut jitter), "it was open already");
+        assert!(breaker.admit(&NoSharedState, at(7), TIMEOUT));
+        assert!(!breaker.fail(&NoSharedState, at(8), &mut jitter), "it was open already");
         assert_eq!(breaker.state(at(17)), BreakerState::Open);
-        assert!(breaker.admit(&Alone, at(21), TIMEOUT));
-        assert!(breaker.succeed(&Alone, at(21)));
+        assert!(breaker.admit(&NoSharedState, at(21), TIMEOUT));
+        assert!(breaker.succeed(&NoSharedState, at(21)));
         assert_eq!(breaker.state(at(21)), BreakerState::Closed);
-        assert!(breaker.admit(&Alone, at(21), TIMEOUT) && breaker.admit(&Alone, at(21), TIMEOUT));
+        assert!(
+            breaker.admit(&NoSharedState, at(21), TIMEOUT) && breaker.admit(&NoSharedState, at(21), TIMEOUT)
+        );
     }
 
     #[test]
     fn no_pause_is_longer_than_the_longest() {
         let (mut breaker, mut jitter) = opened();
         for _ in 0..100 {
-            breaker.fail(&Alone, at(0), &mut jitter);
+            breaker.fail(&NoSharedState, at(0), &mut jitter);
         }
         assert!(breaker.opens_at(at(0)) <= at(0).after(MAX_OPEN + MAX_OPEN / JITTER_PART));
         breaker.handle_clock_step(at(0));
@@ -246,9 +249,9 @@ mod tests {
     fn success_in_between_starts_the_count_anew() {
         let (mut breaker, mut jitter) = (Breaker::new(SETTINGS, None), Jitter::new([1; 16]));
         for _ in 0..10 {
-            breaker.fail(&Alone, at(0), &mut jitter);
-            breaker.fail(&Alone, at(0), &mut jitter);
-            assert!(!breaker.succeed(&Alone, at(0)));
+            breaker.fail(&NoSharedState, at(0), &mut jitter);
+            breaker.fail(&NoSharedState, at(0), &mut jitter);
+            assert!(!breaker.succeed(&NoSharedState, at(0)));
         }
         assert_eq!(breaker.state(at(0)), BreakerState::Closed);
     }

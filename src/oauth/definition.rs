@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::address::Address;
 use super::timetable::Schedule;
 use crate::base::{ACCEPT_IDENTITY, HttpCall, Secret};
-use crate::sharing::{Flight, Sharing};
+use crate::sharing::{Sharing, SingleFlight};
 
 /// Which document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +25,10 @@ pub(crate) struct Definition {
 
 impl Definition {
     /// What the threads of a process share about it. `me` is random.
-    pub(crate) fn flight(&self, sharing: &Sharing, me: u64) -> Flight {
+    pub(crate) fn flight(&self, sharing: &Sharing, me: u64) -> SingleFlight {
         let rules: &[u8] = if self.is_loose { b"loose" } else { b"strict" };
         let fields = [self.kind.as_bytes(), self.cluster.as_bytes(), self.identity.as_bytes(), rules];
-        Flight::new(&fields, sharing.seal.clone(), me)
+        SingleFlight::new(&fields, sharing.seal.clone(), me)
     }
 
     /// The place of this number, or the first.

@@ -12,16 +12,16 @@ use super::definition::Definition;
 use super::event::{Event, News, Read};
 use super::fetch::{Answer, FetchError};
 use super::surroundings::Surroundings;
-use super::timetable::{Timetable, Wish, pause};
+use super::timetable::{RefreshHint, Timetable, pause};
 use crate::base::{Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness};
-use crate::sharing::{Flight, Look, Process, Publication, Sharing, Trust};
+use crate::sharing::{LeaseLookup, Publication, SharedState, Sharing, SingleFlight, Trust};
 
 /// A document and its fetches.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     definition: Definition,
     /// What the process shares about it; `None`: nothing.
-    flight: Option<Flight>,
+    flight: Option<SingleFlight>,
     /// What another thread's publication is worth.
     trust: Trust,
     /// The place that is asked next.
@@ -30,7 +30,7 @@ pub(crate) struct Document {
     elsewhere: usize,
     under_way: Option<UnderWay>,
     /// How often in a row a lease that nobody held could not be taken.
-    untaken: u32,
+    failed_acquisitions: u32,
     held: Option<Held>,
     /// Whether a fetch of our own has ended since what we have came, or since we began.
     has_tried: bool,
@@ -83,7 +83,7 @@ impl Document {
         Self::with(definition, flight, trust, now)
     }
 
-    fn with(definition: Definition, flight: Option<Flight>, trust: Trust, now: Timestamp) -> Self {
+    fn with(definition: Definition, flight: Option<SingleFlight>, trust: Trust, now: Timestamp) -> Self {
         Self {
             definition,
             flight,
@@ -91,7 +91,7 @@ impl Document {
             place: 0,
             elsewhere: 0,
             under_way: None,
-            untaken: 0,
+            failed_acquisitions: 0,
             held: None,
             has_tried: false,
             is_outdated_there: false,
@@ -144,7 +144,7 @@ impl Document {
         self.timetable.failures()
     }
 
-    pub(crate) fn wish(&mut self, wish: Wish) {
+    pub(crate) fn wish(&mut self, wish: RefreshHint) {
         self.timetable.wish(wish);
     }
 
@@ -164,7 +164,7 @@ impl Document {
     /// The clock has been set back: the schedule begins anew, and nothing counts as newer than a request.
     pub(crate) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
         self.old_clock = self.old_clock.max(before);
-        self.timetable.begin_anew(now);
+        self.timetable.reset(now);
         self.last_good = self.last_good.map(|last| last.min(now));
         self.has_tried = false;
         let refresh = self.definition.schedule.refresh;
@@ -183,7 +183,7 @@ impl Document {
     }
 
     /// Makes sure that the lease can be taken.
-    pub(crate) fn seed(&self, process: &dyn Process) {
+    pub(crate) fn seed(&self, process: &dyn SharedState) {
         if let Some(flight) = &self.flight {
             flight.seed(process);
         }
@@ -198,16 +198,18 @@ impl Document {
 
     /// What the process knows it by in its news.
     pub(crate) fn id(&self) -> Option<u64> {
-        self.flight.as_ref().map(Flight::id)
+        self.flight.as_ref().map(SingleFlight::id)
     }
 
     /// Another thread may have fetched it.
-    pub(crate) fn handle_news<T>(
+    pub(crate) fn handle_updates<T>(
         &mut self,
         with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
-        let Look::Claim(claim) = self.flight.as_ref()?.look(with.process, with.now) else { return None };
+        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(with.process, with.now) else {
+            return None;
+        };
         self.heed(claim.standing, with, read)
     }
 
@@ -221,7 +223,7 @@ impl Document {
     ) -> (Option<Event<T>>, Option<HttpCall>) {
         if self.held.as_ref().is_some_and(|held| with.now >= held.until) {
             self.held = None;
-            self.timetable.fall_due(with.now);
+            self.timetable.mark_due(with.now);
             return (Some(Event::ours(News::Expired)), None);
         }
         if let Some(under_way) = self.under_way {
@@ -233,7 +235,7 @@ impl Document {
         }
         if self.has_tried && core::mem::take(&mut self.is_outdated_there) {
             // Nothing newer can be had at the moment.
-            return (self.handle_news(with, read), None);
+            return (self.handle_updates(with, read), None);
         }
         if !may_send || !self.is_due(with.now) {
             return (None, None);
@@ -241,23 +243,23 @@ impl Document {
         let mut event = None;
         if let Some(flight) = self.flight.clone() {
             let has_taken = match flight.look(with.process, with.now) {
-                Look::Alone => true,
-                Look::Again => false,
-                Look::Claim(claim) => {
+                LeaseLookup::NoSharedState => true,
+                LeaseLookup::Again => false,
+                LeaseLookup::Found(claim) => {
                     event = self.heed(claim.standing, with, read);
                     if !self.is_due(with.now) {
                         return (event, None);
                     }
                     if self.waits_for_others(&claim, with.now) {
-                        self.untaken = 0;
+                        self.failed_acquisitions = 0;
                         return (event, None);
                     }
                     flight.take(with.process, &claim, with.now, self.hold_time())
                 }
             };
-            self.untaken = if has_taken { 0 } else { self.untaken.saturating_add(1) };
+            self.failed_acquisitions = if has_taken { 0 } else { self.failed_acquisitions.saturating_add(1) };
             // A memory that keeps no lease must not keep us from fetching.
-            if !has_taken && self.untaken < MAX_UNTAKEN {
+            if !has_taken && self.failed_acquisitions < MAX_FAILED_ACQUISITIONS {
                 return (event, None);
             }
         }
@@ -406,7 +408,7 @@ impl Document {
             }
             if error.is_elsewhere() && self.elsewhere < places {
                 // The other place is part of the same attempt: the lease stays ours.
-                self.timetable.look_elsewhere(with.now);
+                self.timetable.try_next_location(with.now);
                 return News::Elsewhere(error);
             }
             self.elsewhere = 0;
@@ -444,6 +446,6 @@ impl Document {
 }
 
 /// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
-const MAX_UNTAKEN: u32 = 10;
+const MAX_FAILED_ACQUISITIONS: u32 = 10;
 /// Envoy answers every call within its timeout; this only keeps a fault there from stopping refreshes for ever.
 const LOST_AFTER: Duration = Duration::from_secs(10);

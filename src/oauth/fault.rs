@@ -113,7 +113,7 @@ pub enum ErrorCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultClass {
     /// It may be over soon: backoff.
-    Weather,
+    Transient,
     /// Somebody has to change something, here or at the server: retried slowly.
     Configuration,
 }
@@ -164,7 +164,7 @@ impl TokenFault {
             | Self::TokenMissing
             | Self::TokenTooLong { .. }
             | Self::ExpiresIn
-            | Self::ExpiredAtIssue => FaultClass::Weather,
+            | Self::ExpiredAtIssue => FaultClass::Transient,
         }
     }
 
@@ -173,7 +173,7 @@ impl TokenFault {
     pub const fn is_outage(&self) -> bool {
         match self {
             Self::Reset | Self::Lost | Self::TooLarge(_) | Self::Markup | Self::Malformed(_) => true,
-            Self::Status(_) | Self::Refused(_) => matches!(self.class(), FaultClass::Weather),
+            Self::Status(_) | Self::Refused(_) => matches!(self.class(), FaultClass::Transient),
             Self::NotSent
             | Self::TokenMissing
             | Self::TokenTooLong { .. }
@@ -320,7 +320,7 @@ impl ErrorCode {
 
     const fn class(self) -> FaultClass {
         match self {
-            Self::TemporarilyUnavailable | Self::ServerError | Self::SlowDown => FaultClass::Weather,
+            Self::TemporarilyUnavailable | Self::ServerError | Self::SlowDown => FaultClass::Transient,
             Self::InvalidRequest
             | Self::InvalidClient
             | Self::InvalidGrant
@@ -354,10 +354,10 @@ mod tests {
         assert_eq!(class(refused(ErrorCode::InvalidClient)), FaultClass::Configuration);
         assert_eq!(class(TokenFault::Status(401)), FaultClass::Configuration);
         for status in [429, 500, 502, 503, 504, 404, 302, 0] {
-            assert_eq!(class(TokenFault::Status(status)), FaultClass::Weather, "{status}");
+            assert_eq!(class(TokenFault::Status(status)), FaultClass::Transient, "{status}");
         }
-        assert_eq!(class(refused(ErrorCode::TemporarilyUnavailable)), FaultClass::Weather);
-        assert_eq!(class(TokenFault::Markup), FaultClass::Weather);
+        assert_eq!(class(refused(ErrorCode::TemporarilyUnavailable)), FaultClass::Transient);
+        assert_eq!(class(TokenFault::Markup), FaultClass::Transient);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) use metadata::read as read_metadata;
 pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
 pub use surroundings::Surroundings;
 pub use timetable::{MAX_RETRY_AFTER, Schedule};
-pub(crate) use timetable::{Timetable, Wish};
+pub(crate) use timetable::{RefreshHint, Timetable};
 pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, fits_header};
 pub use token_request::{Grant, TokenRequest};
 pub use word::{MAX_WORD, Word};

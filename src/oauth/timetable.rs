@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::base::{Jitter, Timestamp, backoff};
-use crate::sharing::Standing;
+use crate::sharing::FetchState;
 
 /// How a document is kept fresh. No duration is zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,14 +53,14 @@ pub(crate) struct Timetable {
     not_before: Timestamp,
     /// This thread's last attempt has failed, and the next one does not wait for a date.
     tries_again: bool,
-    wish: Wish,
+    wish: RefreshHint,
     /// When the clock was set back last, by the new one; the epoch when it never was.
     begun: Timestamp,
 }
 
 /// Whether a fetch is wanted before it is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wish {
+pub(crate) enum RefreshHint {
     None,
     /// Something does not fit what we have. Soon is soon enough: whoever wants can make it up.
     Doubt,
@@ -78,7 +78,7 @@ impl Timetable {
             unsent: 0,
             not_before: Timestamp::EPOCH,
             tries_again: false,
-            wish: Wish::None,
+            wish: RefreshHint::None,
             begun: Timestamp::EPOCH,
         }
     }
@@ -87,7 +87,7 @@ impl Timetable {
         self.failures.saturating_add(self.unsent)
     }
 
-    pub(crate) fn wish(&mut self, wish: Wish) {
+    pub(crate) fn wish(&mut self, wish: RefreshHint) {
         self.wish = self.wish.max(wish);
     }
 
@@ -97,9 +97,9 @@ impl Timetable {
             return self.not_before;
         }
         let pause = match self.wish {
-            Wish::None => None,
-            Wish::Doubt => Some(schedule.unknown_key_interval.max(schedule.min_refresh)),
-            Wish::Urgent => Some(schedule.unknown_key_interval),
+            RefreshHint::None => None,
+            RefreshHint::Doubt => Some(schedule.unknown_key_interval.max(schedule.min_refresh)),
+            RefreshHint::Urgent => Some(schedule.unknown_key_interval),
         };
         let allowed = |pause| self.last_sent.map_or(Timestamp::EPOCH, |sent| sent.after(pause));
         pause.map_or(self.due, |pause| self.due.min(allowed(pause))).max(self.not_before)
@@ -111,12 +111,12 @@ impl Timetable {
     }
 
     /// The next fetch is due now.
-    pub(crate) fn fall_due(&mut self, now: Timestamp) {
+    pub(crate) fn mark_due(&mut self, now: Timestamp) {
         self.due = now;
     }
 
     /// The clock has been set back: dates of the old one mean nothing.
-    pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+    pub(crate) fn reset(&mut self, now: Timestamp) {
         self.due = now;
         self.not_before = self.not_before.min(now);
         self.last_sent = None;
@@ -125,7 +125,7 @@ impl Timetable {
 
     /// A fetch is sent; returns when the one before was.
     pub(crate) fn send(&mut self, now: Timestamp) -> Option<Timestamp> {
-        self.wish = Wish::None;
+        self.wish = RefreshHint::None;
         self.last_sent.replace(now)
     }
 
@@ -142,7 +142,7 @@ impl Timetable {
 
     /// Whether a fetch is wanted before it is due.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wish != Wish::None
+        self.wish != RefreshHint::None
     }
 
     /// All is well until `due`; what came was asked for at `sent`.
@@ -154,7 +154,7 @@ impl Timetable {
         self.not_before = Timestamp::EPOCH;
         self.tries_again = false;
         // Whoever waited is looked at again now, and asks again if it has to.
-        self.wish = Wish::None;
+        self.wish = RefreshHint::None;
     }
 
     /// A fetch has failed, and the server wants to be left alone for `pause`.
@@ -171,7 +171,7 @@ impl Timetable {
     }
 
     /// A document is not where it was looked for, and there is another place to look at once.
-    pub(crate) fn look_elsewhere(&mut self, now: Timestamp) {
+    pub(crate) fn try_next_location(&mut self, now: Timestamp) {
         self.unsent = 0;
         self.tries_again = true;
         self.not_before = now;
@@ -185,7 +185,7 @@ impl Timetable {
     }
 
     /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask sooner.
-    pub(crate) fn heed(&mut self, standing: &Standing) {
+    pub(crate) fn heed(&mut self, standing: &FetchState) {
         self.last_sent = self.last_sent.max(standing.sent);
         self.failures = self.failures.max(standing.failures);
         // A pause follows upon a fetch. Where that is to come, or was sent before the clock was set back, the pause could be long over.
@@ -195,9 +195,9 @@ impl Timetable {
     }
 
     /// What other threads may know.
-    pub(crate) fn standing(&self, published: Timestamp) -> Standing {
+    pub(crate) fn standing(&self, published: Timestamp) -> FetchState {
         let not_before = if self.unsent > 0 { Timestamp::EPOCH } else { self.not_before };
-        Standing { sent: self.last_sent, failures: self.failures, not_before, published }
+        FetchState { sent: self.last_sent, failures: self.failures, not_before, published }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::oauth::{
     Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
     MAX_METADATA_BYTES, Member, News, Signing, TokenFault, TokenRequest, read_metadata,
 };
-use crate::sharing::{Flight, Process, Sharing, Trust};
+use crate::sharing::{SharedState, Sharing, SingleFlight, Trust};
 
 /// A token endpoint.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl EndpointState {
         let fields = [&b"token endpoint"[..], settings.cluster.as_bytes(), identity.as_bytes()];
         // Where any module of the proxy could write it, an endpoint that works could be made to look as if it failed.
         let breaker_sharing = sharing.filter(|sharing| sharing.trust() == Trust::Adopts);
-        let flight = breaker_sharing.map(|sharing| Flight::new(&fields, sharing.seal.clone(), me));
+        let flight = breaker_sharing.map(|sharing| SingleFlight::new(&fields, sharing.seal.clone(), me));
         let metadata_sharing = sharing.filter(|sharing| sharing.is_sealed());
         let metadata = match &settings.place {
             EndpointPlace::At(_) => None,
@@ -60,7 +60,7 @@ impl EndpointState {
     }
 
     /// Makes sure that the process can share what is known of it.
-    pub(super) fn seed(&self, process: &dyn Process) {
+    pub(super) fn seed(&self, process: &dyn SharedState) {
         self.breaker.seed(process);
         self.metadata.iter().for_each(|document| document.seed(process));
     }
@@ -155,9 +155,9 @@ impl EndpointState {
     }
 
     /// Another thread may have fetched the metadata.
-    pub(super) fn handle_news(&mut self, with: &mut Surroundings<'_>) -> Option<EndpointEvent> {
+    pub(super) fn handle_updates(&mut self, with: &mut Surroundings<'_>) -> Option<EndpointEvent> {
         let (document, discovery) = self.discovery()?;
-        let event = document.handle_news(&mut with.of_document(), &|body| read(body, &discovery))?;
+        let event = document.handle_updates(&mut with.of_document(), &|body| read(body, &discovery))?;
         self.take(event)
     }
 

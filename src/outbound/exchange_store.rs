@@ -10,8 +10,8 @@ use super::endpoint::{BreakerChange, EndpointState};
 use super::lifetime::{Lifetime, expiry};
 use super::settings::Client;
 use super::surroundings::Surroundings;
-use super::token::{Known, Ring, Token};
-use super::token_store::{Complaint, Purge, TokenEvent, TokenNews};
+use super::token::{IssuedTokens, RecentTokens, Token};
+use super::token_store::{Purge, TokenChange, TokenEvent, UnauthorizedReport};
 use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
 use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault};
 
@@ -47,7 +47,7 @@ pub(super) struct ExchangeStore {
     /// What the others take.
     pending_bytes: usize,
     /// Tokens that were kept.
-    ring: Ring,
+    ring: RecentTokens,
     timetable: Timetable,
 }
 
@@ -111,7 +111,7 @@ impl ExchangeStore {
             under_way: Vec::new(),
             bytes: 0,
             pending_bytes: 0,
-            ring: Ring::default(),
+            ring: RecentTokens::default(),
             timetable: Timetable::new(now),
         }
     }
@@ -122,7 +122,7 @@ impl ExchangeStore {
         &mut self,
         subject: &Subject,
         may_wait: bool,
-        known: &mut Known,
+        known: &mut IssuedTokens,
         now: Timestamp,
     ) -> Exchanged {
         if let Some(entry) = self.entries.get_mut(&subject.digest) {
@@ -171,16 +171,16 @@ impl ExchangeStore {
     /// An upstream has answered 401 to the token of this subject.
     pub(super) fn handle_unauthorized(
         &mut self,
-        complaint: &Complaint,
+        complaint: &UnauthorizedReport,
         subject: &SubjectDigest,
-        known: &mut Known,
+        known: &mut IssuedTokens,
     ) -> Option<Purge> {
         let State::Held(held) = &self.entries.get(subject)?.state else { return None };
         if held.fingerprint != complaint.token {
             return None;
         }
-        if !complaint.is_heard(held, self.failures()) {
-            return Some(Purge::HeldBack);
+        if !complaint.should_purge(held, self.failures()) {
+            return Some(Purge::Retained);
         }
         self.remove(subject, known);
         Some(Purge::Purged)
@@ -262,8 +262,8 @@ impl ExchangeStore {
         self.conclude(digest, answer.map(|(answer, expires)| (answer, sent, expires)), endpoint, with)
     }
 
-    pub(super) fn handle_clock_step(&mut self, known: &mut Known, now: Timestamp) {
-        self.timetable.begin_anew(now);
+    pub(super) fn handle_clock_step(&mut self, known: &mut IssuedTokens, now: Timestamp) {
+        self.timetable.reset(now);
         // By which clock they expire, nobody can tell any more. What is under way comes back to nobody.
         let all: Vec<SubjectDigest> = self.entries.keys().copied().collect();
         all.iter().for_each(|digest| self.remove(digest, known));
@@ -298,7 +298,7 @@ impl ExchangeStore {
                 if self.make_room(token.size().saturating_add(ENTRY_BYTES), with.known) {
                     self.put(digest, State::Held(token), with.known);
                 }
-                TokenNews::Obtained {
+                TokenChange::Obtained {
                     lifetime: expires.since(sent),
                     missing_scopes: answer.missing_scopes,
                     is_shared: false,
@@ -315,7 +315,7 @@ impl ExchangeStore {
                     let slowly = if is_slow { SLOW_RETRY } else { Duration::ZERO };
                     self.timetable.fail(pause.unwrap_or_default().max(slowly), with.now, with.jitter);
                 }
-                TokenNews::Failed(fault)
+                TokenChange::Failed(fault)
             }
         };
         let took = sent.map(|sent| with.now.since(sent));
@@ -327,7 +327,7 @@ impl ExchangeStore {
         self.wanted.retain(|other| *other != digest);
         self.remove(&digest, with.known);
         self.put_refusal(digest, with);
-        let what = TokenNews::Failed(TokenFault::ExpiredAtIssue);
+        let what = TokenChange::Failed(TokenFault::ExpiredAtIssue);
         Some(TokenEvent { failures: self.failures(), what, breaker: BreakerChange::None, took: None })
     }
 
@@ -344,7 +344,7 @@ impl ExchangeStore {
     }
 
     /// Drops those that were used longest ago until there is room.
-    fn make_room(&mut self, size: usize, known: &mut Known) -> bool {
+    fn make_room(&mut self, size: usize, known: &mut IssuedTokens) -> bool {
         if size > self.bounds.bytes {
             return false;
         }
@@ -357,7 +357,7 @@ impl ExchangeStore {
         true
     }
 
-    fn put(&mut self, digest: SubjectDigest, state: State, known: &mut Known) {
+    fn put(&mut self, digest: SubjectDigest, state: State, known: &mut IssuedTokens) {
         let mut entry = Entry { used: 0, state };
         match &entry.state {
             State::Wanted(_) | State::UnderWay { .. } => {
@@ -378,7 +378,7 @@ impl ExchangeStore {
     }
 
     /// Whoever removes one that is wanted has taken it off that list.
-    fn remove(&mut self, digest: &SubjectDigest, known: &mut Known) {
+    fn remove(&mut self, digest: &SubjectDigest, known: &mut IssuedTokens) {
         let Some(entry) = self.entries.remove(digest) else { return };
         match &entry.state {
             State::Wanted(_) | State::UnderWay { .. } => {

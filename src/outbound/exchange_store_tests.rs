@@ -14,7 +14,7 @@ fn subject(number: u8, bytes: usize) -> Subject {
     Subject { digest: [number; 32], token: Secret::new(vec![b'x'; bytes]), expires: Timestamp::MAX }
 }
 
-fn held(number: u8, bytes: usize, known: &Known) -> Token {
+fn held(number: u8, bytes: usize, known: &IssuedTokens) -> Token {
     let life = Lifetime { expires: Timestamp::MAX, until: Timestamp::MAX, renewal: Timestamp::MAX };
     let token = Secret::new([vec![b'0' + number], vec![b'x'; bytes - 1]].concat());
     Token::new(&Client::example(""), &token, NOW, life, known)
@@ -22,7 +22,7 @@ fn held(number: u8, bytes: usize, known: &Known) -> Token {
 
 #[test]
 fn subjects_take_their_bytes_and_not_one_more_but_one_may_always_wait() {
-    let (mut store, mut known) = (store(), Known::new([3; 16]));
+    let (mut store, mut known) = (store(), IssuedTokens::new([3; 16]));
     let half = ROOM / 2 - ENTRY_BYTES;
     for number in [1, 2] {
         assert!(matches!(store.get(&subject(number, half), true, &mut known, NOW), Exchanged::Wait));
@@ -40,7 +40,7 @@ fn subjects_take_their_bytes_and_not_one_more_but_one_may_always_wait() {
 
 #[test]
 fn outcomes_take_their_bytes_and_not_one_more_and_the_oldest_gives_way() {
-    let (mut store, mut known) = (store(), Known::new([3; 16]));
+    let (mut store, mut known) = (store(), IssuedTokens::new([3; 16]));
     let half = ROOM / 2 - ENTRY_BYTES - size_of::<Token>();
     for number in 1..=6 {
         let token = held(number, half, &known);

@@ -8,7 +8,7 @@ use crate::base::{Edit, RequestHead, StreamId, Timestamp};
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Errand {
+pub enum OutboundCall {
     /// The token of a client.
     Token(usize),
     /// The token of a client for one of its callers.

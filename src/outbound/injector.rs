@@ -12,15 +12,15 @@ use super::endpoint::EndpointState;
 use super::exchange_store::{
     ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS, SubjectDigest,
 };
-use super::injection::{Errand, Injection, OutboundEvent, Outgoing};
+use super::injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
 use super::refusal::Refusal;
 use super::settings::{Client, EndpointPlace, Outbound};
 use super::surroundings::Moment;
-use super::token::{Fingerprint, Known, MAX_KNOWN_TOKENS};
-use super::token_store::{Complaint, Purge, TokenStore};
+use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
+use super::token_store::{Purge, TokenStore, UnauthorizedReport};
 use crate::base::{Edit, HttpCall, HttpReply, Jitter, NameFilter, StreamId, Timestamp};
 use crate::oauth::{BreakerState, Grant};
-use crate::sharing::{Flight, News, Process, Sharing};
+use crate::sharing::{News, SharedState, Sharing, SingleFlight};
 
 /// The outbound half of a filter on one thread.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Injector {
     settings: Rc<Outbound>,
     endpoints: Vec<EndpointState>,
     stores: Vec<Store>,
-    known: Known,
+    known: IssuedTokens,
     /// The headers that take tokens, each once, and a filter of their names.
     headers: HashSet<Rc<str>>,
     names: NameFilter,
@@ -61,7 +61,7 @@ impl Injector {
         seed: [u8; 16],
         jitter: &mut Jitter,
         now: Timestamp,
-        process: &dyn Process,
+        process: &dyn SharedState,
     ) -> Self {
         let is_exchange = |client: &Client| matches!(client.request.grant, Grant::TokenExchange { .. });
         let exchanges = settings.clients.iter().filter(|client| is_exchange(client)).count();
@@ -111,7 +111,7 @@ impl Injector {
             settings,
             endpoints,
             stores,
-            known: Known::new(seed),
+            known: IssuedTokens::new(seed),
             headers,
             names,
             injected: HashMap::default(),
@@ -233,7 +233,7 @@ impl Injector {
         let is_there = |endpoint: &EndpointState| {
             endpoint.address().is_some() && endpoint.breaker(now) == BreakerState::Closed
         };
-        let complaint = Complaint {
+        let complaint = UnauthorizedReport {
             token,
             interval: self.settings.purge_interval,
             is_endpoint_there: endpoint.is_some_and(is_there),
@@ -293,11 +293,11 @@ impl Injector {
     }
 
     /// The number by which the process tells news of a client's token or of an endpoint's metadata.
-    pub fn id(&self, errand: Errand) -> Option<u64> {
+    pub fn id(&self, errand: OutboundCall) -> Option<u64> {
         match errand {
-            Errand::Token(client) => self.token_store(client)?.id(),
-            Errand::Exchange(..) => None,
-            Errand::Metadata(endpoint) => self.endpoints.get(endpoint)?.id(),
+            OutboundCall::Token(client) => self.token_store(client)?.id(),
+            OutboundCall::Exchange(..) => None,
+            OutboundCall::Metadata(endpoint) => self.endpoints.get(endpoint)?.id(),
         }
     }
 
@@ -306,14 +306,14 @@ impl Injector {
         &mut self,
         mut calls: usize,
         moment: Moment<'_>,
-    ) -> (Vec<OutboundEvent>, Vec<(Errand, HttpCall)>) {
+    ) -> (Vec<OutboundEvent>, Vec<(OutboundCall, HttpCall)>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
         let mut with = moment.with(&mut self.known);
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
             let (event, call) = endpoint.handle_tick(calls > 0, &mut with);
             events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
             calls = calls.saturating_sub(usize::from(call.is_some()));
-            made.extend(call.map(|call| (Errand::Metadata(index), call)));
+            made.extend(call.map(|call| (OutboundCall::Metadata(index), call)));
         }
         let first = self.first;
         for client in (first..self.stores.len()).chain(0..first) {
@@ -326,7 +326,7 @@ impl Injector {
                     let (event, call) = store.handle_tick(could_call, endpoint, &mut with);
                     events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
                     calls = calls.saturating_sub(usize::from(call.is_some()));
-                    made.extend(call.map(|call| (Errand::Token(client), call)));
+                    made.extend(call.map(|call| (OutboundCall::Token(client), call)));
                 }
                 Store::Exchange(store) => {
                     let (happened, sent) = store.handle_tick(&mut calls, endpoint, &mut with);
@@ -334,7 +334,8 @@ impl Injector {
                         |(subject, event)| OutboundEvent::Token { client, event, subject: Some(subject) };
                     events.extend(happened.into_iter().map(event));
                     made.extend(
-                        sent.into_iter().map(|(subject, call)| (Errand::Exchange(client, subject), call)),
+                        sent.into_iter()
+                            .map(|(subject, call)| (OutboundCall::Exchange(client, subject), call)),
                     );
                 }
             }
@@ -346,13 +347,13 @@ impl Injector {
     }
 
     /// Other threads have news.
-    pub fn handle_news(&mut self, news: &News, moment: Moment<'_>) -> Vec<OutboundEvent> {
+    pub fn handle_updates(&mut self, news: &News, moment: Moment<'_>) -> Vec<OutboundEvent> {
         let mut events = Vec::new();
         let mut with = moment.with(&mut self.known);
         let concerns = |id: Option<u64>| id.is_some_and(|id| news.concerns(id));
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
             if concerns(endpoint.id()) {
-                let event = endpoint.handle_news(&mut with);
+                let event = endpoint.handle_updates(&mut with);
                 events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
             }
         }
@@ -360,7 +361,7 @@ impl Injector {
             if let Store::Own(store) = store
                 && concerns(store.id())
             {
-                let event = store.handle_news(&mut with);
+                let event = store.handle_updates(&mut with);
                 events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
             }
         }
@@ -370,20 +371,22 @@ impl Injector {
     /// Takes what came of a call.
     pub fn handle_reply(
         &mut self,
-        errand: Errand,
+        errand: OutboundCall,
         reply: HttpReply,
         moment: Moment<'_>,
     ) -> Option<OutboundEvent> {
         let mut with = moment.with(&mut self.known);
-        if let Errand::Metadata(endpoint) = errand {
+        if let OutboundCall::Metadata(endpoint) = errand {
             let event = self.endpoints.get_mut(endpoint)?.handle_reply(reply, &mut with)?;
             return Some(OutboundEvent::Endpoint { endpoint, event });
         }
-        let (Errand::Token(client) | Errand::Exchange(client, _)) = errand else { return None };
+        let (OutboundCall::Token(client) | OutboundCall::Exchange(client, _)) = errand else { return None };
         let endpoint = self.endpoints.get_mut(self.settings.clients.get(client)?.endpoint)?;
         let (event, subject) = match (self.stores.get_mut(client)?, errand) {
-            (Store::Own(store), Errand::Token(_)) => (store.handle_reply(reply, endpoint, &mut with)?, None),
-            (Store::Exchange(store), Errand::Exchange(_, subject)) => {
+            (Store::Own(store), OutboundCall::Token(_)) => {
+                (store.handle_reply(reply, endpoint, &mut with)?, None)
+            }
+            (Store::Exchange(store), OutboundCall::Exchange(_, subject)) => {
                 (store.handle_reply(subject, reply, endpoint, &mut with)?, Some(subject))
             }
             (Store::Own(_) | Store::Exchange(_), _) => return None,
@@ -416,7 +419,7 @@ impl Injector {
 }
 
 /// What the threads share about the token of a client: two clients that differ in anything that changes the answer share nothing.
-fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> Flight {
+fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> SingleFlight {
     let endpoint = settings.endpoints.get(client.endpoint);
     let (cluster, place) = endpoint.map_or((&b""[..], String::new()), |endpoint| {
         let place = match &endpoint.place {
@@ -432,7 +435,7 @@ fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> F
     let fields = client.request.fields();
     let own = fields.iter().map(Vec::as_slice);
     let all: Vec<&[u8]> = [&b"token"[..], cluster, place.as_bytes()].into_iter().chain(own).collect();
-    Flight::new(&all, sharing.seal.clone(), me)
+    SingleFlight::new(&all, sharing.seal.clone(), me)
 }
 
 /// How long a token may be: what still fits the headers of a request, with room for others.

@@ -22,7 +22,7 @@ pub use destination::{CallerCredential, ChosenBy, Destination, DestinationTable,
 pub use egress::MetadataClient;
 pub use endpoint::{BreakerChange, EndpointEvent, EndpointState};
 pub use exchange_store::{MAX_KNOWN_EXCHANGED_TOKENS, MAX_UNDER_WAY, Subject, SubjectDigest};
-pub use injection::{Errand, Injection, OutboundEvent, Outgoing};
+pub use injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
 pub use injector::{
     Injector, MAX_ACCESS_TOKEN_BYTES, MAX_EXCHANGED_BYTES, MAX_PENDING_BYTES, MAX_TOKENS_BYTES,
 };
@@ -33,5 +33,5 @@ pub use settings::{
     WaitingSettings,
 };
 pub use surroundings::Moment;
-pub use token::{Fingerprint, Known, MAX_KNOWN_TOKENS, Token};
-pub use token_store::{Purge, TokenEvent, TokenNews, TokenStore};
+pub use token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS, Token};
+pub use token_store::{Purge, TokenChange, TokenEvent, TokenStore};

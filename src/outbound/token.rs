@@ -31,7 +31,7 @@ pub struct Fingerprint(u128);
 /// a header: a token endpoint may issue any word as a token, so neither a part of a value nor the same word in another header or
 /// under another scheme is ours.
 #[derive(Debug)]
-pub struct Known {
+pub struct IssuedTokens {
     seed: [u8; 16],
     /// How many reasons there are to know each: two clients may get one token. Fingerprints are hashes already, under a key that
     /// nobody else has.
@@ -40,7 +40,7 @@ pub struct Known {
 
 /// The latest tokens of one owner, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Ring(VecDeque<Fingerprint>);
+pub(super) struct RecentTokens(VecDeque<Fingerprint>);
 
 impl Token {
     /// `token` as `client` puts it on requests: visible ASCII, as is the client's prefix but for the space at its end.
@@ -49,7 +49,7 @@ impl Token {
         token: &Secret,
         sent: Timestamp,
         lifetime: Lifetime,
-        known: &Known,
+        known: &IssuedTokens,
     ) -> Self {
         let text = str::from_utf8(token.expose()).unwrap_or_default();
         let value: Rc<str> = [&client.prefix, text].concat().into();
@@ -92,7 +92,7 @@ impl fmt::Debug for Token {
     }
 }
 
-impl Known {
+impl IssuedTokens {
     /// None yet; `seed` is random.
     pub fn new(seed: [u8; 16]) -> Self {
         Self { seed, all: HashMap::default() }
@@ -135,7 +135,7 @@ impl Known {
     }
 
     /// Remembers a token of the owner of `ring` as its latest, and forgets the oldest of more than `most`.
-    pub(super) fn remember(&mut self, ring: &mut Ring, token: Fingerprint, most: usize) {
+    pub(super) fn remember(&mut self, ring: &mut RecentTokens, token: Fingerprint, most: usize) {
         match ring.0.iter().position(|other| *other == token) {
             Some(place) => drop(ring.0.remove(place)),
             None => self.hold(token),
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_credential_is_known_again_however_its_scheme_is_written() {
-        let mut known = Known::new([3; 16]);
-        let mut ring = Ring::default();
+        let mut known = IssuedTokens::new([3; 16]);
+        let mut ring = RecentTokens::default();
         let token = known.fingerprint(HEADER, b"Bearer abc");
         assert!(!known.is_ours(HEADER, b"Bearer abc"));
         known.remember(&mut ring, token, 2);
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn no_part_of_a_credential_and_no_other_header_makes_it_ours() {
-        let mut known = Known::new([3; 16]);
-        let mut ring = Ring::default();
+        let mut known = IssuedTokens::new([3; 16]);
+        let mut ring = RecentTokens::default();
         for word in ["abc", "Bearer"] {
             let token = known.fingerprint(HEADER, format!("Bearer {word}").as_bytes());
             known.remember(&mut ring, token, 2);
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn the_oldest_token_is_forgotten_at_one_over_the_bound() {
-        let mut known = Known::new([3; 16]);
-        let mut ring = Ring::default();
+        let mut known = IssuedTokens::new([3; 16]);
+        let mut ring = RecentTokens::default();
         for n in 0..=u8::try_from(MAX_KNOWN_TOKENS).unwrap() {
             let token = known.fingerprint(HEADER, &[b'a' + n]);
             known.remember(&mut ring, token, MAX_KNOWN_TOKENS);
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_token() {
-        let known = Known::new([3; 16]);
+        let known = IssuedTokens::new([3; 16]);
         let times = Lifetime { expires: Timestamp::MAX, until: Timestamp::MAX, renewal: Timestamp::MAX };
         let client = Client::example("Bearer ");
         let token = Token::new(&client, &Secret::new("hunter2"), Timestamp::EPOCH, times, &known);

@@ -10,29 +10,29 @@ use super::endpoint::{BreakerChange, EndpointState};
 use super::lifetime::{Lifetime, MIN_RENEWAL, expiry};
 use super::settings::{Client, Obtain};
 use super::surroundings::Surroundings;
-use super::token::{Fingerprint, MAX_KNOWN_TOKENS, Ring, Token};
+use super::token::{Fingerprint, MAX_KNOWN_TOKENS, RecentTokens, Token};
 use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
 use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault, fits_header};
-use crate::sharing::{Flight, Look, Process, Publication, Standing, Unreadable};
+use crate::sharing::{FetchState, LeaseLookup, Publication, SharedState, SingleFlight, Unreadable};
 
 /// The token of one client.
 #[derive(Debug)]
 pub struct TokenStore {
     client: Rc<Client>,
     /// What the process shares of it; `None`: nothing.
-    flight: Option<Flight>,
+    flight: Option<SingleFlight>,
     token: Option<Token>,
     /// When the newest token that we have had was asked for, whether or not it still counts.
     newest: Timestamp,
     /// The same by the clock before it was set back: what was published then says nothing any more about how long it lives.
     outdated: Option<Timestamp>,
-    ring: Ring,
+    ring: RecentTokens,
     timetable: Timetable,
     under_way: Option<Timestamp>,
     /// A request has needed it since it was obtained.
     is_needed: bool,
     max_token_bytes: usize,
-    untaken: u32,
+    failed_acquisitions: u32,
 }
 
 /// Something happened to a client's token.
@@ -41,7 +41,7 @@ pub struct TokenEvent {
     /// How many attempts had failed in a row before.
     pub failures: u32,
     /// What.
-    pub what: TokenNews,
+    pub what: TokenChange,
     /// What it did to the endpoint's breaker.
     pub breaker: BreakerChange,
     /// How long the request took, if it was ours.
@@ -50,7 +50,7 @@ pub struct TokenEvent {
 
 /// What happened to a client's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenNews {
+pub enum TokenChange {
     /// There is a new one.
     Obtained {
         /// How long it lives.
@@ -74,11 +74,11 @@ pub enum Purge {
     /// It is gone, and a new one is asked for.
     Purged,
     /// It stays: it is too new, or no new one can be had at the moment.
-    HeldBack,
+    Retained,
 }
 
 /// An upstream has answered 401.
-pub(super) struct Complaint {
+pub(super) struct UnauthorizedReport {
     /// To this token.
     pub(super) token: Fingerprint,
     /// The least age of a token that is purged.
@@ -88,10 +88,10 @@ pub(super) struct Complaint {
     pub(super) now: Timestamp,
 }
 
-impl Complaint {
+impl UnauthorizedReport {
     /// Whether it purges the token. One upstream that refuses every token must neither drive the token endpoint nor, while that is
     /// down, take the token away from all others.
-    pub(super) fn is_heard(&self, token: &Token, failures: u32) -> bool {
+    pub(super) fn should_purge(&self, token: &Token, failures: u32) -> bool {
         self.is_endpoint_there && failures == 0 && self.now >= token.sent.after(self.interval)
     }
 }
@@ -99,7 +99,7 @@ impl Complaint {
 impl TokenStore {
     pub(super) fn new(
         client: Rc<Client>,
-        flight: Option<Flight>,
+        flight: Option<SingleFlight>,
         max_token_bytes: usize,
         now: Timestamp,
     ) -> Self {
@@ -109,12 +109,12 @@ impl TokenStore {
             token: None,
             newest: Timestamp::EPOCH,
             outdated: None,
-            ring: Ring::default(),
+            ring: RecentTokens::default(),
             timetable: Timetable::new(now),
             under_way: None,
             is_needed: false,
             max_token_bytes,
-            untaken: 0,
+            failed_acquisitions: 0,
         }
     }
 
@@ -149,30 +149,32 @@ impl TokenStore {
     }
 
     pub(super) fn id(&self) -> Option<u64> {
-        self.flight.as_ref().map(Flight::id)
+        self.flight.as_ref().map(SingleFlight::id)
     }
 
-    pub(super) fn seed(&self, process: &dyn Process) {
+    pub(super) fn seed(&self, process: &dyn SharedState) {
         if let Some(flight) = &self.flight {
             flight.seed(process);
         }
     }
 
     /// An upstream has answered 401 to a token of ours. Once per token: it is not ours any more when it is purged.
-    pub(super) fn handle_unauthorized(&mut self, complaint: &Complaint) -> Option<Purge> {
+    pub(super) fn handle_unauthorized(&mut self, complaint: &UnauthorizedReport) -> Option<Purge> {
         let ours = self.token.as_ref().filter(|ours| ours.fingerprint == complaint.token)?;
-        if !complaint.is_heard(ours, self.failures()) {
-            return Some(Purge::HeldBack);
+        if !complaint.should_purge(ours, self.failures()) {
+            return Some(Purge::Retained);
         }
         self.token = None;
         self.is_needed = true;
-        self.timetable.fall_due(complaint.now);
+        self.timetable.mark_due(complaint.now);
         Some(Purge::Purged)
     }
 
     /// Another thread may have obtained a token.
-    pub(super) fn handle_news(&mut self, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
-        let Look::Claim(claim) = self.flight.as_ref()?.look(with.process, with.now) else { return None };
+    pub(super) fn handle_updates(&mut self, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
+        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(with.process, with.now) else {
+            return None;
+        };
         self.heed(claim.standing, with)
     }
 
@@ -187,9 +189,9 @@ impl TokenStore {
         let is_wanted = self.client.obtain == Obtain::AtStart || self.is_needed;
         if let Some(expired) = self.token.take_if(|token| !token.counts(with.now)) {
             // However soon a token expires, the next one is not asked for in a loop.
-            self.timetable.fall_due(with.now.max(expired.sent.after(MIN_RENEWAL)));
+            self.timetable.mark_due(with.now.max(expired.sent.after(MIN_RENEWAL)));
             // A token that nobody has needed again is missed by nobody.
-            return (is_wanted.then(|| self.event(TokenNews::Expired)), None);
+            return (is_wanted.then(|| self.event(TokenChange::Expired)), None);
         }
         if let Some(sent) = self.under_way {
             let is_lost = with.now >= sent.after(endpoint.timeout().saturating_add(LOST_AFTER));
@@ -203,14 +205,14 @@ impl TokenStore {
         let mut lease = None;
         if let Some(flight) = self.flight.clone() {
             match flight.look(with.process, with.now) {
-                Look::Alone => {}
-                Look::Again => return (None, None),
-                Look::Claim(claim) => {
+                LeaseLookup::NoSharedState => {}
+                LeaseLookup::Again => return (None, None),
+                LeaseLookup::Found(claim) => {
                     event = self.heed(claim.standing, with);
                     if claim.is_held || with.now < self.next_attempt() {
                         // Whoever waits is told when there may be a token: the breaker has a say in that.
                         endpoint.heed(with);
-                        self.untaken = 0;
+                        self.failed_acquisitions = 0;
                         return (event, None);
                     }
                     lease = Some((flight, claim));
@@ -223,9 +225,9 @@ impl TokenStore {
         if let Some((flight, claim)) = lease {
             let hold = endpoint.timeout().saturating_add(LOST_AFTER);
             let has_taken = flight.take(with.process, &claim, with.now, hold);
-            self.untaken = if has_taken { 0 } else { self.untaken.saturating_add(1) };
+            self.failed_acquisitions = if has_taken { 0 } else { self.failed_acquisitions.saturating_add(1) };
             // A memory that keeps no lease must not keep us from a token.
-            if !has_taken && self.untaken < MAX_UNTAKEN {
+            if !has_taken && self.failed_acquisitions < MAX_FAILED_ACQUISITIONS {
                 endpoint.record(Some(&TokenFault::NotSent), with);
                 return (event, None);
             }
@@ -260,7 +262,7 @@ impl TokenStore {
     /// The clock has been set back from `before`: dates of the old one mean nothing, and what we hold is renewed at once. It has
     /// no longer to live than it had.
     pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
-        self.timetable.begin_anew(now);
+        self.timetable.reset(now);
         let newest = core::mem::take(&mut self.newest);
         self.outdated = Some(newest).filter(|newest| *newest > Timestamp::EPOCH).or(self.outdated);
         self.under_way = None;
@@ -292,7 +294,7 @@ impl TokenStore {
             Ok((answer, expires)) => {
                 self.adopt(&answer.token, sent, expires, with);
                 self.publish(&answer.token, sent, expires, with);
-                TokenNews::Obtained {
+                TokenChange::Obtained {
                     lifetime: expires.since(sent),
                     missing_scopes: answer.missing_scopes,
                     is_shared: false,
@@ -314,7 +316,7 @@ impl TokenStore {
                         self.timetable.try_again_by(latest, asked, with.now);
                     }
                 }
-                TokenNews::Failed(fault)
+                TokenChange::Failed(fault)
             }
         };
         self.give_back(with);
@@ -322,7 +324,7 @@ impl TokenStore {
     }
 
     /// Takes over what another thread has obtained, if it is newer than what we have had.
-    fn heed(&mut self, standing: Standing, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
+    fn heed(&mut self, standing: FetchState, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
         let failures = self.failures();
         let event = |what| Some(TokenEvent { failures, what, breaker: BreakerChange::None, took: None });
         if standing.published > self.newest {
@@ -334,7 +336,7 @@ impl TokenStore {
             match shared {
                 Ok(Some((token, sent, expires))) if expires > with.now => {
                     self.adopt(&token, sent, expires, with);
-                    return event(TokenNews::Obtained {
+                    return event(TokenChange::Obtained {
                         lifetime: expires.since(sent),
                         missing_scopes: 0,
                         is_shared: true,
@@ -347,7 +349,7 @@ impl TokenStore {
                     // Once, and not at every tick.
                     self.newest = standing.published;
                     self.timetable.heed(&standing);
-                    return event(TokenNews::Refused(why));
+                    return event(TokenChange::Refused(why));
                 }
             }
         }
@@ -403,7 +405,7 @@ impl TokenStore {
         }
     }
 
-    fn event(&self, what: TokenNews) -> TokenEvent {
+    fn event(&self, what: TokenChange) -> TokenEvent {
         TokenEvent { failures: self.failures(), what, breaker: BreakerChange::None, took: None }
     }
 }
@@ -425,4 +427,4 @@ const SLOW_RETRY: core::time::Duration = core::time::Duration::from_secs(60);
 /// Envoy answers every call within its timeout; this only keeps a fault there from stopping renewals for ever.
 const LOST_AFTER: core::time::Duration = core::time::Duration::from_secs(10);
 /// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
-const MAX_UNTAKEN: u32 = 10;
+const MAX_FAILED_ACQUISITIONS: u32 = 10;

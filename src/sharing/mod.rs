@@ -1,20 +1,20 @@
-//! What the threads of one process share, so that together they ask another server once: who is asking ([`Flight`]), what came of
-//! it ([`Publication`]), and how the others hear of it ([`Group`]).
+//! What the threads of one process share, so that together they ask another server once: who is asking ([`SingleFlight`]), what came of
+//! it ([`Publication`]), and how the others hear of it ([`WorkerGroup`]).
 //!
 //! Whatever lies in shared data may have been put there by another module of the same `vm_id`. A lease is therefore only a hint:
 //! a forged one holds fetches back for a bounded time and lets nobody in. What a publication is worth is [`Trust`]'s to say.
 
-mod flight;
-mod group;
-mod process;
 mod publication;
 mod seal;
+mod shared_state;
+mod single_flight;
+mod worker_group;
 
-pub use flight::{Claim, Flight, Look, MAX_HOLD, Standing};
-pub use group::{Group, MAX_SLOTS, News};
-pub use process::{Alone, Process, QueueId, Version};
 pub use publication::{Publication, Unreadable};
 pub use seal::{MIN_SEALING_SECRET_BYTES, Seal};
+pub use shared_state::{NoSharedState, QueueId, SharedState, Version};
+pub use single_flight::{FetchState, Lease, LeaseLookup, MAX_HOLD, SingleFlight};
+pub use worker_group::{MAX_SLOTS, News, WorkerGroup};
 
 use std::rc::Rc;
 

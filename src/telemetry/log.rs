@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::base::{Effect, Level, Timestamp};
-use crate::issuer::{KeyChange, Outcome, Part, Report};
+use crate::issuer::{DocumentKind, KeyChange, Outcome, Report};
 use crate::outbound::Refusal;
 use crate::policy::MetadataError;
 use crate::sharing::Unreadable;
@@ -13,8 +13,8 @@ use crate::sharing::Unreadable;
 pub fn fetch_line(issuer: &str, report: &Report) -> Option<Effect> {
     let failures = report.failures;
     let what = match report.place.part {
-        Part::Keys => "keys",
-        Part::Metadata => "metadata",
+        DocumentKind::Keys => "keys",
+        DocumentKind::Metadata => "metadata",
     };
     let (level, line) = match &report.outcome {
         Outcome::Failed(error) => {
@@ -149,7 +149,7 @@ const MAX_LINES: u32 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::issuer::Place;
+    use crate::issuer::IssuerDocument;
     use crate::oauth::FetchError;
 
     fn line(outcome: Outcome, failures: u32) -> Option<(Level, String)> {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn told(outcome: Outcome, failures: u32, is_shared: bool) -> Option<(Level, String)> {
-        let place = Place { source: 0, part: Part::Keys };
+        let place = IssuerDocument { source: 0, part: DocumentKind::Keys };
         let effect = fetch_line("corp", &Report { place, is_shared, failures, outcome })?;
         let Effect::Log { level, line } = effect else { panic!("{effect:?}") };
         Some((level, line))

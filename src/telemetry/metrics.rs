@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::name::name;
 use crate::base::{Effect, Timestamp};
 use crate::inbound::{Decision, Inbound, Work};
-use crate::issuer::{KeyStore, Outcome, Part, Report};
+use crate::issuer::{DocumentKind, KeyStore, Outcome, Report};
 use crate::jose::Engine;
 use crate::policy::{IssuerId, Mode, RouteId};
 
@@ -140,7 +140,7 @@ impl Metrics {
         if let Some((engine, checks)) = work.signatures {
             let checked = match engine {
                 Engine::Envoy => by_envoy,
-                Engine::Portable => by_us,
+                Engine::RustCrypto => by_us,
             };
             *checked = checked.saturating_add(u64::from(checks));
         }
@@ -164,23 +164,17 @@ impl Metrics {
                 Counter::Shared { issuer, result }
             }
             (_, true) => Counter::Shared { issuer, result: "taken" },
-            (Part::Keys, false) => Counter::Fetches { issuer, result },
-            (Part::Metadata, false) => Counter::MetadataFetches { issuer, result },
+            (DocumentKind::Keys, false) => Counter::Fetches { issuer, result },
+            (DocumentKind::Metadata, false) => Counter::MetadataFetches { issuer, result },
         };
         self.count(counter, 1);
     }
 
-    /// Hands over all that has changed since the last time. `is_speaker`: whether this thread sets the gauges that all see alike.
-    pub fn flush(
-        &mut self,
-        stores: &[KeyStore],
-        is_speaker: bool,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges that all see alike.
+    pub fn flush(&mut self, stores: &[KeyStore], is_leader: bool, now: Timestamp, effects: &mut Vec<Effect>) {
         self.gauge(Gauge::ConfigVersion, self.version, effects);
         let shown_at = self.gauges_at.replace(now);
-        if !is_speaker {
+        if !is_leader {
             self.gauges_at = None;
         } else if core::mem::take(&mut self.keys_changed)
             || shown_at.is_none_or(|at| now < at || now.since(at) >= GAUGE_PERIOD)
@@ -200,7 +194,7 @@ impl Metrics {
             (Counter::Cache { result: "hit" }, hits),
             (Counter::Cache { result: "miss" }, misses),
             (Counter::Signatures { engine: Engine::Envoy.label() }, by_envoy),
-            (Counter::Signatures { engine: Engine::Portable.label() }, by_us),
+            (Counter::Signatures { engine: Engine::RustCrypto.label() }, by_us),
             (Counter::FailedChecks, failed_micros),
         ] {
             if by > 0 {

@@ -2,13 +2,13 @@
 
 use crate::base::{Effect, Level};
 use crate::oauth::FaultClass;
-use crate::outbound::{BreakerChange, EndpointEvent, Purge, TokenEvent, TokenNews};
+use crate::outbound::{BreakerChange, EndpointEvent, Purge, TokenChange, TokenEvent};
 
 /// The line about what happened to a client's token, if it is worth one.
 pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option<Effect> {
     let failures = event.failures;
     let (level, what) = match &event.what {
-        TokenNews::Failed(fault) => {
+        TokenChange::Failed(fault) => {
             let failures = failures.saturating_add(1);
             // The first, then ever fewer: an outage is told once, not at every retry.
             let level = match fault.class() {
@@ -16,22 +16,22 @@ pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option
                 // A caller's fault, as often as callers like.
                 _ if is_exchange && fault.is_about_subject() => Level::Debug,
                 FaultClass::Configuration => Level::Error,
-                FaultClass::Weather => Level::Warn,
+                FaultClass::Transient => Level::Warn,
             };
             (level, format!("no token ({failures} in a row): {fault}"))
         }
-        TokenNews::Obtained { missing_scopes, .. } if *missing_scopes > 0 => {
+        TokenChange::Obtained { missing_scopes, .. } if *missing_scopes > 0 => {
             (Level::Warn, format!("the token lacks {missing_scopes} of the scopes that were asked for"))
         }
-        TokenNews::Obtained { is_shared: false, .. } if failures > 0 => {
+        TokenChange::Obtained { is_shared: false, .. } if failures > 0 => {
             (Level::Info, format!("a token again after {failures} failures"))
         }
-        TokenNews::Obtained { lifetime, is_shared, .. } => {
+        TokenChange::Obtained { lifetime, is_shared, .. } => {
             let level = if is_exchange || *is_shared { Level::Debug } else { Level::Info };
             (level, format!("a token for {} s", lifetime.as_secs()))
         }
-        TokenNews::Expired => (Level::Warn, "the token expired before there was a new one".to_owned()),
-        TokenNews::Refused(_) => return None,
+        TokenChange::Expired => (Level::Warn, "the token expired before there was a new one".to_owned()),
+        TokenChange::Refused(_) => return None,
     };
     Some(Effect::Log { level, line: format!("client {client}: {what}") })
 }
@@ -61,7 +61,7 @@ pub fn purge_line(client: &str, purge: Purge) -> Option<Effect> {
     let (level, what) = match purge {
         Purge::Purged => (Level::Info, "an upstream answered 401: the token is purged and asked for anew"),
         // One for each request that meets such an upstream.
-        Purge::HeldBack => (Level::Debug, "an upstream answered 401 to a token that stays"),
+        Purge::Retained => (Level::Debug, "an upstream answered 401 to a token that stays"),
     };
     Some(Effect::Log { level, line: format!("client {client}: {what}") })
 }

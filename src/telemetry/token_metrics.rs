@@ -9,7 +9,7 @@ use rustc_hash::FxBuildHasher;
 use super::name::name;
 use crate::base::{Effect, Timestamp};
 use crate::oauth::BreakerState;
-use crate::outbound::{Injector, Outbound, Purge, TokenEvent, TokenNews};
+use crate::outbound::{Injector, Outbound, Purge, TokenChange, TokenEvent};
 
 /// The metrics of one outbound half.
 #[derive(Debug)]
@@ -81,12 +81,12 @@ impl TokenMetrics {
     pub fn record_event(&mut self, client: usize, event: &TokenEvent, effects: &mut Vec<Effect>) {
         let client = Some(client);
         match &event.what {
-            TokenNews::Obtained { is_shared: true, .. } => self.count(Counter::Shared("taken"), client),
-            TokenNews::Obtained { .. } => self.count(Counter::Requests("obtained"), client),
-            TokenNews::Failed(fault) => self.count(Counter::Requests(fault.label()), client),
-            TokenNews::Refused(_) => self.count(Counter::Shared("refused"), client),
+            TokenChange::Obtained { is_shared: true, .. } => self.count(Counter::Shared("taken"), client),
+            TokenChange::Obtained { .. } => self.count(Counter::Requests("obtained"), client),
+            TokenChange::Failed(fault) => self.count(Counter::Requests(fault.label()), client),
+            TokenChange::Refused(_) => self.count(Counter::Shared("refused"), client),
             // The gauge tells.
-            TokenNews::Expired => {}
+            TokenChange::Expired => {}
         }
         if let Some(took) = event.took {
             let of = if self.latencies.len() < MAX_HISTOGRAMS || self.latencies.contains_key(&client) {
@@ -110,17 +110,17 @@ impl TokenMetrics {
     pub fn record_purge(&mut self, client: usize, purge: Purge) {
         let result = match purge {
             Purge::Purged => "purged",
-            Purge::HeldBack => "held_back",
+            Purge::Retained => "held_back",
         };
         self.count(Counter::Purges(result), Some(client));
     }
 
-    /// Hands over all that has changed since the last time. `is_speaker`: whether this thread sets the gauges of the process.
+    /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges of the process.
     pub fn flush(
         &mut self,
         injector: &Injector,
         waiting: usize,
-        is_speaker: bool,
+        is_leader: bool,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
@@ -131,7 +131,7 @@ impl TokenMetrics {
             let by = i64::try_from(waiting).unwrap_or(i64::MAX).saturating_sub_unsigned(before);
             effects.push(Effect::Adjust { name: name("attache_requests_waiting_for_tokens", &[]), by });
         }
-        if !is_speaker {
+        if !is_leader {
             self.gauges_at = None;
         } else if self.gauges_at.is_none_or(|at| now < at || now.since(at) >= GAUGE_PERIOD) {
             self.gauges_at = Some(now);

@@ -3,9 +3,9 @@
 use attache::base::{Headers, StreamId, Timestamp};
 use attache::config;
 use attache::filter::{Filter, World};
-use attache::jose::{KeySet, Portable, TokenParts};
+use attache::jose::{KeySet, RustCrypto, TokenParts};
 use attache::policy::{RequestPath, RouteMetadata};
-use attache::sharing::Alone;
+use attache::sharing::NoSharedState;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -85,9 +85,9 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
 fn world() -> World<'static> {
     World {
         now: Timestamp::from_secs(START),
-        crypto: &Portable,
+        crypto: &RustCrypto,
         random: &crate::proxy::Drawn,
-        process: &Alone,
+        process: &NoSharedState,
     }
 }
 

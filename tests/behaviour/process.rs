@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
-use attache::sharing::{Process, QueueId, Version};
+use attache::sharing::{QueueId, SharedState, Version};
 
 /// The memory of a process.
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ pub struct Thread {
     pub number: u16,
 }
 
-impl Process for Thread {
+impl SharedState for Thread {
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
         let values = self.memory.values.borrow();
         let (value, version) = values.get(name)?;

@@ -14,7 +14,7 @@ use attache::base::{
 };
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
-use attache::jose::{Algorithm, Crypto, Engine, Key, Portable, SignatureError, SigningError, SigningKey};
+use attache::jose::{Algorithm, Crypto, Engine, Key, RustCrypto, SignatureError, SigningError, SigningKey};
 use attachectl::jws;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
@@ -954,11 +954,11 @@ impl Crypto for Counting {
         signature: &[u8],
     ) -> Result<(), SignatureError> {
         self.checks.set(self.checks.get() + 1);
-        Portable.verify(algorithm, key, message, signature)
+        RustCrypto.verify(algorithm, key, message, signature)
     }
 
     fn engine(&self, algorithm: Algorithm) -> Engine {
-        Portable.engine(algorithm)
+        RustCrypto.engine(algorithm)
     }
 
     fn sign(
@@ -969,7 +969,7 @@ impl Crypto for Counting {
         random: &dyn Random,
     ) -> Result<Vec<u8>, SigningError> {
         match self.signing {
-            Signing::Signs => Portable.sign(algorithm, key, message, random),
+            Signing::Signs => RustCrypto.sign(algorithm, key, message, random),
             Signing::Refuses => Err(SigningError::Host),
             Signing::SignsNothing => Ok(Vec::new()),
         }

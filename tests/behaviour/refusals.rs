@@ -8,7 +8,7 @@ use std::time::Duration;
 use attache::base::Timestamp;
 use attache::claims::ClaimError;
 use attache::inbound::{Denial, Inbound};
-use attache::jose::{Algorithm, JsonError, Part, SignatureError, TokenError};
+use attache::jose::{Algorithm, JsonError, SignatureError, TokenError, TokenPart};
 use attache::policy::{AuthorityError, MetadataError, PathError};
 use serde_json::json;
 
@@ -70,8 +70,8 @@ pub fn every() -> Vec<Denial> {
         Denial::CredentialMissing,
         Denial::CredentialRepeated,
         Denial::CredentialMalformed,
-        Denial::HeaderTwin,
-        Denial::HeaderForged,
+        Denial::HeaderLookalike,
+        Denial::HeaderReserved,
         Denial::HeaderHopByHop,
         Denial::Path(PathError::NotAbsolute),
         Denial::Path(PathError::BadCharacter),
@@ -97,9 +97,9 @@ pub fn every() -> Vec<Denial> {
             TokenError::TooLong { bytes: 20_000, limit: 16_384 },
             TokenError::Parts { found: 2 },
             TokenError::Encrypted,
-            TokenError::EmptyPart { part: Part::Claims },
-            TokenError::Encoding { part: Part::Signature },
-            TokenError::Json { part: Part::Header, error: JsonError::NotUtf8 },
+            TokenError::EmptyPart { part: TokenPart::Claims },
+            TokenError::Encoding { part: TokenPart::Signature },
+            TokenError::Json { part: TokenPart::Header, error: JsonError::NotUtf8 },
             TokenError::MemberType { member: "kid" },
             TokenError::MemberTooLong { member: "kid", limit: 256 },
             TokenError::AlgorithmMissing,
@@ -194,8 +194,8 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::CredentialMissing => 0,
         Denial::CredentialRepeated => 1,
         Denial::CredentialMalformed => 2,
-        Denial::HeaderTwin => 3,
-        Denial::HeaderForged => 4,
+        Denial::HeaderLookalike => 3,
+        Denial::HeaderReserved => 4,
         Denial::Path(_) => 5,
         Denial::PathAmbiguous { .. } => 6,
         Denial::RouteUnknown => 7,

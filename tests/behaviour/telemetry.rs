@@ -201,10 +201,10 @@ fn a_document_without_a_number_has_a_version_of_its_own() {
 fn metrics_are_handed_over_on_the_tick_and_only_when_they_change() {
     let settings = crate::proxy::compile(&config(json!({}))).unwrap();
     let now = attache::base::Timestamp::from_secs(START);
-    let process = attache::sharing::Alone;
+    let process = attache::sharing::NoSharedState;
     let world = attache::filter::World {
         now,
-        crypto: &attache::jose::Portable,
+        crypto: &attache::jose::RustCrypto,
         random: &crate::proxy::Drawn,
         process: &process,
     };

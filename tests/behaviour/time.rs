@@ -105,7 +105,7 @@ fn a_cached_token_is_not_used_before_its_time() {
     let key = Signer::new("k1");
     let inline = json!({ "keys": { "jwks": null, "inline": { "keys": [key.jwk()] } } });
     let settings = crate::proxy::compile(&config(json!({ "issuers": [issuer(inline)] }))).unwrap();
-    let (crypto, process) = (attache::jose::Portable, attache::sharing::Alone);
+    let (crypto, process) = (attache::jose::RustCrypto, attache::sharing::NoSharedState);
     let world = |now: u64| attache::filter::World {
         now: at(now),
         crypto: &crypto,

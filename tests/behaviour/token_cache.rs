@@ -6,7 +6,7 @@ use attache::base::Timestamp;
 use attache::claims::{Rules, VerifiedToken};
 use attache::inbound::{CacheSettings, TokenCache};
 use attache::issuer::{KeyBounds, KeyStore};
-use attache::jose::{KeySet, Portable, TokenParts};
+use attache::jose::{KeySet, RustCrypto, TokenParts};
 use attache::policy::IssuerId;
 use serde_json::json;
 
@@ -71,7 +71,7 @@ impl Bench {
         let parts = TokenParts::decode(text).unwrap();
         let token = parts.read().unwrap();
         let checked = self.rules.check(&token, NOW).unwrap();
-        let accepted = checked.verify(keys.iter().next().unwrap(), &Portable).unwrap();
+        let accepted = checked.verify(keys.iter().next().unwrap(), &RustCrypto).unwrap();
         Rc::new(VerifiedToken::new(&accepted, &[]).unwrap())
     }
 

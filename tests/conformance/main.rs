@@ -7,12 +7,12 @@
 mod second_opinion;
 mod vectors;
 
-use attache::jose::Portable;
+use attache::jose::RustCrypto;
 
 #[test]
 fn the_portable_engine_answers_every_vector_right() {
     let vectors = vectors::all();
-    let (ran, wrong) = vectors::run(&Portable, &vectors);
+    let (ran, wrong) = vectors::run(&RustCrypto, &vectors);
     assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
     for (algorithm, least) in vectors::AT_LEAST {
         let count = ran.get(algorithm).copied().unwrap_or_default();

@@ -7,14 +7,14 @@ use core::convert::Infallible;
 use std::borrow::Cow;
 
 use attache::base::{Random, Secret};
-use attache::jose::{Algorithm, Crypto as _, Key, KeySet, Portable, SigningKey, TokenParts, TokenWriter};
+use attache::jose::{Algorithm, Crypto as _, Key, KeySet, RustCrypto, SigningKey, TokenParts, TokenWriter};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use jwt_compact::{AlgorithmExt as _, AlgorithmSignature, Empty, UntrustedToken};
 
 /// Whether we accept the token.
 fn ours(text: &str, key: &Key) -> bool {
     let Ok(parts) = TokenParts::decode(text) else { return false };
-    parts.read().is_ok_and(|token| token.verify(key, &Portable).is_ok())
+    parts.read().is_ok_and(|token| token.verify(key, &RustCrypto).is_ok())
 }
 
 /// Whether jwt-compact does, for this algorithm and no other.
@@ -44,7 +44,7 @@ impl jwt_compact::Algorithm for Checked {
     }
 
     fn verify_signature(&self, signature: &Bytes, key: &Key, message: &[u8]) -> bool {
-        self.said_yes.set(Portable.verify(self.algorithm, key, message, &signature.0).is_ok());
+        self.said_yes.set(RustCrypto.verify(self.algorithm, key, message, &signature.0).is_ok());
         self.said_yes.get()
     }
 }
@@ -105,7 +105,7 @@ fn both_readers_accept_what_we_sign_with_every_algorithm_that_we_sign_with() {
                 kid: key.kid(),
                 thumbprint: None,
             };
-            let sign = |message: &[u8]| Portable.sign(algorithm, &key, message, &Ones);
+            let sign = |message: &[u8]| RustCrypto.sign(algorithm, &key, message, &Ones);
             let token = writer.write(serde_json::json!({ "exp": 1_893_456_000 }), sign).unwrap();
             let (own, public) = (ours(&token, key.public()), key.public());
             assert!(own && theirs(&token, algorithm, public), "{algorithm}");

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use attachectl::demo;
+use attachectl::demo_environment::Endpoints;
 use attachectl::http::Request;
 use attachectl::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
-use attachectl::stage::Places;
 use attachectl::upstream::Upstream;
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ fn start() -> Proxy {
 #[test]
 fn every_row_of_the_demo_is_as_expected() {
     let proxy = start();
-    let places = Places {
+    let places = Endpoints {
         proxy: proxy.url("proxy", ""),
         admin: format!("http://{}", proxy.envoy().admin()),
         issuer: proxy.issuer("idp").url().to_owned(),

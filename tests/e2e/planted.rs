@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use attache::base::{Random, Secret, Timestamp};
-use attache::sharing::{Flight, Look, Process, Publication, QueueId, Seal, Standing, Version};
+use attache::sharing::{
+    FetchState, LeaseLookup, Publication, QueueId, Seal, SharedState, SingleFlight, Version,
+};
 use attachectl::issuer::Algorithm;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -148,11 +150,11 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     let board = Board::default();
     // As `issuer::definition` names a document.
     let fields: [&[u8]; 4] = [b"jwks", b"corp", b"https://corp.example/jwks", b"strict"];
-    let flight = Flight::new(&fields, seal, 7);
+    let flight = SingleFlight::new(&fields, seal, 7);
     let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let now = Timestamp::from_nanos(now.try_into().unwrap());
     assert!(flight.seed(&board));
-    let Look::Claim(claim) = flight.look(&board, now) else { panic!("there is a lease") };
+    let LeaseLookup::Found(claim) = flight.look(&board, now) else { panic!("there is a lease") };
     assert!(flight.take(&board, &claim, now, Duration::from_secs(1)));
     let publication = Publication {
         sent: now,
@@ -164,7 +166,7 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
         body: Secret::new(body),
     };
     flight.publish(&board, &publication, now, &Sevens);
-    flight.give_back(&board, Standing { sent: Some(now), published: now, ..Standing::default() }, now);
+    flight.give_back(&board, FetchState { sent: Some(now), published: now, ..FetchState::default() }, now);
     let values = board.0.into_inner();
     assert_eq!(values.len(), 2, "a lease and a document");
     values.into_iter().map(|(name, (value, _))| (name, value)).collect()
@@ -183,7 +185,7 @@ impl Random for Sevens {
 #[derive(Default)]
 struct Board(RefCell<BTreeMap<String, (Vec<u8>, NonZeroU32)>>);
 
-impl Process for Board {
+impl SharedState for Board {
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
         self.0.borrow().get(name).map(|(value, version)| (value.clone(), Version(*version)))
     }

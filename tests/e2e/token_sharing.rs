@@ -6,8 +6,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use attache::base::Timestamp;
 use attache::config::{self, Environment};
 use attache::filter::{Filter, World};
-use attache::jose::Portable;
-use attache::sharing::{Process, QueueId, Version};
+use attache::jose::RustCrypto;
+use attache::sharing::{QueueId, SharedState, Version};
 use attachectl::issuer::{Endpoint, Fault};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -215,7 +215,7 @@ fn names(document: &Value) -> Vec<String> {
     let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let board = Board::default();
     let now = Timestamp::from_nanos(now.try_into().unwrap());
-    let world = World { now, crypto: &Portable, random: &Sevens, process: &board };
+    let world = World { now, crypto: &RustCrypto, random: &Sevens, process: &board };
     let _ = Filter::new(&config, [7; 16], world);
     board.0.into_inner().into_keys().filter(|name| name.ends_with("/lease")).collect()
 }
@@ -224,7 +224,7 @@ fn names(document: &Value) -> Vec<String> {
 #[derive(Default)]
 struct Board(RefCell<BTreeMap<String, Vec<u8>>>);
 
-impl Process for Board {
+impl SharedState for Board {
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
         self.0.borrow().get(name).map(|value| (value.clone(), Version(NonZeroU32::MIN)))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use attachectl::demo::{self, Row};
-use attachectl::stage::{Places, Sidecar, Stage};
+use attachectl::demo_environment::{DemoEnvironment, Endpoints, Sidecar};
 use clap::Args;
 
 use super::signal::Signals;
@@ -46,12 +46,12 @@ impl Demo {
                 (Some(inbound), Some(outbound), Some(admin)) => Some(Sidecar { inbound, outbound, admin }),
                 _ => None,
             };
-            let places = Places { proxy, admin, issuer, sidecar };
+            let places = Endpoints { proxy, admin, issuer, sidecar };
             demo::wait_until_up(&places, PATIENCE)?;
             return Ok(show(&places, &signals));
         }
         // The stage is ours, not the walk's: a signal ends it whatever the walk is waiting for.
-        let mut stage = Stage::start(self.local.into())?;
+        let mut stage = DemoEnvironment::start(self.local.into())?;
         up::tell_notes(&stage);
         let places = stage.places()?;
         let code = show(&places, &signals);
@@ -63,7 +63,7 @@ impl Demo {
 }
 
 /// Walks on a thread of its own and prints the table as it grows.
-fn show(places: &Places, signals: &Signals) -> ExitCode {
+fn show(places: &Endpoints, signals: &Signals) -> ExitCode {
     let (sender, rows) = channel();
     let walked = places.clone();
     std::thread::spawn(move || {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use attachectl::demo;
+use attachectl::demo_environment::{DemoEnvironment, DemoOptions, Endpoints};
 use attachectl::issuer::{DEMO_CLIENT, DEMO_SECRET};
-use attachectl::stage::{Places, Stage, StageOptions};
 use clap::Args;
 
 use super::signal::Signals;
@@ -37,7 +37,7 @@ pub(crate) struct Up {
     local: Local,
 }
 
-impl From<Local> for StageOptions {
+impl From<Local> for DemoOptions {
     fn from(local: Local) -> Self {
         let Local { envoy, wasm, config, sidecar, concurrency } = local;
         Self { envoy, wasm, config, sidecar, concurrency }
@@ -47,7 +47,7 @@ impl From<Local> for StageOptions {
 impl Up {
     pub(super) fn run(self) -> Result<ExitCode> {
         let signals = Signals::new()?;
-        let mut stage = Stage::start(self.local.into())?;
+        let mut stage = DemoEnvironment::start(self.local.into())?;
         tell_notes(&stage);
         let places = stage.places()?;
         stay(&mut stage, &places, &signals)?;
@@ -55,15 +55,15 @@ impl Up {
     }
 }
 
-pub(super) fn tell_notes(stage: &Stage) {
+pub(super) fn tell_notes(stage: &DemoEnvironment) {
     for note in stage.notes() {
         eprintln!("note: {note}");
     }
 }
 
 /// Prints what can be tried, and waits for Ctrl-C.
-pub(super) fn stay(stage: &mut Stage, places: &Places, signals: &Signals) -> Result<()> {
-    let Places { proxy, admin, issuer, sidecar } = places;
+pub(super) fn stay(stage: &mut DemoEnvironment, places: &Endpoints, signals: &Signals) -> Result<()> {
+    let Endpoints { proxy, admin, issuer, sidecar } = places;
     let outbound = sidecar.as_ref().map(|sidecar| sidecar.outbound.as_str()).unwrap_or_default();
     let token = demo::token(places, "orders:read")?;
     println!(

@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{BURST, COUNTING, WITHDRAWAL, Walk, shown};
+use crate::demo_environment::Sidecar;
 use crate::http::{Request, Response};
 use crate::prometheus;
-use crate::stage::Sidecar;
 use crate::upstream::Echo;
 use crate::wait::wait_for;
 

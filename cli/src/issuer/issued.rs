@@ -13,13 +13,13 @@ pub(super) struct Issued(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
-    tokens: HashMap<Arc<str>, Standing>,
+    tokens: HashMap<Arc<str>, FetchState>,
     /// Oldest first.
     order: VecDeque<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Standing {
+enum FetchState {
     /// Good until then; none: for ever.
     Granted(Option<Instant>),
     Revoked,
@@ -28,19 +28,19 @@ enum Standing {
 impl Issued {
     /// Remembers a token that was granted for so long.
     pub(super) fn grant(&self, token: &str, lifetime: Duration) {
-        lock(&self.0).set(token, Standing::Granted(Instant::now().checked_add(lifetime)));
+        lock(&self.0).set(token, FetchState::Granted(Instant::now().checked_add(lifetime)));
     }
 
     /// Revokes a token. Returns whether it was live.
     pub(super) fn revoke(&self, token: &str) -> bool {
         let was_live = self.is_live(token);
-        lock(&self.0).set(token, Standing::Revoked);
+        lock(&self.0).set(token, FetchState::Revoked);
         was_live
     }
 
     /// Revokes all tokens that were granted.
     pub(super) fn revoke_all(&self) {
-        lock(&self.0).tokens.values_mut().for_each(|standing| *standing = Standing::Revoked);
+        lock(&self.0).tokens.values_mut().for_each(|standing| *standing = FetchState::Revoked);
     }
 
     /// Returns all tokens that were granted or revoked, oldest first.
@@ -51,19 +51,19 @@ impl Issued {
     /// Whether a token was granted, has not expired and was not revoked.
     pub(super) fn is_live(&self, token: &str) -> bool {
         match lock(&self.0).tokens.get(token) {
-            Some(Standing::Granted(until)) => until.is_none_or(|until| Instant::now() < until),
-            Some(Standing::Revoked) | None => false,
+            Some(FetchState::Granted(until)) => until.is_none_or(|until| Instant::now() < until),
+            Some(FetchState::Revoked) | None => false,
         }
     }
 
     /// Whether a token was revoked.
     pub(super) fn is_revoked(&self, token: &str) -> bool {
-        matches!(lock(&self.0).tokens.get(token), Some(Standing::Revoked))
+        matches!(lock(&self.0).tokens.get(token), Some(FetchState::Revoked))
     }
 }
 
 impl Memory {
-    fn set(&mut self, token: &str, standing: Standing) {
+    fn set(&mut self, token: &str, standing: FetchState) {
         if let Some(known) = self.tokens.get_mut(token) {
             *known = standing;
             return;

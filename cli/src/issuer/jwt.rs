@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use attache::jose::{KeySet, Portable, TokenParts};
+use attache::jose::{KeySet, RustCrypto, TokenParts};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ pub(super) fn signed_claims(token: &str, jwks: &[u8]) -> Option<Map<String, Valu
     let unverified = parts.read().ok()?;
     let header = unverified.header();
     let mut candidates = keys.candidates(header.algorithm, header.kid.as_deref());
-    let is_signed = candidates.any(|key| unverified.verify(key, &Portable).is_ok());
+    let is_signed = candidates.any(|key| unverified.verify(key, &RustCrypto).is_ok());
     if is_signed { unverified_claims(token) } else { None }
 }
 

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::conduct::Conduct;
+use super::behaviour::Behaviour;
 
 /// What the upstream received, as it answers it in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ impl Echo {
 }
 
 /// Answers a request as the upstream is told to: by default, with its echo.
-pub(super) async fn answer(conduct: Arc<Conduct>, request: Request) -> Response<Body> {
+pub(super) async fn answer(conduct: Arc<Behaviour>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_BODY).await.unwrap_or_default();
     let headers =
@@ -81,7 +81,7 @@ pub(super) async fn answer(conduct: Arc<Conduct>, request: Request) -> Response<
     answer
 }
 
-fn decide(conduct: &Conduct, echo: &Echo, received: &HeaderMap) -> Response<Body> {
+fn decide(conduct: &Behaviour, echo: &Echo, received: &HeaderMap) -> Response<Body> {
     if let Some(location) = conduct.location(echo) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::FOUND;

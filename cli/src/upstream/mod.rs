@@ -2,7 +2,7 @@
 //! request gets an empty message and `grpc-status: 0`. It remembers what came, and refuses, redirects or dawdles when
 //! a test tells it to.
 
-mod conduct;
+mod behaviour;
 mod echo;
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use axum::extract::Request;
 
 pub use self::echo::Echo;
 
-use self::conduct::Conduct;
+use self::behaviour::Behaviour;
 use crate::server::Server;
 
 /// A running echo upstream. Ends when dropped.
@@ -26,7 +26,7 @@ use crate::server::Server;
 pub struct Upstream {
     server: Server,
     requests: Arc<AtomicU64>,
-    conduct: Arc<Conduct>,
+    conduct: Arc<Behaviour>,
 }
 
 impl Upstream {
@@ -38,7 +38,7 @@ impl Upstream {
     /// Starts one on this address.
     pub fn listen(listen: SocketAddr) -> Result<Self> {
         let requests = Arc::new(AtomicU64::new(0));
-        let conduct = Arc::new(Conduct::default());
+        let conduct = Arc::new(Behaviour::default());
         let (counter, shared) = (Arc::clone(&requests), Arc::clone(&conduct));
         let server = Server::start("upstream", listen, |_| {
             Router::new().fallback(move |request: Request| {

@@ -6,7 +6,7 @@ use core::time::Duration;
 use attache::base::{CallId, Effect, Headers, HttpReply, RequestHead, StreamId, Timestamp, encode_pairs};
 use attache::config::{self, Config};
 use attache::filter::{Filter, World};
-use attache::jose::Portable;
+use attache::jose::RustCrypto;
 use prost::Message as _;
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
@@ -81,14 +81,14 @@ fn drive(config: &Config) {
     let process = Thread { memory: Default::default(), number: 1 };
     let random = Drawn::new();
     let mut now = Timestamp::from_secs(START);
-    let world = World { now, crypto: &Portable, random: &random, process: &process };
+    let world = World { now, crypto: &RustCrypto, random: &random, process: &process };
     let mut filter = Filter::new(config, [3; 16], world);
     let _ = filter.needs();
     let mut effects = Vec::new();
     let bodies: [&[u8]; 3] =
         [br#"{"keys":[]}"#, br#"{"access_token":"t","token_type":"Bearer","expires_in":5}"#, b"{"];
     for (round, body) in (0..).zip(bodies) {
-        let world = World { now, crypto: &Portable, random: &random, process: &process };
+        let world = World { now, crypto: &RustCrypto, random: &random, process: &process };
         for (number, head) in (0..).zip(heads()) {
             let _ = filter.handle_request(StreamId(round * 3 + number), head, world, &mut effects);
         }
@@ -101,7 +101,7 @@ fn drive(config: &Config) {
             filter.handle_reply(id, reply, world, &mut effects);
         }
     }
-    let world = World { now, crypto: &Portable, random: &random, process: &process };
+    let world = World { now, crypto: &RustCrypto, random: &random, process: &process };
     filter.handle_response(StreamId(0), 401, world, &mut effects);
     filter.handle_shutdown(world, &mut effects);
     assert_eq!(filter.waiting(), 0, "a request waits after the end");

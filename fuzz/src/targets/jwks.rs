@@ -2,7 +2,7 @@
 //! token is good but by a key that the set has.
 
 use attache::jose::{
-    Algorithm, Crypto as _, Key, KeySet, MAX_KEYS, MAX_KID_BYTES, ParsedKeySet, Portable, TokenParts,
+    Algorithm, Crypto as _, Key, KeySet, MAX_KEYS, MAX_KID_BYTES, ParsedKeySet, RustCrypto, TokenParts,
     admissible, offload,
 };
 use serde_json::Value;
@@ -47,7 +47,7 @@ fn check_key(key: &Key, is_inline: bool, data: &[u8]) {
         for length in [0, 32, 48, 64, 96, 132, 256, 257, 384, 512, 1024] {
             let signature: Vec<u8> = data.iter().rev().copied().cycle().take(length).collect();
             if admissible(algorithm, key, &signature).is_ok() {
-                let verdict = Portable.verify(algorithm, key, b"message", &signature);
+                let verdict = RustCrypto.verify(algorithm, key, b"message", &signature);
                 assert!(verdict.is_err(), "{algorithm} of {length} bytes that nobody signed");
                 let _ = offload::arguments(algorithm, key, b"message", &signature);
             }
@@ -66,7 +66,7 @@ fn check_tokens(set: &KeySet, has_own: bool) {
             for key in candidates {
                 assert!(key.algorithms().contains(algorithm));
                 assert!(key.kid().is_none() || kid.is_none() || key.kid() == kid, "a key of another name");
-                if read.verify(key, &Portable).is_ok() {
+                if read.verify(key, &RustCrypto).is_ok() {
                     assert!(has_own && algorithm == Algorithm::EdDsa, "by a key that is not there");
                 }
             }

@@ -4,7 +4,7 @@
 //! Random bytes are hardly ever a key, so most inputs choose among keys, formats and faults: the first byte says which.
 
 use attache::base::Secret;
-use attache::jose::{Algorithm, Crypto as _, Portable, SigningKey, offload};
+use attache::jose::{Algorithm, Crypto as _, RustCrypto, SigningKey, offload};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -86,9 +86,9 @@ fn signs(key: SigningKey, algorithm: usize) {
         let _ = offload::sign_arguments(*algorithm, &key, MESSAGE);
     }
     let algorithm = algorithms[algorithm % algorithms.len()];
-    match Portable.sign(algorithm, &key, MESSAGE, &Drawn::new()) {
+    match RustCrypto.sign(algorithm, &key, MESSAGE, &Drawn::new()) {
         Ok(signature) => {
-            let verdict = Portable.verify(algorithm, key.public(), MESSAGE, &signature);
+            let verdict = RustCrypto.verify(algorithm, key.public(), MESSAGE, &signature);
             assert_eq!(verdict, Ok(()), "{algorithm}: its own signature");
         }
         Err(error) => drop((error.label(), error.to_string())),

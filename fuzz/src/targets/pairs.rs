@@ -4,9 +4,9 @@
 use attache::base::{Edit, Effect, Headers, RequestHead, StreamId, Timestamp, encode_pairs};
 use attache::config::{self, Config};
 use attache::filter::{Filter, Outcome, World};
-use attache::jose::Portable;
+use attache::jose::RustCrypto;
 use attache::policy::RouteMetadata;
-use attache::sharing::Alone;
+use attache::sharing::NoSharedState;
 use serde_json::{Value, json};
 
 use crate::environment::Variables;
@@ -22,7 +22,7 @@ pub(super) fn run(data: &[u8]) {
         let head = head(&mut input, &world.token);
         let now = Timestamp::from_secs(START);
         let random = Drawn::new();
-        let at = World { now, crypto: &Portable, random: &random, process: &Alone };
+        let at = World { now, crypto: &RustCrypto, random: &random, process: &NoSharedState };
         let mut filter = Filter::new(&world.config, [1; 16], at);
         let mut effects = Vec::new();
         let outcome = filter.handle_request(StreamId(1), head.clone(), at, &mut effects);

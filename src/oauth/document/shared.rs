@@ -9,7 +9,7 @@ use crate::base::{Jitter, Timestamp};
 use crate::oauth::address::Address;
 use crate::oauth::event::{Event, News, Read};
 use crate::oauth::timetable::pause;
-use crate::sharing::{Claim, Publication, Standing, Trust};
+use crate::sharing::{FetchState, Lease, Publication, Trust};
 
 impl Document {
     /// Whether a lease and a pause of other threads may hold a fetch of ours back. They may be forged, so not for ever.
@@ -26,7 +26,7 @@ impl Document {
     }
 
     /// Whether another thread is at it, or pauses after a failure.
-    pub(super) fn waits_for_others(&self, claim: &Claim, now: Timestamp) -> bool {
+    pub(super) fn waits_for_others(&self, claim: &Lease, now: Timestamp) -> bool {
         // A thread that takes publications over has heeded the pause already.
         let is_pausing = self.trust == Trust::Confirms && now < claim.standing.not_before;
         (claim.is_held || is_pausing) && self.defers(now)
@@ -35,7 +35,7 @@ impl Document {
     /// Brings what we know to what the process knows.
     pub(super) fn heed<T>(
         &mut self,
-        standing: Standing,
+        standing: FetchState,
         with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
@@ -48,7 +48,7 @@ impl Document {
     /// Takes over what another thread has published, if it is newer than what we have.
     fn adopt<T>(
         &mut self,
-        standing: Standing,
+        standing: FetchState,
         with: &mut Surroundings<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
@@ -84,7 +84,7 @@ impl Document {
 
     /// Lets what another thread has published stand for a fetch of ours, if it is what we have, byte for byte. It is no newer by
     /// that, and counts no longer: whoever wrote it knows what we have, and nothing else is known of them.
-    fn confirm<T>(&mut self, standing: Standing, with: &mut Surroundings<'_>) -> Option<Event<T>> {
+    fn confirm<T>(&mut self, standing: FetchState, with: &mut Surroundings<'_>) -> Option<Event<T>> {
         let schedule = &self.definition.schedule;
         let held = self.held.as_mut()?;
         if standing.published <= held.sent.max(held.compared) {

@@ -2,7 +2,7 @@
 //! else's.
 
 use attache::base::Level;
-use attache::sharing::{Flight, Seal};
+use attache::sharing::{Seal, SingleFlight};
 use serde_json::{Value, json};
 
 use super::{
@@ -335,7 +335,7 @@ fn a_clock_that_is_set_back_makes_one_request_for_all_threads() {
 /// The names in the memory are hashes of everything, and the same for everybody.
 #[test]
 fn names_tell_apart_what_reads_alike_when_joined() {
-    let flight = |fields: &[&[u8]]| Flight::new(fields, None::<std::rc::Rc<Seal>>, 1).id();
+    let flight = |fields: &[&[u8]]| SingleFlight::new(fields, None::<std::rc::Rc<Seal>>, 1).id();
     assert_ne!(flight(&[b"ab", b"c"]), flight(&[b"a", b"bc"]));
     assert_ne!(flight(&[b"a", b""]), flight(&[b"a"]));
 }

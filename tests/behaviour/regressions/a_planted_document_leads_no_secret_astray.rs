@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use attache::sharing::Flight;
+use attache::sharing::SingleFlight;
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn planted_metadata_is_not_believed(sharing: &Value) {
     assert!(tokens.issued() > 0);
     // A name of its own for the metadata there is only where it is sealed. The attacker knows how it would be.
     let fields: [&[u8]; 4] = [b"token endpoint metadata", b"meta", ISSUER.as_bytes(), b"strict"];
-    Flight::new(&fields, None, 1).seed(&Thread { memory: Rc::clone(&threads.memory), number: 99 });
+    SingleFlight::new(&fields, None, 1).seed(&Thread { memory: Rc::clone(&threads.memory), number: 99 });
     for lease in threads.memory.names().into_iter().filter(|name| name.ends_with("/lease")) {
         let now = threads.ago(0.ms());
         let planted = Published {

@@ -7,7 +7,7 @@
 
 use attache::base::{Random, Secret};
 use attache::host::EnvoyCrypto;
-use attache::jose::{Algorithm, Crypto, KeySet, Portable, SigningKey};
+use attache::jose::{Algorithm, Crypto, KeySet, RustCrypto, SigningKey};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
@@ -98,7 +98,7 @@ fn verdict(question: &Question, crypto: &EnvoyCrypto) -> Verdict {
     let signature = Base64UrlUnpadded::decode_vec(&question.signature).unwrap();
     Verdict {
         envoy: crypto.verify(algorithm, key, &message, &signature).is_ok(),
-        portable: Portable.verify(algorithm, key, &message, &signature).is_ok(),
+        portable: RustCrypto.verify(algorithm, key, &message, &signature).is_ok(),
     }
 }
 
@@ -120,7 +120,7 @@ fn signed(key: &serde_json::Value, crypto: &EnvoyCrypto) -> Vec<&'static str> {
     let key = SigningKey::parse(&Secret::new(key.to_string())).unwrap();
     let signs = |algorithm: &Algorithm| {
         let signature = crypto.sign(*algorithm, &key, b"message", &Ones);
-        signature.is_ok_and(|made| Portable.verify(*algorithm, key.public(), b"message", &made).is_ok())
+        signature.is_ok_and(|made| RustCrypto.verify(*algorithm, key.public(), b"message", &made).is_ok())
     };
     key.algorithms().iter().filter(signs).map(Algorithm::name).collect()
 }

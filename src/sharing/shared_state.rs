@@ -3,7 +3,7 @@ use core::fmt;
 /// The memory and the queues that all threads of a process share: a capability, like the clock.
 ///
 /// None of it can be relied on: a value may be missing, forged, or gone before it is used.
-pub trait Process {
+pub trait SharedState {
     /// A value and its version.
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)>;
 
@@ -36,9 +36,9 @@ impl fmt::Debug for QueueId {
 
 /// A process that shares nothing: there is nobody else in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Alone;
+pub struct NoSharedState;
 
-impl Process for Alone {
+impl SharedState for NoSharedState {
     fn get(&self, _name: &str) -> Option<(Vec<u8>, Version)> {
         None
     }

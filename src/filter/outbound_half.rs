@@ -6,33 +6,33 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use super::shared::Shared;
-use super::{MAX_RETRY_AFTER, Outcome, Target, World, resume, resumed_at_once};
+use super::{CallPurpose, MAX_RETRY_AFTER, Outcome, World, resume, resumed_at_once};
 use crate::base::{
     self, Edit, Effect, HttpReply, Needs, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
     WaitingList,
 };
 use crate::inbound::Inbound;
 use crate::outbound::{
-    BreakerChange, EndpointEvent, Errand, Injection, Injector, Moment, Outbound, OutboundEvent, Outgoing,
-    Refusal, Subject, SubjectDigest, TokenNews,
+    BreakerChange, EndpointEvent, Injection, Injector, Moment, Outbound, OutboundCall, OutboundEvent,
+    Outgoing, Refusal, Subject, SubjectDigest, TokenChange,
 };
 use crate::sharing::{News, Sharing};
 use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
 
 #[derive(Debug)]
-pub(super) struct Departures {
+pub(super) struct OutboundHalf {
     injector: Injector,
     /// Where a caller's token sits, for an exchange.
     inbound: Option<Rc<Inbound>>,
     /// By client.
-    waiting: WaitingList<usize, (RequestHead, Departing)>,
+    waiting: WaitingList<usize, (RequestHead, AdmittedRequest)>,
     longest: usize,
     metrics: TokenMetrics,
 }
 
 /// A request that may leave: what there is to know of it, beside its head.
 #[derive(Debug)]
-pub(super) struct Departing {
+pub(super) struct AdmittedRequest {
     pub(super) stream: StreamId,
     /// When it came to this half.
     pub(super) arrived: Timestamp,
@@ -46,7 +46,7 @@ pub(super) struct Departing {
     pub(super) subject: Option<SubjectDigest>,
 }
 
-impl Departing {
+impl AdmittedRequest {
     /// A request that no inbound half has looked at.
     pub(super) fn plain(stream: StreamId, arrived: Timestamp) -> Self {
         Self { stream, arrived, edits: Vec::new(), annotation: None, verified_until: None, subject: None }
@@ -60,7 +60,7 @@ impl Departing {
     }
 }
 
-impl Departures {
+impl OutboundHalf {
     pub(super) fn new(
         settings: &Rc<Outbound>,
         inbound: Option<Rc<Inbound>>,
@@ -100,8 +100,8 @@ impl Departures {
     }
 
     /// Hands over the metrics.
-    pub(super) fn flush(&mut self, is_speaker: bool, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.metrics.flush(&self.injector, self.waiting.len(), is_speaker, now, effects);
+    pub(super) fn flush(&mut self, is_leader: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.metrics.flush(&self.injector, self.waiting.len(), is_leader, now, effects);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -129,7 +129,7 @@ impl Departures {
     /// Puts a token on a request, if it is to have one. Its head is taken only where it has to wait.
     pub(super) fn request(
         &mut self,
-        departing: Departing,
+        departing: AdmittedRequest,
         head: &mut RequestHead,
         now: Timestamp,
         shared: &mut Shared,
@@ -141,7 +141,7 @@ impl Departures {
             let token = Secret::new(inbound?.presented_token(head)?);
             Some(Subject { digest: Sha256::digest(token.expose()).into(), token, expires })
         };
-        let Departing { stream, edits, .. } = &departing;
+        let AdmittedRequest { stream, edits, .. } = &departing;
         let patience = departing.arrived.after(self.waiting.deadline());
         let outgoing = Outgoing { stream: *stream, head, edits, patience, subject: &subject };
         let injection = self.injector.inject(&outgoing, now);
@@ -167,7 +167,7 @@ impl Departures {
                     return self.refuse(Some(client), refusal, now, shared, effects);
                 }
                 let (stream, arrived, bytes) = (departing.stream, departing.arrived, head.size());
-                let item = (core::mem::take(head), Departing { subject, ..departing });
+                let item = (core::mem::take(head), AdmittedRequest { subject, ..departing });
                 match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => Outcome::Wait,
                     Err(_) => {
@@ -203,7 +203,7 @@ impl Departures {
         effects: &mut Vec<Effect>,
     ) {
         if *news != News::None {
-            let events = self.injector.handle_news(news, moment(world, shared));
+            let events = self.injector.handle_updates(news, moment(world, shared));
             self.take_events(events, world, shared, effects);
         }
     }
@@ -218,7 +218,7 @@ impl Departures {
     ) {
         let (events, made) = self.injector.handle_tick(calls, moment(world, shared));
         for (errand, call) in made {
-            let id = shared.call_id(Target::Outbound(errand));
+            let id = shared.call_id(CallPurpose::Outbound(errand));
             effects.push(Effect::Call { id, call });
         }
         self.take_events(events, world, shared, effects);
@@ -226,7 +226,7 @@ impl Departures {
 
     pub(super) fn handle_reply(
         &mut self,
-        errand: Errand,
+        errand: OutboundCall,
         reply: HttpReply,
         world: World<'_>,
         shared: &mut Shared,
@@ -276,7 +276,7 @@ impl Departures {
 
     fn give_up(
         &mut self,
-        waited: Vec<base::Parked<usize, (RequestHead, Departing)>>,
+        waited: Vec<base::Parked<usize, (RequestHead, AdmittedRequest)>>,
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
@@ -326,11 +326,11 @@ impl Departures {
                         .get(*client)
                         .map(|client| Rc::clone(&client.name))
                         .unwrap_or_default();
-                    if let TokenNews::Refused(why) = &event.what {
+                    if let TokenChange::Refused(why) = &event.what {
                         effects.extend(shared.reports.refused("client", &name, *why, world.now));
                     }
                     // All threads see a token expire, and one tells of it.
-                    if event.what != TokenNews::Expired || shared.group.is_speaker() {
+                    if event.what != TokenChange::Expired || shared.group.is_leader() {
                         effects.extend(token_line(&name, event, subject.is_some()));
                     }
                     if event.breaker != BreakerChange::None {
@@ -339,15 +339,15 @@ impl Departures {
                     // Those who wait learn of a failure as well: what they wait for may be too far off now.
                     // What concerns one caller is no news to the others.
                     let is_of_one = match &event.what {
-                        TokenNews::Failed(fault) => fault.is_about_subject(),
-                        TokenNews::Obtained { .. } | TokenNews::Refused(_) | TokenNews::Expired => true,
+                        TokenChange::Failed(fault) => fault.is_about_subject(),
+                        TokenChange::Obtained { .. } | TokenChange::Refused(_) | TokenChange::Expired => true,
                     };
                     let one = subject.as_ref().filter(|_| is_of_one);
                     self.waiting.make_ready(|waiting, (_, departing)| {
                         waiting == client && (one.is_none() || departing.subject.as_ref() == one)
                     });
-                    let is_obtained = matches!(event.what, TokenNews::Obtained { is_shared: false, .. });
-                    (is_obtained && subject.is_none(), Errand::Token(*client))
+                    let is_obtained = matches!(event.what, TokenChange::Obtained { is_shared: false, .. });
+                    (is_obtained && subject.is_none(), OutboundCall::Token(*client))
                 }
                 OutboundEvent::Endpoint { endpoint, event } => {
                     let name = settings
@@ -356,7 +356,7 @@ impl Departures {
                         .map(|one| Rc::clone(&one.cluster))
                         .unwrap_or_default();
                     effects.extend(endpoint_line(&name, event));
-                    (*event == EndpointEvent::Located, Errand::Metadata(*endpoint))
+                    (*event == EndpointEvent::Located, OutboundCall::Metadata(*endpoint))
                 }
             };
             if let Some(document) = self.injector.id(errand).filter(|_| is_new) {

@@ -15,7 +15,7 @@ use crate::upstream::Upstream;
 
 /// The running parts. All end when dropped.
 #[derive(Debug)]
-pub struct Stage {
+pub struct DemoEnvironment {
     envoy: Envoy,
     sidecar: Envoy,
     issuer: Issuer,
@@ -25,7 +25,7 @@ pub struct Stage {
 
 /// What to put on the stage.
 #[derive(Clone, Debug)]
-pub struct StageOptions {
+pub struct DemoOptions {
     /// The Envoy program; none: the installed one.
     pub envoy: Option<PathBuf>,
     /// The filter; none: the one that the bootstrap names.
@@ -40,7 +40,7 @@ pub struct StageOptions {
 
 /// Where the parts are: base URLs without a slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct Endpoints {
     /// The proxy's listener.
     pub proxy: String,
     /// Envoy's admin.
@@ -62,9 +62,9 @@ pub struct Sidecar {
     pub admin: String,
 }
 
-impl Stage {
+impl DemoEnvironment {
     /// Starts all parts and waits until Envoy is ready.
-    pub fn start(options: StageOptions) -> Result<Self> {
+    pub fn start(options: DemoOptions) -> Result<Self> {
         let mut bootstrap = Bootstrap::read(&options.config)?;
         let mut notes = Vec::new();
         let issuer =
@@ -132,8 +132,8 @@ impl Stage {
     }
 
     /// Returns where the parts are.
-    pub fn places(&self) -> Result<Places> {
-        Ok(Places {
+    pub fn places(&self) -> Result<Endpoints> {
+        Ok(Endpoints {
             proxy: self.envoy.url(LISTENER)?,
             admin: format!("http://{}", self.envoy.admin()),
             issuer: self.issuer.url().to_owned(),

@@ -4,21 +4,21 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::departure::Departing;
+use super::outbound_half::AdmittedRequest;
 use super::shared::Shared;
-use super::{MAX_RETRY_AFTER, Outcome, Target, World, resumed_at_once};
+use super::{CallPurpose, MAX_RETRY_AFTER, Outcome, World, resumed_at_once};
 use crate::base::{Effect, HttpReply, Level, Needs, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
     Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
     TriedKeys, Wait, Waiting, Work,
 };
-use crate::issuer::{self, KeyBounds, KeyStore, Place, Report};
+use crate::issuer::{self, IssuerDocument, KeyBounds, KeyStore, Report};
 use crate::policy::{IssuerId, Mode};
 use crate::sharing::{News, Sharing};
 use crate::telemetry::fetch_line;
 
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct InboundHalf {
     settings: Rc<Inbound>,
     authorizer: Authorizer,
     stores: Vec<KeyStore>,
@@ -33,13 +33,13 @@ pub(super) struct Gate {
 pub(super) struct Resumed {
     pub(super) stream: StreamId,
     pub(super) head: RequestHead,
-    pub(super) passage: Passage,
+    pub(super) passage: InboundVerdict,
 }
 
 /// Where a request stands after the gate.
-pub(super) enum Passage {
+pub(super) enum InboundVerdict {
     /// It may pass.
-    Open(Departing),
+    Open(AdmittedRequest),
     /// It is answered, or waits.
     Closed(Outcome),
 }
@@ -53,7 +53,7 @@ struct Arrival {
     tried: Option<TriedKeys>,
 }
 
-impl Gate {
+impl InboundHalf {
     pub(super) fn new(
         settings: &Rc<Inbound>,
         sharing: Option<&Sharing>,
@@ -111,10 +111,10 @@ impl Gate {
         observer: &mut (impl Observer + ?Sized),
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Passage {
+    ) -> InboundVerdict {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(head)) {
             let annotation = "outcome=resource_metadata".into();
-            return Passage::Closed(Outcome::Respond { response, annotation });
+            return InboundVerdict::Closed(Outcome::Respond { response, annotation });
         }
         let arrival = Arrival { stream, at: world.now, tried: None };
         self.evaluate(arrival, head, world, observer, shared, effects)
@@ -198,7 +198,7 @@ impl Gate {
             let Some(index) = self.to_look_at.pop_first() else { break };
             let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
-            store.handle_news(&mut world.of_documents(shared), &mut reports);
+            store.handle_updates(&mut world.of_documents(shared), &mut reports);
             self.take_reports(index, reports, world, shared, effects);
         }
     }
@@ -221,7 +221,7 @@ impl Gate {
                 self.first_store = index.saturating_add(1);
             }
             for (place, call) in made {
-                let id = shared.call_id(Target::Issuer { issuer: index, place });
+                let id = shared.call_id(CallPurpose::Issuer { issuer: index, place });
                 effects.push(Effect::Call { id, call });
             }
             self.take_reports(index, reports, world, shared, effects);
@@ -232,7 +232,7 @@ impl Gate {
     pub(super) fn handle_reply(
         &mut self,
         issuer: usize,
-        place: Place,
+        place: IssuerDocument,
         reply: HttpReply,
         world: World<'_>,
         shared: &mut Shared,
@@ -279,7 +279,7 @@ impl Gate {
                 effects.extend(shared.reports.refused("issuer", &settings.name, *why, world.now));
             }
             // All threads see a document grow too old, and one tells of it.
-            if report.outcome != Outcome::Expired || shared.group.is_speaker() {
+            if report.outcome != Outcome::Expired || shared.group.is_leader() {
                 effects.extend(fetch_line(&settings.name, &report));
             }
         }
@@ -293,7 +293,7 @@ impl Gate {
         observer: &mut (impl Observer + ?Sized),
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Passage {
+    ) -> InboundVerdict {
         let Arrival { stream, at: arrived, tried } = arrival;
         let World { now, crypto, .. } = world;
         let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
@@ -309,7 +309,7 @@ impl Gate {
                     return self.conclude(stream, &undecided(wait, denial), head, now, shared, effects);
                 }
                 match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
-                    Ok(()) => Passage::Closed(Outcome::Wait),
+                    Ok(()) => InboundVerdict::Closed(Outcome::Wait),
                     Err(parked) => {
                         *head = parked.item.0;
                         let decision = undecided(wait, Denial::WaitingFull { retry_after });
@@ -336,7 +336,7 @@ impl Gate {
         now: Timestamp,
         shared: &mut Shared,
         effects: &mut Vec<Effect>,
-    ) -> Passage {
+    ) -> InboundVerdict {
         let annotation = shared.metrics.record(decision);
         if let Err(Denial::Internal(why)) = &decision.verdict {
             effects.push(Effect::Log { level: Level::Error, line: format!("internal error: {why}") });
@@ -352,7 +352,7 @@ impl Gate {
                     response.body = denial.to_string();
                 }
                 let annotation = Rc::clone(annotation);
-                return Passage::Closed(Outcome::Respond { response, annotation });
+                return InboundVerdict::Closed(Outcome::Respond { response, annotation });
             }
             Err(_) => {
                 effects.extend(shared.reports.report(annotation, now));
@@ -365,7 +365,14 @@ impl Gate {
             }
         };
         let edits = self.settings.edits(head, decision);
-        Passage::Open(Departing { stream, arrived: now, edits, annotation, verified_until, subject: None })
+        InboundVerdict::Open(AdmittedRequest {
+            stream,
+            arrived: now,
+            edits,
+            annotation,
+            verified_until,
+            subject: None,
+        })
     }
 
     fn give_up(

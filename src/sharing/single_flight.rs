@@ -7,14 +7,14 @@ use std::rc::Rc;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 
-use super::process::{Process, Version};
 use super::publication::{CLOCK_TOLERANCE, Publication, Unreadable};
 use super::seal::Seal;
+use super::shared_state::{SharedState, Version};
 use crate::base::{Random, Timestamp};
 
 /// The fetches of one document by all threads of a process.
 #[derive(Clone, Debug)]
-pub struct Flight {
+pub struct SingleFlight {
     lease: Rc<str>,
     document: Rc<str>,
     seal: Option<Rc<Seal>>,
@@ -25,7 +25,7 @@ pub struct Flight {
 
 /// What the process knows of the fetches of a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct FetchState {
     /// When the last fetch was sent, if there was one.
     pub sent: Option<Timestamp>,
     /// How many have failed in a row.
@@ -38,9 +38,9 @@ pub struct Standing {
 
 /// A look at the lease, good for taking it.
 #[derive(Clone, Copy, Debug)]
-pub struct Claim {
+pub struct Lease {
     /// What the process knows.
-    pub standing: Standing,
+    pub standing: FetchState,
     /// Somebody else is fetching, and their time is not up.
     pub is_held: bool,
     /// We are.
@@ -50,16 +50,16 @@ pub struct Claim {
 
 /// What a look at the lease shows.
 #[derive(Clone, Copy, Debug)]
-pub enum Look {
+pub enum LeaseLookup {
     /// The lease.
-    Claim(Claim),
+    Found(Lease),
     /// There was none; there is one at the next look.
     Again,
     /// The process has no memory that threads share.
-    Alone,
+    NoSharedState,
 }
 
-impl Flight {
+impl SingleFlight {
     /// The fetches of the document that these fields define; `me` is random.
     ///
     /// Two definitions that differ in any field share nothing, nor do two sealing secrets.
@@ -88,16 +88,16 @@ impl Flight {
 
     /// Makes sure that there is a lease to take: one that is missing cannot be taken by one thread alone. `false` when the
     /// process has no memory for it.
-    pub fn seed(&self, process: &dyn Process) -> bool {
+    pub fn seed(&self, process: &dyn SharedState) -> bool {
         process.get(&self.lease).is_some()
             || process.set(&self.lease, &Record::default().encode_to_vec(), None)
     }
 
     /// What the process knows now.
-    pub fn look(&self, process: &dyn Process, now: Timestamp) -> Look {
+    pub fn look(&self, process: &dyn SharedState, now: Timestamp) -> LeaseLookup {
         let Some((bytes, version)) = process.get(&self.lease) else {
             let is_there = self.seed(process) && process.get(&self.lease).is_some();
-            return if is_there { Look::Again } else { Look::Alone };
+            return if is_there { LeaseLookup::Again } else { LeaseLookup::NoSharedState };
         };
         // What cannot be read says nothing, and is overwritten by whoever takes the lease.
         let record = Record::decode(&*bytes).unwrap_or_default();
@@ -109,18 +109,18 @@ impl Flight {
             let then = Timestamp::from_nanos(nanos);
             if then.since(now) <= bound { then } else { Timestamp::EPOCH }
         };
-        let standing = Standing {
+        let standing = FetchState {
             sent: past(record.sent),
             failures: record.failures,
             not_before: soon(record.not_before, MAX_PAUSE),
             published: past(record.published).unwrap_or_default(),
         };
         let is_held = record.holder != 0 && record.holder != self.me && soon(record.until, MAX_HOLD) > now;
-        Look::Claim(Claim { standing, is_held, is_ours: record.holder == self.me, version })
+        LeaseLookup::Found(Lease { standing, is_held, is_ours: record.holder == self.me, version })
     }
 
     /// Takes the lease for `hold`, at most [`MAX_HOLD`]; `false` when somebody else was faster.
-    pub fn take(&self, process: &dyn Process, claim: &Claim, now: Timestamp, hold: Duration) -> bool {
+    pub fn take(&self, process: &dyn SharedState, claim: &Lease, now: Timestamp, hold: Duration) -> bool {
         let record =
             Record { holder: self.me, until: now.after(hold.min(MAX_HOLD)).nanos(), ..claim.standing.into() };
         // Whoever takes it has waited for as long as there was to wait.
@@ -129,25 +129,25 @@ impl Flight {
     }
 
     /// Gives the lease back with what is known now. Somebody who has taken it since keeps it.
-    pub fn give_back(&self, process: &dyn Process, standing: Standing, now: Timestamp) {
-        let Look::Claim(claim) = self.look(process, now) else { return };
+    pub fn give_back(&self, process: &dyn SharedState, standing: FetchState, now: Timestamp) {
+        let LeaseLookup::Found(claim) = self.look(process, now) else { return };
         if claim.is_ours {
             // What others have published meanwhile stays the newest.
             let published = standing.published.max(claim.standing.published);
-            let record = Record::from(Standing { published, ..standing });
+            let record = Record::from(FetchState { published, ..standing });
             process.set(&self.lease, &record.encode_to_vec(), Some(claim.version));
         }
     }
 
     /// Writes down what is known now, and that nobody holds the lease any more, unless somebody has written since `claim`.
-    pub fn tell(&self, process: &dyn Process, claim: &Claim, standing: Standing) {
+    pub fn tell(&self, process: &dyn SharedState, claim: &Lease, standing: FetchState) {
         process.set(&self.lease, &Record::from(standing).encode_to_vec(), Some(claim.version));
     }
 
     /// Shows a document to the others, unless a newer one is there.
     pub fn publish(
         &self,
-        process: &dyn Process,
+        process: &dyn SharedState,
         publication: &Publication,
         now: Timestamp,
         random: &dyn Random,
@@ -176,7 +176,7 @@ impl Flight {
     /// When what lies there was not published by us.
     pub fn published(
         &self,
-        process: &dyn Process,
+        process: &dyn SharedState,
         now: Timestamp,
     ) -> Result<Option<Publication>, Unreadable> {
         process.get(&self.document).map(|(bytes, _)| self.decode(&bytes, now)).transpose()
@@ -205,8 +205,8 @@ struct Record {
     published: u64,
 }
 
-impl From<Standing> for Record {
-    fn from(standing: Standing) -> Self {
+impl From<FetchState> for Record {
+    fn from(standing: FetchState) -> Self {
         Self {
             holder: 0,
             until: 0,

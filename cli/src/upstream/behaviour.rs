@@ -12,7 +12,7 @@ pub(super) type Judge = Arc<dyn Fn(&Echo) -> u16 + Send + Sync>;
 
 /// What the handler and the handle share.
 #[derive(Default)]
-pub(super) struct Conduct {
+pub(super) struct Behaviour {
     judge: Mutex<Option<Judge>>,
     /// The start of a path, and where it leads.
     redirect: Mutex<Option<(String, String)>>,
@@ -26,7 +26,7 @@ struct Seen {
     bytes: usize,
 }
 
-impl Conduct {
+impl Behaviour {
     pub(super) fn set_judge(&self, judge: Option<Judge>) {
         *lock(&self.judge) = judge;
     }
@@ -70,7 +70,7 @@ impl Conduct {
     }
 }
 
-impl fmt::Debug for Conduct {
+impl fmt::Debug for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conduct").finish_non_exhaustive()
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_last_ten_thousand_requests_are_remembered_and_fewer_large_ones() {
-        let conduct = Conduct::default();
+        let conduct = Behaviour::default();
         for number in 0..10_001 {
             conduct.remember(echo(number.to_string()));
         }

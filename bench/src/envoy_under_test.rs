@@ -17,7 +17,7 @@ use crate::requests::{Expectation, Requests};
 use crate::upstream::Upstream;
 
 /// A running Envoy. Stopped when dropped.
-pub(crate) struct Stand {
+pub(crate) struct EnvoyUnderTest {
     envoy: Envoy,
     process: Process,
     addr: SocketAddr,
@@ -57,7 +57,7 @@ pub(crate) struct Cost {
     pub(crate) latency: Histogram<u64>,
 }
 
-impl Stand {
+impl EnvoyUnderTest {
     /// Starts an Envoy with one worker.
     pub(crate) fn start(place: &Place, bootstrap: Bootstrap) -> Result<Self> {
         Self::launch(place, bootstrap, None)

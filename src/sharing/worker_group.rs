@@ -4,19 +4,19 @@ use core::time::Duration;
 
 use prost::Message;
 
-use super::process::{Process, QueueId, Version};
+use super::shared_state::{QueueId, SharedState, Version};
 use crate::base::Timestamp;
 
 /// A thread's place among those of its process.
 #[derive(Debug)]
-pub struct Group {
+pub struct WorkerGroup {
     /// Those with the same configuration; `None` when this thread shares nothing.
     group: Option<u64>,
     /// Who we are: random, not zero.
     me: u64,
     slot: Option<Slot>,
     next_beat: Timestamp,
-    is_speaker: bool,
+    is_leader: bool,
     /// The number of the last news that we know of.
     heard: u64,
 }
@@ -26,7 +26,7 @@ pub struct Group {
 pub enum News {
     /// Nothing.
     None,
-    /// These documents ([`Flight::id`](super::Flight::id)).
+    /// These documents ([`SingleFlight::id`](super::Flight::id)).
     Of(Vec<u64>),
     /// Perhaps any: there has been too much to tell it one by one.
     All,
@@ -49,15 +49,15 @@ struct Slot {
     queue: QueueId,
 }
 
-impl Group {
+impl WorkerGroup {
     /// A thread that has no slot yet; `me` is random.
     pub fn new(group: Option<u64>, me: u64) -> Self {
-        let is_speaker = group.is_none();
-        Self { group, me: me | 1, slot: None, next_beat: Timestamp::EPOCH, is_speaker, heard: 0 }
+        let is_leader = group.is_none();
+        Self { group, me: me | 1, slot: None, next_beat: Timestamp::EPOCH, is_leader, heard: 0 }
     }
 
     /// Keeps the slot, or looks for one. Where all are taken, news come with the next tick.
-    pub fn handle_tick(&mut self, process: &dyn Process, now: Timestamp) {
+    pub fn handle_tick(&mut self, process: &dyn SharedState, now: Timestamp) {
         let Some(group) = self.group else { return };
         if now < self.next_beat && self.next_beat.since(now) <= BEAT {
             return;
@@ -69,16 +69,16 @@ impl Group {
         }
         // One thread tells of what all see alike: the first of its configuration; where there is no memory, each for itself.
         let Some(place) = self.slot.map(|slot| slot.index) else {
-            self.is_speaker = read(process, 0).is_none();
+            self.is_leader = read(process, 0).is_none();
             return;
         };
         let is_mine = |entry: Entry| entry.group == group && entry.is_live(now);
-        self.is_speaker =
+        self.is_leader =
             !(0..place).any(|index| read(process, index).is_some_and(|(entry, _)| is_mine(entry)));
     }
 
     /// What other threads have published since the last time this was asked.
-    pub fn news(&mut self, process: &dyn Process) -> News {
+    pub fn news(&mut self, process: &dyn SharedState) -> News {
         if self.group.is_none() {
             return News::None;
         }
@@ -95,13 +95,13 @@ impl Group {
     }
 
     /// Whether this thread sets the gauges of its configuration.
-    pub fn is_speaker(&self) -> bool {
-        self.is_speaker
+    pub fn is_leader(&self) -> bool {
+        self.is_leader
     }
 
     /// Tells all others that there is news of a document. At most one message lies in a queue: who has not taken it will see all
     /// there is.
-    pub fn spread_news(&self, document: u64, process: &dyn Process, now: Timestamp) {
+    pub fn spread_news(&self, document: u64, process: &dyn SharedState, now: Timestamp) {
         if self.group.is_none() {
             return;
         }
@@ -135,14 +135,14 @@ impl Group {
     }
 
     /// Comes back at once, to go on with work that is too much for one callback.
-    pub fn call_again(&self, process: &dyn Process) {
+    pub fn call_again(&self, process: &dyn SharedState) {
         if let Some(slot) = self.slot {
             process.wake(slot.queue);
         }
     }
 
     /// A message has come: takes it, and all others, out of the queue. Whether the queue is ours.
-    pub fn handle_wake(&mut self, process: &dyn Process, queue: QueueId) -> bool {
+    pub fn handle_wake(&mut self, process: &dyn SharedState, queue: QueueId) -> bool {
         // A queue that somebody left behind is drained too: nobody else will.
         process.drain(queue);
         let Some(slot) = self.slot.filter(|slot| slot.queue == queue) else { return false };
@@ -160,7 +160,7 @@ impl Group {
     }
 
     /// Leaves the slot to others.
-    pub fn leave(&mut self, process: &dyn Process) {
+    pub fn leave(&mut self, process: &dyn SharedState) {
         if let Some(slot) = self.slot.take()
             && let Some((entry, version)) = read(process, slot.index)
             && entry.owner == self.me
@@ -170,7 +170,7 @@ impl Group {
     }
 
     /// `false` when the slot is not ours (any more).
-    fn beat(&self, process: &dyn Process, now: Timestamp) -> bool {
+    fn beat(&self, process: &dyn SharedState, now: Timestamp) -> bool {
         let Some(slot) = self.slot else { return false };
         for _ in 0..MAX_TRIES {
             let Some((entry, version)) = read(process, slot.index) else { return false };
@@ -187,7 +187,7 @@ impl Group {
         true
     }
 
-    fn claim(&mut self, group: u64, process: &dyn Process, now: Timestamp) {
+    fn claim(&mut self, group: u64, process: &dyn SharedState, now: Timestamp) {
         for index in 0..MAX_SLOTS {
             let there = read(process, index);
             if there.is_some_and(|(entry, _)| entry.is_live(now)) {
@@ -226,12 +226,12 @@ impl Entry {
     }
 }
 
-fn read(process: &dyn Process, index: usize) -> Option<(Entry, Version)> {
+fn read(process: &dyn SharedState, index: usize) -> Option<(Entry, Version)> {
     let (bytes, version) = process.get(&slot_name(index))?;
     Some((Entry::decode(&*bytes).unwrap_or_default(), version))
 }
 
-fn write(process: &dyn Process, index: usize, entry: &Entry, version: Option<Version>) -> bool {
+fn write(process: &dyn SharedState, index: usize, entry: &Entry, version: Option<Version>) -> bool {
     process.set(&slot_name(index), &entry.encode_to_vec(), version)
 }
 
@@ -245,7 +245,7 @@ struct Journal {
     recent: Vec<u64>,
 }
 
-fn read_journal(process: &dyn Process) -> Option<(Journal, Version)> {
+fn read_journal(process: &dyn SharedState) -> Option<(Journal, Version)> {
     let (bytes, version) = process.get(NEWS)?;
     Some((Journal::decode(&*bytes).unwrap_or_default(), version))
 }

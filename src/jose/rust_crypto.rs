@@ -16,9 +16,9 @@ use crate::base::Random;
 
 /// Checks and makes signatures in this module, without a host.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Portable;
+pub struct RustCrypto;
 
-impl Crypto for Portable {
+impl Crypto for RustCrypto {
     fn verify(
         &self,
         algorithm: Algorithm,
@@ -51,7 +51,7 @@ impl Crypto for Portable {
     }
 
     fn engine(&self, _algorithm: Algorithm) -> Engine {
-        Engine::Portable
+        Engine::RustCrypto
     }
 
     fn sign(
@@ -183,5 +183,5 @@ fn out_of_range<E>(_: E) -> SignatureError {
 }
 
 #[cfg(test)]
-#[path = "portable_tests.rs"]
+#[path = "rust_crypto_tests.rs"]
 mod tests;
