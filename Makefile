@@ -38,7 +38,7 @@ check: ## Run what is quick to run: lints, native tests, documentation, dependen
 chaos: setup build ## Rotate keys, fail the issuer and swap configurations under load, for minutes; ONLY=<name> for one scenario
 	@echo 'chaos: building the load generator'
 	@ATTACHE_ENVOY=$(CURDIR)/$(ENVOY) ATTACHE_WASM=$(CURDIR)/$(WASM) \
-		cargo test --locked --quiet --test e2e_chaos -- --long $(ONLY)
+		cargo test --locked --quiet --package attache-harness --test e2e_chaos -- --long $(ONLY)
 
 fuzz: ## Fuzz each target of fuzz/ for SECONDS=<60>, with progress; ONLY=<name> for one
 	@tools/setup fuzz
@@ -58,7 +58,7 @@ bench-quick: setup build reference ## Measure the essential ratios, in less than
 	@cargo build --locked --quiet --release --package attache-bench
 	@target/release/attache-bench --envoy $(ENVOY) --wasm $(WASM) --quick $(ARGS)
 
-microbench: ## Count the instructions of the core's pieces and compare with benches/instructions.txt, which it rewrites; needs valgrind
+microbench: ## Count the instructions of the core's pieces and compare with bench/instructions.txt, which it rewrites; needs valgrind
 	@tools/setup microbench
 	@tools/microbench
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use attachectl::http::Request;
+use attache_harness::http::Request;
 use fastrand::Rng;
 
 use crate::contender::{CLAIMS, Contender, ECHO_PATH, Modules};

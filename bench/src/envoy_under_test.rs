@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use attachectl::envoy::{Envoy, EnvoyOptions};
+use attache_harness::envoy::{Envoy, EnvoyOptions};
 use hdrhistogram::Histogram;
 use serde_json::Value;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use attachectl::envoy::Envoy;
+use attache_harness::envoy::Envoy;
 use fastrand::Rng;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Signing keys of the four algorithms that are measured, and their public halves as JWKs.
 
 use anyhow::{Context, Result, bail};
-use attachectl::jws::base64url;
+use attache_harness::jws::base64url;
 use fastrand::Rng;
 use p256::ecdsa::signature::Signer as _;
 use rsa::pkcs8::EncodePublicKey as _;

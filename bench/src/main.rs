@@ -239,7 +239,7 @@ impl Arguments {
     fn place(&self) -> Result<Place> {
         let envoy = match &self.envoy {
             Some(envoy) => envoy.clone(),
-            None => attachectl::envoy::find_binary()?,
+            None => attache_harness::envoy::find_binary()?,
         };
         let output = Command::new(&envoy).arg("--version").output();
         let output = output.with_context(|| format!("no Envoy at {}: run `make setup`", envoy.display()))?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use attachectl::issuer::{Client, Issuer, IssuerOptions};
+use attache_harness::issuer::{Client, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
 use crate::contender::{Contender, LISTENER, Modules, router, wasm};

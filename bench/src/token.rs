@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use attachectl::jws::TokenWriter;
+use attache_harness::jws::TokenWriter;
 use fastrand::Rng;
 use serde_json::json;
 

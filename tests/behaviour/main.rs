@@ -8,6 +8,9 @@
 
 // The bench: one filter with a virtual clock.
 mod proxy;
+// The writer of tokens that the harness has too: without the harness, which depends on the library.
+#[path = "../../harness/src/jws.rs"]
+mod jws;
 // What several of them share.
 mod process;
 // Several filters in one process, in lockstep.

@@ -15,12 +15,12 @@ use attache::base::{
 use attache::config::{self, Config, Environment};
 use attache::filter::{Filter, Outcome, World};
 use attache::jose::{Algorithm, Crypto, Engine, Key, RustCrypto, SignatureError, SigningError, SigningKey};
-use attachectl::jws;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+use crate::jws;
 use crate::process::{Memory, Thread};
 
 /// When every test begins: 2027-01-15.

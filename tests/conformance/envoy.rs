@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use attache::jose::offload;
+use attache_harness::CHECKOUT;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ fn oracle(directory: &Path) -> PathBuf {
     let target = directory.join("target");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--locked", "--release", "--target", "wasm32-wasip1", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle/Cargo.toml"))
+        .arg(Path::new(CHECKOUT).join("tests/oracle/Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
         .status()

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use attache::config::{self, Environment};
-use attachectl::http::Response;
-use attachectl::issuer::{Algorithm, TokenSpec};
+use attache_harness::http::Response;
+use attache_harness::issuer::{Algorithm, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::proxy::{
@@ -105,7 +105,7 @@ fn json_text_and_a_struct_mean_the_same() {
     ];
     for (method, path, token, status) in requests {
         let ask = |listener: &str| {
-            let mut request = attachectl::http::Request::new(method, world.url(listener, path))
+            let mut request = attache_harness::http::Request::new(method, world.url(listener, path))
                 .header("origin", "https://app.example")
                 .header("access-control-request-method", "GET")
                 .header("host", "orders.example");

@@ -1,7 +1,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use attachectl::issuer::Algorithm;
+use attache_harness::issuer::Algorithm;
 use serde_json::json;
 
 use crate::gate::endpoint;

@@ -1,4 +1,4 @@
-use attachectl::http::Request;
+use attache_harness::http::Request;
 use serde_json::{Value, json};
 
 use crate::proxy::{Document, Listener, Visit, echo, inbound, trust};

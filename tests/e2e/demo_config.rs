@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use attachectl::demo;
-use attachectl::demo_environment::Endpoints;
-use attachectl::http::Request;
-use attachectl::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
-use attachectl::upstream::Upstream;
+use attache_harness::demo;
+use attache_harness::demo_environment::Endpoints;
+use attache_harness::http::Request;
+use attache_harness::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
+use attache_harness::upstream::Upstream;
 use serde_json::Value;
 
 use crate::proxy::{Proxy, Shared, echo, eventually, shipped, visit};

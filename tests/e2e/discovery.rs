@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use attachectl::issuer::{Algorithm, Endpoint, Fault, Issuer, IssuerOptions, MetadataForm};
+use attache_harness::issuer::{Algorithm, Endpoint, Fault, Issuer, IssuerOptions, MetadataForm};
 use serde_json::{Value, json};
 
 use crate::proxy::{
@@ -219,6 +219,6 @@ fn discovery_needs_an_issuer_that_is_an_https_url() {
 }
 
 fn scoped_by(issuer: &Issuer, kid: &str) -> String {
-    use attachectl::issuer::{Signer, TokenSpec};
+    use attache_harness::issuer::{Signer, TokenSpec};
     crate::secrets::token(issuer, &TokenSpec::scoped("orders:read").signer(Signer::Kid(kid.to_owned())))
 }

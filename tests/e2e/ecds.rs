@@ -1,8 +1,8 @@
-use attachectl::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
+use attache_harness::issuer::{Algorithm, DEMO_IDENTIFIER, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
 use crate::proxy::{
-    Document, Listener, Setup, VMS, completed, ecds_file, echo, eventually, inbound, route, trust,
+    Document, Listener, Setup, VMS, checkout, completed, ecds_file, echo, eventually, inbound, route, trust,
 };
 use crate::secrets::scoped;
 
@@ -63,8 +63,8 @@ fn works(name: &str) {
 #[test]
 fn the_shipped_manifests_enforce_the_demos_policy() {
     let manifest = |file: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
-        attachectl::bootstrap::Bootstrap::read(&path).unwrap().value_mut().clone()
+        let path = checkout().join("deploy").join(file);
+        attache_harness::bootstrap::Bootstrap::read(&path).unwrap().value_mut().clone()
     };
     let istio = manifest("istio/wasmplugin.yaml");
     assert_eq!(istio["spec"]["failStrategy"], "FAIL_RELOAD");

@@ -4,7 +4,7 @@ use crate::egress::{HOST, asserted, client, destination, document, downstream, s
 use crate::proxy::{Document, Listener, Proxy, Setup, echo, inbound, issuer, join, route, trust, verdict};
 use crate::raw;
 use crate::secrets::scoped;
-use attachectl::issuer::Algorithm;
+use attache_harness::issuer::Algorithm;
 
 fn forwarding() -> Value {
     let claims = json!([{ "claim": "sub", "header": "x-auth-subject" }]);
@@ -91,7 +91,7 @@ fn following(name: &str, more: Value, manager: Value) -> Listener {
     Listener::new(name, Document::Struct(document)).routes(&[all]).manager(manager)
 }
 
-fn redirected(proxy: &Proxy, listener: &str) -> attachectl::http::Response {
+fn redirected(proxy: &Proxy, listener: &str) -> attache_harness::http::Response {
     proxy.upstream().redirect("/orders", &format!("http://{HOST}/open/landed"));
     let token = scoped(proxy.issuer("corp"), "orders:read");
     proxy.get(listener, "/orders").bearer(&token).send().unwrap()

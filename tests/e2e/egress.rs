@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attachectl::http::Request;
-use attachectl::issuer::{Algorithm, Client, Issuer, IssuerOptions};
+use attache_harness::http::Request;
+use attache_harness::issuer::{Algorithm, Client, Issuer, IssuerOptions};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-use attachectl::http::{Request, Response};
-use attachectl::upstream::Echo;
+use attache_harness::http::{Request, Response};
+use attache_harness::upstream::Echo;
 use serde_json::{Value, json};
 
 use crate::egress::{

@@ -1,6 +1,6 @@
-use attachectl::http::Request;
-use attachectl::issuer::TokenSpec;
-use attachectl::upstream::Echo;
+use attache_harness::http::Request;
+use attache_harness::issuer::TokenSpec;
+use attache_harness::upstream::Echo;
 use serde_json::{Value, json};
 
 use crate::proxy::{Document, Listener, echo, inbound, route, trust};

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use attachectl::issuer::{Algorithm, Caching, Endpoint, Fault, Issuer, Signer, TokenSpec};
+use attache_harness::issuer::{Algorithm, Caching, Endpoint, Fault, Issuer, Signer, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::proxy::{

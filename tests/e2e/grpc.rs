@@ -1,4 +1,4 @@
-use attachectl::issuer::TokenSpec;
+use attache_harness::issuer::TokenSpec;
 use serde_json::json;
 
 use crate::h2;

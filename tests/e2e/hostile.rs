@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use attachectl::issuer::{Algorithm, TokenSpec};
-use attachectl::upstream::Echo;
+use attache_harness::issuer::{Algorithm, TokenSpec};
+use attache_harness::upstream::Echo;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::http::Request;
+use attache_harness::http::Request;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 

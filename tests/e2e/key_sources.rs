@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use attachectl::issuer::{Algorithm, Endpoint, Fault, Issuer, IssuerOptions, Signer, TokenSpec};
+use attache_harness::issuer::{Algorithm, Endpoint, Fault, Issuer, IssuerOptions, Signer, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::proxy::{
@@ -182,7 +182,7 @@ fn private_halves_are_not_used_and_the_leak_is_told() {
     let issuer = proxy.issuer("leaking");
     eventually("keys", || (get(&proxy, "leaking").0 == 200).then_some(()));
     let served: Value =
-        attachectl::http::Request::get(format!("{}/jwks", issuer.url())).send().unwrap().json().unwrap();
+        attache_harness::http::Request::get(format!("{}/jwks", issuer.url())).send().unwrap().json().unwrap();
     crate::secrets::remember(served["keys"][0]["d"].as_str().expect("a private half"));
     let log = proxy.envoy().logs();
     let mut lines = log.lines().filter(|line| line.contains("[warn"));

@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use attachectl::http::Request;
-use attachectl::issuer::{Algorithm, Fault, Issuer, Signer, TokenSpec};
+use attache_harness::http::Request;
+use attache_harness::issuer::{Algorithm, Fault, Issuer, Signer, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::h2;

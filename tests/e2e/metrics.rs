@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::UNIX_EPOCH;
 
-use attachectl::issuer::{Algorithm, Fault, TokenSpec};
-use attachectl::prometheus::Sample;
+use attache_harness::issuer::{Algorithm, Fault, TokenSpec};
+use attache_harness::prometheus::Sample;
 use serde_json::json;
 
 use crate::proxy::{
@@ -39,8 +39,9 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
     let proxy = start();
     let (corp, other) = (proxy.issuer("corp"), proxy.issuer("second"));
     let get = || proxy.get("metrics", "/orders");
-    let send =
-        |request: attachectl::http::Request, status: u16| assert_eq!(request.send().unwrap().status, status);
+    let send = |request: attache_harness::http::Request, status: u16| {
+        assert_eq!(request.send().unwrap().status, status)
+    };
     let eddsa = token(corp, &TokenSpec::scoped("orders:read").algorithm(Algorithm::EdDsa));
     let es256 = scoped(other, "orders:read");
     for _ in 0..6 {

@@ -1,4 +1,4 @@
-use attachectl::http::Request;
+use attache_harness::http::Request;
 use serde_json::json;
 
 use crate::provider::Provider;

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
-use attachectl::issuer::{Endpoint, Fault, RawAnswer};
-use attachectl::wait::wait_for;
+use attache_harness::issuer::{Endpoint, Fault, RawAnswer};
+use attache_harness::wait::wait_for;
 use serde_json::json;
 
 use crate::egress::{

@@ -1,5 +1,5 @@
-use attachectl::issuer::TokenSpec;
-use attachectl::upstream::Echo;
+use attache_harness::issuer::TokenSpec;
+use attache_harness::upstream::Echo;
 use serde_json::{Value, json};
 
 use crate::proxy::{Document, Listener, Visit, inbound, trust};

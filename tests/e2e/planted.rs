@@ -8,7 +8,7 @@ use attache::base::{Random, Secret, Timestamp};
 use attache::sharing::{
     FetchState, LeaseLookup, Publication, QueueId, Seal, SharedState, SingleFlight, Version,
 };
-use attachectl::issuer::Algorithm;
+use attache_harness::issuer::Algorithm;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 

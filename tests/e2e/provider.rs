@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use attachectl::http::Request;
+use attache_harness::http::Request;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
+use crate::proxy::checkout;
 use crate::secrets::{remember, remember_token};
 
 /// A running provider. Its clients' names are in `tests/oidc-provider/server.js`.
@@ -24,7 +24,7 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn start() -> Self {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc-provider");
+        let directory = checkout().join("tests/oidc-provider");
         assert!(
             directory.join("node_modules/oidc-provider").is_dir(),
             "oidc-provider is not installed: run `make test`, or `npm ci --prefix tests/oidc-provider`"

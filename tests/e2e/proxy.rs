@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use attachectl::bootstrap::Bootstrap;
-use attachectl::envoy::{Ended, Envoy, EnvoyOptions};
-use attachectl::http::{Request, Response};
-use attachectl::issuer::{Algorithm, Issuer, IssuerOptions};
-use attachectl::prometheus::{self, Sample};
-use attachectl::upstream::{Echo, Upstream};
-use attachectl::wait::wait_for;
+use attache_harness::CHECKOUT;
+use attache_harness::bootstrap::Bootstrap;
+use attache_harness::envoy::{Ended, Envoy, EnvoyOptions};
+use attache_harness::http::{Request, Response};
+use attache_harness::issuer::{Algorithm, Issuer, IssuerOptions};
+use attache_harness::prometheus::{self, Sample};
+use attache_harness::upstream::{Echo, Upstream};
+use attache_harness::wait::wait_for;
 use base64ct::Encoding;
 use serde_json::{Map, Value, json};
 
@@ -460,6 +461,8 @@ impl Proxy {
             bootstrap: bootstrap.to_json(),
             concurrency: WORKERS,
             component_log_level: Some(LOG_LEVEL.to_owned()),
+            // Paths of a shipped file are the checkout's.
+            directory: Some(checkout().to_owned()),
             patience: PATIENCE,
             ..EnvoyOptions::default()
         };
@@ -632,9 +635,14 @@ pub(crate) fn at_once(requests: Vec<Request>) -> Vec<Response> {
     })
 }
 
+/// Where the files that we ship are.
+pub(crate) fn checkout() -> &'static Path {
+    Path::new(CHECKOUT)
+}
+
 /// The bootstrap that we ship.
 pub(crate) fn shipped() -> Bootstrap {
-    Bootstrap::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("envoy.yaml")).unwrap()
+    Bootstrap::read(&checkout().join("envoy.yaml")).unwrap()
 }
 
 /// The filter with this configuration, as a cluster has it among its HTTP filters.

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use attachectl::http::Request;
-use attachectl::issuer::{Algorithm, Endpoint, Fault, Issuer};
+use attache_harness::http::Request;
+use attache_harness::issuer::{Algorithm, Endpoint, Fault, Issuer};
 use base64ct::Encoding as _;
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-use attachectl::http::{Request, Response};
-use attachectl::issuer::TokenSpec;
+use attache_harness::http::{Request, Response};
+use attache_harness::issuer::TokenSpec;
 use serde_json::{Value, json};
 
 use crate::proxy::{Document, Listener, Visit, inbound, route, trust};

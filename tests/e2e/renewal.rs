@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use attachectl::http::Request;
-use attachectl::issuer::{Endpoint, Fault, Issuer};
+use attache_harness::http::Request;
+use attache_harness::issuer::{Endpoint, Fault, Issuer};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-use attachectl::http::{Request, Response};
+use attache_harness::http::{Request, Response};
 use serde_json::{Value, json};
 
 use crate::proxy::{Document, Listener, Visit, echo, eventually, inbound, trust, verdict};

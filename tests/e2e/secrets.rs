@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use attachectl::issuer::{Issuer, TokenSpec};
+use attache_harness::issuer::{Issuer, TokenSpec};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ fn remember_texts(value: &Value) {
 
 #[test]
 fn a_secret_in_a_log_does_not_go_unnoticed() {
-    let issuer = Issuer::with_algorithms(&[attachectl::issuer::Algorithm::Es256]).unwrap();
+    let issuer = Issuer::with_algorithms(&[attache_harness::issuer::Algorithm::Es256]).unwrap();
     let token = token(&issuer, &TokenSpec::default().claim("email", "ada@orders.example"));
     let signature = token.rsplit('.').next().unwrap();
     for told in [token.as_str(), signature, "ada@orders.example"] {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use attachectl::http::Request;
-use attachectl::issuer::{Algorithm, Endpoint, Fault};
+use attache_harness::http::Request;
+use attache_harness::issuer::{Algorithm, Endpoint, Fault};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 

@@ -1,18 +1,17 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use attachectl::bootstrap::Bootstrap;
-use attachectl::http::Request;
-use attachectl::issuer::{DEMO_IDENTIFIER, DEMO_SECRET, Issuer, IssuerOptions, TokenSpec};
-use attachectl::upstream::Upstream;
+use attache_harness::bootstrap::Bootstrap;
+use attache_harness::http::Request;
+use attache_harness::issuer::{DEMO_IDENTIFIER, DEMO_SECRET, Issuer, IssuerOptions, TokenSpec};
+use attache_harness::upstream::Upstream;
 use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::egress::{
     CLIENT, SECRET, bare, call, client, destination, document, grow_old, hosts, replaying, server, upstream,
 };
-use crate::proxy::{Proxy, Setup, echo, eventually, http_filters, shipped};
+use crate::proxy::{Proxy, Setup, checkout, echo, eventually, http_filters, shipped};
 use crate::secrets::{remember, token};
 
 /// What an agent writes for Envoy: the client's credential, as a header has it (RFC 6749 §2.3.1).
@@ -119,10 +118,6 @@ fn a_secret_that_comes_late_is_waited_for() {
     eventually("a token", || (call(&proxy, "egress", "/").send().unwrap().status == 200).then_some(()));
 }
 
-fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// `envoy.yaml` is the sidecar of orders, `sidecar.yaml` that of a service that calls it; nothing but ports and the module's path is
 /// changed.
 struct Mesh {
@@ -138,15 +133,15 @@ fn mesh() -> Mesh {
     let at = issuer.addr();
     let orders =
         Proxy::run(shipped(), Upstream::start().unwrap(), BTreeMap::from([("idp".to_owned(), issuer)]));
-    let mut sidecar = Bootstrap::read(&repository().join("sidecar.yaml")).unwrap();
+    let mut sidecar = Bootstrap::read(&checkout().join("sidecar.yaml")).unwrap();
     let behind = Upstream::start().unwrap();
     for (cluster, addr) in
         [("idp", at), ("idp-keys", at), ("orders", orders.addr("proxy")), ("service", behind.addr())]
     {
         sidecar.set_cluster(cluster, "127.0.0.1", addr.port()).unwrap();
     }
-    // Paths of the file are the repository's, where tests run.
-    assert!(Path::new("deploy/sidecar/client-credential.yaml").is_file());
+    // Paths of the file are the checkout's, where Envoy runs.
+    assert!(checkout().join("deploy/sidecar/client-credential.yaml").is_file());
     Mesh { service: Proxy::run(sidecar, behind, BTreeMap::new()), orders }
 }
 

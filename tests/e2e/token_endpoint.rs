@@ -1,4 +1,4 @@
-use attachectl::issuer::{
+use attache_harness::issuer::{
     Algorithm, AuthMethod, Client, Endpoint, Fault, Issuer, IssuerOptions, KeyPair, TokenSpec,
 };
 use base64ct::{Base64UrlUnpadded, Encoding};

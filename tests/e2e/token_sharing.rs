@@ -8,7 +8,7 @@ use attache::config::{self, Environment};
 use attache::filter::{Filter, World};
 use attache::jose::RustCrypto;
 use attache::sharing::{QueueId, SharedState, Version};
-use attachectl::issuer::{Endpoint, Fault};
+use attache_harness::issuer::{Endpoint, Fault};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use attachectl::http::Response;
-use attachectl::issuer::{Algorithm, Issuer, IssuerOptions, Signer, Tamper, TokenSpec};
+use attache_harness::http::Response;
+use attache_harness::issuer::{Algorithm, Issuer, IssuerOptions, Signer, Tamper, TokenSpec};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 

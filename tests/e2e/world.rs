@@ -1,6 +1,6 @@
 //! One Envoy with a listener for each policy that the modules below want to see in force.
 
-use attachectl::issuer::Algorithm;
+use attache_harness::issuer::Algorithm;
 
 use crate::proxy::{self, Setup, Shared, Visit, issuer};
 use crate::{access_log, config, cors, forwarding, grpc, paths_and_headers, refusals};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::{Algorithm, Fault};
+use attache_harness::issuer::{Algorithm, Fault};
 use serde_json::json;
 
 use crate::judge::{Kind, Tally};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::{Algorithm, Fault, RawAnswer};
+use attache_harness::issuer::{Algorithm, Fault, RawAnswer};
 use serde_json::json;
 
 use crate::judge::Tally;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::{Signer, TokenSpec};
+use attache_harness::issuer::{Signer, TokenSpec};
 use serde_json::json;
 
 use crate::judge::{Kind, Tally};

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use attache::inbound::{CHECK_BUDGET, CHECKS_ONE_IN};
-use attachectl::issuer::{Algorithm, Issuer, Signer, TokenSpec};
+use attache_harness::issuer::{Algorithm, Issuer, Signer, TokenSpec};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde_json::{Value, json};
 use sha2::Digest as _;

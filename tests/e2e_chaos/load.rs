@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use attachectl::wait::wait_for;
+use attache_harness::wait::wait_for;
 
 use crate::connection::Connection;
 use crate::judge::{Kind, Record};

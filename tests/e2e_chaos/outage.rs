@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::Fault;
+use attache_harness::issuer::Fault;
 use serde_json::json;
 
 use crate::judge::{Kind, Record, Tally};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::TokenSpec;
+use attache_harness::issuer::TokenSpec;
 use serde_json::{Value, json};
 
 use crate::judge::{Kind, Record, Tally};

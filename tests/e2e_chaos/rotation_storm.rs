@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use attachectl::issuer::{Issuer, Signer, TokenSpec};
+use attache_harness::issuer::{Issuer, Signer, TokenSpec};
 use serde_json::json;
 
 use crate::judge::{Kind, Record, Tally};

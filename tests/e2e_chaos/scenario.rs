@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use attachectl::issuer::{Algorithm, Issuer, Signer, TokenSpec};
+use attache_harness::issuer::{Algorithm, Issuer, Signer, TokenSpec};
 
 use crate::judge::{Kind, Tally};
 use crate::load::Shot;

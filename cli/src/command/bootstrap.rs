@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use attachectl::bootstrap::Bootstrap as Document;
+use attache_harness::bootstrap::Bootstrap as Document;
 use clap::Args;
 
 /// A bootstrap, and what to change in it.

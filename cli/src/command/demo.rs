@@ -3,8 +3,8 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use anyhow::Result;
-use attachectl::demo::{self, Row};
-use attachectl::demo_environment::{DemoEnvironment, Endpoints, Sidecar};
+use attache_harness::demo::{self, Row};
+use attache_harness::demo_environment::{DemoEnvironment, Endpoints, Sidecar};
 use clap::Args;
 
 use super::signal::Signals;

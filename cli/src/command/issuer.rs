@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use attachectl::issuer::{
+use attache_harness::issuer::{
     Algorithm, Client, DEMO_AUDIENCE, DEMO_CLIENT, DEMO_IDENTIFIER, DEMO_SCOPES, DEMO_SECRET,
     Issuer as Running, IssuerOptions,
 };

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use attachectl::token::{Authentication, TokenRequest, discover};
+use attache_harness::token::{Authentication, TokenRequest, discover};
 use clap::{Args, ValueEnum};
 
 /// A client-credentials request; the token goes to standard output.

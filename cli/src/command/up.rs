@@ -3,9 +3,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use attachectl::demo;
-use attachectl::demo_environment::{DemoEnvironment, DemoOptions, Endpoints};
-use attachectl::issuer::{DEMO_CLIENT, DEMO_SECRET};
+use attache_harness::demo;
+use attache_harness::demo_environment::{DemoEnvironment, DemoOptions, Endpoints};
+use attache_harness::issuer::{DEMO_CLIENT, DEMO_SECRET};
 use clap::Args;
 
 use super::signal::Signals;

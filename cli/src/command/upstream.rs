@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use attachectl::upstream::Upstream as Running;
+use attache_harness::upstream::Upstream as Running;
 use clap::Args;
 
 use super::signal::Signals;

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use attachectl::bootstrap::Bootstrap;
-use attachectl::envoy::{self, Envoy, EnvoyOptions};
-use attachectl::http::{Request, Response};
-use attachectl::issuer::{Algorithm, Endpoint, Fault, Issuer, IssuerOptions, Signer, Tamper, TokenSpec};
-use attachectl::upstream::{Echo, Upstream};
+use attache_harness::bootstrap::Bootstrap;
+use attache_harness::envoy::{self, Envoy, EnvoyOptions};
+use attache_harness::http::{Request, Response};
+use attache_harness::issuer::{Algorithm, Endpoint, Fault, Issuer, IssuerOptions, Signer, Tamper, TokenSpec};
+use attache_harness::upstream::{Echo, Upstream};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ fn client_credentials_in_the_form_give_a_token_of_rfc_9068() {
 
 #[test]
 fn basic_credentials_are_form_urlencoded_first() {
-    let client = attachectl::issuer::Client::new("a:b c").secret("p%=&+");
+    let client = attache_harness::issuer::Client::new("a:b c").secret("p%=&+");
     let issuer = Issuer::start(IssuerOptions { clients: vec![client], ..IssuerOptions::default() }).unwrap();
     let basic = base64ct::Base64::encode_string(b"a%3Ab+c:p%25%3D%26%2B");
     let send = |authorization: String| {

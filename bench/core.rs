@@ -1,5 +1,5 @@
 //! What the core's pieces cost, in instructions: the same on a busy machine as on a quiet one, so that a regression shows in
-//! review. `make microbench` runs it and rewrites benches/instructions.txt.
+//! review. `make microbench` runs it and rewrites bench/instructions.txt.
 //!
 //! The engine of the requests says yes or no at once: signatures are measured by themselves, at the end.
 
