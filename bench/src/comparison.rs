@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use attache_harness::http::Request;
 use fastrand::Rng;
 
-use crate::contender::{CLAIMS, Contender, ECHO_PATH, Modules};
+use crate::contender::{CLAIMS, Contender, Modules};
 use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
 use crate::outbound::{Position, Server};
 use crate::progress::Progress;
-use crate::requests::Requests;
+use crate::requests::{ECHO_PATH, Requests};
 use crate::statistics::{Estimate, median, ratio};
 use crate::token::{Flaw, Issuer, Order, mint};
 use crate::workload::{Workload, probes};

@@ -7,9 +7,9 @@ use attachectl::capabilities;
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 
-use crate::envoy_under_test::Bootstrap;
+use crate::envoy_under_test::{Bootstrap, LISTENER};
 use crate::key::{Algorithm, key_set};
-use crate::requests::Expectation;
+use crate::requests::{ECHO_PATH, Expectation, PATH, PUBLIC_PATH};
 use crate::token::{AUDIENCE, Issuer, SCOPE};
 
 /// What stands before the router.
@@ -357,14 +357,6 @@ fn rbac(payload: Payload) -> Value {
     })
 }
 
-/// The listener's name.
-pub(crate) const LISTENER: &str = "bench";
-/// What needs the scope.
-pub(crate) const PATH: &str = "/orders";
-/// Needs the scope too, and answers with what the upstream would have seen.
-pub(crate) const ECHO_PATH: &str = "/orders/echo";
-/// What needs nothing.
-pub(crate) const PUBLIC_PATH: &str = "/healthz";
 /// Which claims go into which headers.
 pub(crate) const CLAIMS: [(&str, &str); 2] = [("client_id", "x-auth-client-id"), ("sub", "x-auth-subject")];
 /// As many tokens as Attaché keeps by default.

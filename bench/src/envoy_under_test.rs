@@ -10,7 +10,6 @@ use attache_harness::envoy::{Envoy, EnvoyOptions};
 use hdrhistogram::Histogram;
 use serde_json::Value;
 
-use crate::contender::LISTENER;
 use crate::load::{Extent, Load, Observation};
 use crate::process::{Cores, Process};
 use crate::requests::{Expectation, Requests};
@@ -196,3 +195,6 @@ pub(crate) fn launch(place: &Place, bootstrap: Bootstrap, concurrency: u32) -> R
         ..EnvoyOptions::default()
     })
 }
+
+/// The name of the listener that is measured.
+pub(crate) const LISTENER: &str = "bench";

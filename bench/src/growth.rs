@@ -9,13 +9,13 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::comparison::Effort;
-use crate::contender::{Contender, Modules, PATH, bootstrap, issuer_entry, wasm};
+use crate::contender::{Contender, Modules, bootstrap, issuer_entry, wasm};
 use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
 use crate::outbound::{Carries, Position, Server, attache, document};
 use crate::progress::Progress;
-use crate::requests::{Expectation, Requests};
+use crate::requests::{Expectation, PATH, Requests};
 use crate::statistics::{Estimate, median, ratio};
 use crate::token::{Flaw, Issuer, Order, SCOPE, mint};
 

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use attache_harness::issuer::{Client, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
-use crate::contender::{Contender, LISTENER, Modules, router, wasm};
-use crate::envoy_under_test::{Bootstrap, EnvoyUnderTest, Place};
+use crate::contender::{Contender, Modules, router, wasm};
+use crate::envoy_under_test::{Bootstrap, EnvoyUnderTest, LISTENER, Place};
 use crate::load::Extent;
 use crate::requests::{HOST, Requests};
 use crate::upstream::{Credential, Upstream};

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use crate::contender::PATH;
-
 /// Requests in one piece of memory.
 #[derive(Default)]
 pub(crate) struct Requests {
@@ -69,3 +67,9 @@ impl Requests {
 
 /// The host of all requests but those that go out to many.
 pub(crate) const HOST: &str = "orders.example";
+/// The path that needs the scope.
+pub(crate) const PATH: &str = "/orders";
+/// Needs the scope too, and answers with what the upstream would have seen.
+pub(crate) const ECHO_PATH: &str = "/orders/echo";
+/// The path that needs nothing.
+pub(crate) const PUBLIC_PATH: &str = "/healthz";

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use fastrand::Rng;
 
-use crate::contender::{Contender, PATH, PUBLIC_PATH};
+use crate::contender::Contender;
 use crate::key::{Algorithm, Key};
 use crate::outbound::Position;
-use crate::requests::{Expectation, HOST, Requests};
+use crate::requests::{Expectation, HOST, PATH, PUBLIC_PATH, Requests};
 use crate::token::{Flaw, Issuer, Order, mint};
 
 /// A kind of load.

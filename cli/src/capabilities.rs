@@ -5,7 +5,7 @@ use attache::inbound::MetadataUse;
 use attache::oauth::Authentication;
 use attache::outbound::Client;
 
-use crate::document::member;
+use crate::members::member;
 
 /// What is missing from the restriction of a plugin, if it has one: the host refuses these calls, or never makes them.
 /// `reads_variables` says whether the configuration names variables of the environment.

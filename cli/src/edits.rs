@@ -7,7 +7,7 @@ use attache::config::{Config, Value};
 use attache::inbound::{AfterVerification, Inbound, ReservedHeaders, TokenSource};
 use attache::outbound::Position;
 
-use crate::document::{list, member, text};
+use crate::members::{list, member, text};
 
 /// What is edited, where something has been decided by Envoy's route before.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use attache::config::Value;
 use attache::outbound::{Outbound, Position};
 
-use crate::document::{list, member, text};
+use crate::members::{list, member, text};
 
 /// Each place that would send a token where nobody meant it to go, or that contradicts what the configuration rests on. `manager` is
 /// the one that the filter is in, `managers` are all of the file.

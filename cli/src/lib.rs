@@ -7,4 +7,5 @@ mod edits;
 mod egress;
 pub mod explanation;
 mod former_order;
+mod members;
 mod metadata_places;

@@ -4,7 +4,7 @@
 use attache::config::{Config, Value};
 use attache::inbound::MetadataUse;
 
-use crate::document::member;
+use crate::members::member;
 
 /// Metadata under `attache` that would be lost. `manager` is the one that the filter is in.
 pub(crate) fn contradictions(config: &Config, manager: &Value) -> Vec<String> {

@@ -14,6 +14,7 @@ pub mod token;
 pub mod upstream;
 pub mod wait;
 
+mod lock;
 mod server;
 
 /// The directory of this checkout, where `envoy.yaml` is. Tests run in that of their package.

@@ -13,6 +13,7 @@ use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::key_set;
 use super::keys::Key;
+use super::response::{json_response, whole};
 use super::state::State;
 use crate::server::Hangup;
 
@@ -94,23 +95,11 @@ fn bent(
     if at.is_jwks() { json_response(issuer.jwks_as(set)) } else { usual(issuer) }
 }
 
-/// Answers 200 with JSON.
-pub(super) fn json_response(body: impl Into<Body>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], body.into()).into_response()
-}
-
 fn failure(code: u16) -> Response {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut response = json_response("{\"error\":\"temporarily_unavailable\"}");
     *response.status_mut() = status;
     response
-}
-
-/// Takes an answer apart into its head and its body.
-pub(super) async fn whole(response: Response) -> (Response, Bytes) {
-    let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    (Response::from_parts(parts, Body::empty()), body)
 }
 
 fn truncated(mut response: Response, body: &Bytes) -> Response {

@@ -1,34 +1,12 @@
 //! The assertion of `private_key_jwt` (RFC 7523 §3, OpenID Connect Core §9): who wrote it, for whom, until when, and
 //! that it comes the first time.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-
 use serde_json::{Map, Value};
 
 use super::client::Client;
 use super::jwt::{seconds_from_now, signed_claims, text, unverified_claims};
 use super::refusal::{Refusal, refuse};
-use super::state::{State, lock};
-
-/// The assertions that came, by client and `jti`.
-#[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<VecDeque<(String, String)>>);
-
-impl Seen {
-    /// Remembers an assertion. Returns whether it is new.
-    fn insert(&self, client: &str, jti: &str) -> bool {
-        let mut seen = lock(&self.0);
-        if seen.iter().any(|(other, id)| other == client && id == jti) {
-            return false;
-        }
-        if seen.len() >= MAX_SEEN {
-            seen.pop_front();
-        }
-        seen.push_back((client.to_owned(), jti.to_owned()));
-        true
-    }
-}
+use super::state::State;
 
 /// Returns the client that wrote this assertion; `client_id`, if the request has one, has to name the same.
 pub(super) fn verify(issuer: &State, token: &str, client_id: Option<&str>) -> Result<Client, Refusal> {
@@ -78,5 +56,3 @@ pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-b
 const MAX_LIFETIME: f64 = 300.0;
 /// As strict as an issuer with good clocks would be, in seconds.
 const CLOCK_SKEW: f64 = 5.0;
-/// At one a second, more than live at once.
-const MAX_SEEN: usize = 1_000;

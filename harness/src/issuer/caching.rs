@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::answer::whole;
+use super::response::whole;
 use crate::jws::base64url;
 
 /// What an endpoint's answers say about caching. Default: nothing.

@@ -8,7 +8,7 @@ use attache::jose::KeySet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::state::lock;
+use crate::lock::lock;
 
 /// A confidential client.
 #[derive(Clone, Debug, Deserialize)]

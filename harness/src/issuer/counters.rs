@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::metadata::MetadataForm;
-use super::state::lock;
 use super::token_request::TokenRequest;
+use crate::lock::lock;
 
 /// How many requests came.
 #[derive(Debug, Default)]

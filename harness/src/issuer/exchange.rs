@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::TokenFormat;
 use super::client::Client;
 use super::form::Form;
 use super::jwt::{seconds_from_now, signed_claims, text};
+use super::options::TokenFormat;
 use super::refusal::{Refusal, refuse};
 use super::state::State;
 
@@ -63,7 +63,5 @@ fn subject(issuer: &State, token: &str) -> Option<Map<String, Value>> {
     (is_own && lives && !issuer.issued.is_revoked(token)).then_some(claims)
 }
 
-/// The `grant_type` of a token exchange (RFC 8693 §2.1).
-pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";

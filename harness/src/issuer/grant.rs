@@ -6,22 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::authentication::authenticate;
 use super::client::Client;
-use super::exchange::{self, Exchange};
+use super::exchange::Exchange;
 use super::form::Form;
+use super::metadata::{CLIENT_CREDENTIALS, TOKEN_EXCHANGE};
 use super::refusal::{Refusal, refuse};
+use super::spec::TokenSpec;
 use super::state::State;
-
-/// A token that a client is granted.
-pub(super) struct Grant<'a> {
-    /// Whose it is.
-    pub(super) client: &'a Client,
-    /// Its scopes.
-    pub(super) scope: &'a str,
-    /// Whom it is for; nobody: the issuer's usual audience.
-    pub(super) audiences: &'a [String],
-    /// Claims that replace or join the usual ones.
-    pub(super) claims: Map<String, Value>,
-}
 
 /// Grants a token, or refuses.
 pub(super) fn grant(issuer: &State, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
@@ -29,7 +19,7 @@ pub(super) fn grant(issuer: &State, headers: &HeaderMap, body: &[u8]) -> Result<
     let client = authenticate(issuer, headers, &form)?;
     let exchange = match form.one("grant_type")? {
         Some(CLIENT_CREDENTIALS) => None,
-        Some(exchange::GRANT) => Some(Exchange::read(issuer, &client, &form)?),
+        Some(TOKEN_EXCHANGE) => Some(Exchange::read(issuer, &client, &form)?),
         Some(_) => {
             return refuse("unsupported_grant_type", "use client_credentials or a token exchange");
         }
@@ -41,8 +31,7 @@ pub(super) fn grant(issuer: &State, headers: &HeaderMap, body: &[u8]) -> Result<
         Some(exchange) => (exchange.claims, Some(exchange.issued_token_type)),
         None => (Map::new(), None),
     };
-    let grant = Grant { client: &client, scope: &scope, audiences: &audiences, claims };
-    let Ok((token, lifetime)) = issuer.issue(grant) else {
+    let Ok((token, lifetime)) = issuer.issue(spec(&client, &scope, &audiences, claims)) else {
         return refuse("invalid_request", "the issuer failed to sign");
     };
     let mut granted = json!({
@@ -55,6 +44,23 @@ pub(super) fn grant(issuer: &State, headers: &HeaderMap, body: &[u8]) -> Result<
         members.insert("issued_token_type".into(), issued.into());
     }
     Ok(granted)
+}
+
+/// The token that is granted: the client's own, for these audiences or, without any, for the issuer's usual one. `claims`
+/// replace or join the usual ones.
+fn spec(client: &Client, scope: &str, audiences: &[String], claims: Map<String, Value>) -> TokenSpec {
+    let id = client.id.as_str();
+    let mut spec = TokenSpec::scoped(scope).claim("sub", id).claim("client_id", id);
+    match audiences {
+        [] => {}
+        [one] => spec = spec.claim("aud", one.as_str()),
+        many => spec = spec.claim("aud", many),
+    }
+    if scope.is_empty() {
+        spec = spec.without("scope");
+    }
+    spec.claims.extend(claims);
+    spec
 }
 
 fn scope(client: &Client, form: &Form) -> Result<String, Refusal> {
@@ -79,5 +85,3 @@ fn audiences(form: &Form) -> Result<Vec<String>, Refusal> {
     audiences.extend(form.all("audience").map(str::to_owned));
     Ok(audiences)
 }
-
-const CLIENT_CREDENTIALS: &str = "client_credentials";

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::state::lock;
+use crate::lock::lock;
 
 /// What the issuer knows of its tokens.
 #[derive(Debug, Default)]
@@ -13,13 +13,13 @@ pub(super) struct Issued(Mutex<Memory>);
 
 #[derive(Debug, Default)]
 struct Memory {
-    tokens: HashMap<Arc<str>, FetchState>,
+    tokens: HashMap<Arc<str>, TokenState>,
     /// Oldest first.
     order: VecDeque<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum FetchState {
+enum TokenState {
     /// Good until then; none: for ever.
     Granted(Option<Instant>),
     Revoked,
@@ -28,19 +28,19 @@ enum FetchState {
 impl Issued {
     /// Remembers a token that was granted for so long.
     pub(super) fn grant(&self, token: &str, lifetime: Duration) {
-        lock(&self.0).set(token, FetchState::Granted(Instant::now().checked_add(lifetime)));
+        lock(&self.0).set(token, TokenState::Granted(Instant::now().checked_add(lifetime)));
     }
 
     /// Revokes a token. Returns whether it was live.
     pub(super) fn revoke(&self, token: &str) -> bool {
         let was_live = self.is_live(token);
-        lock(&self.0).set(token, FetchState::Revoked);
+        lock(&self.0).set(token, TokenState::Revoked);
         was_live
     }
 
     /// Revokes all tokens that were granted.
     pub(super) fn revoke_all(&self) {
-        lock(&self.0).tokens.values_mut().for_each(|standing| *standing = FetchState::Revoked);
+        lock(&self.0).tokens.values_mut().for_each(|state| *state = TokenState::Revoked);
     }
 
     /// Returns all tokens that were granted or revoked, oldest first.
@@ -51,25 +51,25 @@ impl Issued {
     /// Whether a token was granted, has not expired and was not revoked.
     pub(super) fn is_live(&self, token: &str) -> bool {
         match lock(&self.0).tokens.get(token) {
-            Some(FetchState::Granted(until)) => until.is_none_or(|until| Instant::now() < until),
-            Some(FetchState::Revoked) | None => false,
+            Some(TokenState::Granted(until)) => until.is_none_or(|until| Instant::now() < until),
+            Some(TokenState::Revoked) | None => false,
         }
     }
 
     /// Whether a token was revoked.
     pub(super) fn is_revoked(&self, token: &str) -> bool {
-        matches!(lock(&self.0).tokens.get(token), Some(FetchState::Revoked))
+        matches!(lock(&self.0).tokens.get(token), Some(TokenState::Revoked))
     }
 }
 
 impl Memory {
-    fn set(&mut self, token: &str, standing: FetchState) {
+    fn set(&mut self, token: &str, state: TokenState) {
         if let Some(known) = self.tokens.get_mut(token) {
-            *known = standing;
+            *known = state;
             return;
         }
         let token: Arc<str> = token.into();
-        self.tokens.insert(Arc::clone(&token), standing);
+        self.tokens.insert(Arc::clone(&token), state);
         self.order.push_back(token);
         if self.order.len() > MAX_TOKENS
             && let Some(oldest) = self.order.pop_front()

@@ -8,7 +8,6 @@ use axum::http::Uri;
 use serde_json::json;
 
 use super::client::AuthMethod;
-use super::exchange;
 use super::keys::Algorithm;
 
 /// One of the two places of the metadata.
@@ -95,7 +94,7 @@ impl Metadata {
             "issuer": identifier,
             "token_endpoint": self.token_endpoint(url),
             "jwks_uri": jwks_uri,
-            "grant_types_supported": ["client_credentials", exchange::GRANT],
+            "grant_types_supported": [CLIENT_CREDENTIALS, TOKEN_EXCHANGE],
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": AuthMethod::ALL.map(AuthMethod::name),
             "token_endpoint_auth_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::name),
@@ -105,6 +104,10 @@ impl Metadata {
     }
 }
 
+/// The `grant_type` of client credentials (RFC 6749 §4.4.2).
+pub(super) const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// The `grant_type` of a token exchange (RFC 8693 §2.1).
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// Where metadata is without a path in the identifier.
 pub(super) const OAUTH_PATH: &str = "/.well-known/oauth-authorization-server";
 /// Where OpenID's is.

@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod assertion;
 mod authentication;
+mod basic;
 mod caching;
 mod client;
 mod counters;
@@ -21,16 +22,19 @@ mod key_ring;
 mod key_set;
 mod keys;
 mod metadata;
+mod options;
 mod raw_answer;
 mod refusal;
+mod response;
 mod routes;
+mod seen_assertions;
 mod spec;
 mod state;
 #[cfg(test)]
 mod tests;
 mod token_request;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +47,7 @@ pub use self::fault::Fault;
 pub use self::key_pair::KeyPair;
 pub use self::keys::Algorithm;
 pub use self::metadata::MetadataForm;
+pub use self::options::{DEMO_AUDIENCE, DEMO_IDENTIFIER, IssuerOptions, TokenFormat};
 pub use self::raw_answer::RawAnswer;
 pub use self::spec::{Signer, Tamper, TokenSpec};
 pub use self::token_request::TokenRequest;
@@ -55,37 +60,6 @@ use crate::server::Server;
 pub struct Issuer {
     state: Arc<State>,
     server: Server,
-}
-
-/// How an issuer starts.
-#[derive(Clone, Debug)]
-pub struct IssuerOptions {
-    /// Where it listens; port 0: a free one. Default: 127.0.0.1, free port.
-    pub listen: SocketAddr,
-    /// The `iss` of its tokens. Default: its own URL.
-    pub identifier: Option<String>,
-    /// The `aud` of tokens whose request names none.
-    pub audience: String,
-    /// How long its tokens live.
-    pub lifetime: Duration,
-    /// What the token endpoint issues.
-    pub tokens: TokenFormat,
-    /// One key is made for each at the start; the first signs. RSA keys take a moment each.
-    pub algorithms: Vec<Algorithm>,
-    /// Key ids are this, a hyphen and a number from 1.
-    pub kid_prefix: String,
-    /// Who may ask for tokens. Minted tokens are the first one's.
-    pub clients: Vec<Client>,
-}
-
-/// What the token endpoint issues.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenFormat {
-    /// Signed tokens.
-    #[default]
-    Jwt,
-    /// Random text, which means nothing to anybody but the issuer.
-    Opaque,
 }
 
 impl Issuer {
@@ -346,23 +320,3 @@ impl Issuer {
         self.state.requests.openid_metadata.read()
     }
 }
-
-impl Default for IssuerOptions {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            identifier: None,
-            audience: DEMO_AUDIENCE.into(),
-            lifetime: Duration::from_secs(300),
-            tokens: TokenFormat::Jwt,
-            algorithms: vec![Algorithm::Es256],
-            kid_prefix: "key".into(),
-            clients: vec![Client::demo()],
-        }
-    }
-}
-
-/// The `iss` that `envoy.yaml` expects.
-pub const DEMO_IDENTIFIER: &str = "https://issuer.example";
-/// The `aud` that `envoy.yaml` expects.
-pub const DEMO_AUDIENCE: &str = "https://orders.example";

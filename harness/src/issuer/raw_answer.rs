@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// An answer as it is to be, whatever was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "RawAnswerJson")]
 pub struct RawAnswer {
     /// The status.
     pub status: u16,
@@ -21,7 +21,7 @@ pub struct RawAnswer {
 /// The same in the JSON of the admin endpoint.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawAnswerJson {
     #[serde(default = "ok")]
     status: u16,
     #[serde(default)]
@@ -66,8 +66,8 @@ impl RawAnswer {
     }
 }
 
-impl From<Written> for RawAnswer {
-    fn from(written: Written) -> Self {
+impl From<RawAnswerJson> for RawAnswer {
+    fn from(written: RawAnswerJson) -> Self {
         let answer = Self { status: written.status, headers: written.headers, body: written.body.into() };
         match written.content_type {
             Some(media_type) => answer.content_type(&media_type),

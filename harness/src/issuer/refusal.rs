@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::answer::json_response;
+use super::response::json_response;
 
 /// A refusal as RFC 6749 §5.2 words it.
 #[derive(Debug)]

@@ -11,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::admin;
-use super::answer::{answer, json_response};
+use super::answer::answer;
 use super::endpoint::Endpoint;
 use super::grant::grant;
 use super::metadata::{MetadataForm, OAUTH_PATH, OPEN_ID_PATH};
-use super::state::State;
+use super::response::json_response;
+use super::state::{SharedState, State};
 use super::token_request::TokenRequest;
 use crate::server::Hangup;
 
@@ -32,20 +33,18 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .with_state(state)
 }
 
-/// The issuer's state, as a handler gets it.
-pub(super) type Issuer = Shared<Arc<State>>;
 type Cut = Extension<Hangup>;
 
-async fn jwks(issuer: Issuer, cut: Cut, uri: Uri, headers: HeaderMap) -> Response {
+async fn jwks(issuer: SharedState, cut: Cut, uri: Uri, headers: HeaderMap) -> Response {
     keys(issuer, Endpoint::Jwks, cut, uri, headers).await
 }
 
-async fn second_jwks(issuer: Issuer, cut: Cut, uri: Uri, headers: HeaderMap) -> Response {
+async fn second_jwks(issuer: SharedState, cut: Cut, uri: Uri, headers: HeaderMap) -> Response {
     keys(issuer, Endpoint::SecondJwks, cut, uri, headers).await
 }
 
 async fn keys(
-    Shared(issuer): Issuer,
+    Shared(issuer): SharedState,
     at: Endpoint,
     Extension(hangup): Cut,
     uri: Uri,
@@ -62,7 +61,12 @@ async fn keys(
     answer
 }
 
-async fn metadata(Shared(issuer): Issuer, Extension(hangup): Cut, uri: Uri, headers: HeaderMap) -> Response {
+async fn metadata(
+    Shared(issuer): SharedState,
+    Extension(hangup): Cut,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let Some(form) = MetadataForm::find(uri.path(), &issuer.identifier) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -76,7 +80,7 @@ async fn metadata(Shared(issuer): Issuer, Extension(hangup): Cut, uri: Uri, head
 }
 
 async fn token(
-    Shared(issuer): Issuer,
+    Shared(issuer): SharedState,
     Extension(hangup): Cut,
     uri: Uri,
     headers: HeaderMap,

@@ -1,7 +1,7 @@
 //! The issuer's memory: its keys, its clients, its faults; and the tokens that it makes of them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -10,21 +10,25 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use super::assertion::Seen;
 use super::caching::Caching;
 use super::client::Clients;
 use super::counters::Counters;
 use super::endpoint::Endpoint;
 use super::fault::{Fault, Faults};
-use super::grant::Grant;
 use super::issued::Issued;
 use super::key_ring::KeyRing;
+use super::key_set;
 use super::keys::{Algorithm, Key, random};
 use super::metadata::{Metadata, MetadataForm};
+use super::options::{IssuerOptions, TokenFormat};
+use super::seen_assertions::SeenAssertions;
 use super::spec::{Signer, Tamper, TokenSpec};
 use super::token_request::TokenLog;
-use super::{IssuerOptions, TokenFormat, key_set};
 use crate::jws::{self, base64url};
+use crate::lock::lock;
+
+/// The state as a handler gets it.
+pub(super) type SharedState = axum::extract::State<Arc<State>>;
 
 /// What all handlers and the handle share.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ pub(super) struct State {
     pub(super) token_log: TokenLog,
     pub(super) clients: Clients,
     /// The assertions of clients that came.
-    pub(super) assertions: Seen,
+    pub(super) assertions: SeenAssertions,
     pub(super) issued: Issued,
     lifetime: Mutex<Duration>,
     keys: Mutex<KeyRing>,
@@ -61,7 +65,7 @@ impl State {
             requests: Counters::default(),
             token_log: TokenLog::default(),
             clients: Clients::new(options.clients.clone())?,
-            assertions: Seen::default(),
+            assertions: SeenAssertions::default(),
             issued: Issued::default(),
             lifetime: Mutex::new(options.lifetime),
             options,
@@ -194,12 +198,13 @@ impl State {
         lock(&self.faults).meet(at)
     }
 
-    /// Issues an access token, if it is a JWT as RFC 9068 wants it. Returns it and its lifetime.
-    pub(super) fn issue(&self, grant: Grant<'_>) -> Result<(String, Duration)> {
+    /// Issues an access token: opaque, or the JWT of this specification, which lives as long as the issuer says. Returns
+    /// it and its lifetime.
+    pub(super) fn issue(&self, spec: TokenSpec) -> Result<(String, Duration)> {
         let lifetime = *lock(&self.lifetime);
         let token = match self.options.tokens {
             TokenFormat::Opaque => base64url(&random::<32>()?),
-            TokenFormat::Jwt => self.mint(&spec(grant).expires_in(i64::try_from(lifetime.as_secs())?))?,
+            TokenFormat::Jwt => self.mint(&spec.expires_in(i64::try_from(lifetime.as_secs())?))?,
         };
         self.issued.grant(&token, lifetime);
         Ok((token, lifetime))
@@ -308,22 +313,6 @@ fn hmac_sha256(secret: &[u8]) -> Result<Sign> {
     }))
 }
 
-/// The order for a token that is granted.
-fn spec(grant: Grant<'_>) -> TokenSpec {
-    let id = grant.client.id.as_str();
-    let mut spec = TokenSpec::scoped(grant.scope).claim("sub", id).claim("client_id", id);
-    match grant.audiences {
-        [] => {}
-        [one] => spec = spec.claim("aud", one.as_str()),
-        many => spec = spec.claim("aud", many),
-    }
-    if grant.scope.is_empty() {
-        spec = spec.without("scope");
-    }
-    spec.claims.extend(grant.claims);
-    spec
-}
-
 fn adjust(members: &mut Map<String, Value>, with: &Map<String, Value>, without: &[String]) {
     members.extend(with.clone());
     for name in without {
@@ -357,9 +346,4 @@ fn tampered(token: &str, tamper: Tamper, mut claims: Map<String, Value>) -> Resu
         }
         Tamper::NoSignature => format!("{message}."),
     })
-}
-
-/// Takes the lock, also after a test's panic: what it guards is replaced whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

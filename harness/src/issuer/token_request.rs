@@ -8,11 +8,11 @@ use std::time::Instant;
 use axum::http::HeaderMap;
 use serde::Serialize;
 
-use super::authentication::basic;
+use super::basic::basic;
 use super::client::AuthMethod;
 use super::form::Form;
 use super::jwt::{text, unverified_claims};
-use super::state::lock;
+use crate::lock::lock;
 
 /// A request for a token. What it says of itself, whether or not it is true.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::echo::Echo;
+use crate::lock::lock;
 
 /// Returns the status for a request.
 pub(super) type Judge = Arc<dyn Fn(&Echo) -> u16 + Send + Sync>;
@@ -72,7 +73,7 @@ impl Behaviour {
 
 impl fmt::Debug for Behaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Conduct").finish_non_exhaustive()
+        f.debug_struct("Behaviour").finish_non_exhaustive()
     }
 }
 
@@ -91,11 +92,6 @@ impl Seen {
 fn size(echo: &Echo) -> usize {
     let headers = echo.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()));
     headers.fold(echo.path.len(), usize::saturating_add)
-}
-
-/// Takes the lock, also after a test's panic: what it guards is replaced whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// More requests than a test looks through; a load test sends more.
@@ -120,18 +116,18 @@ mod tests {
 
     #[test]
     fn the_last_ten_thousand_requests_are_remembered_and_fewer_large_ones() {
-        let conduct = Behaviour::default();
+        let behaviour = Behaviour::default();
         for number in 0..10_001 {
-            conduct.remember(echo(number.to_string()));
+            behaviour.remember(echo(number.to_string()));
         }
-        let seen = conduct.seen();
+        let seen = behaviour.seen();
         assert_eq!((seen.len(), seen[0].path.as_str(), seen[9_999].path.as_str()), (10_000, "1", "10000"));
-        conduct.forget();
+        behaviour.forget();
         for letter in ["a", "b", "c"] {
-            conduct.remember(echo(letter.repeat(MAX_BYTES / 2)));
+            behaviour.remember(echo(letter.repeat(MAX_BYTES / 2)));
         }
         let first: Vec<String> =
-            conduct.seen().iter().map(|echo| echo.path.chars().take(1).collect()).collect();
+            behaviour.seen().iter().map(|echo| echo.path.chars().take(1).collect()).collect();
         assert_eq!(first, ["b", "c"]);
     }
 }

@@ -2,6 +2,7 @@
 //! request gets an empty message and `grpc-status: 0`. It remembers what came, and refuses, redirects or dawdles when
 //! a test tells it to.
 
+mod answer;
 mod behaviour;
 mod echo;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use crate::server::Server;
 pub struct Upstream {
     server: Server,
     requests: Arc<AtomicU64>,
-    conduct: Arc<Behaviour>,
+    behaviour: Arc<Behaviour>,
 }
 
 impl Upstream {
@@ -38,18 +39,18 @@ impl Upstream {
     /// Starts one on this address.
     pub fn listen(listen: SocketAddr) -> Result<Self> {
         let requests = Arc::new(AtomicU64::new(0));
-        let conduct = Arc::new(Behaviour::default());
-        let (counter, shared) = (Arc::clone(&requests), Arc::clone(&conduct));
+        let behaviour = Arc::new(Behaviour::default());
+        let (counter, shared) = (Arc::clone(&requests), Arc::clone(&behaviour));
         let server = Server::start("upstream", listen, |_| {
             Router::new().fallback(move |request: Request| {
                 counter.fetch_add(1, Ordering::Relaxed);
-                echo::answer(Arc::clone(&shared), request)
+                answer::answer(Arc::clone(&shared), request)
             })
         })
         .with_context(|| {
             format!("the upstream cannot listen on {listen}: choose another address with --listen")
         })?;
-        Ok(Self { server, requests, conduct })
+        Ok(Self { server, requests, behaviour })
     }
 
     /// Returns the address that it listens on.
@@ -64,17 +65,17 @@ impl Upstream {
 
     /// Returns the last 10,000 requests, or fewer if they are large, oldest first.
     pub fn seen(&self) -> Vec<Echo> {
-        self.conduct.seen()
+        self.behaviour.seen()
     }
 
     /// Forgets the requests that it has seen, not how many there were.
     pub fn forget(&self) {
-        self.conduct.forget();
+        self.behaviour.forget();
     }
 
     /// Answers each request with the status that this returns for it. The body stays the echo.
     pub fn accept_only(&self, judge: impl Fn(&Echo) -> u16 + Send + Sync + 'static) {
-        self.conduct.set_judge(Some(Arc::new(judge)));
+        self.behaviour.set_judge(Some(Arc::new(judge)));
     }
 
     /// Answers 401 unless the request bears one token, and this accepts it.
@@ -92,21 +93,21 @@ impl Upstream {
 
     /// Answers 200 to all requests again.
     pub fn accept_all(&self) {
-        self.conduct.set_judge(None);
+        self.behaviour.set_judge(None);
     }
 
     /// Answers requests whose path starts so with 302 to this location.
     pub fn redirect(&self, prefix: &str, location: &str) {
-        self.conduct.set_redirect(Some((prefix.to_owned(), location.to_owned())));
+        self.behaviour.set_redirect(Some((prefix.to_owned(), location.to_owned())));
     }
 
     /// Redirects no more.
     pub fn stop_redirecting(&self) {
-        self.conduct.set_redirect(None);
+        self.behaviour.set_redirect(None);
     }
 
     /// Answers this much later than it has decided what to answer.
     pub fn delay(&self, delay: Duration) {
-        self.conduct.set_delay(delay);
+        self.behaviour.set_delay(delay);
     }
 }

@@ -1,29 +1,28 @@
 //! `/admin/*`, which tells the issuer what to do next: what the handle does, for those who have only HTTP.
 
+mod reply;
 mod token;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::{Query, State as Shared};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::json_response;
+use self::reply::{bad_request, times};
 use super::caching::Caching;
 use super::endpoint::Endpoint;
 use super::fault::Fault;
 use super::keys::Algorithm;
 use super::metadata::MetadataForm;
 use super::raw_answer::RawAnswer;
-use super::routes::Issuer;
+use super::response::json_response;
 use super::spec::TokenSpec;
-use super::state::State;
+use super::state::{SharedState, State};
 
 /// The routes under `/admin`.
 pub(super) fn router() -> Router<Arc<State>> {
@@ -45,7 +44,7 @@ pub(super) fn router() -> Router<Arc<State>> {
         .route("/admin/metadata/hidden", post(hide_metadata).delete(show_metadata))
 }
 
-async fn status(Shared(issuer): Issuer) -> Response {
+async fn status(Shared(issuer): SharedState) -> Response {
     let counters = &issuer.requests;
     json_response(
         json!({
@@ -67,17 +66,8 @@ async fn status(Shared(issuer): Issuer) -> Response {
 }
 
 /// When each JWKS request came, in milliseconds before now, oldest first.
-async fn jwks_times(Shared(issuer): Issuer) -> Response {
+async fn jwks_times(Shared(issuer): SharedState) -> Response {
     times(&issuer.requests.jwks_times.read())
-}
-
-fn times(times: &[Instant]) -> Response {
-    let now = Instant::now();
-    let ago: Vec<u64> = times
-        .iter()
-        .map(|time| u64::try_from(now.saturating_duration_since(*time).as_millis()).unwrap_or(u64::MAX))
-        .collect();
-    json_response(json!({ "milliseconds_ago": ago }).to_string())
 }
 
 #[derive(Deserialize)]
@@ -85,7 +75,7 @@ struct RotateQuery {
     alg: Option<Algorithm>,
 }
 
-async fn rotate(Shared(issuer): Issuer, Query(query): Query<RotateQuery>) -> Response {
+async fn rotate(Shared(issuer): SharedState, Query(query): Query<RotateQuery>) -> Response {
     // An RSA key takes a moment, in which others are served.
     match tokio::task::spawn_blocking(move || issuer.rotate(query.alg)).await {
         Ok(Ok(kid)) => json_response(json!({ "kid": kid }).to_string()),
@@ -94,7 +84,7 @@ async fn rotate(Shared(issuer): Issuer, Query(query): Query<RotateQuery>) -> Res
     }
 }
 
-async fn rotate_in_place(Shared(issuer): Issuer) -> Response {
+async fn rotate_in_place(Shared(issuer): SharedState) -> Response {
     match tokio::task::spawn_blocking(move || issuer.rotate_in_place()).await {
         Ok(Ok(kid)) => json_response(json!({ "kid": kid }).to_string()),
         Ok(Err(error)) => bad_request(&error),
@@ -108,7 +98,7 @@ struct WithdrawQuery {
     kid: Option<String>,
 }
 
-async fn withdraw(Shared(issuer): Issuer, Query(query): Query<WithdrawQuery>) -> Response {
+async fn withdraw(Shared(issuer): SharedState, Query(query): Query<WithdrawQuery>) -> Response {
     let withdrawn = match query.kid {
         Some(kid) if issuer.withdraw(&kid) => vec![kid],
         Some(_) => Vec::new(),
@@ -127,7 +117,7 @@ struct FaultQuery {
     times: Option<u64>,
 }
 
-async fn fault(Shared(issuer): Issuer, Query(query): Query<FaultQuery>) -> Response {
+async fn fault(Shared(issuer): SharedState, Query(query): Query<FaultQuery>) -> Response {
     let at = match Endpoint::parse(query.at.as_deref().unwrap_or("jwks")) {
         Ok(at) => at,
         Err(error) => return bad_request(&error),
@@ -156,7 +146,7 @@ struct AnswerQuery {
 }
 
 async fn raw_answer(
-    Shared(issuer): Issuer,
+    Shared(issuer): SharedState,
     Query(query): Query<AnswerQuery>,
     Json(answer): Json<RawAnswer>,
 ) -> Response {
@@ -164,7 +154,7 @@ async fn raw_answer(
 }
 
 async fn patch(
-    Shared(issuer): Issuer,
+    Shared(issuer): SharedState,
     Query(query): Query<AnswerQuery>,
     Json(patch): Json<Value>,
 ) -> Response {
@@ -181,7 +171,7 @@ fn set_answer(issuer: &State, query: &AnswerQuery, fault: Fault) -> Response {
     }
 }
 
-async fn mint(Shared(issuer): Issuer, Json(spec): Json<TokenSpec>) -> Response {
+async fn mint(Shared(issuer): SharedState, Json(spec): Json<TokenSpec>) -> Response {
     match tokio::task::spawn_blocking(move || issuer.mint(&spec)).await {
         Ok(Ok(token)) => json_response(json!({ "token": token }).to_string()),
         Ok(Err(error)) => bad_request(&error),
@@ -189,12 +179,12 @@ async fn mint(Shared(issuer): Issuer, Json(spec): Json<TokenSpec>) -> Response {
     }
 }
 
-async fn replace_jwks(Shared(issuer): Issuer, body: Bytes) -> Response {
+async fn replace_jwks(Shared(issuer): SharedState, body: Bytes) -> Response {
     issuer.replace_jwks(Some(body.to_vec()));
     json_response("{}")
 }
 
-async fn restore_jwks(Shared(issuer): Issuer) -> Response {
+async fn restore_jwks(Shared(issuer): SharedState) -> Response {
     issuer.replace_jwks(None);
     json_response("{}")
 }
@@ -205,7 +195,7 @@ struct CachingQuery {
 }
 
 async fn caching(
-    Shared(issuer): Issuer,
+    Shared(issuer): SharedState,
     Query(query): Query<CachingQuery>,
     Json(caching): Json<Caching>,
 ) -> Response {
@@ -218,12 +208,12 @@ async fn caching(
     }
 }
 
-async fn replace_metadata(Shared(issuer): Issuer, body: Bytes) -> Response {
+async fn replace_metadata(Shared(issuer): SharedState, body: Bytes) -> Response {
     issuer.replace_metadata(Some(body.to_vec()));
     json_response("{}")
 }
 
-async fn restore_metadata(Shared(issuer): Issuer) -> Response {
+async fn restore_metadata(Shared(issuer): SharedState) -> Response {
     issuer.replace_metadata(None);
     json_response("{}")
 }
@@ -233,11 +223,11 @@ struct FormQuery {
     form: String,
 }
 
-async fn hide_metadata(Shared(issuer): Issuer, Query(query): Query<FormQuery>) -> Response {
+async fn hide_metadata(Shared(issuer): SharedState, Query(query): Query<FormQuery>) -> Response {
     set_hidden(&issuer, &query.form, true)
 }
 
-async fn show_metadata(Shared(issuer): Issuer, Query(query): Query<FormQuery>) -> Response {
+async fn show_metadata(Shared(issuer): SharedState, Query(query): Query<FormQuery>) -> Response {
     set_hidden(&issuer, &query.form, false)
 }
 
@@ -256,28 +246,22 @@ struct UriQuery {
     uri: String,
 }
 
-async fn set_jwks_uri(Shared(issuer): Issuer, Query(query): Query<UriQuery>) -> Response {
+async fn set_jwks_uri(Shared(issuer): SharedState, Query(query): Query<UriQuery>) -> Response {
     issuer.set_jwks_uri(Some(query.uri));
     json_response("{}")
 }
 
-async fn restore_jwks_uri(Shared(issuer): Issuer) -> Response {
+async fn restore_jwks_uri(Shared(issuer): SharedState) -> Response {
     issuer.set_jwks_uri(None);
     json_response("{}")
 }
 
-async fn set_token_endpoint(Shared(issuer): Issuer, Query(query): Query<UriQuery>) -> Response {
+async fn set_token_endpoint(Shared(issuer): SharedState, Query(query): Query<UriQuery>) -> Response {
     issuer.set_token_endpoint(Some(query.uri));
     json_response("{}")
 }
 
-async fn restore_token_endpoint(Shared(issuer): Issuer) -> Response {
+async fn restore_token_endpoint(Shared(issuer): SharedState) -> Response {
     issuer.set_token_endpoint(None);
     json_response("{}")
-}
-
-fn bad_request(error: &anyhow::Error) -> Response {
-    let mut response = json_response(json!({ "error": format!("{error:#}") }).to_string());
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response
 }

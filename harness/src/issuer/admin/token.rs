@@ -10,11 +10,10 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::answer::json_response;
 use super::super::client::Client;
-use super::super::routes::Issuer;
-use super::super::state::State;
-use super::{bad_request, times};
+use super::super::response::json_response;
+use super::super::state::{SharedState, State};
+use super::reply::{bad_request, times};
 
 pub(super) fn router() -> Router<Arc<State>> {
     Router::new()
@@ -28,7 +27,7 @@ pub(super) fn router() -> Router<Arc<State>> {
         .route("/admin/token/log", get(log))
 }
 
-async fn add_client(Shared(issuer): Issuer, Json(client): Json<Client>) -> Response {
+async fn add_client(Shared(issuer): SharedState, Json(client): Json<Client>) -> Response {
     match issuer.clients.add(client) {
         Ok(()) => json_response("{}"),
         Err(error) => bad_request(&error),
@@ -40,7 +39,7 @@ struct IdQuery {
     id: String,
 }
 
-async fn remove_client(Shared(issuer): Issuer, Query(query): Query<IdQuery>) -> Response {
+async fn remove_client(Shared(issuer): SharedState, Query(query): Query<IdQuery>) -> Response {
     json_response(json!({ "removed": issuer.clients.remove(&query.id) }).to_string())
 }
 
@@ -52,7 +51,7 @@ struct Credentials {
     secret: String,
 }
 
-async fn set_secret(Shared(issuer): Issuer, Json(credentials): Json<Credentials>) -> Response {
+async fn set_secret(Shared(issuer): SharedState, Json(credentials): Json<Credentials>) -> Response {
     let is_set = issuer.clients.set_secret(&credentials.id, &credentials.secret);
     json_response(json!({ "set": is_set }).to_string())
 }
@@ -62,7 +61,7 @@ struct LifetimeQuery {
     seconds: u64,
 }
 
-async fn set_lifetime(Shared(issuer): Issuer, Query(query): Query<LifetimeQuery>) -> Response {
+async fn set_lifetime(Shared(issuer): SharedState, Query(query): Query<LifetimeQuery>) -> Response {
     issuer.set_lifetime(Duration::from_secs(query.seconds));
     json_response("{}")
 }
@@ -73,24 +72,24 @@ struct Presented {
     token: String,
 }
 
-async fn is_live(Shared(issuer): Issuer, Json(presented): Json<Presented>) -> Response {
+async fn is_live(Shared(issuer): SharedState, Json(presented): Json<Presented>) -> Response {
     json_response(json!({ "live": issuer.issued.is_live(&presented.token) }).to_string())
 }
 
-async fn revoke(Shared(issuer): Issuer, Json(presented): Json<Presented>) -> Response {
+async fn revoke(Shared(issuer): SharedState, Json(presented): Json<Presented>) -> Response {
     json_response(json!({ "revoked": issuer.issued.revoke(&presented.token) }).to_string())
 }
 
-async fn revoke_all(Shared(issuer): Issuer) -> Response {
+async fn revoke_all(Shared(issuer): SharedState) -> Response {
     issuer.issued.revoke_all();
     json_response("{}")
 }
 
 /// When each token request came, in milliseconds before now, oldest first.
-async fn token_times(Shared(issuer): Issuer) -> Response {
+async fn token_times(Shared(issuer): SharedState) -> Response {
     times(&issuer.requests.token_times.read())
 }
 
-async fn log(Shared(issuer): Issuer) -> Response {
+async fn log(Shared(issuer): SharedState) -> Response {
     json_response(json!({ "requests": issuer.token_log.read() }).to_string())
 }

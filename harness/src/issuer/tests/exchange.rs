@@ -2,14 +2,18 @@
 
 use super::token::{ask, claims, refusal, token};
 use super::*;
-use crate::issuer::exchange::GRANT;
+use crate::issuer::metadata::TOKEN_EXCHANGE;
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 fn exchange(issuer: &Issuer, subject: &str, more: &[(&str, &str)]) -> Response {
-    let form =
-        [("grant_type", GRANT), ("client_id", "gateway"), ("client_secret", "s"), ("subject_token", subject)];
+    let form = [
+        ("grant_type", TOKEN_EXCHANGE),
+        ("client_id", "gateway"),
+        ("client_secret", "s"),
+        ("subject_token", subject),
+    ];
     ask(issuer, &[form.as_slice(), more].concat())
 }
 
@@ -47,7 +51,7 @@ fn the_exchanged_token_names_the_subject_and_who_acts() {
     assert_eq!((&answer["issued_token_type"], &answer["scope"]), (&json!(ACCESS_TOKEN), &json!("a b")));
     let said = claims(answer["access_token"].as_str().unwrap());
     assert_eq!(said["act"], json!({ "sub": "gateway", "act": { "sub": "gateway" } }));
-    assert_eq!(issuer.token_requests_with(GRANT), 2);
+    assert_eq!(issuer.token_requests_with(TOKEN_EXCHANGE), 2);
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn an_exchange_is_asked_for_as_rfc_8693_says() {
     assert_eq!(refused(&[typed, ("subject_token", "again")]), invalid);
     assert_eq!(refused(&[typed, ("scope", "orders:read")]), (400, "invalid_scope".into()));
     assert_eq!(refused(&[typed, ("resource", "x")]), (400, "invalid_target".into()));
-    let form = [("grant_type", GRANT), ("client_id", "gateway"), ("client_secret", "s"), typed];
+    let form = [("grant_type", TOKEN_EXCHANGE), ("client_id", "gateway"), ("client_secret", "s"), typed];
     assert_eq!(refusal(&ask(&issuer, &form)), invalid, "no subject");
 }
 
