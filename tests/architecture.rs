@@ -253,9 +253,9 @@ fn every_bound_says_where_its_number_comes_from() {
 
 /// The file map: each line's first word is a path.
 fn map() -> Vec<String> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/files.md")).unwrap();
     let (_, section) =
-        readme.split_once("## Where things are\n").expect("README.md has a section \"Where things are\"");
+        page.split_once("## The file map\n").expect("docs/files.md has a section \"The file map\"");
     let (_, block) = section.split_once("```").unwrap();
     let (_, block) = block.split_once('\n').unwrap();
     let (block, _) = block.split_once("```").unwrap();
@@ -268,7 +268,7 @@ fn the_file_map_names_only_what_exists() {
     let map = map();
     assert!(map.len() > 10, "{map:?}");
     for path in map {
-        assert!(root().join(&path).exists(), "README.md's map names {path}");
+        assert!(root().join(&path).exists(), "docs/files.md's map names {path}");
     }
 }
 
@@ -281,10 +281,10 @@ fn the_file_map_names_everything_at_the_top() {
     for entry in fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let is_listed = map.contains(&name) || map.iter().any(|path| path.starts_with(&format!("{name}/")));
-        assert!(is_listed || ignored.contains(&*name), "README.md's map lacks {name}");
+        assert!(is_listed || ignored.contains(&*name), "docs/files.md's map lacks {name}");
     }
     for layer in layers() {
-        assert!(map.contains(&format!("src/{layer}")), "README.md's map lacks src/{layer}");
+        assert!(map.contains(&format!("src/{layer}")), "docs/files.md's map lacks src/{layer}");
     }
 }
 
