@@ -12,21 +12,25 @@
 
 use std::hint::black_box;
 
-use attache::base::{Effect, Headers, HttpReply, Random, RequestHead, StreamId, Timestamp, encode_pairs};
+use attache::base::{
+    Command, Headers, HttpReply, Jitter, Observation, Outcome, Random, RequestHead, StreamId, Timestamp,
+    encode_pairs,
+};
 use attache::config::{self, Config, Environment};
-use attache::filter::{Filter, Outcome, World};
+use attache::filter::Filter;
 use attache::jose::{
     Algorithm, Crypto, Engine, Key, KeySet, RustCrypto, SignatureError, SigningError, SigningKey, TokenParts,
     TokenWriter, Unsigned,
 };
 use attache::policy::{RequestPath, RouteId};
-use attache::sharing::{QueueId, SharedState, Version};
+use attache::sharing::{Context, QueueId, SharedState, Version};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use serde_json::{Value, json};
 
 /// A filter, and requests as the host hands them over.
 struct Bench {
     filter: Filter,
+    jitter: Jitter,
     engine: Yes,
     requests: Vec<Vec<u8>>,
     /// Where they go, and what that cluster's metadata says.
@@ -52,7 +56,8 @@ impl Bench {
         });
         Self {
             requests: requests.collect(),
-            filter: Filter::new(&compile(&document(routes)), [7; 16], AT_START),
+            filter: at_start(|context| Filter::new(&compile(&document(routes)), [7; 16], context)),
+            jitter: Jitter::new([7; 16]),
             engine: Yes(true),
             cluster: None,
         }
@@ -60,12 +65,10 @@ impl Bench {
 
     /// A filter that holds the token of a client, and a request to that client's destination.
     fn outbound() -> Self {
-        let mut filter = Filter::new(&compile(&outbound_document()), [7; 16], AT_START);
-        let mut effects = Vec::new();
-        filter.handle_tick(AT_START, &mut effects);
-        let call = effects
-            .iter()
-            .find_map(|effect| if let Effect::Call { id, .. } = effect { Some(*id) } else { None });
+        let mut filter = at_start(|context| Filter::new(&compile(&outbound_document()), [7; 16], context));
+        let mut commands = Vec::new();
+        at_start(|context| filter.handle_tick(context, &mut commands));
+        let Some(Command::Call { id, .. }) = commands.pop() else { panic!("no token is asked for") };
         let headers = [(":status", "200"), ("content-type", "application/json")];
         let reply = HttpReply::Response {
             status: 200,
@@ -74,7 +77,7 @@ impl Bench {
                 .to_string()
                 .into_bytes()),
         };
-        filter.handle_reply(call.unwrap(), reply, AT_START, &mut effects);
+        at_start(|context| filter.handle_reply(id, reply, context, &mut commands));
         let request = [
             (":authority", "orders.example"),
             (":path", "/orders/7"),
@@ -85,6 +88,7 @@ impl Bench {
         ];
         Self {
             filter,
+            jitter: Jitter::new([7; 16]),
             engine: Yes(true),
             requests: vec![encode_pairs(request.into_iter())],
             cluster: Some(("api", "asserted")),
@@ -113,10 +117,10 @@ impl Bench {
                 cluster_tls: self.cluster.map(|(_, tls)| tls.into()),
                 ..RequestHead::default()
             };
-            let mut effects = Vec::new();
-            let world = World { now: NOW, crypto: &self.engine, random: &Nothing, process: &NoSharedState };
-            let outcome = self.filter.handle_request(StreamId(1), head, world, &mut effects);
-            forwarded += usize::from(matches!(black_box(outcome), Outcome::Forward { .. }));
+            let mut observations = Vec::new();
+            let mut context = context(&self.engine, &mut self.jitter, &mut observations);
+            let outcome = self.filter.handle_request(StreamId(1), head, &mut context);
+            forwarded += usize::from(matches!(black_box(outcome), Some(Outcome::Forward { .. })));
         }
         forwarded
     }
@@ -324,9 +328,20 @@ impl SharedState for NoSharedState {
     fn drain(&self, _: QueueId) {}
 }
 
+fn context<'a>(
+    engine: &'a Yes,
+    jitter: &'a mut Jitter,
+    observations: &'a mut Vec<Observation>,
+) -> Context<'a> {
+    Context { now: NOW, crypto: engine, random: &Nothing, shared: &NoSharedState, jitter, observations }
+}
+
+/// Hands an event in before anything is measured.
+fn at_start<T>(event: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    event(&mut context(&Yes(true), &mut Jitter::new([7; 16]), &mut Vec::new()))
+}
+
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-const AT_START: World<'static> =
-    World { now: NOW, crypto: &Yes(true), random: &Nothing, process: &NoSharedState };
 const LATER: u64 = 1_800_000_500;
 const EARLIER: u64 = 1_799_999_000;
 const ISSUER: &str = "https://issuer.example";

@@ -14,10 +14,10 @@
 //! | [`issuer`] | what changes about an issuer over time: its keys (sans-IO) |
 //! | [`outbound`] | getting and keeping our own tokens, and which request gets which (sans-IO) |
 //! | [`oauth`] | what both halves share: documents of an authorization server, client authentication, token messages, breaker |
+//! | [`sharing`] | what an event is handled in, and what the threads of a process share: leases, publications, wake-ups |
 //! | [`policy`] | what a route demands; immutable |
 //! | [`claims`] | signed → trusted; scopes |
 //! | [`jose`] | bytes → checked signature; bytes → signature |
-//! | [`sharing`] | what the threads of a process share: leases, publications, wake-ups |
 //! | [`base`] | time, randomness, secrets, HTTP as plain values, effects |
 //!
 //! # One request that comes in

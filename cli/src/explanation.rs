@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 
 use attache::base::{
-    Edit, Effect, Headers, HttpReply, Random, RequestHead, Response, Timestamp, encode_pairs,
+    Command, Edit, Headers, HttpReply, Jitter, Observation, Outcome, Random, RequestHead, Response,
+    Timestamp, encode_pairs,
 };
 use attache::claims::ClaimError;
 use attache::config::Config;
-use attache::filter::{CallPurpose, Filter, Outcome, World};
+use attache::filter::{CallPurpose, Filter};
 use attache::inbound::{Denial, Evaluation, Observer, Step, WaitReason};
 use attache::issuer::DocumentKind;
 use attache::jose::RustCrypto;
 use attache::policy::{IssuerId, Mode, Requirement, Rule};
-use attache::sharing::NoSharedState;
+use attache::sharing::{Context, NoSharedState};
 use serde_json::json;
 
 /// A request to explain.
@@ -40,22 +41,29 @@ pub struct Explanation {
 impl Question {
     /// Asks the filter.
     pub fn ask(&self, config: &Config) -> Explanation {
-        let world =
-            World { now: self.now, crypto: &RustCrypto, random: &NothingIsSigned, process: &NoSharedState };
-        let mut filter = Filter::new(config, [0; 16], world);
+        let (mut jitter, mut observations) = (Jitter::new([0; 16]), Vec::new());
+        let mut context = Context {
+            now: self.now,
+            crypto: &RustCrypto,
+            random: &NothingIsSigned,
+            shared: &NoSharedState,
+            jitter: &mut jitter,
+            observations: &mut observations,
+        };
+        let mut filter = Filter::new(config, [0; 16], &mut context);
         let mut account = Account { config, lines: String::new(), number: 0 };
         // An issuer's metadata, where there is some, and then its keys.
         for _ in 0..2 {
-            let mut effects = Vec::new();
-            filter.handle_tick(world, &mut effects);
-            for effect in effects {
-                let Effect::Call { id, .. } = effect else { continue };
-                let Some(reply) = filter.target(id).and_then(|target| self.answer(config, target)) else {
+            let mut commands = Vec::new();
+            filter.handle_tick(&mut context, &mut commands);
+            for command in commands {
+                let Command::Call { id, .. } = command else { continue };
+                let Some(reply) = filter.purpose(id).and_then(|purpose| self.answer(config, purpose)) else {
                     continue;
                 };
-                let mut told = Vec::new();
-                filter.handle_reply(id, reply, world, &mut told);
-                account.tell_fetch(told);
+                context.observations.clear();
+                filter.handle_reply(id, reply, &mut context, &mut Vec::new());
+                account.tell_fetch(context.observations);
             }
         }
         let head = RequestHead {
@@ -65,13 +73,13 @@ impl Question {
             }),
             ..RequestHead::default()
         };
-        let outcome = filter.explain_request(head, world, &mut account);
-        account.finish(&outcome)
+        let outcome = filter.explain_request(head, &mut account, &mut context);
+        account.finish(outcome.as_ref())
     }
 
     /// What an issuer answers, as far as the question says.
-    fn answer(&self, config: &Config, target: CallPurpose) -> Option<HttpReply> {
-        let CallPurpose::Issuer { issuer, place } = target else { return None };
+    fn answer(&self, config: &Config, purpose: CallPurpose) -> Option<HttpReply> {
+        let CallPurpose::Issuer { issuer, place } = purpose else { return None };
         let issuer = config.inbound.as_ref()?.issuers.get(issuer)?;
         let (_, keys) = self.key_sets.iter().find(|(name, _)| **name == *issuer.name)?;
         let body = match place.part {
@@ -108,26 +116,26 @@ impl Account<'_> {
         let _ = writeln!(self.lines, "  ✗  {label:<12} {why}");
     }
 
-    fn tell_fetch(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            if let Effect::Log { line, .. } = effect {
+    fn tell_fetch(&mut self, observations: &[Observation]) {
+        for observation in observations {
+            if let Observation::Log { line, .. } = observation {
                 let _ = writeln!(self.lines, "     {line}");
             }
         }
     }
 
-    fn finish(mut self, outcome: &Outcome) -> Explanation {
+    fn finish(mut self, outcome: Option<&Outcome>) -> Explanation {
         let is_forwarded = match outcome {
-            Outcome::Forward { edits, .. } => {
+            Some(Outcome::Forward { edits, .. }) => {
                 self.lines.push_str("→ forwarded\n");
                 edits.iter().for_each(|edit| self.edit(edit));
                 true
             }
-            Outcome::Respond { response, .. } => {
+            Some(Outcome::Respond { response, .. }) => {
                 self.response(response);
                 response.status < 300
             }
-            Outcome::Wait => false,
+            None => false,
         };
         Explanation { text: self.lines, is_forwarded }
     }

@@ -1,4 +1,5 @@
-//! All that this module can do to the world, besides the answer to the request at hand.
+//! All that this module can do to the world. Commands act on calls and waiting requests and need the root context, so events of a
+//! request cannot give them; observations can be made from every context.
 
 use std::rc::Rc;
 
@@ -10,13 +11,34 @@ use super::http::{Edit, HttpCall, Response};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(pub u32);
 
-/// One kind of call that we make, as the core numbers it. At most one call of a number is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// One call of ours, as the core numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u32);
 
-/// Something that the host has to do.
+/// How many more calls may be sent.
+#[derive(Debug, Default)]
+pub struct CallBudget(usize);
+
+impl CallBudget {
+    /// So many.
+    pub fn of(calls: usize) -> Self {
+        Self(calls)
+    }
+
+    /// Whether none may be sent any more.
+    pub fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// One has been sent.
+    pub fn spend(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+}
+
+/// What the host has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Command {
     /// Make a call; its reply is handed in under the same number.
     Call {
         /// The number.
@@ -24,24 +46,37 @@ pub enum Effect {
         /// The call.
         call: HttpCall,
     },
-    /// Let a waiting request go on.
-    Forward {
+    /// End the wait of a request.
+    Resume {
         /// The request.
         stream: StreamId,
+        /// What becomes of it.
+        outcome: Outcome,
+    },
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Forward {
         /// What changes in its headers first.
         edits: Vec<Edit>,
         /// The decision, for filter state, if it is to be written there.
         annotation: Option<Rc<str>>,
     },
-    /// Answer a waiting request.
+    /// It is answered here.
     Respond {
-        /// The request.
-        stream: StreamId,
         /// The answer.
         response: Response,
         /// The decision, for filter state.
         annotation: Rc<str>,
     },
+}
+
+/// What the host has to make known: a metric or a log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
     /// Add to a counter.
     Count {
         /// Its name, with labels.

@@ -20,7 +20,7 @@ pub(crate) use bytes::is_same;
 pub use caching::{entity_tag, freshness, retry_after};
 pub(crate) use connection::{CONNECTION_HEADERS, connection_options, is_connection_header};
 pub use content_coding::{ACCEPT_IDENTITY, ContentCoding};
-pub use effect::{CallId, Effect, StreamId};
+pub use effect::{CallBudget, CallId, Command, Observation, Outcome, StreamId};
 pub use http::{Edit, Headers, HttpCall, HttpReply, Needs, RequestHead, Response};
 pub use jitter::Jitter;
 pub use log::Level;

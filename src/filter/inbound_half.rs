@@ -4,17 +4,18 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::MAX_RETRY_AFTER;
+use super::calls::{CallPurpose, Calls};
+use super::common::Common;
 use super::outbound_half::AdmittedRequest;
-use super::shared::Shared;
-use super::{CallPurpose, MAX_RETRY_AFTER, Outcome, World, resumed_at_once};
-use crate::base::{Effect, HttpReply, Level, Needs, RequestHead, StreamId, Timestamp};
+use crate::base::{Command, HttpReply, Level, Needs, Observation, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
     Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
     TriedKeys, Wait, Waiting, Work,
 };
 use crate::issuer::{self, IssuerDocument, KeyBounds, KeyStore, Report};
 use crate::policy::{IssuerId, Mode};
-use crate::sharing::{News, Sharing};
+use crate::sharing::{Context, Sharing, Updates};
 use crate::telemetry::fetch_line;
 
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(super) struct InboundHalf {
     stores: Vec<KeyStore>,
     /// The store that may call first at the next tick.
     first_store: usize,
-    /// The stores that other threads may have news for.
-    to_look_at: BTreeSet<usize>,
+    /// The stores whose documents other threads have published.
+    outdated: BTreeSet<usize>,
     waiting: Waiting,
 }
 
@@ -33,15 +34,17 @@ pub(super) struct InboundHalf {
 pub(super) struct Resumed {
     pub(super) stream: StreamId,
     pub(super) head: RequestHead,
-    pub(super) passage: InboundVerdict,
+    pub(super) verdict: InboundVerdict,
 }
 
-/// Where a request stands after the gate.
+/// What the inbound half makes of a request.
 pub(super) enum InboundVerdict {
     /// It may pass.
-    Open(AdmittedRequest),
-    /// It is answered, or waits.
-    Closed(Outcome),
+    Admitted(AdmittedRequest),
+    /// It is answered.
+    Answered(Outcome),
+    /// It waits for keys.
+    Waits,
 }
 
 /// A request to decide about, for the first time or after it has waited.
@@ -58,18 +61,17 @@ impl InboundHalf {
         settings: &Rc<Inbound>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
-        shared: &mut Shared,
-        world: World<'_>,
+        context: &mut Context<'_>,
     ) -> Self {
         let bounds = KeyBounds::for_sources(settings.issuers.iter().flat_map(|issuer| &issuer.keys));
         // Issuers that name one document exclude each other from fetching it just as threads do.
         let mut store =
-            |keys| KeyStore::new(keys, bounds, sharing.cloned(), shared.jitter.number(), world.now);
+            |keys| KeyStore::new(keys, bounds, sharing.cloned(), context.jitter.number(), context.now);
         let stores: Vec<_> = settings.issuers.iter().map(|issuer| store(&issuer.keys)).collect();
-        stores.iter().for_each(|store| store.seed(world.process));
+        stores.iter().for_each(|store| store.seed(context));
         Self {
             authorizer: Authorizer::new(Rc::clone(settings), seed),
-            to_look_at: (0..stores.len()).collect(),
+            outdated: (0..stores.len()).collect(),
             stores,
             first_store: 0,
             waiting: Waiting::new(settings.waiting, settings.issuers.len()),
@@ -95,154 +97,124 @@ impl InboundHalf {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        self.waiting.has_ready() || !self.to_look_at.is_empty()
+        self.waiting.has_ready() || !self.outdated.is_empty()
     }
 
-    pub(super) fn forget(&mut self, stream: StreamId) {
+    pub(super) fn handle_stream_end(&mut self, stream: StreamId) {
         self.waiting.forget(stream);
     }
 
     /// Decides about a request. Its head is taken only where it has to wait.
-    pub(super) fn request(
+    pub(super) fn handle_request(
         &mut self,
         stream: StreamId,
         head: &mut RequestHead,
-        world: World<'_>,
         observer: &mut (impl Observer + ?Sized),
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) -> InboundVerdict {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(head)) {
             let annotation = "outcome=resource_metadata".into();
-            return InboundVerdict::Closed(Outcome::Respond { response, annotation });
+            return InboundVerdict::Answered(Outcome::Respond { response, annotation });
         }
-        let arrival = Arrival { stream, at: world.now, tried: None };
-        self.evaluate(arrival, head, world, observer, shared, effects)
+        let arrival = Arrival { stream, at: context.now, tried: None };
+        self.evaluate(arrival, head, observer, context, common)
     }
 
-    /// Decides about those for whom keys have come: as many as one callback may take.
-    pub(super) fn take_ready(
-        &mut self,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<Resumed> {
-        let most = resumed_at_once(self.settings.waiting.requests, &shared.group);
+    /// Decides about the requests whose keys have come: as many as one callback may take.
+    pub(super) fn resume_ready(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
+        let most = common.resumed_at_once(self.settings.waiting.requests);
         let ready = self.waiting.take_ready(most).into_iter();
         ready
             .map(|parked| {
                 let (stream, (mut head, wait)) = (parked.stream, parked.item);
                 let arrival = Arrival { stream, at: parked.arrived, tried: Some(wait.tried) };
-                let passage = self.evaluate(arrival, &mut head, world, &mut (), shared, effects);
-                Resumed { stream, head, passage }
+                let verdict = self.evaluate(arrival, &mut head, &mut (), context, common);
+                Resumed { stream, head, verdict }
             })
             .collect()
     }
 
-    /// Decides about those whose time is up.
-    pub(super) fn take_overdue(
-        &mut self,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<Resumed> {
-        let overdue = self.waiting.take_overdue(now);
-        self.give_up(overdue, now, shared, effects)
+    /// Decides about the requests whose time is up.
+    pub(super) fn answer_overdue(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
+        let overdue = self.waiting.take_overdue(context.now);
+        self.give_up(overdue, context, common)
     }
 
-    /// The clock has been set back from `before`: nobody's deadline means anything any more.
+    /// The clock has been set back from `before`: no deadline of a waiting request means anything any more.
     pub(super) fn handle_clock_step(
         &mut self,
         before: Timestamp,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) -> Vec<Resumed> {
-        self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, now));
+        self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, context.now));
         let all = self.waiting.take_all();
-        self.give_up(all, now, shared, effects)
+        self.give_up(all, context, common)
     }
 
-    pub(super) fn handle_shutdown(
-        &mut self,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<Resumed> {
-        for store in &mut self.stores {
-            store.handle_shutdown(&world.of_documents(shared));
-        }
+    pub(super) fn handle_shutdown(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
+        self.stores.iter_mut().for_each(|store| store.handle_shutdown(context));
         let all = self.waiting.take_all();
-        self.give_up(all, world.now, shared, effects)
+        self.give_up(all, context, common)
     }
 
-    /// Looks at what other threads have fetched since the last time.
-    pub(super) fn take_news(
+    /// Takes over what other threads have published: as many documents as one callback may read.
+    pub(super) fn handle_updates(
         &mut self,
-        news: &News,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        updates: &Updates,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) {
-        if *news != News::None {
-            let concerns = |store: &KeyStore| store.ids().any(|id| news.concerns(id));
-            let places = self.stores.iter().enumerate().filter(|(_, store)| concerns(store));
-            self.to_look_at.extend(places.map(|(index, _)| index));
+        if *updates != Updates::None {
+            let concerns = |store: &KeyStore| store.ids().any(|id| updates.contains(id));
+            let stores = self.stores.iter().enumerate().filter(|(_, store)| concerns(store));
+            self.outdated.extend(stores.map(|(index, _)| index));
         }
-        self.look_at_some(world, shared, effects);
-    }
-
-    /// As many as one callback may take, since each may cost the reading of a document.
-    pub(super) fn look_at_some(&mut self, world: World<'_>, shared: &mut Shared, effects: &mut Vec<Effect>) {
-        for _ in 0..MAX_LOOKS {
-            let Some(index) = self.to_look_at.pop_first() else { break };
+        for _ in 0..MAX_UPDATED {
+            let Some(index) = self.outdated.pop_first() else { break };
             let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
-            store.handle_updates(&mut world.of_documents(shared), &mut reports);
-            self.take_reports(index, reports, world, shared, effects);
+            store.handle_updates(context, &mut reports);
+            self.take_reports(index, reports, context, common);
         }
     }
 
-    /// Sends what is due, at most `calls`, which is lowered by as many; each store has its turn.
-    pub(super) fn fetch(
+    /// Sends the calls that are due, as many as there may be; each store has its turn.
+    pub(super) fn handle_tick(
         &mut self,
-        calls: &mut usize,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        calls: &mut Calls,
+        context: &mut Context<'_>,
+        common: &mut Common,
+        commands: &mut Vec<Command>,
     ) {
         let first = self.first_store;
         for index in (first..self.stores.len()).chain(0..first) {
             let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
-            let could_call = *calls > 0;
-            let made = store.handle_tick(calls, &mut world.of_documents(shared), &mut reports);
-            if could_call && *calls == 0 {
+            let could_call = !calls.budget.is_spent();
+            let made = store.handle_tick(&mut calls.budget, context, &mut reports);
+            if could_call && calls.budget.is_spent() {
                 self.first_store = index.saturating_add(1);
             }
             for (place, call) in made {
-                let id = shared.call_id(CallPurpose::Issuer { issuer: index, place });
-                effects.push(Effect::Call { id, call });
+                calls.send(CallPurpose::Issuer { issuer: index, place }, call, commands);
             }
-            self.take_reports(index, reports, world, shared, effects);
+            self.take_reports(index, reports, context, common);
         }
     }
 
-    /// Takes the reply to a fetch; whether it was waited for.
+    /// Takes the reply to a fetch.
     pub(super) fn handle_reply(
         &mut self,
-        issuer: usize,
-        place: IssuerDocument,
+        (issuer, place): (usize, IssuerDocument),
         reply: HttpReply,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let Some(store) = self.stores.get_mut(issuer) else { return false };
-        let report = store.handle_reply(place, reply, &mut world.of_documents(shared));
-        let Some(report) = report else { return false };
-        self.take_reports(issuer, vec![report], world, shared, effects);
-        true
+        context: &mut Context<'_>,
+        common: &mut Common,
+    ) {
+        let Some(store) = self.stores.get_mut(issuer) else { return };
+        let report = store.handle_reply(place, reply, context);
+        self.take_reports(issuer, report.into_iter().collect(), context, common);
     }
 
     /// Tells of what happened to an issuer's documents, and lets others know of what this thread fetched.
@@ -250,16 +222,15 @@ impl InboundHalf {
         &mut self,
         index: usize,
         reports: Vec<Report>,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) {
         use issuer::Outcome;
         let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
             return;
         };
         for report in reports {
-            shared.metrics.record_report(Some(issuer), &report);
+            common.metrics.record_report(Some(issuer), &report);
             let is_new = match &report.outcome {
                 Outcome::Changed(_) | Outcome::Unchanged | Outcome::Moved => true,
                 Outcome::Confirmed
@@ -273,14 +244,19 @@ impl InboundHalf {
             }
             let document = self.stores.get(index).and_then(|store| store.id(report.place));
             if let Some(document) = document.filter(|_| is_new && !report.is_shared) {
-                shared.group.spread_news(document, world.process, world.now);
+                common.group.publish_update(document, context);
             }
             if let Outcome::Refused(why) = &report.outcome {
-                effects.extend(shared.reports.refused("issuer", &settings.name, *why, world.now));
+                context.observations.extend(common.reports.refused(
+                    "issuer",
+                    &settings.name,
+                    *why,
+                    context.now,
+                ));
             }
             // All threads see a document grow too old, and one tells of it.
-            if report.outcome != Outcome::Expired || shared.group.is_leader() {
-                effects.extend(fetch_line(&settings.name, &report));
+            if report.outcome != Outcome::Expired || common.group.is_leader() {
+                context.observations.extend(fetch_line(&settings.name, &report));
             }
         }
     }
@@ -289,38 +265,37 @@ impl InboundHalf {
         &mut self,
         arrival: Arrival,
         head: &mut RequestHead,
-        world: World<'_>,
         observer: &mut (impl Observer + ?Sized),
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) -> InboundVerdict {
         let Arrival { stream, at: arrived, tried } = arrival;
-        let World { now, crypto, .. } = world;
+        let (now, crypto) = (context.now, context.crypto);
         let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
         let evaluation = self.authorizer.authorize(head, &mut moment, observer);
         observer.evaluated(&evaluation);
         match evaluation {
-            Evaluation::Decided(decision) => self.conclude(stream, &decision, head, now, shared, effects),
+            Evaluation::Decided(decision) => self.conclude(stream, &decision, head, context, common),
             Evaluation::Wait(wait) => {
-                shared.metrics.record_work(wait.work);
+                common.metrics.record_work(wait.work);
                 let retry_after = self.retry_after(wait, now);
                 if self.is_hopeless(wait, arrived) {
                     let denial = Denial::KeysUnavailable { retry_after };
-                    return self.conclude(stream, &undecided(wait, denial), head, now, shared, effects);
+                    return self.conclude(stream, &undecided(wait, denial), head, context, common);
                 }
                 match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
-                    Ok(()) => InboundVerdict::Closed(Outcome::Wait),
+                    Ok(()) => InboundVerdict::Waits,
                     Err(parked) => {
                         *head = parked.item.0;
                         let decision = undecided(wait, Denial::WaitingFull { retry_after });
-                        self.conclude(stream, &decision, head, now, shared, effects)
+                        self.conclude(stream, &decision, head, context, common)
                     }
                 }
             }
         }
     }
 
-    /// Whether a request's time would be up before anybody is asked: it need not wait for that.
+    /// Whether a request's time would be up before the issuer is asked again: it need not wait for that.
     fn is_hopeless(&self, wait: Wait, arrived: Timestamp) -> bool {
         let end = arrived.after(self.waiting.deadline());
         let store = self.stores.get(wait.issuer.place());
@@ -333,18 +308,19 @@ impl InboundHalf {
         stream: StreamId,
         decision: &Decision,
         head: &RequestHead,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) -> InboundVerdict {
-        let annotation = shared.metrics.record(decision);
+        let now = context.now;
+        let annotation = common.metrics.record(decision);
         if let Err(Denial::Internal(why)) = &decision.verdict {
-            effects.push(Effect::Log { level: Level::Error, line: format!("internal error: {why}") });
+            let line = format!("internal error: {why}");
+            context.observations.push(Observation::Log { level: Level::Error, line });
         }
         let (annotation, verified_until) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
                 if let Denial::RouteMetadata(error) = denial {
-                    effects.extend(shared.reports.fault(error, annotation, now));
+                    context.observations.extend(common.reports.fault(error, annotation, now));
                 }
                 let mut response = self.settings.refuse(denial);
                 if is_grpc(head) && !response.body.is_empty() {
@@ -352,10 +328,10 @@ impl InboundHalf {
                     response.body = denial.to_string();
                 }
                 let annotation = Rc::clone(annotation);
-                return InboundVerdict::Closed(Outcome::Respond { response, annotation });
+                return InboundVerdict::Answered(Outcome::Respond { response, annotation });
             }
             Err(_) => {
-                effects.extend(shared.reports.report(annotation, now));
+                context.observations.extend(common.reports.report(annotation, now));
                 (Some(Rc::clone(annotation)), None)
             }
             Ok(permit) => {
@@ -365,7 +341,7 @@ impl InboundHalf {
             }
         };
         let edits = self.settings.edits(head, decision);
-        InboundVerdict::Open(AdmittedRequest {
+        InboundVerdict::Admitted(AdmittedRequest {
             stream,
             arrived: now,
             edits,
@@ -375,18 +351,12 @@ impl InboundHalf {
         })
     }
 
-    fn give_up(
-        &self,
-        waited: Vec<Parked>,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) -> Vec<Resumed> {
+    fn give_up(&self, waited: Vec<Parked>, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
         let waited = waited.into_iter().map(|parked| {
             let (stream, (head, wait)) = (parked.stream, parked.item);
-            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, now) };
-            let passage = self.conclude(stream, &undecided(wait, denial), &head, now, shared, effects);
-            Resumed { stream, head, passage }
+            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, context.now) };
+            let verdict = self.conclude(stream, &undecided(wait, denial), &head, context, common);
+            Resumed { stream, head, verdict }
         });
         waited.collect()
     }
@@ -413,4 +383,4 @@ fn is_grpc(head: &RequestHead) -> bool {
 }
 
 /// The most issuers that one callback reads the documents of: a key set of ten keys takes half a millisecond.
-const MAX_LOOKS: usize = 32;
+const MAX_UPDATED: usize = 32;

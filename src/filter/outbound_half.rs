@@ -5,18 +5,19 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::shared::Shared;
-use super::{CallPurpose, MAX_RETRY_AFTER, Outcome, World, resume, resumed_at_once};
+use super::MAX_RETRY_AFTER;
+use super::calls::{CallPurpose, Calls};
+use super::common::Common;
 use crate::base::{
-    self, Edit, Effect, HttpReply, Needs, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
+    self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
     WaitingList,
 };
 use crate::inbound::Inbound;
 use crate::outbound::{
-    BreakerChange, EndpointEvent, Injection, Injector, Moment, Outbound, OutboundCall, OutboundEvent,
-    Outgoing, Refusal, Subject, SubjectDigest, TokenChange,
+    BreakerChange, EndpointEvent, Injection, Injector, Outbound, OutboundCall, OutboundEvent, Outgoing,
+    Refusal, Subject, SubjectDigest, TokenChange,
 };
-use crate::sharing::{News, Sharing};
+use crate::sharing::{Context, Sharing, Updates};
 use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
 
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub(super) struct AdmittedRequest {
 
 impl AdmittedRequest {
     /// A request that no inbound half has looked at.
-    pub(super) fn plain(stream: StreamId, arrived: Timestamp) -> Self {
+    pub(super) fn unchecked(stream: StreamId, arrived: Timestamp) -> Self {
         Self { stream, arrived, edits: Vec::new(), annotation: None, verified_until: None, subject: None }
     }
 
@@ -66,22 +67,14 @@ impl OutboundHalf {
         inbound: Option<Rc<Inbound>>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
-        shared: &mut Shared,
-        world: World<'_>,
+        context: &mut Context<'_>,
     ) -> Self {
         let bounds = settings.waiting;
         // While one client's server is down, the others are still waited for.
         let share = if settings.clients.len() > 1 { bounds.requests.div_ceil(2) } else { bounds.requests };
         let bounds = WaitingBounds { requests: bounds.requests, share, deadline: bounds.deadline };
         Self {
-            injector: Injector::new(
-                Rc::clone(settings),
-                sharing,
-                seed,
-                &mut shared.jitter,
-                world.now,
-                world.process,
-            ),
+            injector: Injector::new(Rc::clone(settings), sharing, seed, context),
             inbound,
             waiting: WaitingList::new(bounds),
             longest: bounds.requests,
@@ -100,8 +93,9 @@ impl OutboundHalf {
     }
 
     /// Hands over the metrics.
-    pub(super) fn flush(&mut self, is_leader: bool, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.metrics.flush(&self.injector, self.waiting.len(), is_leader, now, effects);
+    pub(super) fn flush(&mut self, is_leader: bool, context: &mut Context<'_>) {
+        let waiting = self.waiting.len();
+        self.metrics.flush(&self.injector, waiting, is_leader, context.now, context.observations);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -115,7 +109,7 @@ impl OutboundHalf {
         self.waiting.has_ready() || is_urgent
     }
 
-    pub(super) fn forget(&mut self, stream: StreamId) {
+    pub(super) fn handle_stream_end(&mut self, stream: StreamId) {
         self.injector.handle_stream_end(stream);
         if !self.waiting.is_empty() {
             self.waiting.forget(stream);
@@ -126,180 +120,171 @@ impl OutboundHalf {
         self.injector.awaits_response(stream)
     }
 
-    /// Puts a token on a request, if it is to have one. Its head is taken only where it has to wait.
-    pub(super) fn request(
+    /// Puts a token on a request, if it is to have one; `None` where it waits. Its head is taken only then.
+    pub(super) fn handle_request(
         &mut self,
-        departing: AdmittedRequest,
+        admitted: AdmittedRequest,
         head: &mut RequestHead,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) -> Outcome {
+        context: &mut Context<'_>,
+        common: &mut Common,
+    ) -> Option<Outcome> {
+        let now = context.now;
         let inbound = self.inbound.as_deref();
         let subject = || {
-            let expires = departing.verified_until?;
+            let expires = admitted.verified_until?;
             let token = Secret::new(inbound?.presented_token(head)?);
             Some(Subject { digest: Sha256::digest(token.expose()).into(), token, expires })
         };
-        let AdmittedRequest { stream, edits, .. } = &departing;
-        let patience = departing.arrived.after(self.waiting.deadline());
+        let AdmittedRequest { stream, edits, .. } = &admitted;
+        let patience = admitted.arrived.after(self.waiting.deadline());
         let outgoing = Outgoing { stream: *stream, head, edits, patience, subject: &subject };
         let injection = self.injector.inject(&outgoing, now);
         match injection {
-            Injection::OwnCall(edits) => departing.forward(edits),
+            Injection::OwnCall(edits) => Some(admitted.forward(edits)),
             Injection::Passed(edits) => {
                 let outcome = if edits.is_empty() { "passed" } else { "stripped" };
                 self.metrics.record_injection(None, outcome);
-                departing.forward(edits)
+                Some(admitted.forward(edits))
             }
             Injection::Kept(client, edits) => {
                 self.metrics.record_injection(Some(client), "kept");
-                departing.forward(edits)
+                Some(admitted.forward(edits))
             }
             Injection::Injected(client, edits) => {
                 self.metrics.record_injection(Some(client), "injected");
-                departing.forward(edits)
+                Some(admitted.forward(edits))
             }
             Injection::Wait(client, subject) => {
                 let retry_after = self.retry_after(client, now);
                 if self.injector.next_attempt(client, now) >= patience {
                     let refusal = Refusal::TokenUnavailable { retry_after };
-                    return self.refuse(Some(client), refusal, now, shared, effects);
+                    return Some(self.refuse(Some(client), refusal, context, common));
                 }
-                let (stream, arrived, bytes) = (departing.stream, departing.arrived, head.size());
-                let item = (core::mem::take(head), AdmittedRequest { subject, ..departing });
+                let (stream, arrived, bytes) = (admitted.stream, admitted.arrived, head.size());
+                let item = (core::mem::take(head), AdmittedRequest { subject, ..admitted });
                 match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
-                    Ok(()) => Outcome::Wait,
+                    Ok(()) => None,
                     Err(_) => {
                         let refusal = Refusal::WaitingFull { retry_after };
-                        self.refuse(Some(client), refusal, now, shared, effects)
+                        Some(self.refuse(Some(client), refusal, context, common))
                     }
                 }
             }
-            Injection::Refused(client, refusal) => self.refuse(client, refusal, now, shared, effects),
+            Injection::Refused(client, refusal) => Some(self.refuse(client, refusal, context, common)),
         }
     }
 
-    pub(super) fn handle_response(
-        &mut self,
-        stream: StreamId,
-        status: u16,
-        world: World<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
-        if let Some((client, purge)) = self.injector.handle_response(stream, status, world.now) {
+    pub(super) fn handle_response(&mut self, stream: StreamId, status: u16, context: &mut Context<'_>) {
+        if let Some((client, purge)) = self.injector.handle_response(stream, status, context.now) {
             self.metrics.record_purge(client, purge);
             if let Some(client) = self.injector.settings().clients.get(client) {
-                effects.extend(purge_line(&client.name, purge));
+                context.observations.extend(purge_line(&client.name, purge));
             }
         }
     }
 
-    pub(super) fn take_news(
+    /// Takes over what other threads have published.
+    pub(super) fn handle_updates(
         &mut self,
-        news: &News,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        updates: &Updates,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) {
-        if *news != News::None {
-            let events = self.injector.handle_updates(news, moment(world, shared));
-            self.take_events(events, world, shared, effects);
+        if *updates != Updates::None {
+            let events = self.injector.handle_updates(updates, context);
+            self.take_events(events, context, common);
         }
     }
 
-    /// Sends what is due, at most `calls`.
-    pub(super) fn obtain(
+    /// Sends the calls that are due, as many as there may be.
+    pub(super) fn handle_tick(
         &mut self,
-        calls: usize,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        calls: &mut Calls,
+        context: &mut Context<'_>,
+        common: &mut Common,
+        commands: &mut Vec<Command>,
     ) {
-        let (events, made) = self.injector.handle_tick(calls, moment(world, shared));
-        for (errand, call) in made {
-            let id = shared.call_id(CallPurpose::Outbound(errand));
-            effects.push(Effect::Call { id, call });
+        let (events, made) = self.injector.handle_tick(&mut calls.budget, context);
+        for (purpose, call) in made {
+            calls.send(CallPurpose::Outbound(purpose), call, commands);
         }
-        self.take_events(events, world, shared, effects);
+        self.take_events(events, context, common);
     }
 
+    /// Takes the reply to a call.
     pub(super) fn handle_reply(
         &mut self,
-        errand: OutboundCall,
+        purpose: OutboundCall,
         reply: HttpReply,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) {
-        let event = self.injector.handle_reply(errand, reply, moment(world, shared));
-        self.take_events(event.into_iter().collect(), world, shared, effects);
+        let event = self.injector.handle_reply(purpose, reply, context);
+        self.take_events(event.into_iter().collect(), context, common);
     }
 
-    /// Lets those go on for whom a token has come: as many as one callback may take.
-    pub(super) fn resume_ready(&mut self, now: Timestamp, shared: &mut Shared, effects: &mut Vec<Effect>) {
-        let most = resumed_at_once(self.longest, &shared.group);
-        for parked in self.waiting.take_ready(most) {
-            let (mut head, departing) = parked.item;
-            let outcome = self.request(departing, &mut head, now, shared, effects);
-            effects.extend(resume(parked.stream, outcome));
-        }
+    /// Decides about the requests whose token has come: as many as one callback may take.
+    pub(super) fn resume_ready(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Command> {
+        let ready = self.waiting.take_ready(common.resumed_at_once(self.longest)).into_iter();
+        ready
+            .filter_map(|parked| {
+                let (mut head, admitted) = parked.item;
+                let outcome = self.handle_request(admitted, &mut head, context, common)?;
+                Some(Command::Resume { stream: parked.stream, outcome })
+            })
+            .collect()
     }
 
-    pub(super) fn refuse_overdue(&mut self, now: Timestamp, shared: &mut Shared, effects: &mut Vec<Effect>) {
-        let overdue = self.waiting.take_overdue(now);
-        self.give_up(overdue, now, shared, effects);
+    /// Answers the requests whose time is up.
+    pub(super) fn answer_overdue(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Command> {
+        let overdue = self.waiting.take_overdue(context.now);
+        self.give_up(overdue, context, common)
     }
 
+    /// The clock has been set back from `before`: no deadline of a waiting request means anything any more.
     pub(super) fn handle_clock_step(
         &mut self,
         before: Timestamp,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.injector.handle_clock_step(before, now);
+        context: &mut Context<'_>,
+        common: &mut Common,
+    ) -> Vec<Command> {
+        self.injector.handle_clock_step(before, context.now);
         let all = self.waiting.take_all();
-        self.give_up(all, now, shared, effects);
+        self.give_up(all, context, common)
     }
 
-    pub(super) fn handle_shutdown(
-        &mut self,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.injector.handle_shutdown(moment(world, shared));
+    pub(super) fn handle_shutdown(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Command> {
+        self.injector.handle_shutdown(context);
         let all = self.waiting.take_all();
-        self.give_up(all, world.now, shared, effects);
+        self.give_up(all, context, common)
     }
 
     fn give_up(
         &mut self,
         waited: Vec<base::Parked<usize, (RequestHead, AdmittedRequest)>>,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) {
-        for parked in waited {
-            let refusal = Refusal::TokenUnavailable { retry_after: self.retry_after(parked.key, now) };
-            let outcome = self.refuse(Some(parked.key), refusal, now, shared, effects);
-            effects.extend(resume(parked.stream, outcome));
-        }
+        context: &mut Context<'_>,
+        common: &mut Common,
+    ) -> Vec<Command> {
+        let waited = waited.into_iter().map(|parked| {
+            let refusal =
+                Refusal::TokenUnavailable { retry_after: self.retry_after(parked.key, context.now) };
+            let outcome = self.refuse(Some(parked.key), refusal, context, common);
+            Command::Resume { stream: parked.stream, outcome }
+        });
+        waited.collect()
     }
 
     fn refuse(
         &mut self,
         client: Option<usize>,
         refusal: Refusal,
-        now: Timestamp,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
+        context: &mut Context<'_>,
+        common: &mut Common,
     ) -> Outcome {
         self.metrics.record_injection(client, refusal.label());
         let annotation = self.metrics.annotation(client, refusal.label());
         if refusal.is_operators() {
-            effects.extend(shared.reports.egress(refusal, &annotation, now));
+            context.observations.extend(common.reports.egress(refusal, &annotation, context.now));
         }
         Outcome::Respond { response: refusal.response(), annotation }
     }
@@ -309,32 +294,27 @@ impl OutboundHalf {
     }
 
     /// Tells of what happened, lets others know of what this thread obtained, and wakes those who waited for it.
-    fn take_events(
-        &mut self,
-        events: Vec<OutboundEvent>,
-        world: World<'_>,
-        shared: &mut Shared,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn take_events(&mut self, events: Vec<OutboundEvent>, context: &mut Context<'_>, common: &mut Common) {
         let settings = Rc::clone(self.injector.settings());
         for event in events {
-            let (is_new, errand) = match &event {
+            let (is_new, purpose) = match &event {
                 OutboundEvent::Token { client, event, subject } => {
-                    self.metrics.record_event(*client, event, effects);
+                    self.metrics.record_event(*client, event, context.observations);
                     let name = settings
                         .clients
                         .get(*client)
                         .map(|client| Rc::clone(&client.name))
                         .unwrap_or_default();
                     if let TokenChange::Refused(why) = &event.what {
-                        effects.extend(shared.reports.refused("client", &name, *why, world.now));
+                        let line = common.reports.refused("client", &name, *why, context.now);
+                        context.observations.extend(line);
                     }
                     // All threads see a token expire, and one tells of it.
-                    if event.what != TokenChange::Expired || shared.group.is_leader() {
-                        effects.extend(token_line(&name, event, subject.is_some()));
+                    if event.what != TokenChange::Expired || common.group.is_leader() {
+                        context.observations.extend(token_line(&name, event, subject.is_some()));
                     }
                     if event.breaker != BreakerChange::None {
-                        effects.extend(breaker_line(&name, event.breaker));
+                        context.observations.extend(breaker_line(&name, event.breaker));
                     }
                     // Those who wait learn of a failure as well: what they wait for may be too far off now.
                     // What concerns one caller is no news to the others.
@@ -343,8 +323,8 @@ impl OutboundHalf {
                         TokenChange::Obtained { .. } | TokenChange::Refused(_) | TokenChange::Expired => true,
                     };
                     let one = subject.as_ref().filter(|_| is_of_one);
-                    self.waiting.make_ready(|waiting, (_, departing)| {
-                        waiting == client && (one.is_none() || departing.subject.as_ref() == one)
+                    self.waiting.make_ready(|waiting, (_, admitted)| {
+                        waiting == client && (one.is_none() || admitted.subject.as_ref() == one)
                     });
                     let is_obtained = matches!(event.what, TokenChange::Obtained { is_shared: false, .. });
                     (is_obtained && subject.is_none(), OutboundCall::Token(*client))
@@ -355,18 +335,13 @@ impl OutboundHalf {
                         .get(*endpoint)
                         .map(|one| Rc::clone(&one.cluster))
                         .unwrap_or_default();
-                    effects.extend(endpoint_line(&name, event));
+                    context.observations.extend(endpoint_line(&name, event));
                     (*event == EndpointEvent::Located, OutboundCall::Metadata(*endpoint))
                 }
             };
-            if let Some(document) = self.injector.id(errand).filter(|_| is_new) {
-                shared.group.spread_news(document, world.process, world.now);
+            if let Some(document) = self.injector.id(purpose).filter(|_| is_new) {
+                common.group.publish_update(document, context);
             }
         }
     }
-}
-
-fn moment<'a>(world: World<'a>, shared: &'a mut Shared) -> Moment<'a> {
-    let World { now, crypto, random, process } = world;
-    Moment { now, process, crypto, random, jitter: &mut shared.jitter }
 }

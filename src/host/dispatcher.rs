@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use crate::base::CallId;
 
-/// What the SDK's dispatcher knows of this VM.
+/// What the SDK's dispatcher knows of this VM, and nothing else may be asked about.
 #[derive(Default)]
-struct Known {
+struct Registry {
     /// One or two: the configurations of plugins that share the VM, and those that they replace.
     roots: Vec<u32>,
     /// The calls that are under way, by the host's number, with the root context that made them.
@@ -19,41 +19,41 @@ struct Known {
 }
 
 thread_local! {
-    static KNOWN: RefCell<Known> = RefCell::default();
+    static REGISTRY: RefCell<Registry> = RefCell::default();
 }
 
 /// A root context is there now.
 pub(super) fn root_created(id: u32) {
-    with_known(|known| known.roots.push(id));
+    with_registry(|registry| registry.roots.push(id));
 }
 
 /// It is gone.
 pub(super) fn root_deleted(id: u32) {
-    with_known(|known| known.roots.retain(|root| *root != id));
+    with_registry(|registry| registry.roots.retain(|root| *root != id));
 }
 
 /// A root context has made a call.
 pub(super) fn call_made(root: u32, number: u32, id: CallId) {
-    with_known(|known| known.calls.insert(number, (root, id)));
+    with_registry(|registry| registry.calls.insert(number, (root, id)));
 }
 
 /// The call of this number has come to its end.
 pub(super) fn take_call(number: u32) -> Option<CallId> {
-    with_known(|known| known.calls.remove(&number)).flatten().map(|(_, id)| id)
+    with_registry(|registry| registry.calls.remove(&number)).flatten().map(|(_, id)| id)
 }
 
 /// No answer to a call of this root context is waited for any more.
 pub(super) fn forget_calls(root: u32) {
-    with_known(|known| known.calls.retain(|_, (caller, _)| *caller != root));
+    with_registry(|registry| registry.calls.retain(|_, (caller, _)| *caller != root));
 }
 
 fn is_root(id: u32) -> bool {
-    with_known(|known| known.roots.contains(&id)).unwrap_or_default()
+    with_registry(|registry| registry.roots.contains(&id)).unwrap_or_default()
 }
 
 /// `None` within another use of it, of which there is none: no function here calls anything but its own argument.
-fn with_known<T>(act: impl FnOnce(&mut Known) -> T) -> Option<T> {
-    KNOWN.with(|known| known.try_borrow_mut().ok().map(|mut known| act(&mut known)))
+fn with_registry<T>(act: impl FnOnce(&mut Registry) -> T) -> Option<T> {
+    REGISTRY.with(|registry| registry.try_borrow_mut().ok().map(|mut registry| act(&mut registry)))
 }
 
 unsafe extern "C" {
@@ -102,7 +102,7 @@ extern "C" fn attache_on_http_call_response(
     body_size: usize,
     num_trailers: usize,
 ) {
-    if with_known(|known| known.calls.contains_key(&number)).unwrap_or_default() {
+    if with_registry(|registry| registry.calls.contains_key(&number)).unwrap_or_default() {
         proxy_on_http_call_response(root, number, num_headers, body_size, num_trailers);
     }
 }

@@ -8,14 +8,14 @@
 mod clock;
 mod crypto;
 mod dispatcher;
-mod metrics;
+mod observations;
 mod perform;
 mod plugin;
-mod process;
 mod random;
 mod raw;
 mod request;
 mod root;
+mod shared_state;
 
 pub use crypto::EnvoyCrypto;
 

@@ -3,14 +3,14 @@
 
 use proxy_wasm::types::MapType;
 
-use super::raw::{self, Refused};
+use super::raw::{self, HostFailure};
 use crate::base::{Edit, Response, encode_pairs};
 
 /// Changes the request's headers and records the decision. The caller lets the request go on.
 ///
 /// # Errors
 /// When a header could not be changed: the request must not go on then.
-pub(super) fn edit(edits: &[Edit], annotation: Option<&str>) -> Result<(), Refused> {
+pub(super) fn edit(edits: &[Edit], annotation: Option<&str>) -> Result<(), HostFailure> {
     for edit in edits {
         match edit {
             Edit::Remove(name) => raw::remove_header(MapType::HttpRequestHeaders, name)?,

@@ -1,4 +1,4 @@
-//! The plugin on one thread: what its root context and its requests share. Events go to the filter, its effects to the host.
+//! The plugin on one thread: what its root context and its requests share. Events go to the filter, its commands and observations to the host.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -7,15 +7,18 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::crypto::EnvoyCrypto;
-use super::metrics::Metrics;
-use super::process::HostProcess;
+use super::observations::HostMetrics;
 use super::random::HostRandom;
+use super::shared_state::HostSharedState;
 use super::{clock, dispatcher, perform, raw};
-use crate::base::{CallId, Effect, Headers, HttpCall, HttpReply, Needs, Random as _, RequestHead, StreamId};
+use crate::base::{
+    CallId, Command, Headers, HttpCall, HttpReply, Jitter, Needs, Observation, Outcome, Random as _,
+    RequestHead, StreamId,
+};
 use crate::config::{self, Environment};
-use crate::filter::{Filter, Outcome, World};
+use crate::filter::Filter;
 use crate::jose::{Algorithm, AlgorithmSet};
-use crate::sharing::QueueId;
+use crate::sharing::{Context, QueueId};
 
 /// One configuration of the plugin.
 pub(super) struct Plugin {
@@ -23,12 +26,13 @@ pub(super) struct Plugin {
     root: u32,
     configured: Option<Configured>,
     needs: Needs,
-    metrics: Metrics,
+    metrics: HostMetrics,
 }
 
 struct Configured {
     filter: Filter,
     crypto: EnvoyCrypto,
+    jitter: Jitter,
 }
 
 /// `None` when a callback comes within another one: Envoy puts off what would, and no other host is known to do it.
@@ -45,7 +49,7 @@ pub(super) fn with<T>(plugin: &RefCell<Plugin>, act: impl FnOnce(&mut Plugin) ->
 impl Plugin {
     /// A plugin without a configuration: its requests are answered 500.
     pub(super) fn new(root: u32) -> Self {
-        Self { root, configured: None, needs: Needs::default(), metrics: Metrics::default() }
+        Self { root, configured: None, needs: Needs::default(), metrics: HostMetrics::default() }
     }
 
     /// Reads the configuration; `false` refuses it.
@@ -70,9 +74,14 @@ impl Plugin {
                 for (level, line) in config.notices() {
                     log::log!(level, "{line}");
                 }
-                let filter = Filter::new(&config, seed(), world(&crypto));
+                let seed = seed();
+                let mut jitter = Jitter::new(seed);
+                // Nothing that happens at the start is worth a line.
+                let mut observations = Vec::new();
+                let filter =
+                    Filter::new(&config, seed, &mut context(&crypto, &mut jitter, &mut observations));
                 self.needs = filter.needs();
-                self.configured = Some(Configured { filter, crypto });
+                self.configured = Some(Configured { filter, crypto, jitter });
                 true
             }
             Err(errors) => {
@@ -91,29 +100,33 @@ impl Plugin {
         let _ = hostcalls::set_effective_context(self.root);
         // A root context has no request that could go on.
         let _ = hostcalls::resume_http_request();
-        Metrics::prove_host_calls();
+        HostMetrics::prove_host_calls();
     }
 
     /// Some time has passed.
     pub(super) fn handle_tick(&mut self) {
-        self.handle(|filter, world, effects| filter.handle_tick(world, effects));
+        self.handle_and_perform(Filter::handle_tick);
     }
 
     /// There is a message in a queue.
     pub(super) fn handle_wake(&mut self, queue: u32) {
-        self.handle(|filter, world, effects| filter.handle_wake(QueueId(queue), world, effects));
+        self.handle_and_perform(|filter, context, commands| {
+            filter.handle_wake(QueueId(queue), context, commands);
+        });
     }
 
     /// A call has come to its end.
     pub(super) fn handle_reply(&mut self, number: u32, num_headers: usize, body_size: usize) {
         let Some(id) = dispatcher::take_call(number) else { return };
         let reply = reply(num_headers, body_size);
-        self.handle(|filter, world, effects| filter.handle_reply(id, reply, world, effects));
+        self.handle_and_perform(|filter, context, commands| {
+            filter.handle_reply(id, reply, context, commands);
+        });
     }
 
     /// There will be no more ticks.
     pub(super) fn shut_down(&mut self) {
-        self.handle(|filter, world, effects| filter.handle_shutdown(world, effects));
+        self.handle_and_perform(Filter::handle_shutdown);
         self.configured = None;
         // The answers to its calls are for no other configuration.
         dispatcher::forget_calls(self.root);
@@ -124,14 +137,17 @@ impl Plugin {
         self.needs
     }
 
-    /// Decides about a request; `None` without a configuration.
-    pub(super) fn handle_request(&mut self, stream: StreamId, head: RequestHead) -> Option<Outcome> {
-        let Configured { filter, crypto } = self.configured.as_mut()?;
-        let mut effects = Vec::new();
-        let outcome = filter.handle_request(stream, head, world(crypto), &mut effects);
-        // Nothing that a request causes needs the root context: calls are made on the tick.
-        effects.into_iter().for_each(|effect| self.tell(effect));
-        Some(outcome)
+    /// Decides about a request, or has it wait.
+    ///
+    /// # Errors
+    /// Without a configuration.
+    pub(super) fn handle_request(
+        &mut self,
+        stream: StreamId,
+        head: RequestHead,
+    ) -> Result<Option<Outcome>, &'static str> {
+        let outcome = self.handle(|filter, context| filter.handle_request(stream, head, context));
+        outcome.ok_or("the filter is not configured")
     }
 
     /// Whether a request carries a token of ours, so that its response matters.
@@ -141,10 +157,7 @@ impl Plugin {
 
     /// An upstream has answered such a request.
     pub(super) fn handle_response(&mut self, stream: StreamId, status: u16) {
-        let effects = self.effects_of(|filter, world, effects| {
-            filter.handle_response(stream, status, world, effects);
-        });
-        effects.into_iter().for_each(|effect| self.tell(effect));
+        self.handle(|filter, context| filter.handle_response(stream, status, context));
     }
 
     /// A request is over, answered or not.
@@ -154,63 +167,48 @@ impl Plugin {
         }
     }
 
-    /// Hands an event to the filter and performs what comes of it, and what comes of that.
-    fn handle(&mut self, event: impl FnOnce(&mut Filter, World<'_>, &mut Vec<Effect>)) {
-        let mut effects = self.effects_of(event);
+    /// Hands an event to the filter, and makes known what it observes; `None` without a configuration.
+    fn handle<T>(&mut self, event: impl FnOnce(&mut Filter, &mut Context<'_>) -> T) -> Option<T> {
+        let Configured { filter, crypto, jitter } = self.configured.as_mut()?;
+        let mut observations = Vec::new();
+        let result = event(filter, &mut context(crypto, jitter, &mut observations));
+        observations.into_iter().for_each(|observation| self.metrics.record(observation));
+        Some(result)
+    }
+
+    /// Hands an event of the root context to the filter, and performs what it commands, and what comes of that.
+    fn handle_and_perform(&mut self, event: impl FnOnce(&mut Filter, &mut Context<'_>, &mut Vec<Command>)) {
+        let mut commands = Vec::new();
+        self.handle(|filter, context| event(filter, context, &mut commands));
         // The filter does not ask again at once for what was not sent, so this ends.
-        while !effects.is_empty() {
+        while !commands.is_empty() {
             let not_sent: Vec<CallId> =
-                effects.into_iter().filter_map(|effect| self.perform(effect).err()).collect();
-            effects = self.effects_of(|filter, world, effects| {
+                commands.drain(..).filter_map(|command| self.perform(command).err()).collect();
+            self.handle(|filter, context| {
                 for id in not_sent {
-                    filter.handle_reply(id, HttpReply::NotSent, world, effects);
+                    filter.handle_reply(id, HttpReply::NotSent, context, &mut commands);
                 }
             });
         }
     }
 
-    fn effects_of(&mut self, event: impl FnOnce(&mut Filter, World<'_>, &mut Vec<Effect>)) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if let Some(Configured { filter, crypto }) = &mut self.configured {
-            event(filter, world(crypto), &mut effects);
-        }
-        effects
-    }
-
-    /// Performs an effect; the error is a call that the host did not take.
-    fn perform(&mut self, effect: Effect) -> Result<(), CallId> {
-        match effect {
-            Effect::Call { id, call } => return self.dispatch(id, &call).ok_or(id),
-            Effect::Forward { stream, edits, annotation } => self.on_stream(stream, || {
-                if perform::edit(&edits, annotation.as_deref()).is_err() {
-                    perform::fail("a waiting request cannot go on");
-                } else {
-                    // It has been proved, and answers `Ok` alone.
-                    let _ = hostcalls::resume_http_request();
+    /// Performs a command; the error is a call that the host did not take.
+    fn perform(&self, command: Command) -> Result<(), CallId> {
+        match command {
+            Command::Call { id, call } => return self.dispatch(id, &call).ok_or(id),
+            Command::Resume { stream, outcome } => self.on_stream(stream, || match outcome {
+                Outcome::Forward { edits, annotation } => {
+                    if perform::edit(&edits, annotation.as_deref()).is_err() {
+                        perform::fail("a waiting request cannot go on");
+                    } else {
+                        // It has been proved, and answers `Ok` alone.
+                        let _ = hostcalls::resume_http_request();
+                    }
                 }
+                Outcome::Respond { response, annotation } => perform::respond(&response, &annotation),
             }),
-            Effect::Respond { stream, response, annotation } => {
-                self.on_stream(stream, || perform::respond(&response, &annotation));
-            }
-            Effect::Count { .. }
-            | Effect::Gauge { .. }
-            | Effect::Adjust { .. }
-            | Effect::Sample { .. }
-            | Effect::Log { .. } => self.tell(effect),
         }
         Ok(())
-    }
-
-    /// Performs what any context may.
-    fn tell(&mut self, effect: Effect) {
-        match effect {
-            Effect::Count { name, by } => self.metrics.count(&name, by),
-            Effect::Gauge { name, value } => self.metrics.set(&name, value),
-            Effect::Adjust { name, by } => self.metrics.adjust(&name, by),
-            Effect::Sample { name, value } => self.metrics.sample(&name, value),
-            Effect::Log { level, line } => log::log!(level, "{line}"),
-            Effect::Call { .. } | Effect::Forward { .. } | Effect::Respond { .. } => {}
-        }
     }
 
     /// Acts on a request that waits, if it is still there.
@@ -237,8 +235,13 @@ impl Plugin {
     }
 }
 
-fn world(crypto: &EnvoyCrypto) -> World<'_> {
-    World { now: clock::now(), crypto, random: &HostRandom, process: &HostProcess }
+fn context<'a>(
+    crypto: &'a EnvoyCrypto,
+    jitter: &'a mut Jitter,
+    observations: &'a mut Vec<Observation>,
+) -> Context<'a> {
+    let (random, shared) = (&HostRandom, &HostSharedState);
+    Context { now: clock::now(), crypto, random, shared, jitter, observations }
 }
 
 struct HostEnvironment;

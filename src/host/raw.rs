@@ -18,7 +18,7 @@ use proxy_wasm::types::MapType;
 
 /// The host did not do it. Which status it gave makes no difference to any caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused;
+pub(super) struct HostFailure;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -69,19 +69,19 @@ unsafe extern "C" {
 }
 
 /// All headers of a map in the pair encoding.
-pub(super) fn header_pairs(map: MapType) -> Result<Vec<u8>, Refused> {
+pub(super) fn header_pairs(map: MapType) -> Result<Vec<u8>, HostFailure> {
     // SAFETY: `returned` hands in two locals that outlive the call.
     returned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
 }
 
 /// The value of the first field of this name.
-pub(super) fn header(map: MapType, name: &str) -> Result<Vec<u8>, Refused> {
+pub(super) fn header(map: MapType, name: &str) -> Result<Vec<u8>, HostFailure> {
     // SAFETY: the name's pointer and length; `returned` hands in two locals that outlive the call.
     returned(|data, size| unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) })
 }
 
 /// Puts one field of this name in place of any there were.
-pub(super) fn set_header(map: MapType, name: &str, value: &str) -> Result<(), Refused> {
+pub(super) fn set_header(map: MapType, name: &str, value: &str) -> Result<(), HostFailure> {
     // SAFETY: pointers and lengths are those of the arguments, which outlive the call.
     check(unsafe {
         proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
@@ -89,7 +89,7 @@ pub(super) fn set_header(map: MapType, name: &str, value: &str) -> Result<(), Re
 }
 
 /// Removes every field of this name.
-pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), Refused> {
+pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), HostFailure> {
     // SAFETY: pointer and length are those of `name`, which outlives the call.
     check(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
@@ -102,7 +102,7 @@ pub(super) fn send_response(
     headers: &[u8],
     body: &[u8],
     grpc_status: Option<u32>,
-) -> Result<(), Refused> {
+) -> Result<(), HostFailure> {
     let grpc_status = grpc_status.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
     // SAFETY: pointers and lengths are those of slices that outlive the call.
     check(unsafe {
@@ -120,13 +120,13 @@ pub(super) fn send_response(
 }
 
 /// Sets filter state under `wasm.<name>`.
-pub(super) fn set_property(name: &str, value: &str) -> Result<(), Refused> {
+pub(super) fn set_property(name: &str, value: &str) -> Result<(), HostFailure> {
     // SAFETY: pointers and lengths are those of the arguments, which outlive the call.
     check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
 /// A value that all VMs of the process with our `vm_id` share, and its version.
-pub(super) fn shared_data(key: &str) -> Result<(Vec<u8>, u32), Refused> {
+pub(super) fn shared_data(key: &str) -> Result<(Vec<u8>, u32), HostFailure> {
     let mut version = 0;
     // SAFETY: the key's pointer and length; `returned` hands in two locals that outlive the call, and the version is a third.
     let value = returned(|data, size| unsafe {
@@ -136,13 +136,13 @@ pub(super) fn shared_data(key: &str) -> Result<(Vec<u8>, u32), Refused> {
 }
 
 /// Sets a shared value; with a version other than 0, only if that is still the value's.
-pub(super) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Result<(), Refused> {
+pub(super) fn set_shared_data(key: &str, value: &[u8], version: u32) -> Result<(), HostFailure> {
     // SAFETY: pointers and lengths are those of the arguments, which outlive the call.
     check(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) })
 }
 
 /// Opens a queue for the current root context, which is called when something is in it.
-pub(super) fn register_queue(name: &str) -> Result<u32, Refused> {
+pub(super) fn register_queue(name: &str) -> Result<u32, HostFailure> {
     let mut queue = 0;
     // SAFETY: the name's pointer and length; the host writes one u32 to a local that outlives the call.
     check(unsafe { proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut queue) })?;
@@ -150,19 +150,19 @@ pub(super) fn register_queue(name: &str) -> Result<u32, Refused> {
 }
 
 /// Puts a message into a queue.
-pub(super) fn enqueue(queue: u32, message: &[u8]) -> Result<(), Refused> {
+pub(super) fn enqueue(queue: u32, message: &[u8]) -> Result<(), HostFailure> {
     // SAFETY: pointer and length are those of `message`, which outlives the call.
     check(unsafe { proxy_enqueue_shared_queue(queue, message.as_ptr(), message.len()) })
 }
 
 /// Takes a message out of a queue; an error when there is none.
-pub(super) fn dequeue(queue: u32) -> Result<Vec<u8>, Refused> {
+pub(super) fn dequeue(queue: u32) -> Result<Vec<u8>, HostFailure> {
     // SAFETY: `returned` hands in two locals that outlive the call.
     returned(|data, size| unsafe { proxy_dequeue_shared_queue(queue, data, size) })
 }
 
 /// Takes over the bytes that the host has written into memory which our allocator gave it.
-fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, HostFailure> {
     let mut data: *mut u8 = core::ptr::null_mut();
     let mut size = 0;
     check(call(&raw mut data, &raw mut size))?;
@@ -174,8 +174,8 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-const fn check(status: u32) -> Result<(), Refused> {
-    if status == OK { Ok(()) } else { Err(Refused) }
+const fn check(status: u32) -> Result<(), HostFailure> {
+    if status == OK { Ok(()) } else { Err(HostFailure) }
 }
 
 /// `proxy_status_t`.

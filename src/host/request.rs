@@ -9,8 +9,7 @@ use proxy_wasm::types::{Action, MapType};
 
 use super::plugin::{Plugin, with};
 use super::{perform, raw};
-use crate::base::{Headers, Needs, RequestHead, StreamId};
-use crate::filter::Outcome;
+use crate::base::{Headers, Needs, Outcome, RequestHead, StreamId};
 
 /// What the SDK's dispatcher calls on a request's and its response's headers.
 pub(super) struct Request {
@@ -61,16 +60,16 @@ impl Drop for Request {
 /// Why it cannot be decided about.
 fn decide(plugin: &mut Plugin, stream: StreamId, has_body: bool) -> Result<Action, &'static str> {
     let head = head(plugin.needs(), has_body).ok_or("the request's headers cannot be read")?;
-    match plugin.handle_request(stream, head).ok_or("the filter is not configured")? {
-        Outcome::Forward { edits, annotation } => {
+    match plugin.handle_request(stream, head)? {
+        Some(Outcome::Forward { edits, annotation }) => {
             perform::edit(&edits, annotation.as_deref()).map_err(|_| "a request header cannot be changed")?;
             Ok(Action::Continue)
         }
-        Outcome::Respond { response, annotation } => {
+        Some(Outcome::Respond { response, annotation }) => {
             perform::respond(&response, &annotation);
             Ok(Action::Pause)
         }
-        Outcome::Wait => Ok(Action::Pause),
+        None => Ok(Action::Pause),
     }
 }
 

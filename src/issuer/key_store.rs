@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use super::settings::KeySource;
 use super::source::{Common, DocumentKind, FetchFailures, Source, SourceChange, SourceEvent};
-use crate::base::{HttpCall, HttpReply, Timestamp};
+use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES};
-use crate::oauth::{Document, FetchError, RefreshHint, Surroundings};
-use crate::sharing::{SharedState, Sharing, Unreadable};
+use crate::oauth::{Document, FetchError, RefreshHint};
+use crate::sharing::{Context, Sharing, Unreadable};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
@@ -201,13 +201,13 @@ impl KeyStore {
     }
 
     /// Makes sure that the leases can be taken.
-    pub fn seed(&self, process: &dyn SharedState) {
-        self.documents().for_each(|document| document.seed(process));
+    pub fn seed(&self, context: &Context<'_>) {
+        self.documents().for_each(|document| document.seed(context));
     }
 
     /// There will be no more replies: lets other threads fetch what is under way here.
-    pub fn handle_shutdown(&mut self, with: &Surroundings<'_>) {
-        self.sources.iter_mut().for_each(|source| source.handle_end(with));
+    pub fn handle_shutdown(&mut self, context: &Context<'_>) {
+        self.sources.iter_mut().for_each(|source| source.handle_end(context));
     }
 
     /// The numbers by which the process tells news of the documents.
@@ -221,21 +221,21 @@ impl KeyStore {
     }
 
     /// Another thread may have fetched something.
-    pub fn handle_updates(&mut self, with: &mut Surroundings<'_>, reports: &mut Vec<Report>) {
+    pub fn handle_updates(&mut self, context: &mut Context<'_>, reports: &mut Vec<Report>) {
         for index in 0..self.sources.len() {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
             let failures = source.failures();
-            source.handle_updates(&self.common, with, &mut happenings);
+            source.handle_updates(&self.common, context, &mut happenings);
             reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
     }
 
-    /// The calls to make now, at most `calls`, which is lowered by as many. A fetch whose reply never came is given up here.
+    /// The calls to make now, as many as `budget` allows. A fetch whose reply never came is given up here.
     pub fn handle_tick(
         &mut self,
-        calls: &mut usize,
-        with: &mut Surroundings<'_>,
+        budget: &mut CallBudget,
+        context: &mut Context<'_>,
         reports: &mut Vec<Report>,
     ) -> Vec<(IssuerDocument, HttpCall)> {
         let mut made = Vec::new();
@@ -243,7 +243,7 @@ impl KeyStore {
             let mut happenings = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
             let failures = source.failures();
-            let sent = source.handle_tick(&self.common, with, calls, &mut happenings);
+            let sent = source.handle_tick(&self.common, context, budget, &mut happenings);
             made.extend(sent.into_iter().map(|(part, call)| (IssuerDocument { source: index, part }, call)));
             reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
         }
@@ -255,11 +255,11 @@ impl KeyStore {
         &mut self,
         place: IssuerDocument,
         reply: HttpReply,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
     ) -> Option<Report> {
         let source = self.sources.get_mut(place.source)?;
         let failures = source.failures();
-        let happening = source.handle_reply(place.part, reply, &self.common, with)?;
+        let happening = source.handle_reply(place.part, reply, &self.common, context)?;
         Some(self.report(place.source, failures, happening))
     }
 

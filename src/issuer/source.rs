@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use super::settings::{Discovery, Jwks, KeySource};
-use crate::base::{HttpCall, HttpReply, Timestamp};
+use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
 use crate::oauth::{
     Address, Definition, Document, Event, FetchError, MAX_METADATA_BYTES, Member, News, RefreshHint,
-    Surroundings, read_metadata,
+    read_metadata,
 };
-use crate::sharing::{Sharing, Unreadable};
+use crate::sharing::{Context, Sharing, Unreadable};
 
 /// What all sources of an issuer have in common.
 #[derive(Clone, Debug)]
@@ -187,8 +187,8 @@ impl Source {
         metadata.into_iter().chain(keys)
     }
 
-    pub(super) fn handle_end(&mut self, with: &Surroundings<'_>) {
-        self.documents_mut().for_each(|document| document.handle_end(with));
+    pub(super) fn handle_end(&mut self, context: &Context<'_>) {
+        self.documents_mut().for_each(|document| document.handle_end(context));
     }
 
     pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
@@ -199,47 +199,46 @@ impl Source {
     pub(super) fn handle_updates(
         &mut self,
         common: &Common,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
         out: &mut Vec<SourceEvent>,
     ) {
         match self {
             Self::Inline(_) => {}
-            Self::Jwks(keys) => out.extend(keys.handle_updates(with)),
+            Self::Jwks(keys) => out.extend(keys.handle_updates(context)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| {
                     Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
                 };
-                let event = metadata.handle_updates(with, &read);
-                out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
-                out.extend(keys.as_mut().and_then(|keys| keys.handle_updates(with)));
+                let event = metadata.handle_updates(context, &read);
+                out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, context)));
+                out.extend(keys.as_mut().and_then(|keys| keys.handle_updates(context)));
             }
         }
     }
 
-    /// Time has passed. At most `calls` may be made.
+    /// Time has passed: the calls to make now, as many as `budget` allows.
     pub(super) fn handle_tick(
         &mut self,
         common: &Common,
-        with: &mut Surroundings<'_>,
-        calls: &mut usize,
+        context: &mut Context<'_>,
+        budget: &mut CallBudget,
         out: &mut Vec<SourceEvent>,
     ) -> Vec<(DocumentKind, HttpCall)> {
         let mut made = Vec::new();
         match self {
             Self::Inline(_) => {}
-            Self::Jwks(keys) => made.extend(keys.handle_tick(with, calls, out)),
+            Self::Jwks(keys) => made.extend(keys.handle_tick(context, budget, out)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| {
                     Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
                 };
-                let (event, call) = metadata.handle_tick(*calls > 0, with, &read);
-                *calls = calls.saturating_sub(usize::from(call.is_some()));
+                let (event, call) = metadata.handle_tick(budget, context, &read);
                 made.extend(call.map(|call| (DocumentKind::Metadata, call)));
-                out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, with)));
+                out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, context)));
                 if let Some(keys) = keys {
-                    made.extend(keys.handle_tick(with, calls, out));
+                    made.extend(keys.handle_tick(context, budget, out));
                 }
             }
         }
@@ -251,12 +250,12 @@ impl Source {
         part: DocumentKind,
         reply: HttpReply,
         common: &Common,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
     ) -> Option<SourceEvent> {
         match (self, part) {
-            (Self::Jwks(keys), DocumentKind::Keys) => keys.handle_reply(reply, with),
+            (Self::Jwks(keys), DocumentKind::Keys) => keys.handle_reply(reply, context),
             (Self::Discovery(discovered), DocumentKind::Keys) => {
-                let happening = discovered.keys.as_mut()?.handle_reply(reply, with)?;
+                let happening = discovered.keys.as_mut()?.handle_reply(reply, context)?;
                 if matches!(&happening.what, SourceChange::Failed(error) if error.is_elsewhere()) {
                     // The keys are not where the metadata said: perhaps it says something else by now.
                     discovered.metadata.wish(RefreshHint::Doubt);
@@ -268,8 +267,8 @@ impl Source {
                 let read = |body: &[u8]| {
                     Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
                 };
-                let event = metadata.handle_reply(reply, with, &read)?;
-                Some(Discovered::locate(settings, keys, event, common, with))
+                let event = metadata.handle_reply(reply, context, &read)?;
+                Some(Discovered::locate(settings, keys, event, common, context))
             }
             (Self::Inline(_), _) | (Self::Jwks(_), DocumentKind::Metadata) => None,
         }
@@ -283,7 +282,7 @@ impl Discovered {
         keys: &mut Option<KeyDocument>,
         event: Event<Address>,
         common: &Common,
-        with: &Surroundings<'_>,
+        context: &Context<'_>,
     ) -> SourceEvent {
         let what = match event.news {
             News::New(address) => {
@@ -296,12 +295,13 @@ impl Discovered {
                 match keys {
                     None => {
                         let definition = Self::definition(&jwks, settings, common);
-                        *keys = Some(KeyDocument::new(definition, jwks.believes_empty_set, common, with.now));
+                        *keys =
+                            Some(KeyDocument::new(definition, jwks.believes_empty_set, common, context.now));
                         SourceChange::Moved
                     }
                     Some(keys) if keys.is_at(&jwks.address) => SourceChange::Same,
                     Some(keys) => {
-                        keys.document.move_to(Self::definition(&jwks, settings, common), with.now);
+                        keys.document.move_to(Self::definition(&jwks, settings, common), context.now);
                         SourceChange::Moved
                     }
                 }
@@ -351,31 +351,30 @@ impl KeyDocument {
         self.document.definition().places.first() == Some(address)
     }
 
-    fn handle_updates(&mut self, with: &mut Surroundings<'_>) -> Option<SourceEvent> {
+    fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<SourceEvent> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let event = self.document.handle_updates(with, &read);
+        let event = self.document.handle_updates(context, &read);
         event.map(|event| self.take(event))
     }
 
     fn handle_tick(
         &mut self,
-        with: &mut Surroundings<'_>,
-        calls: &mut usize,
+        context: &mut Context<'_>,
+        budget: &mut CallBudget,
         out: &mut Vec<SourceEvent>,
     ) -> Option<(DocumentKind, HttpCall)> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let (event, call) = self.document.handle_tick(*calls > 0, with, &read);
-        *calls = calls.saturating_sub(usize::from(call.is_some()));
+        let (event, call) = self.document.handle_tick(budget, context, &read);
         out.extend(event.map(|event| self.take(event)));
         call.map(|call| (DocumentKind::Keys, call))
     }
 
-    fn handle_reply(&mut self, reply: HttpReply, with: &mut Surroundings<'_>) -> Option<SourceEvent> {
+    fn handle_reply(&mut self, reply: HttpReply, context: &mut Context<'_>) -> Option<SourceEvent> {
         let (believes, room) = (self.believes_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let event = self.document.handle_reply(reply, with, &read)?;
+        let event = self.document.handle_reply(reply, context, &read)?;
         Some(self.take(event))
     }
 

@@ -6,8 +6,8 @@
 
 use core::time::Duration;
 
-use crate::base::{Jitter, Timestamp};
-use crate::sharing::{FetchState, Lease, LeaseLookup, SharedState, SingleFlight};
+use crate::base::Timestamp;
+use crate::sharing::{Context, FetchState, Lease, LeaseLookup, SingleFlight};
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +70,16 @@ impl Breaker {
     }
 
     /// Makes sure that the process can share it.
-    pub fn seed(&self, process: &dyn SharedState) {
+    pub fn seed(&self, context: &Context<'_>) {
         if let Some(flight) = &self.flight {
-            flight.seed(process);
+            flight.seed(context.shared);
         }
     }
 
     /// Whether a request may be sent that takes at most `timeout`; its outcome must be recorded.
-    pub fn admit(&mut self, process: &dyn SharedState, now: Timestamp, timeout: Duration) -> bool {
-        let claim = self.heed(process, now);
+    pub fn admit(&mut self, context: &Context<'_>, timeout: Duration) -> bool {
+        let now = context.now;
+        let claim = self.heed(context);
         match self.state(now) {
             BreakerState::Closed => true,
             BreakerState::Open => false,
@@ -92,7 +93,7 @@ impl Breaker {
                     .flight
                     .as_ref()
                     .zip(claim)
-                    .is_none_or(|(flight, claim)| flight.take(process, &claim, now, hold));
+                    .is_none_or(|(flight, claim)| flight.take(context.shared, &claim, now, hold));
                 self.failed_acquisitions =
                     if is_ours { 0 } else { self.failed_acquisitions.saturating_add(1) };
                 // A memory that keeps no lease must not keep us from an endpoint that is back.
@@ -106,37 +107,38 @@ impl Breaker {
     }
 
     /// Time has passed: while it knows of failures, others may know that they are over.
-    pub fn handle_tick(&mut self, process: &dyn SharedState, now: Timestamp) {
+    pub fn handle_tick(&mut self, context: &Context<'_>) {
         if self.failures > 0 {
-            self.heed(process, now);
+            self.heed(context);
         }
     }
 
     /// What others have found out counts here too, and so does their success.
-    pub fn heed(&mut self, process: &dyn SharedState, now: Timestamp) -> Option<Lease> {
-        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(process, now) else { return None };
+    pub fn heed(&mut self, context: &Context<'_>) -> Option<Lease> {
+        let lookup = self.flight.as_ref()?.look(context.shared, context.now);
+        let LeaseLookup::Found(claim) = lookup else { return None };
         self.failures = claim.standing.failures;
         // Only another module, or the clock before it was set back, says that it is open for longer than a breaker ever is.
         let until = claim.standing.not_before;
-        self.until = if until.since(now) > LONGEST_OPEN { Timestamp::EPOCH } else { until };
+        self.until = if until.since(context.now) > LONGEST_OPEN { Timestamp::EPOCH } else { until };
         Some(claim)
     }
 
     /// A request that was let through has been answered: the endpoint works. Whether that closed the breaker.
-    pub fn succeed(&mut self, process: &dyn SharedState, now: Timestamp) -> bool {
-        let was_open = self.state(now) != BreakerState::Closed;
+    pub fn succeed(&mut self, context: &Context<'_>) -> bool {
+        let was_open = self.state(context.now) != BreakerState::Closed;
         let knew_failures = core::mem::take(&mut self.failures) > 0;
         self.probe = None;
         self.until = Timestamp::EPOCH;
         if knew_failures {
-            self.tell(process, now);
+            self.tell(context);
         }
         was_open
     }
 
     /// A request that was let through has failed. Whether that opened the breaker.
-    pub fn fail(&mut self, process: &dyn SharedState, now: Timestamp, jitter: &mut Jitter) -> bool {
-        let was_closed = self.state(now) == BreakerState::Closed;
+    pub fn fail(&mut self, context: &mut Context<'_>) -> bool {
+        let was_closed = self.state(context.now) == BreakerState::Closed;
         self.failures = self.failures.saturating_add(1);
         self.probe = None;
         let beyond = self.failures.checked_sub(self.settings.failures);
@@ -144,16 +146,16 @@ impl Breaker {
             let doubled = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
             let pause = self.settings.pause.saturating_mul(doubled).min(MAX_OPEN.max(self.settings.pause));
             let most = pause.saturating_add(pause.checked_div(JITTER_PART).unwrap_or_default());
-            self.until = now.after(jitter.between(pause, most));
+            self.until = context.now.after(context.jitter.between(pause, most));
         }
-        self.tell(process, now);
+        self.tell(context);
         was_closed && beyond.is_some()
     }
 
     /// The request was not sent after all: it says nothing about the endpoint.
-    pub fn take_back(&mut self, process: &dyn SharedState, now: Timestamp) {
+    pub fn take_back(&mut self, context: &Context<'_>) {
         if self.probe.take().is_some() {
-            self.tell(process, now);
+            self.tell(context);
         }
     }
 
@@ -163,16 +165,16 @@ impl Breaker {
         self.probe = self.probe.map(|until| until.min(now.after(MAX_OPEN)));
     }
 
-    fn tell(&self, process: &dyn SharedState, now: Timestamp) {
+    fn tell(&self, context: &Context<'_>) {
         let Some(flight) = &self.flight else { return };
-        let LeaseLookup::Found(claim) = flight.look(process, now) else { return };
+        let LeaseLookup::Found(claim) = flight.look(context.shared, context.now) else { return };
         let standing = FetchState {
-            sent: Some(now),
+            sent: Some(context.now),
             failures: self.failures,
             not_before: self.until,
             published: claim.standing.published,
         };
-        flight.tell(process, &claim, standing);
+        flight.tell(context.shared, &claim, standing);
     }
 }
 
@@ -190,7 +192,7 @@ const JITTER_PART: u32 = 5;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sharing::NoSharedState;
+    use crate::sharing::TestHost;
 
     const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, pause: Duration::from_secs(5) };
     const TIMEOUT: Duration = Duration::from_secs(1);
@@ -199,46 +201,44 @@ mod tests {
         Timestamp::from_secs(1_000).after(Duration::from_secs(secs))
     }
 
-    fn opened() -> (Breaker, Jitter) {
-        let (mut breaker, mut jitter) = (Breaker::new(SETTINGS, None), Jitter::new([1; 16]));
-        assert!(!breaker.fail(&NoSharedState, at(0), &mut jitter));
-        assert!(!breaker.fail(&NoSharedState, at(0), &mut jitter));
+    fn opened() -> (Breaker, TestHost) {
+        let (mut breaker, mut host) = (Breaker::new(SETTINGS, None), TestHost::new());
+        assert!(!breaker.fail(&mut host.at(at(0))));
+        assert!(!breaker.fail(&mut host.at(at(0))));
         assert_eq!(breaker.state(at(0)), BreakerState::Closed);
-        assert!(breaker.fail(&NoSharedState, at(0), &mut jitter));
-        (breaker, jitter)
+        assert!(breaker.fail(&mut host.at(at(0))));
+        (breaker, host)
     }
 
     #[test]
     fn it_opens_at_the_last_of_its_failures_and_probes_once_after_its_pause() {
-        let (mut breaker, _) = opened();
+        let (mut breaker, mut host) = opened();
         assert_eq!(breaker.state(at(4)), BreakerState::Open);
-        assert!(!breaker.admit(&NoSharedState, at(4), TIMEOUT));
+        assert!(!breaker.admit(&host.at(at(4)), TIMEOUT));
         assert_eq!(breaker.state(at(7)), BreakerState::HalfOpen);
-        assert!(breaker.admit(&NoSharedState, at(7), TIMEOUT));
-        assert!(!breaker.admit(&NoSharedState, at(7), TIMEOUT), "one probe at a time");
+        assert!(breaker.admit(&host.at(at(7)), TIMEOUT));
+        assert!(!breaker.admit(&host.at(at(7)), TIMEOUT), "one probe at a time");
         // A probe that is lost holds up the next one for a while only.
-        assert!(breaker.admit(&NoSharedState, at(14), TIMEOUT));
+        assert!(breaker.admit(&host.at(at(14)), TIMEOUT));
     }
 
     #[test]
     fn a_probe_that_succeeds_closes_it_and_one_that_fails_opens_it_for_longer() {
-        let (mut breaker, mut jitter) = opened();
-        assert!(breaker.admit(&NoSharedState, at(7), TIMEOUT));
-        assert!(!breaker.fail(&NoSharedState, at(8), &mut jitter), "it was open already");
+        let (mut breaker, mut host) = opened();
+        assert!(breaker.admit(&host.at(at(7)), TIMEOUT));
+        assert!(!breaker.fail(&mut host.at(at(8))), "it was open already");
         assert_eq!(breaker.state(at(17)), BreakerState::Open);
-        assert!(breaker.admit(&NoSharedState, at(21), TIMEOUT));
-        assert!(breaker.succeed(&NoSharedState, at(21)));
+        assert!(breaker.admit(&host.at(at(21)), TIMEOUT));
+        assert!(breaker.succeed(&host.at(at(21))));
         assert_eq!(breaker.state(at(21)), BreakerState::Closed);
-        assert!(
-            breaker.admit(&NoSharedState, at(21), TIMEOUT) && breaker.admit(&NoSharedState, at(21), TIMEOUT)
-        );
+        assert!(breaker.admit(&host.at(at(21)), TIMEOUT) && breaker.admit(&host.at(at(21)), TIMEOUT));
     }
 
     #[test]
     fn no_pause_is_longer_than_the_longest() {
-        let (mut breaker, mut jitter) = opened();
+        let (mut breaker, mut host) = opened();
         for _ in 0..100 {
-            breaker.fail(&NoSharedState, at(0), &mut jitter);
+            breaker.fail(&mut host.at(at(0)));
         }
         assert!(breaker.opens_at(at(0)) <= at(0).after(MAX_OPEN + MAX_OPEN / JITTER_PART));
         breaker.handle_clock_step(at(0));
@@ -247,11 +247,11 @@ mod tests {
 
     #[test]
     fn success_in_between_starts_the_count_anew() {
-        let (mut breaker, mut jitter) = (Breaker::new(SETTINGS, None), Jitter::new([1; 16]));
+        let (mut breaker, mut host) = (Breaker::new(SETTINGS, None), TestHost::new());
         for _ in 0..10 {
-            breaker.fail(&NoSharedState, at(0), &mut jitter);
-            breaker.fail(&NoSharedState, at(0), &mut jitter);
-            assert!(!breaker.succeed(&NoSharedState, at(0)));
+            breaker.fail(&mut host.at(at(0)));
+            breaker.fail(&mut host.at(at(0)));
+            assert!(!breaker.succeed(&host.at(at(0))));
         }
         assert_eq!(breaker.state(at(0)), BreakerState::Closed);
     }

@@ -11,10 +11,11 @@ use super::address::Address;
 use super::definition::Definition;
 use super::event::{Event, News, Read};
 use super::fetch::{Answer, FetchError};
-use super::surroundings::Surroundings;
 use super::timetable::{RefreshHint, Timetable, pause};
-use crate::base::{Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness};
-use crate::sharing::{LeaseLookup, Publication, SharedState, Sharing, SingleFlight, Trust};
+use crate::base::{
+    CallBudget, Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness,
+};
+use crate::sharing::{Context, LeaseLookup, Publication, Sharing, SingleFlight, Trust};
 
 /// A document and its fetches.
 #[derive(Clone, Debug)]
@@ -183,16 +184,16 @@ impl Document {
     }
 
     /// Makes sure that the lease can be taken.
-    pub(crate) fn seed(&self, process: &dyn SharedState) {
+    pub(crate) fn seed(&self, context: &Context<'_>) {
         if let Some(flight) = &self.flight {
-            flight.seed(process);
+            flight.seed(context.shared);
         }
     }
 
     /// There will be no reply any more: another thread may fetch at once.
-    pub(crate) fn handle_end(&mut self, with: &Surroundings<'_>) {
+    pub(crate) fn handle_end(&mut self, context: &Context<'_>) {
         if self.under_way.take().is_some() {
-            self.give_back(with);
+            self.give_back(context);
         }
     }
 
@@ -204,57 +205,57 @@ impl Document {
     /// Another thread may have fetched it.
     pub(crate) fn handle_updates<T>(
         &mut self,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
-        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(with.process, with.now) else {
+        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(context.shared, context.now) else {
             return None;
         };
-        self.heed(claim.standing, with, read)
+        self.heed(claim.standing, context, read)
     }
 
     /// Time has passed: gives up what is lost, lets go of what is too old, and says what to fetch if that is due and nobody else
-    /// is at it. `may_send` is false when this is not the moment for another call.
+    /// is at it. Another call is sent only where `budget` allows it.
     pub(crate) fn handle_tick<T>(
         &mut self,
-        may_send: bool,
-        with: &mut Surroundings<'_>,
+        budget: &mut CallBudget,
+        context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> (Option<Event<T>>, Option<HttpCall>) {
-        if self.held.as_ref().is_some_and(|held| with.now >= held.until) {
+        if self.held.as_ref().is_some_and(|held| context.now >= held.until) {
             self.held = None;
-            self.timetable.mark_due(with.now);
+            self.timetable.mark_due(context.now);
             return (Some(Event::ours(News::Expired)), None);
         }
         if let Some(under_way) = self.under_way {
-            let event = (with.now >= under_way.sent.after(self.hold_time())).then(|| {
+            let event = (context.now >= under_way.sent.after(self.hold_time())).then(|| {
                 self.under_way = None;
-                Event::ours(self.fail(FetchError::Lost, None, with))
+                Event::ours(self.fail(FetchError::Lost, None, context))
             });
             return (event, None);
         }
         if self.has_tried && core::mem::take(&mut self.is_outdated_there) {
             // Nothing newer can be had at the moment.
-            return (self.handle_updates(with, read), None);
+            return (self.handle_updates(context, read), None);
         }
-        if !may_send || !self.is_due(with.now) {
+        if budget.is_spent() || !self.is_due(context.now) {
             return (None, None);
         }
         let mut event = None;
         if let Some(flight) = self.flight.clone() {
-            let has_taken = match flight.look(with.process, with.now) {
+            let has_taken = match flight.look(context.shared, context.now) {
                 LeaseLookup::NoSharedState => true,
                 LeaseLookup::Again => false,
                 LeaseLookup::Found(claim) => {
-                    event = self.heed(claim.standing, with, read);
-                    if !self.is_due(with.now) {
+                    event = self.heed(claim.standing, context, read);
+                    if !self.is_due(context.now) {
                         return (event, None);
                     }
-                    if self.waits_for_others(&claim, with.now) {
+                    if self.waits_for_others(&claim, context.now) {
                         self.failed_acquisitions = 0;
                         return (event, None);
                     }
-                    flight.take(with.process, &claim, with.now, self.hold_time())
+                    flight.take(context.shared, &claim, context.now, self.hold_time())
                 }
             };
             self.failed_acquisitions = if has_taken { 0 } else { self.failed_acquisitions.saturating_add(1) };
@@ -263,37 +264,39 @@ impl Document {
                 return (event, None);
             }
         }
-        (event, Some(self.send(with.now)))
+        budget.spend();
+        (event, Some(self.send(context.now)))
     }
 
     /// Takes the reply to the call that is under way.
     pub(crate) fn handle_reply<T>(
         &mut self,
         reply: HttpReply,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
         let under_way = self.under_way.take()?;
-        let news = match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, with.now) {
+        let news = match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, context.now)
+        {
             Answer::Failed(error, pause) => {
                 if error == FetchError::NotSent {
                     self.timetable.take_back(under_way.last_sent);
                 }
-                self.fail(error, pause, with)
+                self.fail(error, pause, context)
             }
             Answer::NotModified(headers) => {
-                if self.renew(under_way.sent, &headers, with) {
+                if self.renew(under_way.sent, &headers, context) {
                     News::Same
                 } else {
-                    self.fail(FetchError::Status(304), None, with)
+                    self.fail(FetchError::Status(304), None, context)
                 }
             }
             Answer::Document(headers, body) => {
                 let digest = Sha256::digest(&body).into();
                 let publication = Publication {
-                    sent: under_way.sent.min(with.now),
-                    received: with.now,
-                    freshness: freshness(&headers, with.now),
+                    sent: under_way.sent.min(context.now),
+                    received: context.now,
+                    freshness: freshness(&headers, context.now),
                     unchanged: self.held_as(&digest).map_or(0, |held| held.unchanged.saturating_add(1)),
                     entity_tag: entity_tag(&headers).map(str::to_owned),
                     origin: self.definition.place(self.place).map(Address::url).unwrap_or_default(),
@@ -301,15 +304,15 @@ impl Document {
                 };
                 if self.last_good_sent().is_some_and(|newest| newest > publication.sent) {
                     // Another thread was faster, with a newer one.
-                    self.give_back(with);
+                    self.give_back(context);
                     return Some(Event::ours(News::Same));
                 }
-                match self.hold(&publication, digest, with, read) {
+                match self.hold(&publication, digest, context, read) {
                     Ok(news) => {
-                        self.publish(&publication, with);
+                        self.publish(&publication, context);
                         news
                     }
-                    Err(error) => self.fail(error, None, with),
+                    Err(error) => self.fail(error, None, context),
                 }
             }
         };
@@ -332,7 +335,7 @@ impl Document {
         &mut self,
         publication: &Publication,
         digest: Digest,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> Result<News<T>, FetchError> {
         let news = match self.held_as(&digest) {
@@ -340,29 +343,29 @@ impl Document {
             None => News::New(read(publication.body.expose())?),
         };
         // One that is taken over past its lifetime was tried for already.
-        self.has_tried &= with.now >= self.is_fresh_until(publication);
+        self.has_tried &= context.now >= self.is_fresh_until(publication);
         self.held = Some(Held {
             sent: publication.sent,
             as_new_as: publication.sent,
             until: self.counts_until(publication),
-            defers_until: self.defers_until(publication, with.jitter),
+            defers_until: self.defers_until(publication, context.jitter),
             compared: Timestamp::EPOCH,
             unchanged: publication.unchanged,
             digest,
             entity_tag: publication.entity_tag.clone(),
         });
-        self.settle(publication, with.jitter);
+        self.settle(publication, context.jitter);
         Ok(news)
     }
 
     /// What we have is as good as new; `false` when it has become too old meanwhile.
-    fn renew(&mut self, sent: Timestamp, headers: &Headers, with: &mut Surroundings<'_>) -> bool {
+    fn renew(&mut self, sent: Timestamp, headers: &Headers, context: &mut Context<'_>) -> bool {
         let Some(mut held) = self.held.take() else { return false };
         held.unchanged = held.unchanged.saturating_add(1);
         let renewed = Publication {
             sent,
-            received: with.now,
-            freshness: freshness(headers, with.now),
+            received: context.now,
+            freshness: freshness(headers, context.now),
             unchanged: held.unchanged,
             entity_tag: held.entity_tag.clone(),
             origin: String::new(),
@@ -371,12 +374,12 @@ impl Document {
         held.sent = sent;
         held.as_new_as = sent;
         held.until = self.counts_until(&renewed);
-        held.defers_until = self.defers_until(&renewed, with.jitter);
+        held.defers_until = self.defers_until(&renewed, context.jitter);
         let digest = held.digest;
         self.held = Some(held);
         self.has_tried = false;
-        self.settle(&renewed, with.jitter);
-        self.republish(renewed, &digest, with);
+        self.settle(&renewed, context.jitter);
+        self.republish(renewed, &digest, context);
         true
     }
 
@@ -391,15 +394,10 @@ impl Document {
         self.timetable.settle_until(good.sent, due);
     }
 
-    fn fail<T>(
-        &mut self,
-        error: FetchError,
-        pause: Option<Duration>,
-        with: &mut Surroundings<'_>,
-    ) -> News<T> {
+    fn fail<T>(&mut self, error: FetchError, pause: Option<Duration>, context: &mut Context<'_>) -> News<T> {
         if error == FetchError::NotSent {
             self.has_tried = true;
-            self.timetable.fail_to_send(with.now, with.jitter);
+            self.timetable.fail_to_send(context.now, context.jitter);
         } else {
             self.elsewhere = self.elsewhere.saturating_add(1);
             let places = self.definition.places.len();
@@ -408,14 +406,14 @@ impl Document {
             }
             if error.is_elsewhere() && self.elsewhere < places {
                 // The other place is part of the same attempt: the lease stays ours.
-                self.timetable.try_next_location(with.now);
+                self.timetable.try_next_location(context.now);
                 return News::Elsewhere(error);
             }
             self.elsewhere = 0;
             self.has_tried = true;
-            self.timetable.fail(pause.unwrap_or_default(), with.now, with.jitter);
+            self.timetable.fail(pause.unwrap_or_default(), context.now, context.jitter);
         }
-        self.give_back(with);
+        self.give_back(context);
         News::Failed(error)
     }
 

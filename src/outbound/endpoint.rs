@@ -4,13 +4,12 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::settings::{Endpoint, EndpointDiscovery, EndpointPlace};
-use super::surroundings::Surroundings;
-use crate::base::{HttpCall, HttpReply, Timestamp};
+use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
     Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
     MAX_METADATA_BYTES, Member, News, Signing, TokenFault, TokenRequest, read_metadata,
 };
-use crate::sharing::{SharedState, Sharing, SingleFlight, Trust};
+use crate::sharing::{Context, Sharing, SingleFlight, Trust};
 
 /// A token endpoint.
 #[derive(Debug)]
@@ -60,9 +59,9 @@ impl EndpointState {
     }
 
     /// Makes sure that the process can share what is known of it.
-    pub(super) fn seed(&self, process: &dyn SharedState) {
-        self.breaker.seed(process);
-        self.metadata.iter().for_each(|document| document.seed(process));
+    pub(super) fn seed(&self, context: &Context<'_>) {
+        self.breaker.seed(context);
+        self.metadata.iter().for_each(|document| document.seed(context));
     }
 
     /// What its breaker does now.
@@ -94,13 +93,13 @@ impl EndpointState {
     }
 
     /// Another thread may have found that it fails, or works.
-    pub(super) fn heed(&mut self, with: &Surroundings<'_>) {
-        self.breaker.heed(with.process, with.now);
+    pub(super) fn heed(&mut self, context: &Context<'_>) {
+        self.breaker.heed(context);
     }
 
     /// Whether a request may be sent now; its outcome must be recorded.
-    pub(super) fn admit(&mut self, with: &Surroundings<'_>) -> bool {
-        self.address.is_some() && self.breaker.admit(with.process, with.now, self.settings.timeout)
+    pub(super) fn admit(&mut self, context: &Context<'_>) -> bool {
+        self.address.is_some() && self.breaker.admit(context, self.settings.timeout)
     }
 
     /// The call of a token request.
@@ -108,35 +107,26 @@ impl EndpointState {
         &self,
         request: &TokenRequest,
         subject: Option<&str>,
-        with: &Surroundings<'_>,
+        context: &Context<'_>,
     ) -> Result<HttpCall, TokenFault> {
         let address = self.address.as_ref().ok_or(TokenFault::NotSent)?;
-        let signing = Signing { now: with.now, crypto: with.crypto, random: with.random };
+        let signing = Signing { now: context.now, crypto: context.crypto, random: context.random };
         let to = (&self.settings.cluster, address);
         request.call(to, self.settings.timeout, subject, &signing).map_err(TokenFault::Unsigned)
     }
 
     /// Takes note of what came of a token request.
-    pub(super) fn record(
-        &mut self,
-        fault: Option<&TokenFault>,
-        with: &mut Surroundings<'_>,
-    ) -> BreakerChange {
-        let (process, now) = (with.process, with.now);
+    pub(super) fn record(&mut self, fault: Option<&TokenFault>, context: &mut Context<'_>) -> BreakerChange {
         let changed = match fault {
             Some(TokenFault::NotSent | TokenFault::Unsigned(_)) => {
-                self.breaker.take_back(process, now);
+                self.breaker.take_back(context);
                 return BreakerChange::None;
             }
             Some(fault) if fault.is_outage() => {
-                return if self.breaker.fail(process, now, with.jitter) {
-                    BreakerChange::Opened
-                } else {
-                    BreakerChange::None
-                };
+                return if self.breaker.fail(context) { BreakerChange::Opened } else { BreakerChange::None };
             }
             // A refusal is an answer, and so is what one client cannot use: the endpoint works.
-            Some(_) | None => self.breaker.succeed(process, now),
+            Some(_) | None => self.breaker.succeed(context),
         };
         if changed { BreakerChange::Closed } else { BreakerChange::None }
     }
@@ -144,20 +134,20 @@ impl EndpointState {
     /// Time has passed: the call that fetches the metadata, if that is due.
     pub(super) fn handle_tick(
         &mut self,
-        may_send: bool,
-        with: &mut Surroundings<'_>,
+        budget: &mut CallBudget,
+        context: &mut Context<'_>,
     ) -> (Option<EndpointEvent>, Option<HttpCall>) {
-        self.breaker.handle_tick(with.process, with.now);
+        self.breaker.handle_tick(context);
         let Some((document, discovery)) = self.discovery() else { return (None, None) };
         let read = |body: &[u8]| read(body, &discovery);
-        let (event, call) = document.handle_tick(may_send, &mut with.of_document(), &read);
+        let (event, call) = document.handle_tick(budget, context, &read);
         (event.and_then(|event| self.take(event)), call)
     }
 
     /// Another thread may have fetched the metadata.
-    pub(super) fn handle_updates(&mut self, with: &mut Surroundings<'_>) -> Option<EndpointEvent> {
+    pub(super) fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<EndpointEvent> {
         let (document, discovery) = self.discovery()?;
-        let event = document.handle_updates(&mut with.of_document(), &|body| read(body, &discovery))?;
+        let event = document.handle_updates(context, &|body| read(body, &discovery))?;
         self.take(event)
     }
 
@@ -165,10 +155,10 @@ impl EndpointState {
     pub(super) fn handle_reply(
         &mut self,
         reply: HttpReply,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
     ) -> Option<EndpointEvent> {
         let (document, discovery) = self.discovery()?;
-        let event = document.handle_reply(reply, &mut with.of_document(), &|body| read(body, &discovery))?;
+        let event = document.handle_reply(reply, context, &|body| read(body, &discovery))?;
         self.take(event)
     }
 
@@ -177,10 +167,10 @@ impl EndpointState {
         self.metadata.iter_mut().for_each(|document| document.handle_clock_step(before, now));
     }
 
-    pub(super) fn handle_shutdown(&mut self, with: &mut Surroundings<'_>) {
-        self.breaker.take_back(with.process, with.now);
+    pub(super) fn handle_shutdown(&mut self, context: &Context<'_>) {
+        self.breaker.take_back(context);
         if let Some(document) = &mut self.metadata {
-            document.handle_end(&with.of_document());
+            document.handle_end(context);
         }
     }
 

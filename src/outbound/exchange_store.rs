@@ -9,11 +9,12 @@ use rustc_hash::FxBuildHasher;
 use super::endpoint::{BreakerChange, EndpointState};
 use super::lifetime::{Lifetime, expiry};
 use super::settings::Client;
-use super::surroundings::Surroundings;
 use super::token::{IssuedTokens, RecentTokens, Token};
-use super::token_store::{Purge, TokenChange, TokenEvent, UnauthorizedReport};
-use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
+use super::token_store::{TokenChange, TokenEvent};
+use super::unauthorized::{Purge, UnauthorizedReport};
+use crate::base::{CallBudget, HttpCall, HttpReply, Secret, Timestamp};
 use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault};
+use crate::sharing::Context;
 
 /// The SHA-256 of a caller's token.
 pub type SubjectDigest = [u8; 32];
@@ -122,7 +123,7 @@ impl ExchangeStore {
         &mut self,
         subject: &Subject,
         may_wait: bool,
-        known: &mut IssuedTokens,
+        issued: &mut IssuedTokens,
         now: Timestamp,
     ) -> Exchanged {
         if let Some(entry) = self.entries.get_mut(&subject.digest) {
@@ -138,7 +139,7 @@ impl ExchangeStore {
                 self.uses.insert(self.next_use, subject.digest);
                 return found;
             }
-            self.remove(&subject.digest, known);
+            self.remove(&subject.digest, issued);
         }
         if !may_wait {
             return Exchanged::Wait;
@@ -150,7 +151,7 @@ impl ExchangeStore {
         if is_full && pending > 0 {
             return Exchanged::Full;
         }
-        self.put(subject.digest, State::Wanted(subject.clone()), known);
+        self.put(subject.digest, State::Wanted(subject.clone()), issued);
         Exchanged::Wait
     }
 
@@ -173,7 +174,7 @@ impl ExchangeStore {
         &mut self,
         complaint: &UnauthorizedReport,
         subject: &SubjectDigest,
-        known: &mut IssuedTokens,
+        issued: &mut IssuedTokens,
     ) -> Option<Purge> {
         let State::Held(held) = &self.entries.get(subject)?.state else { return None };
         if held.fingerprint != complaint.token {
@@ -182,16 +183,17 @@ impl ExchangeStore {
         if !complaint.should_purge(held, self.failures()) {
             return Some(Purge::Retained);
         }
-        self.remove(subject, known);
+        self.remove(subject, issued);
         Some(Purge::Purged)
     }
 
-    /// Time has passed: the requests to send now, at most `calls`, which is lowered by as many.
+    /// Time has passed: the requests to send now, as many as `budget` allows.
     pub(super) fn handle_tick(
         &mut self,
-        calls: &mut usize,
+        budget: &mut CallBudget,
         endpoint: &mut EndpointState,
-        with: &mut Surroundings<'_>,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
     ) -> (Vec<Of<TokenEvent>>, Vec<Of<HttpCall>>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
         let mut happened =
@@ -199,39 +201,42 @@ impl ExchangeStore {
         let patience = endpoint.timeout().saturating_add(LOST_AFTER);
         let is_lost = |digest: &&SubjectDigest| {
             let entry = self.entries.get(*digest);
-            matches!(entry, Some(Entry { state: State::UnderWay { sent, .. }, .. }) if with.now >= sent.after(patience))
+            matches!(entry, Some(Entry { state: State::UnderWay { sent, .. }, .. }) if context.now >= sent.after(patience))
         };
         let lost: Vec<SubjectDigest> = self.under_way.iter().filter(is_lost).copied().collect();
         for digest in lost {
-            happened(digest, self.conclude(digest, Err((TokenFault::Lost, None)), endpoint, with));
+            happened(digest, self.conclude(digest, Err((TokenFault::Lost, None)), endpoint, issued, context));
         }
-        while *calls > 0 && self.under_way.len() < MAX_UNDER_WAY && with.now >= self.next_attempt() {
+        while !budget.is_spent() && self.under_way.len() < MAX_UNDER_WAY && context.now >= self.next_attempt()
+        {
             let Some(digest) = self.wanted.front().copied() else { break };
             let Some(State::Wanted(subject)) = self.entries.get(&digest).map(|entry| &entry.state) else {
                 self.wanted.pop_front();
                 continue;
             };
             let subject = subject.clone();
-            if subject.expires <= with.now {
+            if subject.expires <= context.now {
                 // It has waited for too long; nobody is asked about it.
-                happened(digest, self.refuse(digest, with));
+                happened(digest, self.refuse(digest, issued, context.now));
                 continue;
             }
-            if !endpoint.admit(with) {
+            if !endpoint.admit(context) {
                 break;
             }
             self.wanted.pop_front();
             let text = str::from_utf8(subject.token.expose()).unwrap_or_default();
-            match endpoint.call(&self.client.request, Some(text), with) {
+            match endpoint.call(&self.client.request, Some(text), context) {
                 Ok(call) => {
                     if let Some(entry) = self.entries.get_mut(&digest) {
-                        entry.state = State::UnderWay { subject, sent: with.now };
+                        entry.state = State::UnderWay { subject, sent: context.now };
                     }
                     self.under_way.push(digest);
-                    *calls = calls.saturating_sub(1);
+                    budget.spend();
                     made.push((digest, call));
                 }
-                Err(fault) => happened(digest, self.conclude(digest, Err((fault, None)), endpoint, with)),
+                Err(fault) => {
+                    happened(digest, self.conclude(digest, Err((fault, None)), endpoint, issued, context))
+                }
             }
         }
         (events, made)
@@ -243,7 +248,8 @@ impl ExchangeStore {
         digest: SubjectDigest,
         reply: HttpReply,
         endpoint: &mut EndpointState,
-        with: &mut Surroundings<'_>,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
         let entry = self.entries.get(&digest)?;
         let State::UnderWay { subject, sent } = &entry.state else { return None };
@@ -253,20 +259,30 @@ impl ExchangeStore {
             subject: Some(&subject.token),
             max_token_bytes: super::MAX_ACCESS_TOKEN_BYTES.min(self.longest_token()),
         };
-        let answer = TokenAnswer::read(reply, asked, with.now).and_then(|answer| {
+        let answer = TokenAnswer::read(reply, asked, context.now).and_then(|answer| {
             let rules = &self.client.lifetime;
             let own = expiry(answer.token.expose(), answer.expires_in, sent, rules);
             let expires = own.min(subject_expires);
-            if expires <= with.now { Err((TokenFault::ExpiredAtIssue, None)) } else { Ok((answer, expires)) }
+            if expires <= context.now {
+                Err((TokenFault::ExpiredAtIssue, None))
+            } else {
+                Ok((answer, expires))
+            }
         });
-        self.conclude(digest, answer.map(|(answer, expires)| (answer, sent, expires)), endpoint, with)
+        self.conclude(
+            digest,
+            answer.map(|(answer, expires)| (answer, sent, expires)),
+            endpoint,
+            issued,
+            context,
+        )
     }
 
-    pub(super) fn handle_clock_step(&mut self, known: &mut IssuedTokens, now: Timestamp) {
+    pub(super) fn handle_clock_step(&mut self, issued: &mut IssuedTokens, now: Timestamp) {
         self.timetable.reset(now);
         // By which clock they expire, nobody can tell any more. What is under way comes back to nobody.
         let all: Vec<SubjectDigest> = self.entries.keys().copied().collect();
-        all.iter().for_each(|digest| self.remove(digest, known));
+        all.iter().for_each(|digest| self.remove(digest, issued));
         self.wanted.clear();
     }
 
@@ -279,24 +295,25 @@ impl ExchangeStore {
         digest: SubjectDigest,
         answer: Result<(TokenAnswer, Timestamp, Timestamp), (TokenFault, Option<Duration>)>,
         endpoint: &mut EndpointState,
-        with: &mut Surroundings<'_>,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
         let sent = match &self.entries.get(&digest)?.state {
             State::UnderWay { sent, .. } => Some(*sent),
             State::Wanted(_) | State::Held(_) | State::Refused(_) => None,
         };
         let failures = self.failures();
-        self.remove(&digest, with.known);
+        self.remove(&digest, issued);
         // What is wrong with one subject says nothing about the endpoint but that it answers.
         let fault = answer.as_ref().err().map(|(fault, _)| fault).filter(|fault| !fault.is_about_subject());
-        let breaker = endpoint.record(fault, with);
+        let breaker = endpoint.record(fault, context);
         let what = match answer {
             Ok((answer, sent, expires)) => {
-                let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, with.jitter);
-                let token = Token::new(&self.client, &answer.token, sent, lifetime, with.known);
-                self.timetable.settle_until(sent, with.now);
-                if self.make_room(token.size().saturating_add(ENTRY_BYTES), with.known) {
-                    self.put(digest, State::Held(token), with.known);
+                let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, context.jitter);
+                let token = Token::new(&self.client, &answer.token, sent, lifetime, issued);
+                self.timetable.settle_until(sent, context.now);
+                if self.make_room(token.size().saturating_add(ENTRY_BYTES), issued) {
+                    self.put(digest, State::Held(token), issued);
                 }
                 TokenChange::Obtained {
                     lifetime: expires.since(sent),
@@ -307,33 +324,38 @@ impl ExchangeStore {
             Err((fault, pause)) => {
                 if fault.is_about_subject() {
                     // The server works, and others' tokens may be accepted.
-                    self.put_refusal(digest, with);
+                    self.put_refusal(digest, issued, context.now);
                 } else if fault == TokenFault::NotSent {
-                    self.timetable.fail_to_send(with.now, with.jitter);
+                    self.timetable.fail_to_send(context.now, context.jitter);
                 } else {
                     let is_slow = fault.class() == FaultClass::Configuration;
                     let slowly = if is_slow { SLOW_RETRY } else { Duration::ZERO };
-                    self.timetable.fail(pause.unwrap_or_default().max(slowly), with.now, with.jitter);
+                    self.timetable.fail(pause.unwrap_or_default().max(slowly), context.now, context.jitter);
                 }
                 TokenChange::Failed(fault)
             }
         };
-        let took = sent.map(|sent| with.now.since(sent));
+        let took = sent.map(|sent| context.now.since(sent));
         Some(TokenEvent { failures, what, breaker, took })
     }
 
     /// Nobody need be asked about this subject.
-    fn refuse(&mut self, digest: SubjectDigest, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
+    fn refuse(
+        &mut self,
+        digest: SubjectDigest,
+        issued: &mut IssuedTokens,
+        now: Timestamp,
+    ) -> Option<TokenEvent> {
         self.wanted.retain(|other| *other != digest);
-        self.remove(&digest, with.known);
-        self.put_refusal(digest, with);
+        self.remove(&digest, issued);
+        self.put_refusal(digest, issued, now);
         let what = TokenChange::Failed(TokenFault::ExpiredAtIssue);
         Some(TokenEvent { failures: self.failures(), what, breaker: BreakerChange::None, took: None })
     }
 
-    fn put_refusal(&mut self, digest: SubjectDigest, with: &mut Surroundings<'_>) {
-        if self.make_room(ENTRY_BYTES, with.known) {
-            self.put(digest, State::Refused(with.now.after(REFUSED_FOR)), with.known);
+    fn put_refusal(&mut self, digest: SubjectDigest, issued: &mut IssuedTokens, now: Timestamp) {
+        if self.make_room(ENTRY_BYTES, issued) {
+            self.put(digest, State::Refused(now.after(REFUSED_FOR)), issued);
         }
     }
 
@@ -344,7 +366,7 @@ impl ExchangeStore {
     }
 
     /// Drops those that were used longest ago until there is room.
-    fn make_room(&mut self, size: usize, known: &mut IssuedTokens) -> bool {
+    fn make_room(&mut self, size: usize, issued: &mut IssuedTokens) -> bool {
         if size > self.bounds.bytes {
             return false;
         }
@@ -352,12 +374,12 @@ impl ExchangeStore {
             || self.bytes.saturating_add(size) > self.bounds.bytes
         {
             let Some(digest) = self.uses.values().next().copied() else { return false };
-            self.remove(&digest, known);
+            self.remove(&digest, issued);
         }
         true
     }
 
-    fn put(&mut self, digest: SubjectDigest, state: State, known: &mut IssuedTokens) {
+    fn put(&mut self, digest: SubjectDigest, state: State, issued: &mut IssuedTokens) {
         let mut entry = Entry { used: 0, state };
         match &entry.state {
             State::Wanted(_) | State::UnderWay { .. } => {
@@ -372,13 +394,13 @@ impl ExchangeStore {
             }
         }
         if let State::Held(token) = &entry.state {
-            known.hold(token.fingerprint);
+            issued.hold(token.fingerprint);
         }
         self.entries.insert(digest, entry);
     }
 
     /// Whoever removes one that is wanted has taken it off that list.
-    fn remove(&mut self, digest: &SubjectDigest, known: &mut IssuedTokens) {
+    fn remove(&mut self, digest: &SubjectDigest, issued: &mut IssuedTokens) {
         let Some(entry) = self.entries.remove(digest) else { return };
         match &entry.state {
             State::Wanted(_) | State::UnderWay { .. } => {
@@ -392,8 +414,8 @@ impl ExchangeStore {
         }
         if let State::Held(token) = &entry.state {
             // Requests that carry it may still come back.
-            known.remember(&mut self.ring, token.fingerprint, self.bounds.known);
-            known.let_go(token.fingerprint);
+            issued.remember(&mut self.ring, token.fingerprint, self.bounds.known);
+            issued.let_go(token.fingerprint);
         }
     }
 }

@@ -15,12 +15,12 @@ use super::exchange_store::{
 use super::injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
 use super::refusal::Refusal;
 use super::settings::{Client, EndpointPlace, Outbound};
-use super::surroundings::Moment;
 use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
-use super::token_store::{Purge, TokenStore, UnauthorizedReport};
-use crate::base::{Edit, HttpCall, HttpReply, Jitter, NameFilter, StreamId, Timestamp};
+use super::token_store::TokenStore;
+use super::unauthorized::{Purge, UnauthorizedReport};
+use crate::base::{CallBudget, Edit, HttpCall, HttpReply, NameFilter, StreamId, Timestamp};
 use crate::oauth::{BreakerState, Grant};
-use crate::sharing::{News, SharedState, Sharing, SingleFlight};
+use crate::sharing::{Context, Sharing, SingleFlight, Updates};
 
 /// The outbound half of a filter on one thread.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Injector {
     settings: Rc<Outbound>,
     endpoints: Vec<EndpointState>,
     stores: Vec<Store>,
-    known: IssuedTokens,
+    issued: IssuedTokens,
     /// The headers that take tokens, each once, and a filter of their names.
     headers: HashSet<Rc<str>>,
     names: NameFilter,
@@ -59,10 +59,9 @@ impl Injector {
         settings: Rc<Outbound>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
-        jitter: &mut Jitter,
-        now: Timestamp,
-        process: &dyn SharedState,
+        context: &mut Context<'_>,
     ) -> Self {
+        let now = context.now;
         let is_exchange = |client: &Client| matches!(client.request.grant, Grant::TokenExchange { .. });
         let exchanges = settings.clients.iter().filter(|client| is_exchange(client)).count();
         let own = settings.clients.len().saturating_sub(exchanges);
@@ -79,7 +78,7 @@ impl Injector {
             .endpoints
             .iter()
             .map(|endpoint| {
-                let me = jitter.number();
+                let me = context.jitter.number();
                 EndpointState::new(endpoint, settings.breaker, sharing, me, now)
             })
             .collect();
@@ -94,15 +93,15 @@ impl Injector {
                         now,
                     )));
                 }
-                let me = jitter.number();
+                let me = context.jitter.number();
                 let flight = token_sharing.map(|sharing| flight(client, &settings, sharing, me));
                 Store::Own(Box::new(TokenStore::new(Rc::clone(client), flight, token_bytes, now)))
             })
             .collect();
-        endpoints.iter().for_each(|endpoint| endpoint.seed(process));
+        endpoints.iter().for_each(|endpoint| endpoint.seed(context));
         stores.iter().for_each(|store| {
             if let Store::Own(store) = store {
-                store.seed(process);
+                store.seed(context);
             }
         });
         let headers: HashSet<_> = settings.clients.iter().map(|client| Rc::clone(&client.header)).collect();
@@ -111,7 +110,7 @@ impl Injector {
             settings,
             endpoints,
             stores,
-            known: IssuedTokens::new(seed),
+            issued: IssuedTokens::new(seed),
             headers,
             names,
             injected: HashMap::default(),
@@ -150,7 +149,7 @@ impl Injector {
             return Injection::Refused(Some(index), Refusal::HeaderHopByHop);
         }
         // A token of ours that is there already is an earlier attempt's, or came along by a redirect: never the caller's.
-        let is_callers = |value: &[u8]| !self.known.is_ours(&client.header, value);
+        let is_callers = |value: &[u8]| !self.issued.is_ours(&client.header, value);
         if request.values(&client.header).any(is_callers) {
             match destination.caller_credential {
                 CallerCredential::Replace => {}
@@ -178,7 +177,7 @@ impl Injector {
                     return Injection::Refused(Some(index), Refusal::SubjectMissing);
                 };
                 let may_wait = soonest(store.next_attempt()) < request.patience;
-                match store.get(&subject, may_wait, &mut self.known, now) {
+                match store.get(&subject, may_wait, &mut self.issued, now) {
                     Exchanged::Token(token) => (token, Some(subject.digest)),
                     Exchanged::Wait => {
                         let is_under_way = store.is_under_way(&subject.digest);
@@ -213,7 +212,7 @@ impl Injector {
         names.dedup();
         let others = names.into_iter().filter(|name| Some(*name) != but);
         others
-            .filter(|name| request.values(name).any(|value| self.known.is_ours(name, value)))
+            .filter(|name| request.values(name).any(|value| self.issued.is_ours(name, value)))
             .map(|name| Edit::Remove(Rc::clone(name)))
             .collect()
     }
@@ -242,7 +241,7 @@ impl Injector {
         let purge = match (self.stores.get_mut(client)?, subject) {
             (Store::Own(store), _) => store.handle_unauthorized(&complaint),
             (Store::Exchange(store), Some(subject)) => {
-                store.handle_unauthorized(&complaint, &subject, &mut self.known)
+                store.handle_unauthorized(&complaint, &subject, &mut self.issued)
             }
             (Store::Exchange(_), None) => None,
         }?;
@@ -293,26 +292,24 @@ impl Injector {
     }
 
     /// The number by which the process tells news of a client's token or of an endpoint's metadata.
-    pub fn id(&self, errand: OutboundCall) -> Option<u64> {
-        match errand {
+    pub fn id(&self, purpose: OutboundCall) -> Option<u64> {
+        match purpose {
             OutboundCall::Token(client) => self.token_store(client)?.id(),
             OutboundCall::Exchange(..) => None,
             OutboundCall::Metadata(endpoint) => self.endpoints.get(endpoint)?.id(),
         }
     }
 
-    /// Time has passed: what happened, and the calls to make now, at most `calls`.
+    /// Time has passed: what happened, and the calls to make now, as many as `budget` allows.
     pub fn handle_tick(
         &mut self,
-        mut calls: usize,
-        moment: Moment<'_>,
+        budget: &mut CallBudget,
+        context: &mut Context<'_>,
     ) -> (Vec<OutboundEvent>, Vec<(OutboundCall, HttpCall)>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
-        let mut with = moment.with(&mut self.known);
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
-            let (event, call) = endpoint.handle_tick(calls > 0, &mut with);
+            let (event, call) = endpoint.handle_tick(budget, context);
             events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
-            calls = calls.saturating_sub(usize::from(call.is_some()));
             made.extend(call.map(|call| (OutboundCall::Metadata(index), call)));
         }
         let first = self.first;
@@ -320,16 +317,15 @@ impl Injector {
             let place = self.settings.clients.get(client).map(|one| one.endpoint);
             let endpoint = place.and_then(|place| self.endpoints.get_mut(place));
             let (Some(store), Some(endpoint)) = (self.stores.get_mut(client), endpoint) else { continue };
-            let could_call = calls > 0;
+            let could_call = !budget.is_spent();
             match store {
                 Store::Own(store) => {
-                    let (event, call) = store.handle_tick(could_call, endpoint, &mut with);
+                    let (event, call) = store.handle_tick(budget, endpoint, &mut self.issued, context);
                     events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
-                    calls = calls.saturating_sub(usize::from(call.is_some()));
                     made.extend(call.map(|call| (OutboundCall::Token(client), call)));
                 }
                 Store::Exchange(store) => {
-                    let (happened, sent) = store.handle_tick(&mut calls, endpoint, &mut with);
+                    let (happened, sent) = store.handle_tick(budget, endpoint, &mut self.issued, context);
                     let event =
                         |(subject, event)| OutboundEvent::Token { client, event, subject: Some(subject) };
                     events.extend(happened.into_iter().map(event));
@@ -339,21 +335,20 @@ impl Injector {
                     );
                 }
             }
-            if could_call && calls == 0 {
+            if could_call && budget.is_spent() {
                 self.first = client.saturating_add(1);
             }
         }
         (events, made)
     }
 
-    /// Other threads have news.
-    pub fn handle_updates(&mut self, news: &News, moment: Moment<'_>) -> Vec<OutboundEvent> {
+    /// Other threads have published something.
+    pub fn handle_updates(&mut self, updates: &Updates, context: &mut Context<'_>) -> Vec<OutboundEvent> {
         let mut events = Vec::new();
-        let mut with = moment.with(&mut self.known);
-        let concerns = |id: Option<u64>| id.is_some_and(|id| news.concerns(id));
+        let concerns = |id: Option<u64>| id.is_some_and(|id| updates.contains(id));
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
             if concerns(endpoint.id()) {
-                let event = endpoint.handle_updates(&mut with);
+                let event = endpoint.handle_updates(context);
                 events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
             }
         }
@@ -361,7 +356,7 @@ impl Injector {
             if let Store::Own(store) = store
                 && concerns(store.id())
             {
-                let event = store.handle_updates(&mut with);
+                let event = store.handle_updates(&mut self.issued, context);
                 events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
             }
         }
@@ -371,23 +366,22 @@ impl Injector {
     /// Takes what came of a call.
     pub fn handle_reply(
         &mut self,
-        errand: OutboundCall,
+        purpose: OutboundCall,
         reply: HttpReply,
-        moment: Moment<'_>,
+        context: &mut Context<'_>,
     ) -> Option<OutboundEvent> {
-        let mut with = moment.with(&mut self.known);
-        if let OutboundCall::Metadata(endpoint) = errand {
-            let event = self.endpoints.get_mut(endpoint)?.handle_reply(reply, &mut with)?;
+        if let OutboundCall::Metadata(endpoint) = purpose {
+            let event = self.endpoints.get_mut(endpoint)?.handle_reply(reply, context)?;
             return Some(OutboundEvent::Endpoint { endpoint, event });
         }
-        let (OutboundCall::Token(client) | OutboundCall::Exchange(client, _)) = errand else { return None };
+        let (OutboundCall::Token(client) | OutboundCall::Exchange(client, _)) = purpose else { return None };
         let endpoint = self.endpoints.get_mut(self.settings.clients.get(client)?.endpoint)?;
-        let (event, subject) = match (self.stores.get_mut(client)?, errand) {
+        let (event, subject) = match (self.stores.get_mut(client)?, purpose) {
             (Store::Own(store), OutboundCall::Token(_)) => {
-                (store.handle_reply(reply, endpoint, &mut with)?, None)
+                (store.handle_reply(reply, endpoint, &mut self.issued, context)?, None)
             }
             (Store::Exchange(store), OutboundCall::Exchange(_, subject)) => {
-                (store.handle_reply(subject, reply, endpoint, &mut with)?, Some(subject))
+                (store.handle_reply(subject, reply, endpoint, &mut self.issued, context)?, Some(subject))
             }
             (Store::Own(_) | Store::Exchange(_), _) => return None,
         };
@@ -400,18 +394,17 @@ impl Injector {
         for store in &mut self.stores {
             match store {
                 Store::Own(store) => store.handle_clock_step(before, now),
-                Store::Exchange(store) => store.handle_clock_step(&mut self.known, now),
+                Store::Exchange(store) => store.handle_clock_step(&mut self.issued, now),
             }
         }
     }
 
     /// There will be no more replies.
-    pub fn handle_shutdown(&mut self, moment: Moment<'_>) {
-        let mut with = moment.with(&mut self.known);
-        self.endpoints.iter_mut().for_each(|endpoint| endpoint.handle_shutdown(&mut with));
+    pub fn handle_shutdown(&mut self, context: &mut Context<'_>) {
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.handle_shutdown(context));
         for store in &mut self.stores {
             match store {
-                Store::Own(store) => store.handle_shutdown(&with),
+                Store::Own(store) => store.handle_shutdown(&context),
                 Store::Exchange(store) => store.handle_shutdown(),
             }
         }

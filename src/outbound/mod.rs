@@ -14,9 +14,9 @@ mod injector;
 mod lifetime;
 mod refusal;
 mod settings;
-mod surroundings;
 mod token;
 mod token_store;
+mod unauthorized;
 
 pub use destination::{CallerCredential, ChosenBy, Destination, DestinationTable, Match, Target};
 pub use egress::MetadataClient;
@@ -32,6 +32,6 @@ pub use settings::{
     Client, Endpoint, EndpointDiscovery, EndpointPlace, Obtain, Outbound, Position, Unmatched,
     WaitingSettings,
 };
-pub use surroundings::Moment;
 pub use token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS, Token};
-pub use token_store::{Purge, TokenChange, TokenEvent, TokenStore};
+pub use token_store::{TokenChange, TokenEvent, TokenStore};
+pub use unauthorized::Purge;

@@ -9,11 +9,11 @@ use prost::Message;
 use super::endpoint::{BreakerChange, EndpointState};
 use super::lifetime::{Lifetime, MIN_RENEWAL, expiry};
 use super::settings::{Client, Obtain};
-use super::surroundings::Surroundings;
-use super::token::{Fingerprint, MAX_KNOWN_TOKENS, RecentTokens, Token};
-use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
+use super::token::{IssuedTokens, MAX_KNOWN_TOKENS, RecentTokens, Token};
+use super::unauthorized::{Purge, UnauthorizedReport};
+use crate::base::{CallBudget, HttpCall, HttpReply, Secret, Timestamp};
 use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault, fits_header};
-use crate::sharing::{FetchState, LeaseLookup, Publication, SharedState, SingleFlight, Unreadable};
+use crate::sharing::{Context, FetchState, LeaseLookup, Publication, SingleFlight, Unreadable};
 
 /// The token of one client.
 #[derive(Debug)]
@@ -66,34 +66,6 @@ pub enum TokenChange {
     Refused(Unreadable),
     /// It expired before there was a new one.
     Expired,
-}
-
-/// What became of a token that an upstream answered 401 to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purge {
-    /// It is gone, and a new one is asked for.
-    Purged,
-    /// It stays: it is too new, or no new one can be had at the moment.
-    Retained,
-}
-
-/// An upstream has answered 401.
-pub(super) struct UnauthorizedReport {
-    /// To this token.
-    pub(super) token: Fingerprint,
-    /// The least age of a token that is purged.
-    pub(super) interval: core::time::Duration,
-    /// Whether the endpoint can be asked for another, as far as anybody knows.
-    pub(super) is_endpoint_there: bool,
-    pub(super) now: Timestamp,
-}
-
-impl UnauthorizedReport {
-    /// Whether it purges the token. One upstream that refuses every token must neither drive the token endpoint nor, while that is
-    /// down, take the token away from all others.
-    pub(super) fn should_purge(&self, token: &Token, failures: u32) -> bool {
-        self.is_endpoint_there && failures == 0 && self.now >= token.sent.after(self.interval)
-    }
 }
 
 impl TokenStore {
@@ -152,9 +124,9 @@ impl TokenStore {
         self.flight.as_ref().map(SingleFlight::id)
     }
 
-    pub(super) fn seed(&self, process: &dyn SharedState) {
+    pub(super) fn seed(&self, context: &Context<'_>) {
         if let Some(flight) = &self.flight {
-            flight.seed(process);
+            flight.seed(context.shared);
         }
     }
 
@@ -171,47 +143,57 @@ impl TokenStore {
     }
 
     /// Another thread may have obtained a token.
-    pub(super) fn handle_updates(&mut self, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
-        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(with.process, with.now) else {
+    pub(super) fn handle_updates(
+        &mut self,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
+    ) -> Option<TokenEvent> {
+        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(context.shared, context.now) else {
             return None;
         };
-        self.heed(claim.standing, with)
+        self.heed(claim.standing, issued, context)
     }
 
     /// Time has passed: gives up what is lost, lets go of what has expired, and says what to send if that is due and nobody else is
     /// at it.
     pub(super) fn handle_tick(
         &mut self,
-        may_send: bool,
+        budget: &mut CallBudget,
         endpoint: &mut EndpointState,
-        with: &mut Surroundings<'_>,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
     ) -> (Option<TokenEvent>, Option<HttpCall>) {
         let is_wanted = self.client.obtain == Obtain::AtStart || self.is_needed;
-        if let Some(expired) = self.token.take_if(|token| !token.counts(with.now)) {
+        if let Some(expired) = self.token.take_if(|token| !token.counts(context.now)) {
             // However soon a token expires, the next one is not asked for in a loop.
-            self.timetable.mark_due(with.now.max(expired.sent.after(MIN_RENEWAL)));
+            self.timetable.mark_due(context.now.max(expired.sent.after(MIN_RENEWAL)));
             // A token that nobody has needed again is missed by nobody.
             return (is_wanted.then(|| self.event(TokenChange::Expired)), None);
         }
         if let Some(sent) = self.under_way {
-            let is_lost = with.now >= sent.after(endpoint.timeout().saturating_add(LOST_AFTER));
-            let event = is_lost.then(|| self.conclude(Err((TokenFault::Lost, None)), sent, endpoint, with));
+            let is_lost = context.now >= sent.after(endpoint.timeout().saturating_add(LOST_AFTER));
+            let event = is_lost
+                .then(|| self.conclude(Err((TokenFault::Lost, None)), sent, endpoint, issued, context));
             return (event, None);
         }
-        if !may_send || !is_wanted || with.now < self.next_attempt() || endpoint.address().is_none() {
+        if budget.is_spent()
+            || !is_wanted
+            || context.now < self.next_attempt()
+            || endpoint.address().is_none()
+        {
             return (None, None);
         }
         let mut event = None;
         let mut lease = None;
         if let Some(flight) = self.flight.clone() {
-            match flight.look(with.process, with.now) {
+            match flight.look(context.shared, context.now) {
                 LeaseLookup::NoSharedState => {}
                 LeaseLookup::Again => return (None, None),
                 LeaseLookup::Found(claim) => {
-                    event = self.heed(claim.standing, with);
-                    if claim.is_held || with.now < self.next_attempt() {
+                    event = self.heed(claim.standing, issued, context);
+                    if claim.is_held || context.now < self.next_attempt() {
                         // Whoever waits is told when there may be a token: the breaker has a say in that.
-                        endpoint.heed(with);
+                        endpoint.heed(context);
                         self.failed_acquisitions = 0;
                         return (event, None);
                     }
@@ -219,26 +201,29 @@ impl TokenStore {
                 }
             }
         }
-        if !endpoint.admit(with) {
+        if !endpoint.admit(context) {
             return (event, None);
         }
         if let Some((flight, claim)) = lease {
             let hold = endpoint.timeout().saturating_add(LOST_AFTER);
-            let has_taken = flight.take(with.process, &claim, with.now, hold);
+            let has_taken = flight.take(context.shared, &claim, context.now, hold);
             self.failed_acquisitions = if has_taken { 0 } else { self.failed_acquisitions.saturating_add(1) };
             // A memory that keeps no lease must not keep us from a token.
             if !has_taken && self.failed_acquisitions < MAX_FAILED_ACQUISITIONS {
-                endpoint.record(Some(&TokenFault::NotSent), with);
+                endpoint.record(Some(&TokenFault::NotSent), context);
                 return (event, None);
             }
         }
-        match endpoint.call(&self.client.request, None, with) {
+        match endpoint.call(&self.client.request, None, context) {
             Ok(call) => {
-                self.under_way = Some(with.now);
-                self.timetable.send(with.now);
+                budget.spend();
+                self.under_way = Some(context.now);
+                self.timetable.send(context.now);
                 (event, Some(call))
             }
-            Err(fault) => (Some(self.conclude(Err((fault, None)), with.now, endpoint, with)), None),
+            Err(fault) => {
+                (Some(self.conclude(Err((fault, None)), context.now, endpoint, issued, context)), None)
+            }
         }
     }
 
@@ -247,16 +232,21 @@ impl TokenStore {
         &mut self,
         reply: HttpReply,
         endpoint: &mut EndpointState,
-        with: &mut Surroundings<'_>,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
         let sent = self.under_way?;
         let asked =
             Asked { request: &self.client.request, subject: None, max_token_bytes: self.max_token_bytes };
-        let answer = TokenAnswer::read(reply, asked, with.now).and_then(|answer| {
+        let answer = TokenAnswer::read(reply, asked, context.now).and_then(|answer| {
             let expires = expiry(answer.token.expose(), answer.expires_in, sent, &self.client.lifetime);
-            if expires <= with.now { Err((TokenFault::ExpiredAtIssue, None)) } else { Ok((answer, expires)) }
+            if expires <= context.now {
+                Err((TokenFault::ExpiredAtIssue, None))
+            } else {
+                Ok((answer, expires))
+            }
         });
-        Some(self.conclude(answer, sent, endpoint, with))
+        Some(self.conclude(answer, sent, endpoint, issued, context))
     }
 
     /// The clock has been set back from `before`: dates of the old one mean nothing, and what we hold is renewed at once. It has
@@ -274,9 +264,9 @@ impl TokenStore {
     }
 
     /// There will be no reply any more: another thread may ask at once.
-    pub(super) fn handle_shutdown(&mut self, with: &Surroundings<'_>) {
+    pub(super) fn handle_shutdown(&mut self, context: &Context<'_>) {
         if self.under_way.take().is_some() {
-            self.give_back(with);
+            self.give_back(context);
         }
     }
 
@@ -285,15 +275,16 @@ impl TokenStore {
         answer: Result<(TokenAnswer, Timestamp), (TokenFault, Option<core::time::Duration>)>,
         sent: Timestamp,
         endpoint: &mut EndpointState,
-        with: &mut Surroundings<'_>,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
     ) -> TokenEvent {
         let failures = self.failures();
-        let took = self.under_way.take().map(|sent| with.now.since(sent));
-        let breaker = endpoint.record(answer.as_ref().err().map(|(fault, _)| fault), with);
+        let took = self.under_way.take().map(|sent| context.now.since(sent));
+        let breaker = endpoint.record(answer.as_ref().err().map(|(fault, _)| fault), context);
         let what = match answer {
             Ok((answer, expires)) => {
-                self.adopt(&answer.token, sent, expires, with);
-                self.publish(&answer.token, sent, expires, with);
+                self.adopt(&answer.token, sent, expires, issued, context);
+                self.publish(&answer.token, sent, expires, context);
                 TokenChange::Obtained {
                     lifetime: expires.since(sent),
                     missing_scopes: answer.missing_scopes,
@@ -303,39 +294,44 @@ impl TokenStore {
             Err((fault, pause)) => {
                 let is_slow = fault.class() == FaultClass::Configuration;
                 if fault == TokenFault::NotSent {
-                    self.timetable.fail_to_send(with.now, with.jitter);
+                    self.timetable.fail_to_send(context.now, context.jitter);
                 } else {
                     let slowly = if is_slow { SLOW_RETRY } else { core::time::Duration::ZERO };
                     let asked = pause.unwrap_or_default();
-                    self.timetable.fail(asked.max(slowly), with.now, with.jitter);
-                    if let Some(until) = self.token(with.now).map(|token| token.lifetime.until) {
+                    self.timetable.fail(asked.max(slowly), context.now, context.jitter);
+                    if let Some(until) = self.token(context.now).map(|token| token.lifetime.until) {
                         // What is mended while the token at hand still serves is found before requests go without. Each pause is half
                         // of what is left, so that a server that refuses is asked a few times more, and not every second.
-                        let half = until.since(with.now).checked_div(2).unwrap_or_default();
-                        let latest = with.now.after(half.max(SHORTEST_RETRY));
-                        self.timetable.try_again_by(latest, asked, with.now);
+                        let half = until.since(context.now).checked_div(2).unwrap_or_default();
+                        let latest = context.now.after(half.max(SHORTEST_RETRY));
+                        self.timetable.try_again_by(latest, asked, context.now);
                     }
                 }
                 TokenChange::Failed(fault)
             }
         };
-        self.give_back(with);
+        self.give_back(context);
         TokenEvent { failures, what, breaker, took }
     }
 
     /// Takes over what another thread has obtained, if it is newer than what we have had.
-    fn heed(&mut self, standing: FetchState, with: &mut Surroundings<'_>) -> Option<TokenEvent> {
+    fn heed(
+        &mut self,
+        standing: FetchState,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
+    ) -> Option<TokenEvent> {
         let failures = self.failures();
         let event = |what| Some(TokenEvent { failures, what, breaker: BreakerChange::None, took: None });
         if standing.published > self.newest {
-            let shared = self.flight.as_ref()?.published(with.process, with.now);
+            let shared = self.flight.as_ref()?.published(context.shared, context.now);
             let shared = shared.and_then(|publication| match publication {
                 Some(publication) if self.is_news(publication.sent) => self.read(&publication).map(Some),
                 Some(_) | None => Ok(None),
             });
             match shared {
-                Ok(Some((token, sent, expires))) if expires > with.now => {
-                    self.adopt(&token, sent, expires, with);
+                Ok(Some((token, sent, expires))) if expires > context.now => {
+                    self.adopt(&token, sent, expires, issued, context);
                     return event(TokenChange::Obtained {
                         lifetime: expires.since(sent),
                         missing_scopes: 0,
@@ -373,35 +369,42 @@ impl TokenStore {
         Ok((token, publication.sent, Timestamp::from_nanos(shared.expires).min(longest)))
     }
 
-    fn adopt(&mut self, token: &Secret, sent: Timestamp, expires: Timestamp, with: &mut Surroundings<'_>) {
-        let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, with.jitter);
-        let token = Token::new(&self.client, token, sent, lifetime, with.known);
-        with.known.remember(&mut self.ring, token.fingerprint, MAX_KNOWN_TOKENS);
+    fn adopt(
+        &mut self,
+        token: &Secret,
+        sent: Timestamp,
+        expires: Timestamp,
+        issued: &mut IssuedTokens,
+        context: &mut Context<'_>,
+    ) {
+        let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, context.jitter);
+        let token = Token::new(&self.client, token, sent, lifetime, issued);
+        issued.remember(&mut self.ring, token.fingerprint, MAX_KNOWN_TOKENS);
         self.timetable.settle_until(sent, lifetime.renewal);
         self.newest = self.newest.max(sent);
         self.is_needed = false;
         self.token = Some(token);
     }
 
-    fn publish(&self, token: &Secret, sent: Timestamp, expires: Timestamp, with: &mut Surroundings<'_>) {
+    fn publish(&self, token: &Secret, sent: Timestamp, expires: Timestamp, context: &Context<'_>) {
         if let Some(flight) = &self.flight {
             let shared = SharedToken { token: token.expose().to_vec(), expires: expires.nanos() };
             let publication = Publication {
                 sent,
-                received: with.now,
+                received: context.now,
                 freshness: None,
                 unchanged: 0,
                 entity_tag: None,
                 origin: String::new(),
                 body: Secret::new(shared.encode_to_vec()),
             };
-            flight.publish(with.process, &publication, with.now, with.random);
+            flight.publish(context.shared, &publication, context.now, context.random);
         }
     }
 
-    fn give_back(&self, with: &Surroundings<'_>) {
+    fn give_back(&self, context: &Context<'_>) {
         if let Some(flight) = &self.flight {
-            flight.give_back(with.process, self.timetable.standing(self.newest), with.now);
+            flight.give_back(context.shared, self.timetable.standing(self.newest), context.now);
         }
     }
 

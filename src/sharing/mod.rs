@@ -4,17 +4,21 @@
 //! Whatever lies in shared data may have been put there by another module of the same `vm_id`. A lease is therefore only a hint:
 //! a forged one holds fetches back for a bounded time and lets nobody in. What a publication is worth is [`Trust`]'s to say.
 
+mod context;
 mod publication;
 mod seal;
 mod shared_state;
 mod single_flight;
 mod worker_group;
 
+pub use context::Context;
+#[cfg(test)]
+pub(crate) use context::TestHost;
 pub use publication::{Publication, Unreadable};
 pub use seal::{MIN_SEALING_SECRET_BYTES, Seal};
 pub use shared_state::{NoSharedState, QueueId, SharedState, Version};
 pub use single_flight::{FetchState, Lease, LeaseLookup, MAX_HOLD, SingleFlight};
-pub use worker_group::{MAX_SLOTS, News, WorkerGroup};
+pub use worker_group::{MAX_SLOTS, Updates, WorkerGroup};
 
 use std::rc::Rc;
 

@@ -88,15 +88,14 @@ impl SingleFlight {
 
     /// Makes sure that there is a lease to take: one that is missing cannot be taken by one thread alone. `false` when the
     /// process has no memory for it.
-    pub fn seed(&self, process: &dyn SharedState) -> bool {
-        process.get(&self.lease).is_some()
-            || process.set(&self.lease, &Record::default().encode_to_vec(), None)
+    pub fn seed(&self, shared: &dyn SharedState) -> bool {
+        shared.get(&self.lease).is_some() || shared.set(&self.lease, &Record::default().encode_to_vec(), None)
     }
 
     /// What the process knows now.
-    pub fn look(&self, process: &dyn SharedState, now: Timestamp) -> LeaseLookup {
-        let Some((bytes, version)) = process.get(&self.lease) else {
-            let is_there = self.seed(process) && process.get(&self.lease).is_some();
+    pub fn look(&self, shared: &dyn SharedState, now: Timestamp) -> LeaseLookup {
+        let Some((bytes, version)) = shared.get(&self.lease) else {
+            let is_there = self.seed(shared) && shared.get(&self.lease).is_some();
             return if is_there { LeaseLookup::Again } else { LeaseLookup::NoSharedState };
         };
         // What cannot be read says nothing, and is overwritten by whoever takes the lease.
@@ -120,34 +119,34 @@ impl SingleFlight {
     }
 
     /// Takes the lease for `hold`, at most [`MAX_HOLD`]; `false` when somebody else was faster.
-    pub fn take(&self, process: &dyn SharedState, claim: &Lease, now: Timestamp, hold: Duration) -> bool {
+    pub fn take(&self, shared: &dyn SharedState, claim: &Lease, now: Timestamp, hold: Duration) -> bool {
         let record =
             Record { holder: self.me, until: now.after(hold.min(MAX_HOLD)).nanos(), ..claim.standing.into() };
         // Whoever takes it has waited for as long as there was to wait.
         let record = Record { sent: now.nanos(), not_before: 0, ..record };
-        process.set(&self.lease, &record.encode_to_vec(), Some(claim.version))
+        shared.set(&self.lease, &record.encode_to_vec(), Some(claim.version))
     }
 
     /// Gives the lease back with what is known now. Somebody who has taken it since keeps it.
-    pub fn give_back(&self, process: &dyn SharedState, standing: FetchState, now: Timestamp) {
-        let LeaseLookup::Found(claim) = self.look(process, now) else { return };
+    pub fn give_back(&self, shared: &dyn SharedState, standing: FetchState, now: Timestamp) {
+        let LeaseLookup::Found(claim) = self.look(shared, now) else { return };
         if claim.is_ours {
             // What others have published meanwhile stays the newest.
             let published = standing.published.max(claim.standing.published);
             let record = Record::from(FetchState { published, ..standing });
-            process.set(&self.lease, &record.encode_to_vec(), Some(claim.version));
+            shared.set(&self.lease, &record.encode_to_vec(), Some(claim.version));
         }
     }
 
     /// Writes down what is known now, and that nobody holds the lease any more, unless somebody has written since `claim`.
-    pub fn tell(&self, process: &dyn SharedState, claim: &Lease, standing: FetchState) {
-        process.set(&self.lease, &Record::from(standing).encode_to_vec(), Some(claim.version));
+    pub fn tell(&self, shared: &dyn SharedState, claim: &Lease, standing: FetchState) {
+        shared.set(&self.lease, &Record::from(standing).encode_to_vec(), Some(claim.version));
     }
 
     /// Shows a document to the others, unless a newer one is there.
     pub fn publish(
         &self,
-        process: &dyn SharedState,
+        shared: &dyn SharedState,
         publication: &Publication,
         now: Timestamp,
         random: &dyn Random,
@@ -156,9 +155,9 @@ impl SingleFlight {
             |bytes: &[u8]| self.decode(bytes, now).map_or(true, |other| other.sent <= publication.sent);
         let Some(encoded) = publication.encode(&self.document, self.seal.as_deref(), random) else { return };
         for _ in 0..MAX_TRIES {
-            let there = process.get(&self.document);
+            let there = shared.get(&self.document);
             let is_done = there.as_ref().is_some_and(|(bytes, _)| !older(bytes))
-                || process.set(&self.document, &encoded, there.map(|(_, version)| version));
+                || shared.set(&self.document, &encoded, there.map(|(_, version)| version));
             if is_done {
                 break;
             }
@@ -176,10 +175,10 @@ impl SingleFlight {
     /// When what lies there was not published by us.
     pub fn published(
         &self,
-        process: &dyn SharedState,
+        shared: &dyn SharedState,
         now: Timestamp,
     ) -> Result<Option<Publication>, Unreadable> {
-        process.get(&self.document).map(|(bytes, _)| self.decode(&bytes, now)).transpose()
+        shared.get(&self.document).map(|(bytes, _)| self.decode(&bytes, now)).transpose()
     }
 
     fn decode(&self, bytes: &[u8], now: Timestamp) -> Result<Publication, Unreadable> {

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use prost::Message;
 
+use super::context::Context;
 use super::shared_state::{QueueId, SharedState, Version};
 use crate::base::Timestamp;
 
-/// A thread's place among those of its process.
+/// A thread's place among those of its shared.
 #[derive(Debug)]
 pub struct WorkerGroup {
     /// Those with the same configuration; `None` when this thread shares nothing.
@@ -21,23 +22,23 @@ pub struct WorkerGroup {
     heard: u64,
 }
 
-/// What there is to look at since the last time.
+/// The documents that other threads have published since the last time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    /// Nothing.
+pub enum Updates {
+    /// None.
     None,
-    /// These documents ([`SingleFlight::id`](super::Flight::id)).
-    Of(Vec<u64>),
-    /// Perhaps any: there has been too much to tell it one by one.
+    /// These ([`SingleFlight::id`](super::SingleFlight::id)).
+    Some(Vec<u64>),
+    /// Perhaps any: more than the journal holds.
     All,
 }
 
-impl News {
+impl Updates {
     /// Whether a document is among them.
-    pub fn concerns(&self, id: u64) -> bool {
+    pub fn contains(&self, id: u64) -> bool {
         match self {
             Self::None => false,
-            Self::Of(ids) => ids.contains(&id),
+            Self::Some(ids) => ids.contains(&id),
             Self::All => true,
         }
     }
@@ -57,40 +58,41 @@ impl WorkerGroup {
     }
 
     /// Keeps the slot, or looks for one. Where all are taken, news come with the next tick.
-    pub fn handle_tick(&mut self, process: &dyn SharedState, now: Timestamp) {
+    pub fn handle_tick(&mut self, context: &Context<'_>) {
+        let (shared, now) = (context.shared, context.now);
         let Some(group) = self.group else { return };
         if now < self.next_beat && self.next_beat.since(now) <= BEAT {
             return;
         }
         self.next_beat = now.after(BEAT);
-        if !self.beat(process, now) {
+        if !self.beat(shared, now) {
             self.slot = None;
-            self.claim(group, process, now);
+            self.claim(group, shared, now);
         }
         // One thread tells of what all see alike: the first of its configuration; where there is no memory, each for itself.
         let Some(place) = self.slot.map(|slot| slot.index) else {
-            self.is_leader = read(process, 0).is_none();
+            self.is_leader = read(shared, 0).is_none();
             return;
         };
         let is_mine = |entry: Entry| entry.group == group && entry.is_live(now);
         self.is_leader =
-            !(0..place).any(|index| read(process, index).is_some_and(|(entry, _)| is_mine(entry)));
+            !(0..place).any(|index| read(shared, index).is_some_and(|(entry, _)| is_mine(entry)));
     }
 
     /// What other threads have published since the last time this was asked.
-    pub fn news(&mut self, process: &dyn SharedState) -> News {
+    pub fn updates(&mut self, context: &Context<'_>) -> Updates {
         if self.group.is_none() {
-            return News::None;
+            return Updates::None;
         }
-        let Some((journal, _)) = read_journal(process) else { return News::None };
+        let Some((journal, _)) = read_journal(context.shared) else { return Updates::None };
         let heard = core::mem::replace(&mut self.heard, journal.last);
         match journal.last.checked_sub(heard).map(usize::try_from) {
-            Some(Ok(0)) => News::None,
+            Some(Ok(0)) => Updates::None,
             Some(Ok(count)) if count <= journal.recent.len() => {
                 let first = journal.recent.len().saturating_sub(count);
-                News::Of(journal.recent.get(first..).unwrap_or_default().to_vec())
+                Updates::Some(journal.recent.get(first..).unwrap_or_default().to_vec())
             }
-            Some(_) | None => News::All,
+            Some(_) | None => Updates::All,
         }
     }
 
@@ -99,32 +101,32 @@ impl WorkerGroup {
         self.is_leader
     }
 
-    /// Tells all others that there is news of a document. At most one message lies in a queue: who has not taken it will see all
-    /// there is.
-    pub fn spread_news(&self, document: u64, process: &dyn SharedState, now: Timestamp) {
+    /// Tells all others that a document has been published. At most one message lies in a queue: its owner sees all updates at once.
+    pub fn publish_update(&self, document: u64, context: &Context<'_>) {
+        let (shared, now) = (context.shared, context.now);
         if self.group.is_none() {
             return;
         }
         for _ in 0..MAX_TRIES {
-            let (mut journal, version) = read_journal(process)
+            let (mut journal, version) = read_journal(shared)
                 .map_or((Journal::default(), None), |(journal, version)| (journal, Some(version)));
             journal.last = journal.last.wrapping_add(1);
             journal.recent.push(document);
             let surplus = journal.recent.len().saturating_sub(MAX_RECENT_NEWS);
             journal.recent.drain(..surplus);
-            if process.set(NEWS, &journal.encode_to_vec(), version) {
+            if shared.set(NEWS, &journal.encode_to_vec(), version) {
                 break;
             }
         }
         for index in 0..MAX_SLOTS {
             // The lowest slots are taken first: where none has ever been, there is none above.
-            let Some((entry, version)) = read(process, index) else { break };
+            let Some((entry, version)) = read(shared, index) else { break };
             if entry.owner == self.me || !entry.is_live(now) || entry.is_called {
                 continue;
             }
             let called = Entry { is_called: true, ..entry };
-            if write(process, index, &called, Some(version)) {
-                process.wake(QueueId(entry.queue));
+            if write(shared, index, &called, Some(version)) {
+                shared.wake(QueueId(entry.queue));
             }
         }
     }
@@ -135,21 +137,22 @@ impl WorkerGroup {
     }
 
     /// Comes back at once, to go on with work that is too much for one callback.
-    pub fn call_again(&self, process: &dyn SharedState) {
+    pub fn call_again(&self, context: &Context<'_>) {
         if let Some(slot) = self.slot {
-            process.wake(slot.queue);
+            context.shared.wake(slot.queue);
         }
     }
 
     /// A message has come: takes it, and all others, out of the queue. Whether the queue is ours.
-    pub fn handle_wake(&mut self, process: &dyn SharedState, queue: QueueId) -> bool {
+    pub fn handle_wake(&mut self, queue: QueueId, context: &Context<'_>) -> bool {
+        let shared = context.shared;
         // A queue that somebody left behind is drained too: nobody else will.
-        process.drain(queue);
+        shared.drain(queue);
         let Some(slot) = self.slot.filter(|slot| slot.queue == queue) else { return false };
         for _ in 0..MAX_TRIES {
-            match read(process, slot.index) {
+            match read(shared, slot.index) {
                 Some((entry, version)) if entry.owner == self.me && entry.is_called => {
-                    if write(process, slot.index, &Entry { is_called: false, ..entry }, Some(version)) {
+                    if write(shared, slot.index, &Entry { is_called: false, ..entry }, Some(version)) {
                         break;
                     }
                 }
@@ -160,43 +163,44 @@ impl WorkerGroup {
     }
 
     /// Leaves the slot to others.
-    pub fn leave(&mut self, process: &dyn SharedState) {
+    pub fn leave(&mut self, context: &Context<'_>) {
+        let shared = context.shared;
         if let Some(slot) = self.slot.take()
-            && let Some((entry, version)) = read(process, slot.index)
+            && let Some((entry, version)) = read(shared, slot.index)
             && entry.owner == self.me
         {
-            write(process, slot.index, &Entry::default(), Some(version));
+            write(shared, slot.index, &Entry::default(), Some(version));
         }
     }
 
     /// `false` when the slot is not ours (any more).
-    fn beat(&self, process: &dyn SharedState, now: Timestamp) -> bool {
+    fn beat(&self, shared: &dyn SharedState, now: Timestamp) -> bool {
         let Some(slot) = self.slot else { return false };
         for _ in 0..MAX_TRIES {
-            let Some((entry, version)) = read(process, slot.index) else { return false };
+            let Some((entry, version)) = read(shared, slot.index) else { return false };
             if entry.owner != self.me {
                 return false;
             }
             // A message that was lost on the way would keep all further ones away.
             let entry = Entry { beat: now.nanos(), is_called: false, ..entry };
-            if write(process, slot.index, &entry, Some(version)) {
+            if write(shared, slot.index, &entry, Some(version)) {
                 // Whoever lost a race for this slot may have taken its queue over.
-                return process.open_queue(&queue_name(slot.index)) == Some(slot.queue);
+                return shared.open_queue(&queue_name(slot.index)) == Some(slot.queue);
             }
         }
         true
     }
 
-    fn claim(&mut self, group: u64, process: &dyn SharedState, now: Timestamp) {
+    fn claim(&mut self, group: u64, shared: &dyn SharedState, now: Timestamp) {
         for index in 0..MAX_SLOTS {
-            let there = read(process, index);
+            let there = read(shared, index);
             if there.is_some_and(|(entry, _)| entry.is_live(now)) {
                 continue;
             }
-            let Some(queue) = process.open_queue(&queue_name(index)) else { return };
+            let Some(queue) = shared.open_queue(&queue_name(index)) else { return };
             let entry = Entry { owner: self.me, group, queue: queue.0, beat: now.nanos(), is_called: false };
             // Two may write to a slot that nobody has had: the loser sees it at the next beat, and looks for another.
-            if write(process, index, &entry, there.map(|(_, version)| version)) {
+            if write(shared, index, &entry, there.map(|(_, version)| version)) {
                 self.slot = Some(Slot { index, queue });
                 return;
             }
@@ -226,13 +230,13 @@ impl Entry {
     }
 }
 
-fn read(process: &dyn SharedState, index: usize) -> Option<(Entry, Version)> {
-    let (bytes, version) = process.get(&slot_name(index))?;
+fn read(shared: &dyn SharedState, index: usize) -> Option<(Entry, Version)> {
+    let (bytes, version) = shared.get(&slot_name(index))?;
     Some((Entry::decode(&*bytes).unwrap_or_default(), version))
 }
 
-fn write(process: &dyn SharedState, index: usize, entry: &Entry, version: Option<Version>) -> bool {
-    process.set(&slot_name(index), &entry.encode_to_vec(), version)
+fn write(shared: &dyn SharedState, index: usize, entry: &Entry, version: Option<Version>) -> bool {
+    shared.set(&slot_name(index), &entry.encode_to_vec(), version)
 }
 
 /// The last news, oldest first.
@@ -245,8 +249,8 @@ struct Journal {
     recent: Vec<u64>,
 }
 
-fn read_journal(process: &dyn SharedState) -> Option<(Journal, Version)> {
-    let (bytes, version) = process.get(NEWS)?;
+fn read_journal(shared: &dyn SharedState) -> Option<(Journal, Version)> {
+    let (bytes, version) = shared.get(NEWS)?;
     Some((Journal::decode(&*bytes).unwrap_or_default(), version))
 }
 

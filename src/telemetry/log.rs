@@ -3,14 +3,14 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::base::{Effect, Level, Timestamp};
+use crate::base::{Level, Observation, Timestamp};
 use crate::issuer::{DocumentKind, KeyChange, Outcome, Report};
 use crate::outbound::Refusal;
 use crate::policy::MetadataError;
 use crate::sharing::Unreadable;
 
 /// The line about what happened to an issuer's documents, if it is worth one.
-pub fn fetch_line(issuer: &str, report: &Report) -> Option<Effect> {
+pub fn fetch_line(issuer: &str, report: &Report) -> Option<Observation> {
     let failures = report.failures;
     let what = match report.place.part {
         DocumentKind::Keys => "keys",
@@ -44,7 +44,7 @@ pub fn fetch_line(issuer: &str, report: &Report) -> Option<Effect> {
         }
         Outcome::Unchanged | Outcome::Confirmed | Outcome::Refused(_) => return None,
     };
-    Some(Effect::Log { level, line })
+    Some(Observation::Log { level, line })
 }
 
 /// A change in words: numbers, and the names of a few keys.
@@ -101,17 +101,23 @@ pub struct Reports {
 
 impl Reports {
     /// The line about a request that would have been denied.
-    pub fn report(&mut self, annotation: &str, now: Timestamp) -> Option<Effect> {
+    pub fn report(&mut self, annotation: &str, now: Timestamp) -> Option<Observation> {
         self.line(Level::Info, format_args!("report-only, would deny: {annotation}"), now)
     }
 
     /// The line about a request that was denied for a fault of the operator's.
-    pub fn fault(&mut self, fault: &MetadataError, annotation: &str, now: Timestamp) -> Option<Effect> {
+    pub fn fault(&mut self, fault: &MetadataError, annotation: &str, now: Timestamp) -> Option<Observation> {
         self.line(Level::Warn, format_args!("{fault}: {annotation}"), now)
     }
 
     /// The line about something in shared data that is not to be believed; `whose` is an issuer's or a client's.
-    pub fn refused(&mut self, whose: &str, name: &str, why: Unreadable, now: Timestamp) -> Option<Effect> {
+    pub fn refused(
+        &mut self,
+        whose: &str,
+        name: &str,
+        why: Unreadable,
+        now: Timestamp,
+    ) -> Option<Observation> {
         let line = format_args!(
             "{whose} {name}: a document that another module has left in shared data is refused: {why}"
         );
@@ -119,11 +125,11 @@ impl Reports {
     }
 
     /// The line about a request that did not leave for a fault of the operator's.
-    pub fn egress(&mut self, refusal: Refusal, annotation: &str, now: Timestamp) -> Option<Effect> {
+    pub fn egress(&mut self, refusal: Refusal, annotation: &str, now: Timestamp) -> Option<Observation> {
         self.line(Level::Warn, format_args!("{refusal}: {annotation}"), now)
     }
 
-    fn line(&mut self, level: Level, line: fmt::Arguments<'_>, now: Timestamp) -> Option<Effect> {
+    fn line(&mut self, level: Level, line: fmt::Arguments<'_>, now: Timestamp) -> Option<Observation> {
         if now < self.since || now.since(self.since) >= PERIOD {
             *self = Self { since: now, written: 0, withheld: self.withheld };
         }
@@ -134,7 +140,7 @@ impl Reports {
         self.written = self.written.saturating_add(1);
         let withheld = core::mem::take(&mut self.withheld);
         let more = if withheld > 0 { format!(" ({withheld} more before this one)") } else { String::new() };
-        Some(Effect::Log { level, line: format!("{line}{more}") })
+        Some(Observation::Log { level, line: format!("{line}{more}") })
     }
 }
 
@@ -158,8 +164,8 @@ mod tests {
 
     fn told(outcome: Outcome, failures: u32, is_shared: bool) -> Option<(Level, String)> {
         let place = IssuerDocument { source: 0, part: DocumentKind::Keys };
-        let effect = fetch_line("corp", &Report { place, is_shared, failures, outcome })?;
-        let Effect::Log { level, line } = effect else { panic!("{effect:?}") };
+        let observation = fetch_line("corp", &Report { place, is_shared, failures, outcome })?;
+        let Observation::Log { level, line } = observation else { panic!("{observation:?}") };
         Some((level, line))
     }
 

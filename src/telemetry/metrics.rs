@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rustc_hash::FxBuildHasher;
 
 use super::name::name;
-use crate::base::{Effect, Timestamp};
+use crate::base::{Observation, Timestamp};
 use crate::inbound::{Decision, Inbound, Work};
 use crate::issuer::{DocumentKind, KeyStore, Outcome, Report};
 use crate::jose::Engine;
@@ -171,8 +171,14 @@ impl Metrics {
     }
 
     /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges that all see alike.
-    pub fn flush(&mut self, stores: &[KeyStore], is_leader: bool, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.gauge(Gauge::ConfigVersion, self.version, effects);
+    pub fn flush(
+        &mut self,
+        stores: &[KeyStore],
+        is_leader: bool,
+        now: Timestamp,
+        observations: &mut Vec<Observation>,
+    ) {
+        self.gauge(Gauge::ConfigVersion, self.version, observations);
         let shown_at = self.gauges_at.replace(now);
         if !is_leader {
             self.gauges_at = None;
@@ -183,7 +189,7 @@ impl Metrics {
                 // Somebody else has set them meanwhile.
                 self.gauges.values_mut().for_each(|level| level.shown = None);
             }
-            self.flush_keys(stores, now, effects);
+            self.flush_keys(stores, now, observations);
         } else {
             self.gauges_at = shown_at;
         }
@@ -207,23 +213,23 @@ impl Metrics {
         let all = self.permits.values_mut().chain(&mut self.other_permits).chain(self.counters.values_mut());
         for series in all.filter(|series| series.pending > 0) {
             let by = core::mem::take(&mut series.pending);
-            effects.push(Effect::Count { name: Rc::clone(&series.name), by });
+            observations.push(Observation::Count { name: Rc::clone(&series.name), by });
         }
     }
 
-    fn flush_keys(&mut self, stores: &[KeyStore], now: Timestamp, effects: &mut Vec<Effect>) {
+    fn flush_keys(&mut self, stores: &[KeyStore], now: Timestamp, observations: &mut Vec<Observation>) {
         for (index, store) in stores.iter().enumerate() {
             let Some(issuer) = IssuerId::at(index) else { continue };
             let keys = store.keys().map_or(0, |keys| keys.len());
-            self.gauge(Gauge::Keys(issuer), u64::try_from(keys).unwrap_or(u64::MAX), effects);
+            self.gauge(Gauge::Keys(issuer), u64::try_from(keys).unwrap_or(u64::MAX), observations);
             if !store.is_remote() {
                 continue;
             }
             if let Some(fetched) = store.last_good() {
-                self.gauge(Gauge::KeyAge(issuer), now.since(fetched).as_secs(), effects);
+                self.gauge(Gauge::KeyAge(issuer), now.since(fetched).as_secs(), observations);
             }
-            self.gauge(Gauge::Failures(issuer), u64::from(store.failures()), effects);
-            self.gauge(Gauge::NextFetch(issuer), store.next_attempt().secs(), effects);
+            self.gauge(Gauge::Failures(issuer), u64::from(store.failures()), observations);
+            self.gauge(Gauge::NextFetch(issuer), store.next_attempt().secs(), observations);
         }
     }
 
@@ -259,12 +265,12 @@ impl Metrics {
         &series.annotation
     }
 
-    fn gauge(&mut self, gauge: Gauge, value: u64, effects: &mut Vec<Effect>) {
+    fn gauge(&mut self, gauge: Gauge, value: u64, observations: &mut Vec<Observation>) {
         let issuers = &self.issuers;
         let level =
             self.gauges.entry(gauge).or_insert_with(|| Level { name: gauge.name(issuers), shown: None });
         if level.shown.replace(value) != Some(value) {
-            effects.push(Effect::Gauge { name: Rc::clone(&level.name), value });
+            observations.push(Observation::Gauge { name: Rc::clone(&level.name), value });
         }
     }
 }

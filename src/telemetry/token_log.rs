@@ -1,11 +1,11 @@
 //! Log lines of the outbound half: one for each event that an operator acts on. Names and numbers, never a token or a secret.
 
-use crate::base::{Effect, Level};
+use crate::base::{Level, Observation};
 use crate::oauth::FaultClass;
 use crate::outbound::{BreakerChange, EndpointEvent, Purge, TokenChange, TokenEvent};
 
 /// The line about what happened to a client's token, if it is worth one.
-pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option<Effect> {
+pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option<Observation> {
     let failures = event.failures;
     let (level, what) = match &event.what {
         TokenChange::Failed(fault) => {
@@ -33,35 +33,35 @@ pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option
         TokenChange::Expired => (Level::Warn, "the token expired before there was a new one".to_owned()),
         TokenChange::Refused(_) => return None,
     };
-    Some(Effect::Log { level, line: format!("client {client}: {what}") })
+    Some(Observation::Log { level, line: format!("client {client}: {what}") })
 }
 
 /// The line about the breaker of the token endpoint of a client.
-pub fn breaker_line(client: &str, change: BreakerChange) -> Option<Effect> {
+pub fn breaker_line(client: &str, change: BreakerChange) -> Option<Observation> {
     let (level, what) = match change {
         BreakerChange::None => return None,
         BreakerChange::Opened => (Level::Warn, "its token endpoint fails: left alone but for probes"),
         BreakerChange::Closed => (Level::Info, "its token endpoint answers again"),
     };
-    Some(Effect::Log { level, line: format!("client {client}: {what}") })
+    Some(Observation::Log { level, line: format!("client {client}: {what}") })
 }
 
 /// The line about what happened to the metadata that names a token endpoint, by the cluster that it is asked through.
-pub fn endpoint_line(cluster: &str, event: &EndpointEvent) -> Option<Effect> {
+pub fn endpoint_line(cluster: &str, event: &EndpointEvent) -> Option<Observation> {
     let (level, what) = match event {
         EndpointEvent::Located => (Level::Info, "the metadata names it".to_owned()),
         EndpointEvent::Failed(error) => (Level::Warn, format!("fetching the metadata failed: {error}")),
         EndpointEvent::Expired => (Level::Error, "the metadata is too old, and counts no more".to_owned()),
     };
-    Some(Effect::Log { level, line: format!("token endpoint at {cluster}: {what}") })
+    Some(Observation::Log { level, line: format!("token endpoint at {cluster}: {what}") })
 }
 
 /// The line about a token that an upstream answered 401 to.
-pub fn purge_line(client: &str, purge: Purge) -> Option<Effect> {
+pub fn purge_line(client: &str, purge: Purge) -> Option<Observation> {
     let (level, what) = match purge {
         Purge::Purged => (Level::Info, "an upstream answered 401: the token is purged and asked for anew"),
         // One for each request that meets such an upstream.
         Purge::Retained => (Level::Debug, "an upstream answered 401 to a token that stays"),
     };
-    Some(Effect::Log { level, line: format!("client {client}: {what}") })
+    Some(Observation::Log { level, line: format!("client {client}: {what}") })
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rustc_hash::FxBuildHasher;
 
 use super::name::name;
-use crate::base::{Effect, Timestamp};
+use crate::base::{Observation, Timestamp};
 use crate::oauth::BreakerState;
 use crate::outbound::{Injector, Outbound, Purge, TokenChange, TokenEvent};
 
@@ -78,7 +78,7 @@ impl TokenMetrics {
     }
 
     /// Counts what happened to a client's token, and how long its request took.
-    pub fn record_event(&mut self, client: usize, event: &TokenEvent, effects: &mut Vec<Effect>) {
+    pub fn record_event(&mut self, client: usize, event: &TokenEvent, observations: &mut Vec<Observation>) {
         let client = Some(client);
         match &event.what {
             TokenChange::Obtained { is_shared: true, .. } => self.count(Counter::Shared("taken"), client),
@@ -100,7 +100,7 @@ impl TokenMetrics {
                 .entry(of)
                 .or_insert_with_key(|_| name("attache_token_request_milliseconds", &[("client", &label)]));
             let value = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            effects.push(Effect::Sample { name: Rc::clone(name), value });
+            observations.push(Observation::Sample { name: Rc::clone(name), value });
         }
         // Something has changed that gauges show.
         self.gauges_at = None;
@@ -122,35 +122,36 @@ impl TokenMetrics {
         waiting: usize,
         is_leader: bool,
         now: Timestamp,
-        effects: &mut Vec<Effect>,
+        observations: &mut Vec<Observation>,
     ) {
         let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
         let before = core::mem::replace(&mut self.waiting, waiting);
         if before != waiting {
             // All threads add to one gauge.
             let by = i64::try_from(waiting).unwrap_or(i64::MAX).saturating_sub_unsigned(before);
-            effects.push(Effect::Adjust { name: name("attache_requests_waiting_for_tokens", &[]), by });
+            observations
+                .push(Observation::Adjust { name: name("attache_requests_waiting_for_tokens", &[]), by });
         }
         if !is_leader {
             self.gauges_at = None;
         } else if self.gauges_at.is_none_or(|at| now < at || now.since(at) >= GAUGE_PERIOD) {
             self.gauges_at = Some(now);
-            self.flush_gauges(injector, now, effects);
+            self.flush_gauges(injector, now, observations);
         }
         if core::mem::take(&mut self.is_dirty) {
             for series in self.counters.values_mut().filter(|series| series.pending > 0) {
                 let by = core::mem::take(&mut series.pending);
-                effects.push(Effect::Count { name: Rc::clone(&series.name), by });
+                observations.push(Observation::Count { name: Rc::clone(&series.name), by });
             }
         }
     }
 
-    fn flush_gauges(&mut self, injector: &Injector, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn flush_gauges(&mut self, injector: &Injector, now: Timestamp, observations: &mut Vec<Observation>) {
         for client in 0..self.clients.len().min(MAX_GAUGED_CLIENTS) {
             if let Some(store) = injector.token_store(client) {
                 let left = store.held().map_or(0, |token| token.expires().since(now).as_secs());
-                self.gauge(Gauge::SecondsToExpiry, client, left, effects);
-                self.gauge(Gauge::Failures, client, u64::from(store.failures()), effects);
+                self.gauge(Gauge::SecondsToExpiry, client, left, observations);
+                self.gauge(Gauge::Failures, client, u64::from(store.failures()), observations);
             }
             if let Some(endpoint) = injector.endpoint(client) {
                 let state = match endpoint.breaker(now) {
@@ -158,12 +159,12 @@ impl TokenMetrics {
                     BreakerState::HalfOpen => 1,
                     BreakerState::Open => 2,
                 };
-                self.gauge(Gauge::Breaker, client, state, effects);
+                self.gauge(Gauge::Breaker, client, state, observations);
             }
         }
     }
 
-    fn gauge(&mut self, gauge: Gauge, client: usize, value: u64, effects: &mut Vec<Effect>) {
+    fn gauge(&mut self, gauge: Gauge, client: usize, value: u64, observations: &mut Vec<Observation>) {
         let metric = match gauge {
             Gauge::SecondsToExpiry => "attache_token_seconds_to_expiry",
             Gauge::Failures => "attache_token_request_failures",
@@ -175,7 +176,7 @@ impl TokenMetrics {
             .entry((gauge, client))
             .or_insert_with(|| Level { name: name(metric, &[("client", &label)]), shown: None });
         if level.shown.replace(value) != Some(value) {
-            effects.push(Effect::Gauge { name: Rc::clone(&level.name), value });
+            observations.push(Observation::Gauge { name: Rc::clone(&level.name), value });
         }
     }
 

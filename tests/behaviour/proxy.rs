@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use attache::base::{
-    CallId, Edit, Effect, Headers, HttpCall, HttpReply, Level, Random, RequestHead, Response, StreamId,
-    Timestamp, encode_pairs,
+    CallId, Command, Edit, Headers, HttpCall, HttpReply, Jitter, Level, Observation, Outcome, Random,
+    RequestHead, Response, StreamId, Timestamp, encode_pairs,
 };
 use attache::config::{self, Config, Environment};
-use attache::filter::{Filter, Outcome, World};
+use attache::filter::Filter;
 use attache::jose::{Algorithm, Crypto, Engine, Key, RustCrypto, SignatureError, SigningError, SigningKey};
+use attache::sharing::{Context, NoSharedState};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};
@@ -79,6 +80,7 @@ pub struct Proxy {
     process: Thread,
     now: Timestamp,
     crypto: Counting,
+    jitter: Jitter,
     services: BTreeMap<String, Service>,
     under_way: Vec<(CallId, HttpCall)>,
     sent: Vec<(Timestamp, HttpCall)>,
@@ -117,12 +119,21 @@ impl Proxy {
         let mut seed = [low; 16];
         seed[15] ^= high;
         let crypto = Counting::default();
-        let world = World { now, crypto: &crypto, random: &Drawn, process: &process };
+        let mut jitter = Jitter::new(seed);
+        let mut context = Context {
+            now,
+            crypto: &crypto,
+            random: &Drawn,
+            shared: &process,
+            jitter: &mut jitter,
+            observations: &mut Vec::new(),
+        };
         Self {
-            filter: Filter::new(&config, seed, world),
+            filter: Filter::new(&config, seed, &mut context),
             process,
             now,
             crypto,
+            jitter,
             services: BTreeMap::new(),
             under_way: Vec::new(),
             sent: Vec::new(),
@@ -175,21 +186,19 @@ impl Proxy {
         self.secrets.extend(request.secrets());
         self.streams += 1;
         let stream = StreamId(self.streams);
-        let mut effects = Vec::new();
-        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
-        let outcome = self.filter.handle_request(stream, request.head(), world, &mut effects);
+        let head = request.head();
+        let outcome = self.handle(|filter, context, _| filter.handle_request(stream, head, context));
         let answer = match outcome {
-            Outcome::Forward { edits, annotation } => {
+            Some(Outcome::Forward { edits, annotation }) => {
                 forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default())
             }
-            Outcome::Respond { response, annotation } => refused(response, &annotation),
-            Outcome::Wait => {
+            Some(Outcome::Respond { response, annotation }) => refused(response, &annotation),
+            None => {
                 self.parked.insert(stream.0, request);
                 Answer::Waiting(stream)
             }
         };
         self.scrub(&answer);
-        self.perform(effects);
         // The host hands them over when its callback has returned.
         self.take_messages();
         answer
@@ -249,12 +258,7 @@ impl Proxy {
     }
 
     pub fn tick(&mut self) {
-        let mut effects = Vec::new();
-        let before = self.signature_checks();
-        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
-        self.filter.handle_tick(world, &mut effects);
-        self.most_checks = self.most_checks.max(self.signature_checks() - before);
-        self.perform(effects);
+        self.handle(Filter::handle_tick);
         self.take_messages();
     }
 
@@ -266,12 +270,7 @@ impl Proxy {
     /// Hands over one message, if there is one.
     pub fn take_message(&mut self) -> bool {
         let Some(queue) = self.process.memory.message_for(self.process.number) else { return false };
-        let mut effects = Vec::new();
-        let before = self.signature_checks();
-        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
-        self.filter.handle_wake(queue, world, &mut effects);
-        self.most_checks = self.most_checks.max(self.signature_checks() - before);
-        self.perform(effects);
+        self.handle(|filter, context, commands| filter.handle_wake(queue, context, commands));
         true
     }
 
@@ -310,12 +309,7 @@ impl Proxy {
 
     /// Hands in a reply that nobody asked for (any more).
     pub fn hand_in(&mut self, id: CallId, reply: HttpReply) {
-        let mut effects = Vec::new();
-        let before = self.signature_checks();
-        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
-        self.filter.handle_reply(id, reply, world, &mut effects);
-        self.most_checks = self.most_checks.max(self.signature_checks() - before);
-        self.perform(effects);
+        self.handle(|filter, context, commands| filter.handle_reply(id, reply, context, commands));
         self.take_messages();
     }
 
@@ -366,10 +360,7 @@ impl Proxy {
     pub fn upstream_answers(&mut self, forwarded: &Forwarded, status: u16) {
         let stream = StreamId(forwarded.stream);
         if self.filter.carries_token(stream) {
-            let mut effects = Vec::new();
-            let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
-            self.filter.handle_response(stream, status, world, &mut effects);
-            self.perform(effects);
+            self.handle(|filter, context, _| filter.handle_response(stream, status, context));
             self.take_messages();
         }
         self.filter.handle_stream_end(stream);
@@ -387,20 +378,35 @@ impl Proxy {
 
     /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
     pub fn shut_down(&mut self) {
-        let mut effects = Vec::new();
-        let world = World { now: self.now, crypto: &self.crypto, random: &Drawn, process: &self.process };
-        self.filter.handle_shutdown(world, &mut effects);
-        self.perform(effects);
+        self.handle(Filter::handle_shutdown);
+    }
+
+    /// Hands an event in, and carries out what comes of it.
+    #[track_caller]
+    fn handle<T>(&mut self, event: impl FnOnce(&mut Filter, &mut Context<'_>, &mut Vec<Command>) -> T) -> T {
+        let (mut observations, mut commands) = (Vec::new(), Vec::new());
+        let mut context = Context {
+            now: self.now,
+            crypto: &self.crypto,
+            random: &Drawn,
+            shared: &self.process,
+            jitter: &mut self.jitter,
+            observations: &mut observations,
+        };
+        let before = self.crypto.checks.get();
+        let result = event(&mut self.filter, &mut context, &mut commands);
+        self.most_checks = self.most_checks.max(self.crypto.checks.get() - before);
+        self.record(observations);
+        self.perform(commands);
+        result
     }
 
     #[track_caller]
-    fn perform(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            if matches!(effect, Effect::Call { .. } | Effect::Forward { .. }) {
-                self.scrub_text(&format!("{effect:?}"));
-            }
-            match effect {
-                Effect::Call { id, call } => {
+    fn perform(&mut self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Call { id, call } => {
+                    self.scrub_text(&format!("{call:?}"));
                     assert!(!call.timeout.is_zero(), "a call without a timeout never ends");
                     self.sent.push((self.now, call.clone()));
                     match self.services.get(&*call.cluster).and_then(|service| service.reply(&call)) {
@@ -408,39 +414,46 @@ impl Proxy {
                         None => self.under_way.push((id, call)),
                     }
                 }
-                Effect::Forward { stream, edits, annotation } => {
+                Command::Resume { stream, outcome } => {
                     let request = self.parked.remove(&stream.0).expect("answered only once");
-                    let answer =
-                        forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default());
+                    let answer = match outcome {
+                        Outcome::Forward { edits, annotation } => {
+                            self.scrub_text(&format!("{edits:?}"));
+                            forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default())
+                        }
+                        Outcome::Respond { response, annotation } => refused(response, &annotation),
+                    };
                     self.scrub(&answer);
                     self.answers.insert(stream.0, answer);
                 }
-                Effect::Respond { stream, response, annotation } => {
-                    self.parked.remove(&stream.0).expect("answered only once");
-                    let answer = refused(response, &annotation);
-                    self.scrub(&answer);
-                    self.answers.insert(stream.0, answer);
-                }
-                Effect::Count { name, by } => {
+            }
+        }
+    }
+
+    #[track_caller]
+    fn record(&mut self, observations: Vec<Observation>) {
+        for observation in observations {
+            match observation {
+                Observation::Count { name, by } => {
                     assert!(by > 0, "a count of nothing");
                     self.scrub_text(&name);
                     *self.counters.entry(name.to_string()).or_default() += by;
                 }
-                Effect::Gauge { name, value } => {
+                Observation::Gauge { name, value } => {
                     self.scrub_text(&name);
                     self.gauges.insert(name.to_string(), value);
                 }
-                Effect::Adjust { name, by } => {
+                Observation::Adjust { name, by } => {
                     assert_ne!(by, 0, "a change of nothing");
                     self.scrub_text(&name);
                     let gauge = self.gauges.entry(name.to_string()).or_default();
                     *gauge = gauge.checked_add_signed(by).expect("no fewer than none");
                 }
-                Effect::Sample { name, value } => {
+                Observation::Sample { name, value } => {
                     self.scrub_text(&name);
                     self.samples.entry(name.to_string()).or_default().push(value);
                 }
-                Effect::Log { level, line } => {
+                Observation::Log { level, line } => {
                     self.scrub_text(&line);
                     self.logs.push((level, line));
                 }
@@ -973,6 +986,25 @@ impl Crypto for Counting {
             Signing::Refuses => Err(SigningError::Host),
             Signing::SignsNothing => Ok(Vec::new()),
         }
+    }
+}
+
+/// A host for a filter that shares nothing, and of which only answers and observations count.
+pub struct Host {
+    jitter: Jitter,
+    pub observations: Vec<Observation>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { jitter: Jitter::new([0; 16]), observations: Vec::new() }
+    }
+}
+
+impl Host {
+    pub fn at(&mut self, now: Timestamp) -> Context<'_> {
+        let Self { jitter, observations } = self;
+        Context { now, crypto: &RustCrypto, random: &Drawn, shared: &NoSharedState, jitter, observations }
     }
 }
 

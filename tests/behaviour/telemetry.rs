@@ -4,7 +4,7 @@ use attache::base::Level;
 use attache::telemetry::MAX_SERIES;
 use serde_json::{Value, json};
 
-use crate::proxy::{Proxy, Request, START, Signer, Time as _, config, good, issuer, jwks, partner};
+use crate::proxy::{Host, Proxy, Request, START, Signer, Time as _, config, good, issuer, jwks, partner};
 
 #[test]
 fn every_decision_is_counted_by_route_issuer_outcome_and_reason() {
@@ -201,23 +201,16 @@ fn a_document_without_a_number_has_a_version_of_its_own() {
 fn metrics_are_handed_over_on_the_tick_and_only_when_they_change() {
     let settings = crate::proxy::compile(&config(json!({}))).unwrap();
     let now = attache::base::Timestamp::from_secs(START);
-    let process = attache::sharing::NoSharedState;
-    let world = attache::filter::World {
-        now,
-        crypto: &attache::jose::RustCrypto,
-        random: &crate::proxy::Drawn,
-        process: &process,
-    };
-    let mut filter = attache::filter::Filter::new(&settings, [0; 16], world);
-    let mut effects = Vec::new();
+    let (mut host, mut commands) = (Host::default(), Vec::new());
+    let mut filter = attache::filter::Filter::new(&settings, [0; 16], &mut host.at(now));
     let head = Request::get("/healthz").head();
-    filter.handle_request(attache::base::StreamId(1), head, world, &mut effects);
-    assert_eq!(effects, []);
-    filter.handle_shutdown(world, &mut effects);
-    assert_eq!(effects.len(), 2);
-    effects.clear();
-    filter.handle_shutdown(world, &mut effects);
-    assert_eq!(effects, []);
+    filter.handle_request(attache::base::StreamId(1), head, &mut host.at(now));
+    assert_eq!(host.observations, []);
+    filter.handle_shutdown(&mut host.at(now), &mut commands);
+    assert_eq!(host.observations.len(), 2);
+    host.observations.clear();
+    filter.handle_shutdown(&mut host.at(now), &mut commands);
+    assert_eq!((host.observations, commands), (vec![], vec![]));
 }
 
 /// Every test of this binary scrubs (see `Proxy::scrub_text`); this one makes sure that the net has no hole.

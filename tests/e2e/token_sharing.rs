@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, UNIX_EPOCH};
 
-use attache::base::Timestamp;
+use attache::base::{Jitter, Timestamp};
 use attache::config::{self, Environment};
-use attache::filter::{Filter, World};
+use attache::filter::Filter;
 use attache::jose::RustCrypto;
-use attache::sharing::{QueueId, SharedState, Version};
+use attache::sharing::{Context, QueueId, SharedState, Version};
 use attache_harness::issuer::{Endpoint, Fault};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -215,8 +215,15 @@ fn names(document: &Value) -> Vec<String> {
     let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let board = Board::default();
     let now = Timestamp::from_nanos(now.try_into().unwrap());
-    let world = World { now, crypto: &RustCrypto, random: &Sevens, process: &board };
-    let _ = Filter::new(&config, [7; 16], world);
+    let mut context = Context {
+        now,
+        crypto: &RustCrypto,
+        random: &Sevens,
+        shared: &board,
+        jitter: &mut Jitter::new([7; 16]),
+        observations: &mut Vec::new(),
+    };
+    let _ = Filter::new(&config, [7; 16], &mut context);
     board.0.into_inner().into_keys().filter(|name| name.ends_with("/lease")).collect()
 }
 

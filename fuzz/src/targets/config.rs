@@ -3,10 +3,13 @@
 
 use core::time::Duration;
 
-use attache::base::{CallId, Effect, Headers, HttpReply, RequestHead, StreamId, Timestamp, encode_pairs};
+use attache::base::{
+    CallId, Command, Headers, HttpReply, Jitter, RequestHead, StreamId, Timestamp, encode_pairs,
+};
 use attache::config::{self, Config};
-use attache::filter::{Filter, World};
+use attache::filter::Filter;
 use attache::jose::RustCrypto;
+use attache::sharing::Context;
 use prost::Message as _;
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
@@ -80,40 +83,44 @@ fn set(values: &Values, text: &[u8], seed: u32) -> Option<Vec<u8>> {
 fn drive(config: &Config) {
     let process = Thread { memory: Default::default(), number: 1 };
     let random = Drawn::new();
-    let mut now = Timestamp::from_secs(START);
-    let world = World { now, crypto: &RustCrypto, random: &random, process: &process };
-    let mut filter = Filter::new(config, [3; 16], world);
+    let (mut jitter, mut observations) = (Jitter::new([3; 16]), Vec::new());
+    let mut context = Context {
+        now: Timestamp::from_secs(START),
+        crypto: &RustCrypto,
+        random: &random,
+        shared: &process,
+        jitter: &mut jitter,
+        observations: &mut observations,
+    };
+    let mut filter = Filter::new(config, [3; 16], &mut context);
     let _ = filter.needs();
-    let mut effects = Vec::new();
+    let mut commands = Vec::new();
     let bodies: [&[u8]; 3] =
         [br#"{"keys":[]}"#, br#"{"access_token":"t","token_type":"Bearer","expires_in":5}"#, b"{"];
     for (round, body) in (0..).zip(bodies) {
-        let world = World { now, crypto: &RustCrypto, random: &random, process: &process };
         for (number, head) in (0..).zip(heads()) {
-            let _ = filter.handle_request(StreamId(round * 3 + number), head, world, &mut effects);
+            let _ = filter.handle_request(StreamId(round * 3 + number), head, &mut context);
         }
-        now = now.after(Duration::from_millis(100));
-        let world = World { now, ..world };
-        filter.handle_tick(world, &mut effects);
-        for id in calls(&mut effects) {
+        context.now = context.now.after(Duration::from_millis(100));
+        filter.handle_tick(&mut context, &mut commands);
+        for id in calls(&mut commands) {
             let body = Ok(body.to_vec());
             let reply = HttpReply::Response { status: 200, headers: Headers::default(), body };
-            filter.handle_reply(id, reply, world, &mut effects);
+            filter.handle_reply(id, reply, &mut context, &mut commands);
         }
     }
-    let world = World { now, crypto: &RustCrypto, random: &random, process: &process };
-    filter.handle_response(StreamId(0), 401, world, &mut effects);
-    filter.handle_shutdown(world, &mut effects);
+    filter.handle_response(StreamId(0), 401, &mut context);
+    filter.handle_shutdown(&mut context, &mut commands);
     assert_eq!(filter.waiting(), 0, "a request waits after the end");
 }
 
-fn calls(effects: &mut Vec<Effect>) -> Vec<CallId> {
-    let calls = effects.drain(..).filter_map(|effect| match effect {
-        Effect::Call { id, call } => {
+fn calls(commands: &mut Vec<Command>) -> Vec<CallId> {
+    let calls = commands.drain(..).filter_map(|command| match command {
+        Command::Call { id, call } => {
             assert!(!call.timeout.is_zero(), "a call without end");
             Some(id)
         }
-        _ => None,
+        Command::Resume { .. } => None,
     });
     calls.collect()
 }

@@ -1,12 +1,14 @@
 //! Headers and metadata as the host hands them over, any bytes: one request through a filter. Nothing is forwarded without the token,
 //! no caller imitates a claim's header, a token that is to be stripped is gone, and no answer or log line tells it.
 
-use attache::base::{Edit, Effect, Headers, RequestHead, StreamId, Timestamp, encode_pairs};
+use attache::base::{
+    Edit, Headers, Jitter, Observation, Outcome, RequestHead, StreamId, Timestamp, encode_pairs,
+};
 use attache::config::{self, Config};
-use attache::filter::{Filter, Outcome, World};
+use attache::filter::Filter;
 use attache::jose::RustCrypto;
 use attache::policy::RouteMetadata;
-use attache::sharing::NoSharedState;
+use attache::sharing::{Context, NoSharedState};
 use serde_json::{Value, json};
 
 use crate::environment::Variables;
@@ -22,13 +24,20 @@ pub(super) fn run(data: &[u8]) {
         let head = head(&mut input, &world.token);
         let now = Timestamp::from_secs(START);
         let random = Drawn::new();
-        let at = World { now, crypto: &RustCrypto, random: &random, process: &NoSharedState };
-        let mut filter = Filter::new(&world.config, [1; 16], at);
-        let mut effects = Vec::new();
-        let outcome = filter.handle_request(StreamId(1), head.clone(), at, &mut effects);
+        let (mut jitter, mut observations) = (Jitter::new([1; 16]), Vec::new());
+        let mut context = Context {
+            now,
+            crypto: &RustCrypto,
+            random: &random,
+            shared: &NoSharedState,
+            jitter: &mut jitter,
+            observations: &mut observations,
+        };
+        let mut filter = Filter::new(&world.config, [1; 16], &mut context);
+        let outcome = filter.handle_request(StreamId(1), head.clone(), &mut context);
         match outcome {
-            Outcome::Forward { edits, .. } => check_forward(&head.headers, &edits, &world.token),
-            Outcome::Respond { response, annotation } => {
+            Some(Outcome::Forward { edits, .. }) => check_forward(&head.headers, &edits, &world.token),
+            Some(Outcome::Respond { response, annotation }) => {
                 for (_, value) in &response.headers {
                     assert!(is_field_value(value), "{value:?}");
                 }
@@ -40,10 +49,10 @@ pub(super) fn run(data: &[u8]) {
                 }
                 assert!(annotation.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{annotation:?}");
             }
-            Outcome::Wait => assert_eq!(filter.waiting(), 1),
+            None => assert_eq!(filter.waiting(), 1),
         }
-        for effect in &effects {
-            if let Effect::Log { line, .. } = effect {
+        for observation in &observations {
+            if let Observation::Log { line, .. } = observation {
                 assert!(!line.contains(&world.token) && !line.contains('\n'), "{line:?}");
             }
         }

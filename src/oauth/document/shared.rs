@@ -4,12 +4,12 @@ use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Digest, Document, Held, Surroundings};
+use super::{Digest, Document, Held};
 use crate::base::{Jitter, Timestamp};
 use crate::oauth::address::Address;
 use crate::oauth::event::{Event, News, Read};
 use crate::oauth::timetable::pause;
-use crate::sharing::{FetchState, Lease, Publication, Trust};
+use crate::sharing::{Context, FetchState, Lease, Publication, Trust};
 
 impl Document {
     /// Whether a lease and a pause of other threads may hold a fetch of ours back. They may be forged, so not for ever.
@@ -36,12 +36,12 @@ impl Document {
     pub(super) fn heed<T>(
         &mut self,
         standing: FetchState,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
         match self.trust {
-            Trust::Adopts => self.adopt(standing, with, read),
-            Trust::Confirms => self.confirm(standing, with),
+            Trust::Adopts => self.adopt(standing, context, read),
+            Trust::Confirms => self.confirm(standing, context),
         }
     }
 
@@ -49,7 +49,7 @@ impl Document {
     fn adopt<T>(
         &mut self,
         standing: FetchState,
-        with: &mut Surroundings<'_>,
+        context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> Option<Event<T>> {
         self.timetable.heed(&standing);
@@ -57,7 +57,7 @@ impl Document {
             return None;
         }
         let is_shared = true;
-        let publication = match self.flight.as_ref()?.published(with.process, with.now) {
+        let publication = match self.flight.as_ref()?.published(context.shared, context.now) {
             Ok(publication) => publication?,
             Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
         };
@@ -65,16 +65,16 @@ impl Document {
         let place = self.definition.places.iter().position(url)?;
         let is_too_large = publication.body.expose().len() > self.definition.max_bytes;
         let is_older = Some(publication.sent) <= self.last_good_sent();
-        if is_older || is_too_large || with.now >= self.counts_until(&publication) {
+        if is_older || is_too_large || context.now >= self.counts_until(&publication) {
             return None;
         }
-        if with.now >= self.is_fresh_until(&publication) && !self.has_tried {
+        if context.now >= self.is_fresh_until(&publication) && !self.has_tried {
             // Perhaps it was put back there, and a key that has been withdrawn since with it.
             self.is_outdated_there = true;
             return None;
         }
         let digest = Sha256::digest(publication.body.expose()).into();
-        let news = self.hold(&publication, digest, with, read).ok()?;
+        let news = self.hold(&publication, digest, context, read).ok()?;
         if let Some(held) = self.held.as_mut().filter(|_| publication.received <= self.old_clock) {
             held.as_new_as = Timestamp::EPOCH;
         }
@@ -84,7 +84,7 @@ impl Document {
 
     /// Lets what another thread has published stand for a fetch of ours, if it is what we have, byte for byte. It is no newer by
     /// that, and counts no longer: whoever wrote it knows what we have, and nothing else is known of them.
-    fn confirm<T>(&mut self, standing: FetchState, with: &mut Surroundings<'_>) -> Option<Event<T>> {
+    fn confirm<T>(&mut self, standing: FetchState, context: &mut Context<'_>) -> Option<Event<T>> {
         let schedule = &self.definition.schedule;
         let held = self.held.as_mut()?;
         if standing.published <= held.sent.max(held.compared) {
@@ -92,7 +92,7 @@ impl Document {
         }
         held.compared = standing.published;
         let is_shared = true;
-        let there = match self.flight.as_ref()?.published(with.process, with.now) {
+        let there = match self.flight.as_ref()?.published(context.shared, context.now) {
             Ok(there) => there?,
             Err(why) => return Some(Event { news: News::Refused(why), is_shared }),
         };
@@ -102,40 +102,41 @@ impl Document {
         }
         held.unchanged = held.unchanged.saturating_add(1);
         let lifetime = schedule.lifetime(there.freshness, held.unchanged);
-        let due = there.received.min(with.now).after(pause(lifetime, schedule.min_refresh, with.jitter));
+        let due =
+            there.received.min(context.now).after(pause(lifetime, schedule.min_refresh, context.jitter));
         self.timetable.put_off(due.min(held.defers_until));
-        self.last_good = self.last_good.max(Some(there.received.min(with.now)));
+        self.last_good = self.last_good.max(Some(there.received.min(context.now)));
         Some(Event { news: News::Confirmed, is_shared })
     }
 
-    pub(super) fn publish(&self, publication: &Publication, with: &mut Surroundings<'_>) {
+    pub(super) fn publish(&self, publication: &Publication, context: &mut Context<'_>) {
         if let Some(flight) = &self.flight {
-            flight.publish(with.process, publication, with.now, with.random);
+            flight.publish(context.shared, publication, context.now, context.random);
         }
-        self.give_back(with);
+        self.give_back(context);
     }
 
     /// Shows the others the document that is there with its new date. Where it is gone, the next fetch asks for all of it.
-    pub(super) fn republish(&mut self, renewed: Publication, digest: &Digest, with: &mut Surroundings<'_>) {
+    pub(super) fn republish(&mut self, renewed: Publication, digest: &Digest, context: &mut Context<'_>) {
         let Some(flight) = &self.flight else { return };
-        match flight.published(with.process, with.now) {
+        match flight.published(context.shared, context.now) {
             Ok(Some(there)) if Digest::from(Sha256::digest(there.body.expose())) == *digest => {
                 let Publication { entity_tag, origin, body, .. } = there;
-                self.publish(&Publication { entity_tag, origin, body, ..renewed }, with);
+                self.publish(&Publication { entity_tag, origin, body, ..renewed }, context);
             }
             Ok(_) | Err(_) => {
                 if let Some(held) = &mut self.held {
                     held.entity_tag = None;
                 }
-                self.give_back(with);
+                self.give_back(context);
             }
         }
     }
 
-    pub(super) fn give_back(&self, with: &Surroundings<'_>) {
+    pub(super) fn give_back(&self, context: &Context<'_>) {
         if let Some(flight) = &self.flight {
             let published = self.last_good_sent().unwrap_or_default();
-            flight.give_back(with.process, self.timetable.standing(published), with.now);
+            flight.give_back(context.shared, self.timetable.standing(published), context.now);
         }
     }
 

@@ -1,15 +1,16 @@
-//! The world: threads, servers, callers and the clock; takes events, and carries out effects as a host does.
+//! The world: threads, servers, callers and the clock; takes events, and carries out commands as a host does.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use attache::base::{
-    CallId, Edit, Effect, Headers, HttpCall, HttpReply, RequestHead, Response, StreamId, Timestamp,
-    encode_pairs,
+    CallId, Command, Edit, Headers, HttpCall, HttpReply, Jitter, Observation, Outcome, RequestHead, Response,
+    StreamId, Timestamp, encode_pairs,
 };
 use attache::config::Config;
-use attache::filter::{self, Filter, Outcome};
+use attache::filter::Filter;
+use attache::sharing::Context;
 
 use super::document::{EXCHANGED_HEADER, MAX_WAITING_INBOUND, MAX_WAITING_OUTBOUND, Shape, Sharing};
 use super::event::{Event, Fault, RequestEvent};
@@ -41,6 +42,7 @@ pub(super) struct World {
 struct Worker {
     filter: Filter,
     process: Thread,
+    jitter: Jitter,
     waiting: BTreeMap<u32, Asked>,
     /// With the time at which each is given up.
     calls: Vec<(CallId, HttpCall, Duration)>,
@@ -68,11 +70,20 @@ impl World {
         let random = Drawn::new();
         let workers = (1..).take(shape.threads).map(|number| {
             let process = Thread { memory: Rc::clone(&memory), number };
-            let world = filter::World { now, crypto: &Hashing, random: &random, process: &process };
-            let filter = Filter::new(&config, [number as u8; 16], world);
+            let seed = [number as u8; 16];
+            let mut jitter = Jitter::new(seed);
+            let mut context = Context {
+                now,
+                crypto: &Hashing,
+                random: &random,
+                shared: &process,
+                jitter: &mut jitter,
+                observations: &mut Vec::new(),
+            };
             Worker {
-                filter,
+                filter: Filter::new(&config, seed, &mut context),
                 process,
+                jitter,
                 waiting: BTreeMap::new(),
                 calls: Vec::new(),
                 forwarded: Vec::new(),
@@ -128,8 +139,8 @@ impl World {
                 if let Some(at) = usize::from(*which).checked_rem(forwarded.len()) {
                     let (stream, status) = (StreamId(forwarded[at]), if *is_good { 200 } else { 401 });
                     let _ = self.workers[thread].filter.carries_token(stream);
-                    self.with(thread, |filter, world, effects| {
-                        filter.handle_response(stream, status, world, effects);
+                    self.with(thread, |filter, context, _| {
+                        filter.handle_response(stream, status, context);
                     });
                 }
             }
@@ -142,7 +153,9 @@ impl World {
                 let id = self.workers[thread].last_replied.filter(|_| which & 1 == 0).unwrap_or(unknown);
                 let body = Ok(br#"{"keys":[]}"#.to_vec());
                 let reply = HttpReply::Response { status: 200, headers: Headers::default(), body };
-                self.with(thread, |filter, world, effects| filter.handle_reply(id, reply, world, effects));
+                self.with(thread, |filter, context, commands| {
+                    filter.handle_reply(id, reply, context, commands)
+                });
             }
         }
         self.check_bounds();
@@ -194,15 +207,14 @@ impl World {
             since: self.elapsed,
             second_deadline: None,
         };
-        let outcome = self.with(thread, |filter, world, effects| {
-            filter.handle_request(StreamId(stream), head, world, effects)
-        });
+        let outcome =
+            self.with(thread, |filter, context, _| filter.handle_request(StreamId(stream), head, context));
         match outcome {
-            Outcome::Forward { edits, annotation } => {
+            Some(Outcome::Forward { edits, annotation }) => {
                 self.forward(thread, stream, asked, &edits, annotation.as_deref());
             }
-            Outcome::Respond { response, annotation } => self.refuse(&response, &annotation),
-            Outcome::Wait => drop(self.workers[thread].waiting.insert(stream, asked)),
+            Some(Outcome::Respond { response, annotation }) => self.refuse(&response, &annotation),
+            None => drop(self.workers[thread].waiting.insert(stream, asked)),
         }
     }
 
@@ -319,7 +331,7 @@ impl World {
             _ => HttpReply::Response { status, headers, body: Ok(body) },
         };
         self.workers[thread].last_replied = Some(id);
-        self.with(thread, |filter, world, effects| filter.handle_reply(id, reply, world, effects));
+        self.with(thread, |filter, context, commands| filter.handle_reply(id, reply, context, commands));
     }
 
     fn tick_all(&mut self) {
@@ -338,10 +350,10 @@ impl World {
             let (id, ..) = self.workers[thread].calls.remove(at);
             let reply =
                 HttpReply::Response { status: 504, headers: Headers::default(), body: Ok(Vec::new()) };
-            self.with(thread, |filter, world, effects| filter.handle_reply(id, reply, world, effects));
+            self.with(thread, |filter, context, commands| filter.handle_reply(id, reply, context, commands));
         }
         self.workers[thread].last_tick = elapsed;
-        self.with(thread, |filter, world, effects| filter.handle_tick(world, effects));
+        self.with(thread, Filter::handle_tick);
         self.note_time();
         // A request waits for keys, then for a token, each for a deadline at most.
         for (stream, asked) in &mut self.workers[thread].waiting {
@@ -357,7 +369,7 @@ impl World {
         for _ in 0..64 {
             let number = self.workers[thread].process.number;
             let Some(queue) = self.memory.message_for(number) else { return };
-            self.with(thread, |filter, world, effects| filter.handle_wake(queue, world, effects));
+            self.with(thread, |filter, context, commands| filter.handle_wake(queue, context, commands));
         }
         panic!("a thread wakes itself without end");
     }
@@ -396,13 +408,20 @@ impl World {
     }
 
     fn reload(&mut self, thread: usize) {
-        self.with(thread, |filter, world, effects| filter.handle_shutdown(world, effects));
+        self.with(thread, Filter::handle_shutdown);
         let seed = [(thread as u8 + 1).wrapping_add(self.streams as u8).wrapping_mul(2); 16];
         let worker = &mut self.workers[thread];
         assert!(worker.waiting.is_empty(), "a request is left");
-        let world =
-            filter::World { now: self.now, crypto: &Hashing, random: &self.random, process: &worker.process };
-        worker.filter = Filter::new(&self.config, seed, world);
+        worker.jitter = Jitter::new(seed);
+        let mut context = Context {
+            now: self.now,
+            crypto: &Hashing,
+            random: &self.random,
+            shared: &worker.process,
+            jitter: &mut worker.jitter,
+            observations: &mut Vec::new(),
+        };
+        worker.filter = Filter::new(&self.config, seed, &mut context);
         worker.last_tick = self.elapsed;
         worker.calls.clear();
         worker.forwarded.clear();
@@ -446,21 +465,35 @@ impl World {
     fn with<T>(
         &mut self,
         thread: usize,
-        act: impl FnOnce(&mut Filter, filter::World<'_>, &mut Vec<Effect>) -> T,
+        act: impl FnOnce(&mut Filter, &mut Context<'_>, &mut Vec<Command>) -> T,
     ) -> T {
-        let mut effects = Vec::new();
-        let Worker { filter, process, .. } = &mut self.workers[thread];
-        let world = filter::World { now: self.now, crypto: &Hashing, random: &self.random, process };
-        let result = act(filter, world, &mut effects);
-        self.perform(thread, effects);
+        let (mut observations, mut commands) = (Vec::new(), Vec::new());
+        let Worker { filter, process, jitter, .. } = &mut self.workers[thread];
+        let mut context = Context {
+            now: self.now,
+            crypto: &Hashing,
+            random: &self.random,
+            shared: process,
+            jitter,
+            observations: &mut observations,
+        };
+        let result = act(filter, &mut context, &mut commands);
+        for observation in observations {
+            match observation {
+                Observation::Log { line, .. } => self.check_secrecy(&line),
+                Observation::Count { by, .. } => assert!(by > 0),
+                Observation::Gauge { .. } | Observation::Adjust { .. } | Observation::Sample { .. } => {}
+            }
+        }
+        self.perform(thread, commands);
         result
     }
 
-    fn perform(&mut self, thread: usize, effects: Vec<Effect>) {
+    fn perform(&mut self, thread: usize, commands: Vec<Command>) {
         let mut made = 0;
-        for effect in effects {
-            match effect {
-                Effect::Call { id, call } => {
+        for command in commands {
+            match command {
+                Command::Call { id, call } => {
                     made += 1;
                     assert!(!call.timeout.is_zero(), "a call without end");
                     let end = self.elapsed + call.timeout;
@@ -469,17 +502,15 @@ impl World {
                     calls.push((id, call, end));
                     assert!(calls.len() <= 64, "calls without bound");
                 }
-                Effect::Forward { stream, edits, annotation } => {
+                Command::Resume { stream, outcome } => {
                     let asked = self.workers[thread].waiting.remove(&stream.0).expect("it waits");
-                    self.forward(thread, stream.0, asked, &edits, annotation.as_deref());
+                    match outcome {
+                        Outcome::Forward { edits, annotation } => {
+                            self.forward(thread, stream.0, asked, &edits, annotation.as_deref());
+                        }
+                        Outcome::Respond { response, annotation } => self.refuse(&response, &annotation),
+                    }
                 }
-                Effect::Respond { stream, response, annotation } => {
-                    self.workers[thread].waiting.remove(&stream.0).expect("it waits");
-                    self.refuse(&response, &annotation);
-                }
-                Effect::Log { line, .. } => self.check_secrecy(&line),
-                Effect::Count { by, .. } => assert!(by > 0),
-                Effect::Gauge { .. } | Effect::Adjust { .. } | Effect::Sample { .. } => {}
             }
         }
         assert!(made <= 32, "{made} calls at once");

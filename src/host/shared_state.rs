@@ -5,11 +5,11 @@ use core::num::NonZeroU32;
 use super::raw;
 use crate::sharing::{QueueId, SharedState, Version};
 
-/// The process that this VM runs in, as far as VMs of our `vm_id` share it.
+/// What the VMs of our `vm_id` share in this process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HostProcess;
+pub(super) struct HostSharedState;
 
-impl SharedState for HostProcess {
+impl SharedState for HostSharedState {
     fn get(&self, name: &str) -> Option<(Vec<u8>, Version)> {
         let (value, version) = raw::shared_data(name).ok()?;
         Some((value, Version(NonZeroU32::new(version)?)))
@@ -24,7 +24,7 @@ impl SharedState for HostProcess {
     }
 
     fn wake(&self, queue: QueueId) {
-        // A queue that is gone has nobody to be woken: it hears of the news at its tick.
+        // The owner of a queue that is gone learns of the update at its tick.
         let _ = raw::enqueue(queue.0, b"news");
     }
 

@@ -1,0 +1,33 @@
+//! What both halves use: the other threads, and what is told to the operator.
+
+use crate::config::Config;
+use crate::sharing::{Context, WorkerGroup};
+use crate::telemetry::{Metrics, Reports};
+
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) group: WorkerGroup,
+    pub(super) metrics: Metrics,
+    pub(super) reports: Reports,
+}
+
+impl Common {
+    pub(super) fn new(config: &Config, context: &mut Context<'_>) -> Self {
+        let group = config.sharing.as_ref().map(|sharing| sharing.group);
+        Self {
+            group: WorkerGroup::new(group, context.jitter.number()),
+            metrics: Metrics::new(config.inbound.as_deref(), config.version),
+            reports: Reports::default(),
+        }
+    }
+
+    /// The most waiting requests, of a list of `longest`, that one callback may take on. Where there is no other callback before
+    /// the next tick, the longest list still is empty within seconds.
+    pub(super) fn resumed_at_once(&self, longest: usize) -> usize {
+        if self.group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(longest.div_ceil(MAX_RESUMED)) }
+    }
+}
+
+/// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a worker does
+/// nothing else meanwhile.
+const MAX_RESUMED: usize = 32;

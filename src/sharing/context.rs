@@ -1,0 +1,47 @@
+use super::shared_state::SharedState;
+use crate::base::{Jitter, Observation, Random, Timestamp};
+use crate::jose::Crypto;
+
+/// What every event is handled in. Made once for each event by the host, or by a test in its place.
+pub struct Context<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Checks and makes signatures.
+    pub crypto: &'a dyn Crypto,
+    /// Makes what must not be guessed.
+    pub random: &'a dyn Random,
+    /// What the threads of the process share.
+    pub shared: &'a dyn SharedState,
+    /// Spreads what would otherwise happen everywhere at once. The same one at every event of a filter.
+    pub jitter: &'a mut Jitter,
+    /// The metrics and log lines that come of the event.
+    pub observations: &'a mut Vec<Observation>,
+}
+
+/// A host without other threads: contexts for unit tests.
+#[cfg(test)]
+pub(crate) struct TestHost {
+    jitter: Jitter,
+    observations: Vec<Observation>,
+}
+
+#[cfg(test)]
+impl TestHost {
+    pub(crate) fn new() -> Self {
+        Self { jitter: Jitter::new([1; 16]), observations: Vec::new() }
+    }
+
+    pub(crate) fn at(&mut self, now: Timestamp) -> Context<'_> {
+        let Self { jitter, observations } = self;
+        let (crypto, shared) = (&crate::jose::RustCrypto, &super::NoSharedState);
+        Context { now, crypto, random: &NotRandom, shared, jitter, observations }
+    }
+}
+
+#[cfg(test)]
+struct NotRandom;
+
+#[cfg(test)]
+impl Random for NotRandom {
+    fn fill(&self, _bytes: &mut [u8]) {}
+}
