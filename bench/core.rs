@@ -261,7 +261,7 @@ fn outbound_document() -> Value {
             "match": { "authorities": ["orders.example"], "clusters": ["api"] },
             "client": "orders",
         }],
-        "unmatched": "refuse",
+        "unmatched": "deny",
     } })
 }
 

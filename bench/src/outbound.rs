@@ -187,7 +187,7 @@ pub(crate) fn document(position: Position, authorities: Vec<String>) -> Value {
         },
         "clients": authorities.iter().enumerate().map(client).collect::<Vec<_>>(),
         "destinations": authorities.iter().enumerate().map(destination).collect::<Vec<_>>(),
-        "unmatched": "refuse",
+        "unmatched": "deny",
         // However busy the machine is: nobody waits while it counts.
         "waiting": { "deadline": "60s" },
     } })

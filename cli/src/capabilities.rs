@@ -133,7 +133,7 @@ mod tests {
 
     const INBOUND: &str = r#"{ inbound: { issuers: [{ name: a, issuer: "https://a.example", audiences: [b],
         keys: { discovery: { cluster: a } } }], default: deny } }"#;
-    const OUTBOUND: &str = r#"{ outbound: { position: downstream, unmatched: refuse,
+    const OUTBOUND: &str = r#"{ outbound: { position: downstream, unmatched: deny,
         clients: [{ name: a, token_endpoint: { uri: "https://a.example/t", cluster: a }, authentication: { set_by_cluster: {} } }],
         destinations: [{ match: { authorities: [b], clusters: [b] }, client: a }] } }"#;
 

@@ -50,7 +50,7 @@ fn edited(config: &Config) -> Edited {
     }
     // Elsewhere nothing depends on Envoy's route.
     let Some(inbound) =
-        config.inbound.as_deref().filter(|inbound| inbound.forged_headers != ReservedHeaders::Replace)
+        config.inbound.as_deref().filter(|inbound| inbound.reserved_headers != ReservedHeaders::Replace)
     else {
         return edited;
     };
@@ -92,7 +92,7 @@ fn loss_by_redirect(inbound: &Inbound) -> Option<&'static str> {
         );
     }
     let is_forged =
-        inbound.forged_headers != ReservedHeaders::Replace && !inbound.forwarded_claims.is_empty();
+        inbound.reserved_headers != ReservedHeaders::Replace && !inbound.forwarded_claims.is_empty();
     is_forged.then_some(
         "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's early_header_mutation_extensions \
          do not see: take internal_redirect_policy away",

@@ -13,7 +13,7 @@ pub(crate) fn contradictions(config: &Config, manager: &Value) -> Vec<String> {
     let reads = match config.inbound.as_ref().map(|inbound| inbound.route_metadata) {
         Some(MetadataUse::Ignore) => return Vec::new(),
         Some(MetadataUse::Read) => true,
-        Some(MetadataUse::Refuse) => false,
+        Some(MetadataUse::Deny) => false,
         // Another filter's, as like as not.
         None if !reads_outbound => return Vec::new(),
         None => true,

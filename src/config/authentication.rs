@@ -97,7 +97,7 @@ fn assertion(
         "portable_rsa",
     ])?;
     let portable_rsa =
-        fields.or("portable_rsa", false, |node| node.word(&[("refuse", false), ("allow", true)]));
+        fields.or("portable_rsa", false, |node| node.word(&[("deny", false), ("allow", true)]));
     let key = fields.required("key").and_then(|node| {
         let variable = values::env(&node)?;
         keys.read(&variable, portable_rsa?, environment)

@@ -52,7 +52,7 @@ fn written<'a>(node: Node<'a>, setting: &ClientContext<'_>, keys: &mut Assertion
         "headers",
         "header",
         "renewal_margin",
-        "assumed_lifetime",
+        "default_lifetime",
         "obtain",
         "token_exchange",
         "token_types",
@@ -81,7 +81,7 @@ fn client(
     let header = fields.or("header", bearer, |node| header(&node));
     let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
     let margin = fields.or("renewal_margin", None, |node| node.duration(second, day).map(Some));
-    let assumed = fields.or("assumed_lifetime", DEFAULT_ASSUMED, |node| node.duration(second, day));
+    let assumed = fields.or("default_lifetime", DEFAULT_ASSUMED, |node| node.duration(second, day));
     let exchange = fields.optional("token_exchange");
     let obtain = fields.or("obtain", Obtain::AtStart, |node| {
         let obtain = node.word(&[("at_start", Obtain::AtStart), ("on_demand", Obtain::OnDemand)])?;
@@ -203,7 +203,7 @@ fn token_types(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
 }
 
 fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
-    let fields = node.fields(&["name", "prefix"])?;
+    let fields = node.fields(&["name", "scheme"])?;
     let name = fields.required("name").and_then(|node| {
         let name = values::header_name(&node)?;
         let is_for_credentials = ["authorization", "proxy-authorization"].contains(&&*name);
@@ -212,7 +212,7 @@ fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
         }
         Some(name)
     });
-    let prefix = fields.or("prefix", "".into(), |node| {
+    let prefix = fields.or("scheme", "".into(), |node| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_prefix = |text: &str| text.len() <= 32 && text.bytes().all(allowed);
         node.text_that("a word of letters, digits and dashes like Bearer, at most 32 characters", is_prefix)
@@ -220,7 +220,7 @@ fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     });
     let (name, prefix): (Rc<str>, Rc<str>) = (name?, prefix?);
     if prefix.is_empty() && name.ends_with("authorization") {
-        return node.problem(format_args!("the header {name} needs a `prefix`, like Bearer"));
+        return node.problem(format_args!("the header {name} needs a `scheme`, like Bearer"));
     }
     Some((name, prefix))
 }

@@ -107,9 +107,9 @@ fn destination(
     });
     let matches = fields.required("match").and_then(|node| matches(&node, chosen_by, setting));
     let client = fields.required("client").and_then(|node| client(&node, setting));
-    let caller_credential = fields.or("caller_credential", CallerCredential::Refuse, |node| {
+    let caller_credential = fields.or("caller_credential", CallerCredential::Deny, |node| {
         node.word(&[
-            ("refuse", CallerCredential::Refuse),
+            ("deny", CallerCredential::Deny),
             ("replace", CallerCredential::Replace),
             ("keep", CallerCredential::Keep),
         ])

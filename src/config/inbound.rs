@@ -19,7 +19,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         "token",
         "forward_claims",
         "resource",
-        "refusals",
+        "denials",
         "cors_preflight",
         "case_sensitive",
         "allow_overrides",
@@ -34,11 +34,11 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let issuers = fields.required("issuers").and_then(|node| issuers::read(&node, environment));
     let token = fields.or("token", default_token(), |node| token(&node));
     let forwarded = fields.or("forward_claims", Vec::new(), |node| forwarded_claims(&node));
-    let refusals = fields.or("refusals", default_refusals(), |node| refusals(&node));
+    let denials = fields.or("denials", default_denials(), |node| denials(&node));
     let preflight = fields.or("cors_preflight", Preflight::Authorize, |node| {
         node.word(&[("authorize", Preflight::Authorize), ("forward", Preflight::Forward)])
     });
-    let route_metadata = fields.or("route_metadata", MetadataUse::Refuse, |node| {
+    let route_metadata = fields.or("route_metadata", MetadataUse::Deny, |node| {
         let word = node.word(&[("read", MetadataUse::Read), ("ignore", MetadataUse::Ignore)])?;
         let strips = token.as_ref().is_some_and(|(_, after)| *after == AfterVerification::Strip);
         if word == MetadataUse::Read && strips {
@@ -62,7 +62,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         // Another spelling of a path leads to no other rule, unless Envoy's route has a part in it.
         allowed: match route_metadata {
             Some(MetadataUse::Read) => PathFeatures::NONE,
-            Some(MetadataUse::Refuse | MetadataUse::Ignore) | None => PathFeatures::SPELLINGS,
+            Some(MetadataUse::Deny | MetadataUse::Ignore) | None => PathFeatures::SPELLINGS,
         },
     };
     let table = routes::read(&fields, setting);
@@ -93,16 +93,16 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
         issuers,
         watched: protected.filter().and(overrides.filter()),
         protected,
-        forged_headers: match route_metadata? {
+        reserved_headers: match route_metadata? {
             MetadataUse::Read => ReservedHeaders::Deny,
-            MetadataUse::Refuse | MetadataUse::Ignore => ReservedHeaders::Replace,
+            MetadataUse::Deny | MetadataUse::Ignore => ReservedHeaders::Replace,
         },
         overrides,
         forwarded_claims,
         sources,
         after_verification,
         resource: resource?,
-        refusals: refusals?,
+        denials: denials?,
         preflight: preflight?,
         route_metadata: route_metadata?,
         filter_state: filter_state?,
@@ -273,20 +273,20 @@ fn resource(
     Some(Resource::new(text, &url, &servers, &scopes, &methods, documentation?))
 }
 
-fn refusals(node: &Node<'_>) -> Option<Refusals> {
+fn denials(node: &Node<'_>) -> Option<Refusals> {
     let fields = node.fields(&["realm", "body", "detail"])?;
-    let default = default_refusals();
+    let default = default_denials();
     let realm = fields.or("realm", None, |node| values::quotable(&node).map(Some));
     let body = fields.or("body", default.body, |node| {
         node.word(&[("none", RefusalBody::None), ("problem_json", RefusalBody::ProblemJson)])
     });
     let detail = fields
         .or("detail", default.detail, |node| node.word(&[("full", Detail::Full), ("terse", Detail::Terse)]));
-    let refusals = Refusals { realm: realm?, body: body?, detail: detail? };
-    if refusals.detail == Detail::Terse && (refusals.realm.is_some() || refusals.body != RefusalBody::None) {
+    let denials = Refusals { realm: realm?, body: body?, detail: detail? };
+    if denials.detail == Detail::Terse && (denials.realm.is_some() || denials.body != RefusalBody::None) {
         return node.problem("`detail: terse` tells nothing: leave `realm` and `body` out");
     }
-    Some(refusals)
+    Some(denials)
 }
 
 pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
@@ -317,7 +317,7 @@ fn default_token() -> (Vec<TokenSource>, AfterVerification) {
     (vec![bearer], AfterVerification::Forward)
 }
 
-const fn default_refusals() -> Refusals {
+const fn default_denials() -> Refusals {
     Refusals { realm: None, body: RefusalBody::None, detail: Detail::Full }
 }
 

@@ -14,13 +14,13 @@ pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
     let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
     let uri = fields.required("uri").and_then(|node| values::http_url(&node));
     let cluster = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
-    let believes_empty_set = empty_set(&fields);
+    let accepts_empty_set = empty_set(&fields);
     let schedule = schedule(&fields, node);
     Some(Jwks {
         cluster: cluster?,
         address: Address::of(&uri?),
         schedule: schedule?,
-        believes_empty_set: believes_empty_set?,
+        accepts_empty_set: accepts_empty_set?,
     })
 }
 
@@ -32,7 +32,7 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
         fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.text().map(Rc::from));
     let allow_http = allow_http(&fields);
     let metadata_lifetime = metadata_lifetime(&fields, node);
-    let believes_empty_set = empty_set(&fields);
+    let accepts_empty_set = empty_set(&fields);
     let jwks_schedule = schedule(&fields, node);
     let issuer = issuer?;
     let url = issuer_url(node, issuer, allow_http);
@@ -45,7 +45,7 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
         allow_http: allow_http?,
         schedule: of_metadata(metadata_lifetime?, &jwks_schedule),
         jwks_schedule,
-        believes_empty_set: believes_empty_set?,
+        accepts_empty_set: accepts_empty_set?,
     })
 }
 
@@ -100,7 +100,7 @@ pub(super) fn of_metadata(lifetime: MetadataLifetime, others: &Schedule) -> Sche
 }
 
 fn empty_set(fields: &Fields<'_>) -> Option<bool> {
-    fields.or("empty_set", false, |node| node.word(&[("keep", false), ("believe", true)]))
+    fields.or("empty_set", false, |node| node.word(&[("keep", false), ("accept", true)]))
 }
 
 /// `timeout`: how long one call may take.

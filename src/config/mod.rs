@@ -15,6 +15,7 @@ mod key_sources;
 mod notices;
 mod outbound;
 mod reader;
+mod renamed;
 mod routes;
 mod sharing;
 mod value;
@@ -106,7 +107,7 @@ fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Res
         let mut inbound = inbound.map_or(Some(None), |inbound| inbound.map(Some))?;
         if let Some(inbound) = inbound.as_mut().filter(|_| outbound.is_some()) {
             // Beside it, the outbound half is in the listener as well, and follows it.
-            inbound.forged_headers = ReservedHeaders::DenyAlways;
+            inbound.reserved_headers = ReservedHeaders::DenyAlways;
         }
         let inbound = inbound.map(Rc::new);
         let version = inbound.as_ref().map_or(version, |inbound| inbound.version);

@@ -50,7 +50,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
     }
     let unmatched = fields
         .required("unmatched")
-        .and_then(|node| node.word(&[("pass", Unmatched::Pass), ("refuse", Unmatched::Refuse)]));
+        .and_then(|node| node.word(&[("pass", Unmatched::Pass), ("deny", Unmatched::Deny)]));
     let plaintext_clusters =
         fields.or("plaintext_clusters", HashSet::new(), |node| plaintext_clusters(&node, named.as_ref()));
     let allowed_overrides =
@@ -156,17 +156,19 @@ fn plaintext_clusters(node: &Node<'_>, named: Option<&Named>) -> Option<HashSet<
 }
 
 fn breaker(node: &Node<'_>) -> Option<BreakerSettings> {
-    let fields = node.fields(&["failures", "pause"])?;
+    let fields = node.fields(&["failures", "open_duration"])?;
     let failures = fields.or("failures", DEFAULT_BREAKER.failures, |node| {
         node.integer(1, 100).and_then(|number| u32::try_from(number).ok())
     });
-    let pause =
-        fields.or("pause", DEFAULT_BREAKER.pause, |node| node.duration(Duration::from_millis(100), MAX_OPEN));
-    Some(BreakerSettings { failures: failures?, pause: pause? })
+    let open_duration = fields.or("open_duration", DEFAULT_BREAKER.open_duration, |node| {
+        node.duration(Duration::from_millis(100), MAX_OPEN)
+    });
+    Some(BreakerSettings { failures: failures?, open_duration: open_duration? })
 }
 
 /// A token that was good is refused for a key that was withdrawn or a clock that differs, and a new one mends either: once is enough
 /// to find out.
 const DEFAULT_PURGE_INTERVAL: Duration = Duration::from_secs(10);
 /// One bad answer is chance; five in a row are an outage, and a restart takes some seconds.
-const DEFAULT_BREAKER: BreakerSettings = BreakerSettings { failures: 5, pause: Duration::from_secs(5) };
+const DEFAULT_BREAKER: BreakerSettings =
+    BreakerSettings { failures: 5, open_duration: Duration::from_secs(5) };

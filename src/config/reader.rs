@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::collections::HashSet;
 
 use super::error::{ConfigErrors, Problem};
+use super::renamed;
 use super::value::Value;
 
 /// The problems that have been found so far.
@@ -82,7 +83,9 @@ impl<'a> Node<'a> {
             return self.problem(format_args!("expected an object, got {}", self.value.kind()));
         };
         for (index, (name, _)) in members.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
+            if let Some(new) = renamed::renamed(name, known.iter().copied()) {
+                self.problem::<()>(format_args!("`{name}` is now `{new}`"));
+            } else if !known.contains(&name.as_str()) {
                 let name = printable(name);
                 self.problem::<()>(format_args!(
                     "unknown field `{name}`, expected one of {}",
@@ -175,7 +178,10 @@ impl<'a> Node<'a> {
         let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, meaning)) => Some(*meaning),
-            None => self.problem(format_args!("expected one of {}", known())),
+            None => match renamed::renamed(text, words.iter().map(|(word, _)| *word)) {
+                Some(new) => self.problem(format_args!("`{text}` is now `{new}`")),
+                None => self.problem(format_args!("expected one of {}", known())),
+            },
         }
     }
 

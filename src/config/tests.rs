@@ -157,7 +157,7 @@ fn a_document_is_bounded_at_its_limit() {
 
 #[test]
 fn unknown_fields_are_refused_everywhere() {
-    let inbound = "version, issuers, token, forward_claims, resource, refusals, cors_preflight, case_sensitive, allow_overrides, route_metadata, filter_state, waiting, token_cache, routes, default";
+    let inbound = "version, issuers, token, forward_claims, resource, denials, cors_preflight, case_sensitive, allow_overrides, route_metadata, filter_state, waiting, token_cache, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
     assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, outbound, sharing"]);
@@ -186,7 +186,7 @@ fn unknown_fields_are_refused_everywhere() {
     for (place, whole, known) in [
         ("/token", json!({ "x": 1 }), "sources, after_verification"),
         ("/resource", json!({ "identifier": "https://a.example", "x": 1 }), "identifier, documentation"),
-        ("/refusals", json!({ "x": 1 }), "realm, body, detail"),
+        ("/denials", json!({ "x": 1 }), "realm, body, detail"),
         ("/waiting", json!({ "x": 1 }), "requests, deadline"),
         ("/token_cache", json!({ "x": 1 }), "entries, bytes"),
     ] {
@@ -719,8 +719,8 @@ fn a_claim_is_forwarded_as_the_type_that_is_named() {
 #[test]
 fn words_are_those_that_are_listed() {
     for (pointer, known) in [
-        ("/refusals/body", "none, problem_json"),
-        ("/refusals/detail", "full, terse"),
+        ("/denials/body", "none, problem_json"),
+        ("/denials/detail", "full, terse"),
         ("/cors_preflight", "authorize, forward"),
         ("/filter_state", "denials, all"),
         ("/route_metadata", "read, ignore"),
@@ -734,16 +734,16 @@ fn words_are_those_that_are_listed() {
     accepts("/token_cache", json!("off"));
     refuses("/token_cache", json!(false), "inbound.token_cache: expected an object, got true or false");
     refuses(
-        "/refusals/realm",
+        "/denials/realm",
         json!("a\"b"),
-        "inbound.refusals.realm: expected visible ASCII without quotes and backslashes, at most 128 characters",
+        "inbound.denials.realm: expected visible ASCII without quotes and backslashes, at most 128 characters",
     );
-    accepts("/refusals/realm", json!("a".repeat(128)));
+    accepts("/denials/realm", json!("a".repeat(128)));
     for (member, value) in [("realm", "api"), ("body", "problem_json")] {
         refuses(
-            "/refusals",
+            "/denials",
             json!({ "detail": "terse", member: value }),
-            "inbound.refusals: `detail: terse` tells nothing: leave `realm` and `body` out",
+            "inbound.denials: `detail: terse` tells nothing: leave `realm` and `body` out",
         );
     }
 }
@@ -1019,7 +1019,7 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "version": 0,
             "issuers": [{ "name": "A", "issuer": "", "keys": { "jwks": { "uri": "x" } }, "colour": 1 }],
             "token": { "sources": [] },
-            "refusals": { "detail": "loud" },
+            "denials": { "detail": "loud" },
             "waiting": { "requests": 0, "deadline": "0s" },
             "token_cache": "on",
             "routes": [
@@ -1040,7 +1040,7 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "inbound.issuers[0].keys.jwks.uri: expected a URL like https://host/path",
             "inbound.issuers[0].keys.jwks: the field `cluster` is missing",
             "inbound.token.sources: the list is empty",
-            "inbound.refusals.detail: expected one of full, terse",
+            "inbound.denials.detail: expected one of full, terse",
             "inbound.waiting.requests: expected a whole number from 1 to 10000",
             "inbound.waiting.deadline: expected a duration from 10ms to 60s",
             "inbound.token_cache: expected one of off",
@@ -1179,7 +1179,7 @@ fn settings_are_what_the_document_says_and_the_defaults_what_it_does_not() {
     assert_eq!(inbound.waiting.deadline.as_secs(), 5);
     assert_eq!(inbound.cache.map(|cache| (cache.entries, cache.bytes)), Some((8192, 16_777_216)));
     assert_eq!(inbound.issuers[0].rules.clock_skew.as_secs(), 30);
-    assert_eq!(inbound.route_metadata, crate::inbound::MetadataUse::Refuse);
+    assert_eq!(inbound.route_metadata, crate::inbound::MetadataUse::Deny);
     let [crate::issuer::KeySource::Jwks(jwks)] = &*inbound.issuers[0].keys else { panic!() };
     let schedule = &jwks.schedule;
     let seconds = [
@@ -1190,7 +1190,7 @@ fn settings_are_what_the_document_says_and_the_defaults_what_it_does_not() {
         schedule.max_staleness,
     ];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 600, 30, 2, 86_400]);
-    assert!(!jwks.believes_empty_set);
+    assert!(!jwks.accepts_empty_set);
     assert!(inbound.issuers[0].rules.algorithms.iter().all(|algorithm| !algorithm.is_symmetric()));
 }
 
@@ -1231,3 +1231,4 @@ fn routes_that_clash_are_told_beside_other_problems() {
 
 mod keys;
 mod outbound;
+mod renamed;

@@ -101,7 +101,7 @@ impl Authorizer {
         if let Some(denial) = settings.denial_of_headers(head) {
             // By an override, a request on a report-only route could be served as one on a route that is not.
             let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
-            let is_report = !is_override && settings.forged_headers != ReservedHeaders::DenyAlways;
+            let is_report = !is_override && settings.reserved_headers != ReservedHeaders::DenyAlways;
             let mode = if is_report { route.mode } else { Mode::Enforce };
             return Evaluation::Decided(Decision {
                 route: Some(id),
@@ -186,10 +186,8 @@ impl<'a> Demands<'a> {
         let metadata = match settings.route_metadata {
             MetadataUse::Ignore => Vec::new(),
             // What it says may not be for this half.
-            MetadataUse::Refuse if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => {
-                Vec::new()
-            }
-            MetadataUse::Refuse => return Err(MetadataError::NotConfigured.into()),
+            MetadataUse::Deny if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => Vec::new(),
+            MetadataUse::Deny => return Err(MetadataError::NotConfigured.into()),
             MetadataUse::Read => {
                 let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
                 let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
@@ -247,7 +245,7 @@ impl Inbound {
     fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
         head.headers.fields(self.watched).find_map(|(name, value)| {
             // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
-            if self.forged_headers != ReservedHeaders::Replace && self.sets(name) {
+            if self.reserved_headers != ReservedHeaders::Replace && self.sets(name) {
                 return Some(Denial::HeaderReserved);
             }
             match self.protected.violation(name, value) {
@@ -266,10 +264,10 @@ impl Inbound {
     fn authority<'a>(&self, authority: &'a [u8]) -> Result<Option<RequestAuthority<'a>>, AuthorityError> {
         match self.route_metadata {
             MetadataUse::Read => RequestAuthority::parse_plain(authority).map(Some),
-            MetadataUse::Refuse | MetadataUse::Ignore if self.routes.names_authorities() => {
+            MetadataUse::Deny | MetadataUse::Ignore if self.routes.names_authorities() => {
                 RequestAuthority::parse(authority).map(Some)
             }
-            MetadataUse::Refuse | MetadataUse::Ignore => Ok(None),
+            MetadataUse::Deny | MetadataUse::Ignore => Ok(None),
         }
     }
 

@@ -118,7 +118,7 @@ impl Inbound {
             headers.push(("retry-after", secs.to_string()));
         }
         let mut body = String::new();
-        if self.refusals.detail == Detail::Full && self.refusals.body == RefusalBody::ProblemJson {
+        if self.denials.detail == Detail::Full && self.denials.body == RefusalBody::ProblemJson {
             headers.push(("content-type", "application/problem+json".to_owned()));
             body = serde_json::json!({
                 "type": "about:blank",
@@ -141,7 +141,7 @@ impl Inbound {
     /// RFC 6750 §3: a quoted string each. Nothing of the client's is in them: texts come from [`Denial`], the rest from the
     /// configuration, which admits no quotes and no backslashes.
     fn challenge(&self, refusal: &Refusal, denial: &Denial) -> String {
-        if self.refusals.detail == Detail::Terse {
+        if self.denials.detail == Detail::Terse {
             return "Bearer".to_owned();
         }
         let mut challenge = String::with_capacity(COMMON_CHALLENGE);
@@ -151,7 +151,7 @@ impl Inbound {
             challenge.extend([separator, name, "=\"", value, "\""]);
             separator = ", ";
         };
-        if let Some(realm) = &self.refusals.realm {
+        if let Some(realm) = &self.denials.realm {
             add("realm", realm);
         }
         if let Some(error) = refusal.error() {

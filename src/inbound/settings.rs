@@ -26,7 +26,7 @@ pub struct Inbound {
     /// The claims that the upstream gets as headers.
     pub forwarded_claims: Vec<ForwardedClaim>,
     /// What becomes of a request that carries one of these headers.
-    pub forged_headers: ReservedHeaders,
+    pub reserved_headers: ReservedHeaders,
     /// The names that no request may imitate, nor name away.
     pub protected: ProtectedHeaders,
     /// The headers by which a rule could be escaped.
@@ -36,7 +36,7 @@ pub struct Inbound {
     /// The protected resource (RFC 9728), if it is named.
     pub resource: Option<Resource>,
     /// How a refusal looks.
-    pub refusals: Refusals,
+    pub denials: Refusals,
     /// What becomes of a CORS preflight.
     pub preflight: Preflight,
     /// What requirements on Envoy's own routes count for.
@@ -113,7 +113,7 @@ pub enum MetadataUse {
     /// They add to the table's. No request may then carry a header that we set: removing it could change Envoy's route.
     Read,
     /// Nobody has said: a route that carries some is closed, so that they are not lost unnoticed.
-    Refuse,
+    Deny,
     /// They are not looked at.
     Ignore,
 }

@@ -28,7 +28,7 @@ pub struct Jwks {
     /// How it is kept fresh.
     pub schedule: Schedule,
     /// Whether a set that lists no key is believed.
-    pub believes_empty_set: bool,
+    pub accepts_empty_set: bool,
 }
 
 /// The metadata of an issuer, and the JWKS document that it names.
@@ -49,5 +49,5 @@ pub struct Discovery {
     /// How the keys are kept fresh.
     pub jwks_schedule: Schedule,
     /// Whether a set that lists no key is believed.
-    pub believes_empty_set: bool,
+    pub accepts_empty_set: bool,
 }

@@ -37,7 +37,7 @@ pub(super) enum Source {
 pub(super) struct KeyDocument {
     document: Document,
     set: Option<Rc<KeySet>>,
-    believes_empty_set: bool,
+    accepts_empty_set: bool,
     key_bytes: usize,
 }
 
@@ -97,7 +97,7 @@ impl Source {
             KeySource::Inline(keys) => Self::Inline(Rc::clone(keys)),
             KeySource::Jwks(jwks) => {
                 let definition = KeyDocument::definition(jwks, common);
-                Self::Jwks(Box::new(KeyDocument::new(definition, jwks.believes_empty_set, common, now)))
+                Self::Jwks(Box::new(KeyDocument::new(definition, jwks.accepts_empty_set, common, now)))
             }
             KeySource::Discovery(settings) => {
                 let definition = Definition {
@@ -290,13 +290,13 @@ impl Discovered {
                     cluster: Rc::clone(&settings.jwks_cluster),
                     address,
                     schedule: settings.jwks_schedule.clone(),
-                    believes_empty_set: settings.believes_empty_set,
+                    accepts_empty_set: settings.accepts_empty_set,
                 };
                 match keys {
                     None => {
                         let definition = Self::definition(&jwks, settings, common);
                         *keys =
-                            Some(KeyDocument::new(definition, jwks.believes_empty_set, common, context.now));
+                            Some(KeyDocument::new(definition, jwks.accepts_empty_set, common, context.now));
                         SourceChange::Moved
                     }
                     Some(keys) if keys.is_at(&jwks.address) => SourceChange::Same,
@@ -330,16 +330,16 @@ impl Discovered {
 }
 
 impl KeyDocument {
-    fn new(definition: Definition, believes_empty_set: bool, common: &Common, now: Timestamp) -> Self {
+    fn new(definition: Definition, accepts_empty_set: bool, common: &Common, now: Timestamp) -> Self {
         let document = Document::new(definition, common.sharing.as_ref(), common.me, now);
-        Self { document, set: None, believes_empty_set, key_bytes: common.key_bytes }
+        Self { document, set: None, accepts_empty_set, key_bytes: common.key_bytes }
     }
 
     fn definition(jwks: &Jwks, common: &Common) -> Definition {
         Definition {
             kind: "jwks",
             identity: jwks.address.url().into(),
-            is_loose: jwks.believes_empty_set,
+            is_loose: jwks.accepts_empty_set,
             cluster: Rc::clone(&jwks.cluster),
             places: vec![jwks.address.clone()],
             schedule: jwks.schedule.clone(),
@@ -352,7 +352,7 @@ impl KeyDocument {
     }
 
     fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<SourceEvent> {
-        let (believes, room) = (self.believes_empty_set, self.key_bytes);
+        let (believes, room) = (self.accepts_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
         let event = self.document.handle_updates(context, &read);
         event.map(|event| self.take(event))
@@ -364,7 +364,7 @@ impl KeyDocument {
         budget: &mut CallBudget,
         out: &mut Vec<SourceEvent>,
     ) -> Option<(DocumentKind, HttpCall)> {
-        let (believes, room) = (self.believes_empty_set, self.key_bytes);
+        let (believes, room) = (self.accepts_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
         let (event, call) = self.document.handle_tick(budget, context, &read);
         out.extend(event.map(|event| self.take(event)));
@@ -372,7 +372,7 @@ impl KeyDocument {
     }
 
     fn handle_reply(&mut self, reply: HttpReply, context: &mut Context<'_>) -> Option<SourceEvent> {
-        let (believes, room) = (self.believes_empty_set, self.key_bytes);
+        let (believes, room) = (self.accepts_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
         let event = self.document.handle_reply(reply, context, &read)?;
         Some(self.take(event))
@@ -401,13 +401,13 @@ impl KeyDocument {
     }
 }
 
-fn read(body: &[u8], believes_empty_set: bool, room: usize) -> Result<ParsedKeySet, FetchError> {
+fn read(body: &[u8], accepts_empty_set: bool, room: usize) -> Result<ParsedKeySet, FetchError> {
     let parsed = KeySet::parse(body)?;
     if parsed.set.is_empty() {
         if !parsed.skipped.is_empty() {
             return Err(FetchError::NoUsableKey);
         }
-        if !believes_empty_set {
+        if !accepts_empty_set {
             return Err(FetchError::EmptySet);
         }
     }

@@ -15,7 +15,7 @@ pub struct BreakerSettings {
     /// After so many failures in a row, at least 1.
     pub failures: u32,
     /// For so long at first; doubled by each probe that fails, at most [`MAX_OPEN`]. Not zero.
-    pub pause: Duration,
+    pub open_duration: Duration,
 }
 
 /// What a breaker does with requests.
@@ -144,7 +144,8 @@ impl Breaker {
         let beyond = self.failures.checked_sub(self.settings.failures);
         if let Some(beyond) = beyond {
             let doubled = 1_u32.checked_shl(beyond).unwrap_or(u32::MAX);
-            let pause = self.settings.pause.saturating_mul(doubled).min(MAX_OPEN.max(self.settings.pause));
+            let first = self.settings.open_duration;
+            let pause = first.saturating_mul(doubled).min(MAX_OPEN.max(first));
             let most = pause.saturating_add(pause.checked_div(JITTER_PART).unwrap_or_default());
             self.until = context.now.after(context.jitter.between(pause, most));
         }
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
     use crate::sharing::TestHost;
 
-    const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, pause: Duration::from_secs(5) };
+    const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, open_duration: Duration::from_secs(5) };
     const TIMEOUT: Duration = Duration::from_secs(1);
 
     fn at(secs: u64) -> Timestamp {

@@ -30,7 +30,7 @@ pub enum FetchError {
     /// The answer is no key set.
     #[error("{0}")]
     Malformed(#[from] KeySetError),
-    /// The document lists no key at all: it is not believed (unless `empty_set: believe`), and the last good set stays.
+    /// The document lists no key at all: it is not believed (unless `empty_set: accept`), and the last good set stays.
     #[error("the set is empty")]
     EmptySet,
     /// The document lists keys, and none could verify a signature: it is not believed, and the last good set stays.

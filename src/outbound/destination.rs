@@ -29,7 +29,7 @@ pub struct Destination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerCredential {
     /// The request is refused.
-    Refuse,
+    Deny,
     /// Ours takes its place.
     Replace,
     /// It stays, and ours is not sent.
@@ -293,7 +293,7 @@ mod tests {
             client,
             clusters: vec![cluster.into()],
             route_names: Vec::new(),
-            caller_credential: CallerCredential::Refuse,
+            caller_credential: CallerCredential::Deny,
             chosen_by: ChosenBy::Match,
             allowed: PathFeatures::NONE,
         }

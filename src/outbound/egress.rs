@@ -75,7 +75,7 @@ pub(super) fn entitlement<'a>(
         (Match::BadMethod, _) => return Err((client, Refusal::Method)),
         (Match::None, _) if client.is_some() => return Err((client, Refusal::NotAllowed)),
         (Match::None, Unmatched::Pass) => return Ok(Entitlement::Nothing),
-        (Match::None, Unmatched::Refuse) => return Err((None, Refusal::Unmatched)),
+        (Match::None, Unmatched::Deny) => return Err((None, Refusal::Unmatched)),
     };
     // Only what a token is put on: the filter has no say in any other request.
     if settings.overrides.found_in(&head.headers).is_some() {

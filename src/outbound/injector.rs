@@ -154,7 +154,7 @@ impl Injector {
             match destination.caller_credential {
                 CallerCredential::Replace => {}
                 CallerCredential::Keep => return Injection::Kept(index, self.removals(request, None)),
-                CallerCredential::Refuse => {
+                CallerCredential::Deny => {
                     return Injection::Refused(Some(index), Refusal::CallerCredential);
                 }
             }

@@ -71,11 +71,11 @@ impl Refusal {
             Self::NotAllowed => "not_allowed",
             Self::ClientUnknown => "client_unknown",
             Self::CallerCredential => "caller_credential",
-            Self::HeaderHopByHop => "egress_header_hop_by_hop",
-            Self::PathAmbiguous => "egress_path_ambiguous",
-            Self::Authority => "egress_authority_invalid",
-            Self::Method => "egress_method_invalid",
-            Self::Overridden => "egress_overridden",
+            Self::HeaderHopByHop => "outbound_header_hop_by_hop",
+            Self::PathAmbiguous => "outbound_path_ambiguous",
+            Self::Authority => "outbound_authority_invalid",
+            Self::Method => "outbound_method_invalid",
+            Self::Overridden => "outbound_overridden",
             Self::Unmatched => "unmatched",
         }
     }

@@ -64,7 +64,7 @@ pub enum Unmatched {
     /// It goes on without a token.
     Pass,
     /// It is refused.
-    Refuse,
+    Deny,
 }
 
 /// An identity that we act under.

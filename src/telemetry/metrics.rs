@@ -155,7 +155,7 @@ impl Metrics {
             Outcome::Unchanged => "unchanged",
             Outcome::Confirmed => "confirmed",
             Outcome::Failed(error) | Outcome::Elsewhere(error) => error.label(),
-            Outcome::Refused(_) => "refused",
+            Outcome::Refused(_) => "rejected",
             // No fetch; the gauges tell.
             Outcome::Expired => return,
         };
@@ -163,7 +163,7 @@ impl Metrics {
             (_, true) if matches!(report.outcome, Outcome::Refused(_) | Outcome::Confirmed) => {
                 Counter::Shared { issuer, result }
             }
-            (_, true) => Counter::Shared { issuer, result: "taken" },
+            (_, true) => Counter::Shared { issuer, result: "adopted" },
             (DocumentKind::Keys, false) => Counter::Fetches { issuer, result },
             (DocumentKind::Metadata, false) => Counter::MetadataFetches { issuer, result },
         };

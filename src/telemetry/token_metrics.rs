@@ -81,10 +81,10 @@ impl TokenMetrics {
     pub fn record_event(&mut self, client: usize, event: &TokenEvent, observations: &mut Vec<Observation>) {
         let client = Some(client);
         match &event.what {
-            TokenChange::Obtained { is_shared: true, .. } => self.count(Counter::Shared("taken"), client),
+            TokenChange::Obtained { is_shared: true, .. } => self.count(Counter::Shared("adopted"), client),
             TokenChange::Obtained { .. } => self.count(Counter::Requests("obtained"), client),
             TokenChange::Failed(fault) => self.count(Counter::Requests(fault.label()), client),
-            TokenChange::Refused(_) => self.count(Counter::Shared("refused"), client),
+            TokenChange::Refused(_) => self.count(Counter::Shared("rejected"), client),
             // The gauge tells.
             TokenChange::Expired => {}
         }
@@ -110,7 +110,7 @@ impl TokenMetrics {
     pub fn record_purge(&mut self, client: usize, purge: Purge) {
         let result = match purge {
             Purge::Purged => "purged",
-            Purge::Retained => "held_back",
+            Purge::Retained => "retained",
         };
         self.count(Counter::Purges(result), Some(client));
     }

@@ -146,12 +146,12 @@ fn a_header_that_imitates_one_of_ours_is_refused_everywhere() {
     ] {
         assert_eq!(
             proxy.request(Request::get("/orders").bearer(&token).header(name, "a")).tells(),
-            "400 header_twin",
+            "400 header_lookalike",
             "{name}"
         );
         assert_eq!(
             proxy.request(Request::get("/healthz").header(name, "a")).tells(),
-            "400 header_twin",
+            "400 header_lookalike",
             "{name}"
         );
     }
@@ -174,7 +174,7 @@ fn an_imitation_is_removed_where_report_only_lets_the_request_through() {
     let mut proxy = Proxy::new(&config(trial));
     let request = Request::get("/a").header("X_Auth-Subject", "root").header("x_auth_subject", "root");
     let seen = proxy.request(request).forwarded();
-    assert!(seen.annotation.contains("reason=header_twin"));
+    assert!(seen.annotation.contains("reason=header_lookalike"));
     assert_eq!((seen.upstream("X_Auth-Subject"), seen.upstream("x_auth_subject")), (vec![], vec![]));
 }
 

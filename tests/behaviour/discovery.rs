@@ -357,6 +357,6 @@ fn a_thread_whose_time_was_read_a_moment_earlier_takes_each_document_once() {
     threads[1].tick();
     threads.advance(5.secs());
     threads.all_tell(&long(&key).sign(), "forwarded");
-    let taken = "issuer=.=corp;.;result=.=taken;.;attache_shared_documents";
+    let taken = "issuer=.=corp;.;result=.=adopted;.;attache_shared_documents";
     assert_eq!((threads.calls("idp"), threads.counter(taken)), (2, 2));
 }

@@ -55,7 +55,7 @@ fn meaning(config: &Config) -> String {
         "{:#?}",
         (
             (&inbound.issuers, &inbound.sources, inbound.after_verification, &inbound.forwarded_claims),
-            (&inbound.protected, &inbound.resource, &inbound.refusals, inbound.preflight),
+            (&inbound.protected, &inbound.resource, &inbound.denials, inbound.preflight),
             (inbound.route_metadata, inbound.waiting, inbound.cache, inbound.version),
             inbound.routes.routes(),
         )
@@ -170,7 +170,7 @@ fn no_error_repeats_a_value() {
         let names_an_issuer = pointer.contains("/require/issuers/");
         assert!(names_an_issuer || !errors.to_string().contains("hunter2"), "{pointer}: {errors}");
     }
-    let broken = config(json!({ "refusals": { "realm": MARK } })).to_string();
+    let broken = config(json!({ "denials": { "realm": MARK } })).to_string();
     let errors = config::parse(&broken.as_bytes()[..broken.len() - 1], &Variables).unwrap_err();
     assert!(!errors.to_string().contains("hunter2"), "{errors}");
 }

@@ -92,7 +92,7 @@ fn forged_tokens_cost_no_more_than_a_twentieth_of_the_time_and_known_ones_go_on(
 #[test]
 fn what_is_beyond_the_budget_is_told_to_come_again_and_how_many_keys_were_tried() {
     let keys: Vec<Signer> = (0..12).map(|n| Signer::new(&format!("k{n}"))).collect();
-    let problem = json!({ "issuers": [inline(&keys.iter().collect::<Vec<_>>())], "refusals": { "body": "problem_json" } });
+    let problem = json!({ "issuers": [inline(&keys.iter().collect::<Vec<_>>())], "denials": { "body": "problem_json" } });
     let mut proxy = Proxy::new(&config(problem));
     Flood::new().exhaust(&mut proxy, &long(&keys[0].named(None)));
     let refused = proxy.request(Request::get("/orders").bearer(&fresh(&keys[11].named(None), 1))).refused();

@@ -90,7 +90,7 @@ fn proxy() -> (Filter, Signer) {
         "forward_claims": [{ "claim": "sub", "header": "x-auth-subject" }],
         "cors_preflight": "forward",
         "resource": { "identifier": "https://api.example/v1" },
-        "refusals": { "body": "problem_json" },
+        "denials": { "body": "problem_json" },
         "token": { "after_verification": "strip", "sources": [
             { "header": { "name": "authorization", "scheme": "Bearer" } }, { "header": { "name": "x-token" } },
             { "query": { "name": "access_token" } }, { "cookie": { "name": "token" } } ] },

@@ -1,4 +1,4 @@
-//! Every way to be refused, as it goes over the wire. `refusals.golden` is what callers, dashboards and access logs depend on: a
+//! Every way to be refused, as it goes over the wire. `denials.golden` is what callers, dashboards and access logs depend on: a
 //! change of a line in it is a change of the interface. `UPDATE_GOLDEN=1 cargo test --test behaviour refusals` writes it anew.
 
 use std::collections::BTreeSet;
@@ -33,11 +33,11 @@ fn every_denial_looks_as_the_golden_file_says() {
 fn written() -> String {
     let bare = compile(&config(json!({}))).unwrap();
     let full = compile(&config(json!({
-        "refusals": { "realm": "api" }, "resource": { "identifier": "https://api.example/v1" },
+        "denials": { "realm": "api" }, "resource": { "identifier": "https://api.example/v1" },
     })));
-    let problem = compile(&config(json!({ "refusals": { "body": "problem_json" } })));
+    let problem = compile(&config(json!({ "denials": { "body": "problem_json" } })));
     let terse = compile(&config(json!({
-        "refusals": { "detail": "terse" }, "resource": { "identifier": "https://api.example/v1" },
+        "denials": { "detail": "terse" }, "resource": { "identifier": "https://api.example/v1" },
     })));
     let modes =
         [("bare", bare), ("full", full.unwrap()), ("problem", problem.unwrap()), ("terse", terse.unwrap())];
@@ -297,10 +297,10 @@ fn metadata_place(error: &MetadataError) -> usize {
 fn a_challenge_is_one_scheme_with_quoted_strings() {
     for settings in [
         compile(&config(
-            json!({ "refusals": { "realm": "a b, c=d" }, "resource": { "identifier": "https://a.example" } }),
+            json!({ "denials": { "realm": "a b, c=d" }, "resource": { "identifier": "https://a.example" } }),
         )),
         compile(&config(json!({}))),
-        compile(&config(json!({ "refusals": { "detail": "terse" } }))),
+        compile(&config(json!({ "denials": { "detail": "terse" } }))),
     ] {
         let settings = settings.unwrap();
         for denial in every() {
@@ -326,7 +326,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
 
 #[test]
 fn a_problem_body_is_json_of_the_registered_members() {
-    let settings = compile(&config(json!({ "refusals": { "body": "problem_json" } }))).unwrap();
+    let settings = compile(&config(json!({ "denials": { "body": "problem_json" } }))).unwrap();
     for denial in every() {
         let response = settings.inbound.as_ref().unwrap().refuse(&denial);
         let body: serde_json::Value = serde_json::from_str(&response.body).unwrap();
@@ -339,7 +339,7 @@ fn a_problem_body_is_json_of_the_registered_members() {
 
 #[test]
 fn terse_tells_the_status_and_nothing_else() {
-    let settings = compile(&config(json!({ "refusals": { "detail": "terse" } }))).unwrap();
+    let settings = compile(&config(json!({ "denials": { "detail": "terse" } }))).unwrap();
     for denial in every() {
         let response = settings.inbound.as_ref().unwrap().refuse(&denial);
         assert_eq!(response.body, "");
@@ -357,7 +357,7 @@ fn terse_tells_the_status_and_nothing_else() {
 /// Envoy makes the body the grpc-message.
 #[test]
 fn a_grpc_caller_gets_a_text_and_no_json() {
-    let settings = config(json!({ "refusals": { "body": "problem_json" } }));
+    let settings = config(json!({ "denials": { "body": "problem_json" } }));
     let body = |request: Request| Proxy::new(&settings).request(request).refused().response.body;
     let call = || Request::new("POST", "/orders");
     assert_eq!(body(call().header("content-type", "application/grpc+proto")), "a bearer token is required");

@@ -172,11 +172,9 @@ fn keys_that_are_written_out_go_on_when_fetched_ones_are_too_old() {
 #[test]
 fn an_empty_set_is_a_failure_unless_the_configuration_believes_it() {
     let key = Signer::new("k1");
-    for (patch, stays) in [
-        (json!({}), true),
-        (json!({ "empty_set": "keep" }), true),
-        (json!({ "empty_set": "believe" }), false),
-    ] {
+    for (patch, stays) in
+        [(json!({}), true), (json!({ "empty_set": "keep" }), true), (json!({ "empty_set": "accept" }), false)]
+    {
         let mut threads = Threads::ready(&scheduled(patch.clone()), 3, &[&key]);
         let cached = long(&key).sign();
         threads.all_tell(&cached, "forwarded");
@@ -203,7 +201,7 @@ fn an_empty_set_is_a_failure_unless_the_configuration_believes_it() {
 fn a_set_without_a_usable_key_is_never_believed() {
     let key = Signer::new("k1");
     let unusable = r#"{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"RSA"},7]}"#;
-    for patch in [json!({}), json!({ "empty_set": "believe" })] {
+    for patch in [json!({}), json!({ "empty_set": "accept" })] {
         let mut threads = Threads::ready(&scheduled(patch), 2, &[&key]);
         threads.serve("idp", good(unusable));
         threads.advance(1.hours());

@@ -217,7 +217,7 @@ fn metrics_are_handed_over_on_the_tick_and_only_when_they_change() {
 #[test]
 fn no_log_line_of_a_bad_day_holds_a_token() {
     let (key, stranger) = (Signer::new("k1"), Signer::new("k2"));
-    let mut proxy = Proxy::new(&config(json!({ "refusals": { "body": "problem_json" } })));
+    let mut proxy = Proxy::new(&config(json!({ "denials": { "body": "problem_json" } })));
     for fault in [0, 301, 500, 503] {
         proxy.serve("idp", crate::proxy::status(fault));
         for token in

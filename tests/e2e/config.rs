@@ -53,7 +53,7 @@ fn everything() -> Value {
             "min_refresh": "10s",
             "unknown_key_interval": "250ms",
             "max_staleness": "2h",
-            "empty_set": "believe",
+            "empty_set": "accept",
         } },
     });
     let written: Value = serde_json::from_slice(&issuer("written", &[Algorithm::EdDsa]).jwks()).unwrap();
@@ -63,7 +63,7 @@ fn everything() -> Value {
         "token": { "sources": [{ "header": { "name": "x-token" } }, { "query": { "name": "t" } }], "after_verification": "strip" },
         "forward_claims": [{ "claim": "sub", "header": "x-sub" }, { "claim": ["realm_access", "tenant"], "header": "x-tenant" }],
         "resource": { "identifier": "https://orders.example/v1", "documentation": "https://docs.example" },
-        "refusals": { "realm": "every thing", "body": "problem_json", "detail": "full" },
+        "denials": { "realm": "every thing", "body": "problem_json", "detail": "full" },
         "cors_preflight": "forward",
         "route_metadata": "ignore",
         "waiting": { "requests": 10, "deadline": "2s" },
@@ -246,13 +246,13 @@ fn refused() -> Vec<(&'static str, Value, Vec<&'static str>)> {
         ),
         (
             "a realm with a quote",
-            with(json!({ "refusals": { "realm": "a\"b" } })),
-            vec!["inbound.refusals.realm"],
+            with(json!({ "denials": { "realm": "a\"b" } })),
+            vec!["inbound.denials.realm"],
         ),
         (
             "terse with a body",
-            with(json!({ "refusals": { "detail": "terse", "body": "problem_json" } })),
-            vec!["inbound.refusals"],
+            with(json!({ "denials": { "detail": "terse", "body": "problem_json" } })),
+            vec!["inbound.denials"],
         ),
         (
             "a claim over authorization",

@@ -8,7 +8,7 @@ use attache_harness::issuer::Algorithm;
 
 fn forwarding() -> Value {
     let claims = json!([{ "claim": "sub", "header": "x-auth-subject" }]);
-    json!({ "forward_claims": claims, "refusals": { "body": "problem_json" } })
+    json!({ "forward_claims": claims, "denials": { "body": "problem_json" } })
 }
 
 fn routes() -> [Value; 2] {
@@ -45,7 +45,7 @@ fn no_header_that_is_removed_sends_a_token_to_another_cluster() {
     let get = |path: &str| proxy.get("both", path).header("host", HOST);
     for path in ["/open", "/open/more"] {
         let forged = get(path).header("x-auth-subject", "partner").send().unwrap();
-        assert_eq!(verdict(&forged), (400, "header_forged".into()), "{path}");
+        assert_eq!(verdict(&forged), (400, "header_reserved".into()), "{path}");
         assert_eq!(echo(&get(path).send().unwrap()).header("authorization"), None, "{path}");
     }
     assert!(proxy.upstream().seen().iter().all(|seen| seen.bearer().is_none()));
@@ -113,7 +113,7 @@ fn a_redirect_that_envoy_follows_passes_unless_the_filter_has_to_refuse_its_own_
     }] });
     let again = json!({ "name": "edits-landed", "match": { "path": "/open/landed" }, "require": { "authenticated": {} } });
     let mut stripping =
-        json!({ "token": { "after_verification": "strip" }, "refusals": { "body": "problem_json" } });
+        json!({ "token": { "after_verification": "strip" }, "denials": { "body": "problem_json" } });
     stripping["routes"] = json!([routes()[0], again]);
     let proxy = Setup::new()
         .issuer("corp")
@@ -125,7 +125,7 @@ fn a_redirect_that_envoy_follows_passes_unless_the_filter_has_to_refuse_its_own_
     let landed = echo(&redirected(&proxy, "replacing"));
     assert_eq!((landed.path.as_str(), landed.header("x-auth-subject")), ("/open/landed", None));
     for listener in ["reading", "early"] {
-        assert_eq!(verdict(&redirected(&proxy, listener)), (400, "header_forged".into()), "{listener}");
+        assert_eq!(verdict(&redirected(&proxy, listener)), (400, "header_reserved".into()), "{listener}");
     }
     assert_eq!(verdict(&redirected(&proxy, "stripping")), (401, "credential_missing".into()));
 }

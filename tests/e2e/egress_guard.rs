@@ -69,7 +69,7 @@ fn a_route_that_leads_elsewhere_gets_no_token() {
         "downstream",
         &[client(json!({}))],
         &[destination(json!({}))],
-        json!({ "outbound": { "unmatched": "refuse" } }),
+        json!({ "outbound": { "unmatched": "deny" } }),
     );
     let proxy = setup
         .listener(downstream("elsewhere", passing()).manager(hosts(to_another.clone())))
@@ -99,7 +99,7 @@ fn a_credential_of_the_callers_is_refused_replaced_or_kept_as_configured() {
         destination(json!({
             "match": { "authorities": authorities, "clusters": ["billing"] }, "caller_credential": word }))
     };
-    let destinations = [to("refuse"), to("replace"), to("keep"), destination(json!({}))];
+    let destinations = [to("deny"), to("replace"), to("keep"), destination(json!({}))];
     let document = document("downstream", &[client(json!({}))], &destinations, json!({}));
     let routes = json!({ "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
         { "match": { "prefix": "/" }, "route": { "cluster": "billing" } }] }] } });
@@ -277,7 +277,7 @@ fn a_redirect_that_envoy_follows_takes_the_token_along_in_the_upstream_position_
         .start();
     assert!(redirected(&proxy, "open").bearer().is_some());
     // Each cluster's filter is one of its own, and knows of the token a moment later.
-    let taken = [("client", "billing"), ("result", "taken")];
+    let taken = [("client", "billing"), ("result", "adopted")];
     proxy.expect_metric("attache_shared_tokens", &taken, 2 * VMS - 1);
     let landed = redirected(&proxy, "filtered");
     assert_eq!(landed.header("authorization"), None);

@@ -26,7 +26,7 @@ static PROXY: Shared = Shared::new(|| {
         json!({ "name": "hostile-template", "match": { "path": "/a/{b}/{c}/d" }, "require": { "scopes": ["orders:read"] } }),
     ];
     let more = json!({
-        "refusals": { "body": "problem_json" },
+        "denials": { "body": "problem_json" },
         "token": { "sources": sources, "after_verification": "strip" },
         "forward_claims": [{ "claim": "sub", "header": "x-sub" }, { "claim": ["a", "b"], "header": "x-ab" }],
         "resource": { "identifier": "https://orders.example" },

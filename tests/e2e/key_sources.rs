@@ -20,7 +20,7 @@ static PROXY: Shared = Shared::new(|| {
     let each_second = || json!({ "refresh": "1s", "timeout": "500ms" });
     let first = |name: &str, more: Value| json!({ "jwks": jwks(name, more) });
     let written: Value = serde_json::from_slice(&emergency().jwks()).unwrap();
-    let believing = json!({ "refresh": "1s", "empty_set": "believe" });
+    let believing = json!({ "refresh": "1s", "empty_set": "accept" });
     let issuers: [(&str, Value); 7] = [
         ("both", json!([first("both", each_second()), second("both", each_second())])),
         ("one-down", json!([first("one-down", each_second()), second("one-down", each_second())])),

@@ -94,7 +94,11 @@ fn requests_before_the_first_keys_wait_and_pass_when_the_issuer_comes() {
             assert_eq!(verdict(&answer), (401, "signature_invalid".into()));
         }
         // One fetch for all, the VM on the main thread too.
-        proxy.expect_metric("attache_shared_documents", &[("issuer", "late"), ("result", "taken")], VMS - 1);
+        proxy.expect_metric(
+            "attache_shared_documents",
+            &[("issuer", "late"), ("result", "adopted")],
+            VMS - 1,
+        );
         assert_eq!(late.jwks_requests(), 1);
     });
 }

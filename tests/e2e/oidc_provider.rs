@@ -71,7 +71,7 @@ fn proxy(provider: &Provider) -> Proxy {
     read["match"]["methods"] = json!(["GET"]);
     let listener = |name: &str, audience: &str| {
         let more = json!({
-            "refusals": { "body": "problem_json" },
+            "denials": { "body": "problem_json" },
             "forward_claims": [{ "claim": "client_id", "header": "x-client" }],
         });
         Listener::new(

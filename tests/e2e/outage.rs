@@ -40,7 +40,7 @@ fn an_outage_that_is_shorter_than_a_tokens_life_fails_no_request() {
 #[test]
 fn an_outage_that_is_longer_ends_for_callers_within_one_probe_of_its_end() {
     let more = json!({ "outbound": {
-        "waiting": { "deadline": "500ms" }, "breaker": { "failures": 3, "pause": "1s" } } });
+        "waiting": { "deadline": "500ms" }, "breaker": { "failures": 3, "open_duration": "1s" } } });
     let proxy = in_listener(json!({}), more)
         .workers(4)
         .start_with(|issuers| issuers["idp"].set_lifetime(Duration::from_secs(3)));

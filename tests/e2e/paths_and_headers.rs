@@ -31,7 +31,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
         route("paths-latin", json!({ "path": "/caf%C3%A9" }), json!({ "public": {} })),
     ];
     let more = json!({
-        "refusals": { "body": "problem_json" },
+        "denials": { "body": "problem_json" },
         "forward_claims": [{ "claim": "sub", "header": "x-auth-subject" }],
         "token": { "sources": [
             { "header": { "name": "authorization", "scheme": "Bearer" } },
@@ -273,7 +273,7 @@ fn a_header_that_may_be_taken_for_a_protected_one_is_refused() {
             let answer = raw::get(world.addr("paths"), path, headers);
             assert_eq!(
                 (answer.status, &answer.json()["reason"]),
-                (400, &json!("header_twin")),
+                (400, &json!("header_lookalike")),
                 "{twin} {path}"
             );
         }

@@ -74,7 +74,7 @@ fn a_planted_key_set_is_refused_by_its_seal() {
     eventually("the planter", || (proxy.get("planter", "/").send().unwrap().status == 200).then_some(()));
 
     eventually("the trusting filters to take it", || (proxy.taken("trusting") == 2 * VMS - 1).then_some(()));
-    let refused = [("issuer", "sealed"), ("result", "refused")];
+    let refused = [("issuer", "sealed"), ("result", "rejected")];
     eventually("the sealed ones to refuse it", || {
         (proxy.metric("attache_shared_documents", &refused) >= VMS).then_some(())
     });

@@ -137,7 +137,7 @@ pub(crate) fn reading(name: &str, issuers: &[Value], more: Value) -> Value {
         "match": { "prefix": "/" },
         "require": { "issuers": names, "scopes": ["orders:read"] },
     });
-    let mut document = inbound(issuers, &[all], json!({ "refusals": { "body": "problem_json" } }));
+    let mut document = inbound(issuers, &[all], json!({ "denials": { "body": "problem_json" } }));
     join(&mut document, more);
     document
 }
@@ -534,7 +534,7 @@ impl Proxy {
 
     /// How often a VM has taken an issuer's document over from another.
     pub(crate) fn taken(&self, issuer: &str) -> u64 {
-        self.metric("attache_shared_documents", &[("issuer", issuer), ("result", "taken")])
+        self.metric("attache_shared_documents", &[("issuer", issuer), ("result", "adopted")])
     }
 
     /// How many requests are on their way through a listener.

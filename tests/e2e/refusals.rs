@@ -33,11 +33,11 @@ pub(crate) fn listeners() -> Vec<Listener> {
         listener(
             "refusals-full",
             json!({
-                "refusals": { "realm": "orders", "body": "problem_json" },
+                "denials": { "realm": "orders", "body": "problem_json" },
                 "resource": { "identifier": "https://orders.example" },
             }),
         ),
-        listener("refusals-terse", json!({ "refusals": { "detail": "terse" } })),
+        listener("refusals-terse", json!({ "denials": { "detail": "terse" } })),
     ]
 }
 

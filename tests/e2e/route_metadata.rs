@@ -15,7 +15,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
         json!({ "name": "metadata-closed", "match": { "path": "/closed" }, "deny": {} }),
     ];
     let more = json!({
-        "refusals": { "body": "problem_json" },
+        "denials": { "body": "problem_json" },
         "route_metadata": "read",
         "forward_claims": [{ "claim": "sub", "header": "x-user" }],
     });
@@ -216,7 +216,7 @@ fn a_claim_header_on_a_request_with_a_policy_from_the_route_is_refused() {
     let world = world::visit();
     for path in ["/both", "/list", "/public"] {
         let answer = forging(&world, "metadata", path, "orders:read orders:audit", "anybody").send().unwrap();
-        assert_eq!(verdict(&answer), (400, "header_forged".into()), "{path}");
+        assert_eq!(verdict(&answer), (400, "header_reserved".into()), "{path}");
     }
     // Where metadata is not looked at, no edit of ours can change the policy: the header is replaced.
     let seen = echo(&forging(&world, "metadata-ignored", "/none", "orders:read", "anybody").send().unwrap());
@@ -241,7 +241,7 @@ fn a_client_cannot_choose_a_lax_route_by_a_header_that_we_replace() {
     let world = world::visit();
     for scopes in ["lax", "strict", "lax strict"] {
         let answer = forging(&world, "metadata-trap", "/trap", scopes, "partner").send().unwrap();
-        assert_eq!(verdict(&answer), (400, "header_forged".into()), "{scopes}");
+        assert_eq!(verdict(&answer), (400, "header_reserved".into()), "{scopes}");
     }
     assert_eq!(ask(&world, "metadata-trap", "/trap", "lax").status, 403);
     assert_eq!(ask(&world, "metadata-trap", "/trap", "strict").status, 200);

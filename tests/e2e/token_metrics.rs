@@ -34,7 +34,7 @@ fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
     injected("none", "passed", 1);
     proxy.expect_metric("attache_injections", &[], 17);
     proxy.expect_metric("attache_token_requests", &[("client", "billing"), ("result", "obtained")], 1);
-    proxy.expect_metric("attache_shared_tokens", &[("client", "billing"), ("result", "taken")], 2);
+    proxy.expect_metric("attache_shared_tokens", &[("client", "billing"), ("result", "adopted")], 2);
     eventually("the time to the expiry", || {
         (280..=300).contains(&gauge("attache_token_seconds_to_expiry")).then_some(())
     });

@@ -23,7 +23,7 @@ use crate::proxy::{
 
 /// The n-th configuration: what becomes of other hosts changes, the client stays.
 fn document_of(n: u64, sharing: Value) -> Value {
-    let unmatched = if n.is_multiple_of(2) { "refuse" } else { "pass" };
+    let unmatched = if n.is_multiple_of(2) { "deny" } else { "pass" };
     let more = json!({ "outbound": { "unmatched": unmatched } });
     let mut document = document("downstream", &[client(json!({}))], &[destination(json!({}))], more);
     document["sharing"] = sharing;

@@ -28,7 +28,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
     let listener = |name: &str, issuers: &[Value], rule: &Value| {
         let mut route = json!({ "name": name, "match": { "prefix": "/" } });
         route.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
-        let more = json!({ "refusals": { "body": "problem_json" } });
+        let more = json!({ "denials": { "body": "problem_json" } });
         Listener::new(name, Document::Struct(inbound(issuers, &[route], more)))
     };
     let exact = trust("corp", json!({ "clock_skew": "0s" }));

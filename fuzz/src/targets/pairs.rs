@@ -201,7 +201,7 @@ impl Fixed {
                     { "claim": ["realm_access", "tenant"], "header": "x-auth-tenant" },
                 ],
                 "resource": { "identifier": "https://api.example/v1", "documentation": "https://docs.example" },
-                "refusals": { "realm": "api", "body": "problem_json", "detail": "full" },
+                "denials": { "realm": "api", "body": "problem_json", "detail": "full" },
                 "cors_preflight": "forward", "route_metadata": "ignore", "filter_state": "all",
                 "waiting": { "requests": 4, "deadline": "1s" },
                 "routes": [

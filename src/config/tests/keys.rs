@@ -65,13 +65,13 @@ fn the_pace_of_fetches_does_not_contradict_itself() {
             assert_eq!(problems(&with(&at(field), json!(bad))).len(), 1, "{field}: {bad}");
         }
     }
-    refuses(&at("empty_set"), json!("yes"), &format!("{PATH}.jwks.empty_set: expected one of keep, believe"));
+    refuses(&at("empty_set"), json!("yes"), &format!("{PATH}.jwks.empty_set: expected one of keep, accept"));
     let [KeySource::Jwks(jwks)] = &sources(json!({ "jwks": { "uri": "https://a.example/", "cluster": "idp",
-        "refresh": "10s", "empty_set": "believe" } }))[..]
+        "refresh": "10s", "empty_set": "accept" } }))[..]
     else {
         panic!()
     };
-    assert_eq!((jwks.schedule.min_refresh.as_secs(), jwks.believes_empty_set), (10, true));
+    assert_eq!((jwks.schedule.min_refresh.as_secs(), jwks.accepts_empty_set), (10, true));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn discovery_needs_no_more_than_a_cluster() {
         (&*found.cluster, &*found.jwks_cluster, &*found.issuer),
         ("idp", "idp", "https://idp.example")
     );
-    assert!(!found.allow_http && !found.believes_empty_set);
+    assert!(!found.allow_http && !found.accepts_empty_set);
     assert_eq!((found.schedule.refresh.as_secs(), found.jwks_schedule.refresh.as_secs()), (3600, 600));
     let least = |more: Json| match &sources(discovery(more))[..] {
         [KeySource::Discovery(found)] => found.schedule.min_refresh.as_secs(),

@@ -47,7 +47,7 @@ fn outbound() -> Json {
 }
 
 /// The block `outbound`, alone, with something at a place.
-fn with(pointer: &str, value: Json) -> Json {
+pub(super) fn with(pointer: &str, value: Json) -> Json {
     let mut block = outbound();
     set(&mut block, pointer, value);
     json!({ "outbound": block })
@@ -67,7 +67,7 @@ fn settings(document: &Json) -> Rc<Outbound> {
     compiled(document).unwrap().outbound.unwrap()
 }
 
-fn problems(document: &Json) -> Vec<String> {
+pub(super) fn problems(document: &Json) -> Vec<String> {
     compiled(document)
         .map_or_else(|errors| errors.0.iter().map(ToString::to_string).collect(), |_| Vec::new())
 }
@@ -108,7 +108,7 @@ fn the_smallest_block_compiles_with_all_defaults() {
     assert!(!outbound.reads_route_metadata && outbound.plaintext_clusters.is_empty());
     assert_eq!((outbound.waiting.requests, outbound.waiting.deadline.as_secs()), (256, 5));
     assert_eq!(outbound.purge_interval.as_secs(), 10);
-    assert_eq!((outbound.breaker.failures, outbound.breaker.pause.as_secs()), (5, 5));
+    assert_eq!((outbound.breaker.failures, outbound.breaker.open_duration.as_secs()), (5, 5));
     let [endpoint] = &outbound.endpoints[..] else { panic!() };
     assert_eq!((&*endpoint.cluster, endpoint.timeout.as_secs()), ("idp", 5));
     let EndpointPlace::At(address) = &endpoint.place else { panic!() };
@@ -124,7 +124,7 @@ fn unknown_fields_are_refused_everywhere() {
         ),
         (
             "/clients/0",
-            "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, headers, header, renewal_margin, assumed_lifetime, obtain, token_exchange, token_types",
+            "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, headers, header, renewal_margin, default_lifetime, obtain, token_exchange, token_types",
         ),
         ("/clients/0/token_endpoint", "uri, cluster, timeout, tls"),
         ("/clients/0/authentication/client_secret_basic", "secret, encoding"),
@@ -140,8 +140,8 @@ fn unknown_fields_are_refused_everywhere() {
     }
     for (place, whole, known) in [
         ("/waiting", json!({ "x": 1 }), "requests, deadline"),
-        ("/breaker", json!({ "x": 1 }), "failures, pause"),
-        ("/clients/0/header", json!({ "name": "x-token", "x": 1 }), "name, prefix"),
+        ("/breaker", json!({ "x": 1 }), "failures, open_duration"),
+        ("/clients/0/header", json!({ "name": "x-token", "x": 1 }), "name, scheme"),
     ] {
         let problem = format!("{}: unknown field `x`, expected one of {known}", path(place));
         refuses(place, whole, &problem);
@@ -171,7 +171,7 @@ fn required_fields_must_be_there() {
         assert_eq!(problems(&without(place, field)), [problem]);
     }
     let text = json!({ "outbound": outbound() }).to_string();
-    let twice = text.replacen(r#""unmatched":"pass""#, r#""unmatched":"pass","unmatched":"refuse""#, 1);
+    let twice = text.replacen(r#""unmatched":"pass""#, r#""unmatched":"pass","unmatched":"deny""#, 1);
     let error = parse(twice.as_bytes(), &Secrets).unwrap_err().to_string();
     assert_eq!(error, "outbound: the field `unmatched` is there twice");
 }
@@ -180,11 +180,11 @@ fn required_fields_must_be_there() {
 fn words_are_those_that_are_listed() {
     for (pointer, known) in [
         ("/position", "downstream, upstream"),
-        ("/unmatched", "pass, refuse"),
+        ("/unmatched", "pass, deny"),
         ("/route_metadata", "ignore, read"),
         ("/clients/0/token_endpoint/tls", "required, optional"),
         ("/clients/0/obtain", "at_start, on_demand"),
-        ("/destinations/0/caller_credential", "refuse, replace, keep"),
+        ("/destinations/0/caller_credential", "deny, replace, keep"),
         ("/destinations/0/chosen_by", "match, route_metadata"),
     ] {
         refuses(pointer, json!("yes"), &format!("{}: expected one of {known}", path(pointer)));
@@ -206,10 +206,10 @@ fn numbers_and_durations_have_a_range() {
     for (pointer, min, max, below, above, range) in [
         ("/waiting/deadline", "10ms", "60s", "9ms", "61s", "10ms to 60s"),
         ("/purge_interval", "1s", "1h", "999ms", "3601s", "1s to 3600s"),
-        ("/breaker/pause", "100ms", "30s", "99ms", "31s", "100ms to 30s"),
+        ("/breaker/open_duration", "100ms", "30s", "99ms", "31s", "100ms to 30s"),
         ("/clients/0/token_endpoint/timeout", "10ms", "60s", "0s", "61s", "10ms to 60s"),
         ("/clients/0/renewal_margin", "1s", "24h", "0s", "25h", "1s to 86400s"),
-        ("/clients/0/assumed_lifetime", "1s", "24h", "0s", "25h", "1s to 86400s"),
+        ("/clients/0/default_lifetime", "1s", "24h", "0s", "25h", "1s to 86400s"),
     ] {
         let problem = format!("{}: expected a duration from {range}", path(pointer));
         accepts(pointer, json!(min));
@@ -286,8 +286,8 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "outbound.destinations[0].match.authorities: the list is empty",
             "outbound.destinations[0].match: expected path or prefix, not both",
             "outbound.destinations[1]: the field `match` is missing",
-            "outbound.destinations[1].caller_credential: expected one of refuse, replace, keep",
-            "outbound.unmatched: expected one of pass, refuse",
+            "outbound.destinations[1].caller_credential: expected one of deny, replace, keep",
+            "outbound.unmatched: expected one of pass, deny",
             "outbound.waiting.requests: expected a whole number from 1 to 10000",
             "outbound.breaker.failures: expected a whole number from 1 to 100",
         ]

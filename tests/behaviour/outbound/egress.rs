@@ -50,7 +50,7 @@ fn a_token_goes_where_both_cluster_and_authority_are_its_own() {
     {
         let refused = proxy.request(to("billing").authority(authority)).refused();
         assert_eq!(refused.response.status, 400, "{authority}");
-        assert_eq!(refused.annotation, "outcome=deny reason=egress_authority_invalid client=none");
+        assert_eq!(refused.annotation, "outcome=deny reason=outbound_authority_invalid client=none");
         bare(proxy.request(to("elsewhere").authority(authority)));
     }
 }
@@ -94,7 +94,7 @@ fn path_method_and_route_name_choose_among_clients() {
     for path in ["/x/../b", "//b", "/%62/..;/x", "/b%2f..", "*", ""] {
         let refused = proxy.request(request("GET", path)).refused();
         assert_eq!(refused.response.status, 400, "{path}");
-        assert!(refused.annotation.contains("egress_path_ambiguous"));
+        assert!(refused.annotation.contains("outbound_path_ambiguous"));
     }
 }
 
@@ -114,7 +114,7 @@ fn a_method_in_lower_case_gets_nobodys_token_where_methods_or_envoys_route_decid
         let mut proxy = two(patch);
         let refused = proxy.request(delete("delete")).refused();
         assert_eq!(refused.response.status, 400);
-        assert_eq!(refused.annotation, "outcome=deny reason=egress_method_invalid client=none");
+        assert_eq!(refused.annotation, "outcome=deny reason=outbound_method_invalid client=none");
         assert!([1, 2].map(numbered).contains(&carried(proxy.request(delete("DELETE")))));
     }
     // Elsewhere it decides nothing.
@@ -150,7 +150,7 @@ fn no_header_makes_another_request_of_one_that_carries_our_token() {
             if is_refused {
                 let refused = proxy.request(post(name, value)).refused();
                 assert_eq!(refused.response.status, 400, "{patch} {name}");
-                assert_eq!(refused.annotation, "outcome=deny reason=egress_overridden client=billing");
+                assert_eq!(refused.annotation, "outcome=deny reason=outbound_overridden client=billing");
             } else {
                 assert_eq!(carried(proxy.request(post(name, value))), numbered(1), "{patch} {name}");
             }
@@ -177,11 +177,14 @@ fn where_envoys_route_chooses_a_client_a_path_and_a_host_have_one_spelling() {
         assert_eq!(carried(proxy.request(at("/v1/orders:batch"))), numbered(1));
         for path in ["/v1/orders%3Abatch", "/caf%c3%A9", "/x/../y"] {
             let refused = proxy.request(at(path)).refused();
-            assert_eq!(refused.annotation, "outcome=deny reason=egress_path_ambiguous client=none", "{path}");
+            assert_eq!(
+                refused.annotation, "outcome=deny reason=outbound_path_ambiguous client=none",
+                "{path}"
+            );
         }
         for authority in ["billing.internal.", "billing.internal:"] {
             let refused = proxy.request(at("/").authority(authority)).refused();
-            assert_eq!(refused.annotation, "outcome=deny reason=egress_authority_invalid client=none");
+            assert_eq!(refused.annotation, "outcome=deny reason=outbound_authority_invalid client=none");
         }
     }
     let lenient = json!({ "route_metadata": "read", "destinations": [
@@ -217,7 +220,7 @@ fn where_no_path_matters_any_path_will_do() {
 #[test]
 fn what_goes_nowhere_is_passed_or_refused_as_configured() {
     bare(two(json!({})).request(Request::get("/").to("elsewhere")));
-    let mut proxy = two(json!({ "unmatched": "refuse" }));
+    let mut proxy = two(json!({ "unmatched": "deny" }));
     let refused = proxy.request(Request::get("/").to("elsewhere")).refused();
     assert_eq!(refused.response.status, 403);
     assert_eq!(refused.annotation, "outcome=deny reason=unmatched client=none");
@@ -285,7 +288,7 @@ fn a_callers_own_credential_is_refused_replaced_or_kept_as_configured() {
     };
     for own in ["Bearer the-callers-own", "Basic YTpi", "Bearer", "", "bearer x, Bearer y"] {
         let request = || to("billing").header("authorization", own);
-        let mut refusing = proxy("refuse");
+        let mut refusing = proxy("deny");
         let refused = refusing.request(request()).refused();
         assert_eq!(refused.response.status, 400);
         assert_eq!(refused.annotation, "outcome=deny reason=caller_credential client=billing");
@@ -351,14 +354,14 @@ fn whatever_an_endpoint_issues_the_callers_credential_stays_the_callers() {
         )
     };
     for word in ["Bearer", "ALICE", "Basic", "bearer"] {
-        for rule in ["refuse", "keep", "replace"] {
+        for rule in ["deny", "keep", "replace"] {
             let odd = json!({ "header": { "name": "x-odd-token" } });
             let clients = [client("billing", json!({})), client_at("odd", "sts"), client_at("odder", "sts")];
             let mut clients = clients.to_vec();
             crate::proxy::merge(&mut clients[1], odd);
             crate::proxy::merge(
                 &mut clients[2],
-                json!({ "header": { "name": "authorization", "prefix": "Token" } }),
+                json!({ "header": { "name": "authorization", "scheme": "Token" } }),
             );
             let to_billing = destination("billing", json!({ "caller_credential": rule }));
             let destinations =
@@ -373,7 +376,7 @@ fn whatever_an_endpoint_issues_the_callers_credential_stays_the_callers() {
             for own in ["Bearer ALICE", "bearer ALICE", "ALICE", "Basic ALICE", "Bearer"] {
                 let answer = proxy.request(to("billing").header("authorization", own));
                 match rule {
-                    "refuse" => assert_eq!(answer.tells(), "400 caller_credential", "{word}: {own}"),
+                    "deny" => assert_eq!(answer.tells(), "400 caller_credential", "{word}: {own}"),
                     "keep" => assert_eq!(answer.forwarded().upstream("authorization"), [own], "{word}"),
                     _ => assert_eq!(carried(answer), numbered(1), "{word}: {own}"),
                 }
@@ -393,7 +396,7 @@ fn no_connection_option_takes_our_token_from_the_upstream() {
     for options in ["upgrade, authorization", "Authorization", "close,AUTHORIZATION"] {
         let refused = proxy.request(upgrade(options)).refused();
         assert_eq!(refused.response.status, 400, "{options}");
-        assert_eq!(refused.annotation, "outcome=deny reason=egress_header_hop_by_hop client=billing");
+        assert_eq!(refused.annotation, "outcome=deny reason=outbound_header_hop_by_hop client=billing");
     }
     // Where no token goes, it is none of our business.
     bare(proxy.request(Request::get("/").to("elsewhere").header("connection", "upgrade, authorization")));
@@ -403,7 +406,7 @@ fn no_connection_option_takes_our_token_from_the_upstream() {
 fn another_clients_token_is_replaced_or_taken_out() {
     let header = json!({ "header": { "name": "x-api-token" } });
     let clients = [client("billing", json!({})), client("third", json!({})), client("stock", header)];
-    for word in ["refuse", "replace", "keep"] {
+    for word in ["deny", "replace", "keep"] {
         let destinations = json!([
             destination("billing", json!({ "caller_credential": word })),
             destination("third", json!({})),
@@ -450,7 +453,7 @@ fn a_header_without_a_prefix_takes_the_bare_token() {
 
 #[test]
 fn upstream_calls_of_our_own_are_left_alone() {
-    let (mut proxy, _) = ready(&document(json!({ "position": "upstream", "unmatched": "refuse" })));
+    let (mut proxy, _) = ready(&document(json!({ "position": "upstream", "unmatched": "deny" })));
     let own = Request::new("POST", "/token")
         .authority("idp.example")
         .unvouched("idp")
@@ -564,13 +567,13 @@ fn beside_a_downstream_outbound_half_no_request_carries_a_header_that_is_set_fro
     for path in ["/orders", "/open", "/shut", "/trial", "/trial//x", "/nowhere"] {
         for value in ["root", "orders-service", ""] {
             let forged = at(path).bearer(&token).header("x-auth-subject", value);
-            assert_eq!(proxy.request(forged).tells(), "400 header_forged", "{path}");
+            assert_eq!(proxy.request(forged).tells(), "400 header_reserved", "{path}");
         }
         let lookalike = at(path).bearer(&token).header("x_auth_subject", "root");
-        assert_eq!(proxy.request(lookalike).tells(), "400 header_twin", "{path}");
+        assert_eq!(proxy.request(lookalike).tells(), "400 header_lookalike", "{path}");
     }
     let elsewhere = Request::get("/open").to("elsewhere").header("x-auth-subject", "root");
-    assert_eq!(proxy.request(elsewhere).tells(), "400 header_forged");
+    assert_eq!(proxy.request(elsewhere).tells(), "400 header_reserved");
     for path in ["/orders", "/open", "/shut", "/trial"] {
         assert_eq!(carried(proxy.request(at(path).bearer(&token))), numbered(1), "{path}");
     }

@@ -104,7 +104,7 @@ fn a_breaker_opens_for_all_clients_of_its_endpoint_and_for_no_other() {
 fn an_open_breaker_lets_one_probe_through_and_closes_when_it_succeeds() {
     let clients = [client("billing", json!({})), client("stock", json!({}))];
     let (mut proxy, tokens) =
-        proxy(&with_clients(&clients, json!({ "breaker": { "failures": 2, "pause": "3s" } })));
+        proxy(&with_clients(&clients, json!({ "breaker": { "failures": 2, "open_duration": "3s" } })));
     tokens.fail(status(503));
     proxy.tick();
     assert_eq!(proxy.calls("idp"), 2);

@@ -324,7 +324,7 @@ fn the_tokens_own_exp_can_only_shorten_its_life() {
 #[test]
 fn the_lifetime_of_a_token_of_which_nobody_says_it_is_configurable() {
     let (mut proxy, tokens) =
-        proxy(&with_clients(&[client("billing", json!({ "assumed_lifetime": "2h" }))], json!({})));
+        proxy(&with_clients(&[client("billing", json!({ "default_lifetime": "2h" }))], json!({})));
     tokens.live(Value::Null);
     proxy.tick();
     proxy.tick();

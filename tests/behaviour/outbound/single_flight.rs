@@ -40,7 +40,7 @@ fn four_threads_ask_once_at_start_and_once_for_each_renewal() {
         assert!((6..=7).contains(&calls), "{:?}", threads.pauses());
         all_carry(&mut threads, &numbered(u32::try_from(calls).unwrap()));
         assert_eq!(
-            threads.counter(&counted("attache_shared_tokens", "result", "taken")),
+            threads.counter(&counted("attache_shared_tokens", "result", "adopted")),
             3 * u64::try_from(calls).unwrap()
         );
         assert_eq!(
@@ -128,7 +128,7 @@ fn whoever_comes_later_or_reloads_has_the_token_at_once_and_asks_nobody() {
     threads.tick();
     threads.advance(10.minutes());
     let late = threads.join();
-    let mut patched = sealed(document(json!({ "unmatched": "refuse", "purge_interval": "1m" })), "SEAL");
+    let mut patched = sealed(document(json!({ "unmatched": "deny", "purge_interval": "1m" })), "SEAL");
     patched["outbound"]["waiting"] = json!({ "deadline": "1s" });
     let reloaded = threads.reload(0, &patched);
     for number in [late, reloaded] {
@@ -146,7 +146,7 @@ fn another_sealing_secret_shares_nothing() {
     threads.tick();
     assert_eq!(threads.calls("idp"), 2);
     assert_eq!(carried(threads[other].request(to("billing"))), numbered(2));
-    assert_eq!(threads.counter(&counted("attache_shared_tokens", "result", "refused")), 0);
+    assert_eq!(threads.counter(&counted("attache_shared_tokens", "result", "rejected")), 0);
 }
 
 /// Peers have left out the scope (Kong 3.9), the URL (Oathkeeper#870), or all of it.
@@ -235,7 +235,7 @@ fn what_another_module_plants_is_refused_and_does_no_harm() {
         threads.tick();
         all_carry(&mut threads, &numbered(count + 1));
     }
-    assert!(threads.counter(&counted("attache_shared_tokens", "result", "refused")) >= 4);
+    assert!(threads.counter(&counted("attache_shared_tokens", "result", "rejected")) >= 4);
 }
 
 /// Shared without a seal: what can be read counts, whatever else lies there is refused, and told once.
@@ -258,7 +258,7 @@ fn unsealed_what_cannot_be_a_token_is_refused_once_and_not_at_every_tick() {
         }
         threads.call_news();
         threads.advance(20.secs());
-        let refused = threads.counter(&counted("attache_shared_tokens", "result", "refused"));
+        let refused = threads.counter(&counted("attache_shared_tokens", "result", "rejected"));
         assert_eq!(refused, 1, "{body:?}");
         tokens.recover();
         threads.advance(31.secs());

@@ -105,7 +105,7 @@ impl Shape {
                 { "cookie": { "name": "token" } },
             ] },
             "forward_claims": [{ "claim": "sub", "header": "x-auth-subject" }],
-            "refusals": { "body": "problem_json" }, "filter_state": "all", "route_metadata": "read",
+            "denials": { "body": "problem_json" }, "filter_state": "all", "route_metadata": "read",
             "waiting": { "requests": MAX_WAITING_INBOUND, "deadline": "1s" },
             "token_cache": if self.has_cache { json!({ "entries": 4, "bytes": 65536 }) } else { json!("off") },
             "routes": [
@@ -147,15 +147,15 @@ impl Shape {
         }
         let destinations = clients.iter().map(|client| {
             let name = client["name"].as_str().unwrap();
-            let caller_credential = if name == "b" { "refuse" } else { "replace" };
+            let caller_credential = if name == "b" { "deny" } else { "replace" };
             json!({ "client": name, "caller_credential": caller_credential, "chosen_by": "match",
                 "match": { "authorities": [format!("{name}.internal")], "clusters": [format!("c{name}")] } })
         });
         json!({
             "position": "downstream", "destinations": destinations.collect::<Vec<_>>(), "clients": clients,
-            "unmatched": if self.refuses_unmatched { "refuse" } else { "pass" }, "route_metadata": "read",
+            "unmatched": if self.refuses_unmatched { "deny" } else { "pass" }, "route_metadata": "read",
             "waiting": { "requests": MAX_WAITING_OUTBOUND, "deadline": "1s" }, "purge_interval": "1s",
-            "breaker": { "failures": 2, "pause": "1s" },
+            "breaker": { "failures": 2, "open_duration": "1s" },
         })
     }
 }

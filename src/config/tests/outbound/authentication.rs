@@ -194,20 +194,20 @@ fn only_who_says_so_signs_with_rsa_outside_of_envoy() {
     let rsa = |algorithm: &str, portable: &str| json!({ "key": { "env": "RSA_KEY" }, "algorithm": algorithm, "portable_rsa": portable });
     assert_eq!(problems(&signing(rsa("PS256", "allow"))), Vec::<String>::new());
     assert_eq!(problems(&signing(rsa("RS256", "allow"))), Vec::<String>::new());
-    assert_eq!(problems(&signing(rsa("RS256", "refuse"))), Vec::<String>::new());
+    assert_eq!(problems(&signing(rsa("RS256", "deny"))), Vec::<String>::new());
     for algorithm in ["PS256", "PS384", "PS512"] {
         refuses_to_sign(
-            rsa(algorithm, "refuse"),
+            rsa(algorithm, "deny"),
             &format!(
                 ".algorithm: Envoy does not sign {algorithm}: choose RS256, or read what `portable_rsa: allow` means"
             ),
         );
     }
-    refuses_to_sign(json!({ "portable_rsa": "yes" }), ".portable_rsa: expected one of refuse, allow");
+    refuses_to_sign(json!({ "portable_rsa": "yes" }), ".portable_rsa: expected one of deny, allow");
     refuses_to_sign(
         json!({ "portable_rsa": "allow" }),
         ".portable_rsa: ES256 is not of RSA: leave `portable_rsa` out",
     );
     let debug = |portable| format!("{:?}", compiled(&signing(rsa("RS256", portable))).unwrap());
-    assert!(debug("allow").contains("portable_rsa: true") && debug("refuse").contains("portable_rsa: false"));
+    assert!(debug("allow").contains("portable_rsa: true") && debug("deny").contains("portable_rsa: false"));
 }

@@ -20,7 +20,7 @@ fn a_client_asks_for_what_it_says() {
         json!({
             "scopes": ["invoices:write", "a"], "audience": "https://billing.example", "resources": ["urn:x:y", "https://r.example/"],
             "parameters": { "tenant": "blue one" }, "headers": { "X-Api-Key": "a b" }, "header": { "name": "X-Token" },
-            "renewal_margin": "1m", "assumed_lifetime": "2m", "obtain": "on_demand",
+            "renewal_margin": "1m", "default_lifetime": "2m", "obtain": "on_demand",
         })
         .as_object()
         .unwrap()
@@ -240,22 +240,22 @@ fn further_headers_are_none_of_the_filters_own() {
 }
 
 #[test]
-fn a_token_goes_to_a_header_that_is_free_with_a_prefix_that_is_a_word() {
+fn a_token_goes_to_a_header_that_is_free_with_a_scheme_that_is_a_word() {
     let header = |value: Json| {
         let client = client(&with("/clients/0/header", value));
         (client.header.to_string(), client.prefix.to_string())
     };
     let pair = |name: &str, prefix: &str| (name.to_owned(), prefix.to_owned());
     assert_eq!(header(json!({ "name": "X-Token" })), pair("x-token", ""));
-    assert_eq!(header(json!({ "name": "x-token", "prefix": "Token-2" })), pair("x-token", "Token-2 "));
+    assert_eq!(header(json!({ "name": "x-token", "scheme": "Token-2" })), pair("x-token", "Token-2 "));
     assert_eq!(
-        header(json!({ "name": "proxy-authorization", "prefix": "Bearer" })),
+        header(json!({ "name": "proxy-authorization", "scheme": "Bearer" })),
         pair("proxy-authorization", "Bearer ")
     );
     let path = format!("{CLIENT}.header");
     for name in ["Authorization", "proxy-authorization"] {
         let lower = name.to_ascii_lowercase();
-        let problem = format!("{path}: the header {lower} needs a `prefix`, like Bearer");
+        let problem = format!("{path}: the header {lower} needs a `scheme`, like Bearer");
         refuses("/clients/0/header", json!({ "name": name }), &problem);
     }
     for name in ["host", "cookie", "content-length", "te", "x-envoy-a", "x-forwarded-for"] {
@@ -264,11 +264,11 @@ fn a_token_goes_to_a_header_that_is_free_with_a_prefix_that_is_a_word() {
     }
     let word = "expected a word of letters, digits and dashes like Bearer, at most 32 characters";
     for prefix in ["Bearer ", "Bea rer", "Bearer:", "ä", &"b".repeat(33)] {
-        let problem = format!("{path}.prefix: {word}");
-        refuses("/clients/0/header", json!({ "name": "x-token", "prefix": prefix }), &problem);
+        let problem = format!("{path}.scheme: {word}");
+        refuses("/clients/0/header", json!({ "name": "x-token", "scheme": prefix }), &problem);
     }
-    let problem = format!("{path}.prefix: the text is empty");
-    refuses("/clients/0/header", json!({ "name": "x-token", "prefix": "" }), &problem);
+    let problem = format!("{path}.scheme: the text is empty");
+    refuses("/clients/0/header", json!({ "name": "x-token", "scheme": "" }), &problem);
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_token_is_exchanged_only_for_one_that_was_verified() {
     refused(json!({ "x": 1 }), &format!(": unknown field `x`, expected one of {known}"));
 
     let mut kept = exchanging(json!({}));
-    for word in ["refuse", "keep"] {
+    for word in ["deny", "keep"] {
         kept["outbound"]["destinations"][0]["caller_credential"] = json!(word);
         let sits = "the token to exchange sits where its successor goes: write `caller_credential: replace`";
         assert_eq!(problems(&kept), [format!("outbound.destinations[0]: {sits}")]);

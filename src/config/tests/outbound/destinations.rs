@@ -38,7 +38,7 @@ fn a_destination_is_what_it_says() {
     let table = &settings(&json!({ "outbound": outbound() })).destinations;
     let [destination] = table.all() else { panic!() };
     assert_eq!((destination.client, destination.route_names.len()), (0, 0));
-    assert_eq!(destination.caller_credential, CallerCredential::Refuse);
+    assert_eq!(destination.caller_credential, CallerCredential::Deny);
     assert_eq!(destination.chosen_by, ChosenBy::Match);
     // Any path, even one that servers understand differently.
     let target = Target { authority: b"billing.internal", path: None, method: b"GET" };
