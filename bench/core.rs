@@ -1,5 +1,5 @@
-//! What the core's pieces cost, in instructions: the same on a busy machine as on a quiet one, so that a regression shows in
-//! review. `make microbench` runs it and rewrites bench/instructions.txt.
+//! What the core's pieces cost, in instructions: the same on a busy machine as on a quiet one, so that a regression
+//! shows in review. `make microbench` runs it and rewrites bench/instructions.txt.
 //!
 //! The engine of the requests says yes or no at once: signatures are measured by themselves, at the end.
 
@@ -158,7 +158,7 @@ fn public() -> Bench {
     bench.warm()
 }
 
-/// The token is there, so nobody waits.
+/// The token is there, so no request waits.
 fn outbound() -> Bench {
     let bench = Bench::outbound().warm();
     assert!(bench.filter.carries_token(StreamId(1)));

@@ -1,4 +1,5 @@
-//! Rounds of all contenders with all workloads, in turn and in random order, from Envoys that are started anew for each run.
+//! Rounds of all contenders with all workloads, in turn and in random order, from Envoys that are started anew for each
+//! run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use attache_harness::http::Request;
 use fastrand::Rng;
 
 use crate::contender::{CLAIMS, Contender, Modules};
-use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
+use crate::envoy_under_test::{Cost, EnvoyUnderTest, Testbed};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
 use crate::outbound::{Position, Server};
@@ -45,7 +46,7 @@ pub(crate) struct Plan<'p> {
 
 impl Comparison {
     /// Measures.
-    pub(crate) fn measure(plan: &Plan<'_>, place: &Place, modules: Modules<'_>) -> Result<Self> {
+    pub(crate) fn measure(plan: &Plan<'_>, testbed: &Testbed, modules: Modules<'_>) -> Result<Self> {
         let effort = plan.effort;
         let mut rng = Rng::with_seed(effort.seed);
         let issuer = issuer(&mut rng)?;
@@ -53,7 +54,7 @@ impl Comparison {
         let mut costs: BTreeMap<Workload, BTreeMap<Contender, Vec<Vec<Cost>>>> = BTreeMap::new();
         let progress = Progress::new("compare", effort.runs * effort.rounds * plan.workloads.len());
         for run in 1..=effort.runs {
-            let stands = start(plan, place, modules, (&issuer, &server), &progress, rng.u64(..))?;
+            let envoys = start(plan, testbed, modules, (&issuer, &server), &progress, rng.u64(..))?;
             let mut kept: BTreeMap<Workload, Requests> = BTreeMap::new();
             for round in 1..=effort.rounds {
                 for workload in plan.workloads {
@@ -78,10 +79,10 @@ impl Comparison {
                     let mut order: Vec<&Contender> = plan.contenders_of(*workload).collect();
                     rng.shuffle(&mut order);
                     for contender in order {
-                        let stand = stands.get(&(workload.position(), *contender));
-                        let stand = stand.context("a contender that was not started")?;
+                        let envoy = envoys.get(&(workload.position(), *contender));
+                        let envoy = envoy.context("a contender that was not started")?;
                         let cost = part
-                            .measure(stand, *contender, requests)
+                            .measure(envoy, *contender, requests)
                             .with_context(|| format!("{} with {}", contender.name(), workload.key()))?;
                         let runs = costs.entry(*workload).or_default().entry(*contender).or_default();
                         runs.resize_with(run, Vec::new);
@@ -154,11 +155,11 @@ impl Part {
         }
     }
 
-    fn measure(&self, stand: &EnvoyUnderTest, contender: Contender, requests: &Requests) -> Result<Cost> {
+    fn measure(&self, envoy: &EnvoyUnderTest, contender: Contender, requests: &Requests) -> Result<Cost> {
         let mut cursor = 0;
         let status = |expectation| contender.status(expectation);
-        stand.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
-        stand.measure(requests, &mut cursor, self.extent, status)
+        envoy.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
+        envoy.measure(requests, &mut cursor, self.extent, status)
     }
 }
 
@@ -172,7 +173,7 @@ pub(crate) fn issuer(rng: &mut Rng) -> Result<Issuer> {
 
 fn start(
     plan: &Plan<'_>,
-    place: &Place,
+    testbed: &Testbed,
     modules: Modules<'_>,
     (issuer, server): (&Issuer, &Server),
     progress: &Progress,
@@ -183,36 +184,36 @@ fn start(
         .iter()
         .flat_map(|workload| plan.contenders_of(*workload).map(|contender| (workload.position(), *contender)))
         .collect();
-    let mut stands = BTreeMap::new();
+    let mut envoys = BTreeMap::new();
     for (position, contender) in needed {
         progress.note(&format!("starting Envoy: {}", contender.name()));
         if let Some(position) = position {
             // The upstream looks at the credential of every request.
-            let stand = server
-                .contender(place, position, contender, modules)
+            let envoy = server
+                .contender(testbed, position, contender, modules)
                 .with_context(|| format!("Envoy with {}, {position:?}", contender.name()))?;
-            stands.insert((Some(position), contender), stand);
+            envoys.insert((Some(position), contender), envoy);
             continue;
         }
-        let stand = EnvoyUnderTest::start(place, contender.bootstrap(modules, issuer)?)
+        let envoy = EnvoyUnderTest::start(testbed, contender.bootstrap(modules, issuer)?)
             .with_context(|| format!("Envoy with {}", contender.name()))?;
         let probes = probes(contender, issuer, seed)?;
         for extent in [Extent::Count(probes.len()), Extent::Time(TIER_UP)] {
-            stand
+            envoy
                 .measure(&probes, &mut 0, extent, |expectation| contender.status(expectation))
                 .with_context(|| format!("{} does not answer as the others do", contender.name()))?;
         }
-        check_claims(&stand, contender, issuer, seed)?;
-        stands.insert((None, contender), stand);
+        check_claims(&envoy, contender, issuer, seed)?;
+        envoys.insert((None, contender), envoy);
     }
-    Ok(stands)
+    Ok(envoys)
 }
 
 /// The upstream sees the same claims from every contender that forwards them, and none from the others.
-fn check_claims(stand: &EnvoyUnderTest, contender: Contender, issuer: &Issuer, seed: u64) -> Result<()> {
+fn check_claims(envoy: &EnvoyUnderTest, contender: Contender, issuer: &Issuer, seed: u64) -> Result<()> {
     let order = Order { issuer: &issuer.identifier, key: issuer.key(Algorithm::Es256)?, flaw: Flaw::Nothing };
     let token = mint(&[order], seed)?.pop().context("no token was made")?;
-    let url = format!("http://{}{ECHO_PATH}", stand.addr());
+    let url = format!("http://{}{ECHO_PATH}", envoy.addr());
     let response = Request::get(url).bearer(&token).send()?;
     for (claim, header) in CLAIMS {
         let seen = response.header(&format!("echo-{header}")).filter(|value| *value != "-");
@@ -229,6 +230,6 @@ fn check_claims(stand: &EnvoyUnderTest, contender: Contender, issuer: &Issuer, s
 /// More than a pool has.
 const WARM_UP: usize = 2_100;
 const MIN_FRESH: usize = 500;
-/// V8 compiles anew what is called often, on Envoy's other threads, which share their core with the load: it gets the time for
-/// that before anything counts.
+/// V8 compiles anew what is called often, on Envoy's other threads, which share their core with the load: it gets the
+/// time for that before anything counts.
 const TIER_UP: Duration = Duration::from_secs(1);

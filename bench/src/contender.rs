@@ -19,7 +19,8 @@ pub(crate) enum Contender {
     None,
     /// A wasm filter that does nothing: the floor of any wasm filter.
     Noop,
-    /// A wasm filter that has the signature checked and looks at nothing else: what none that checks one can be faster than.
+    /// A wasm filter that has the signature checked and looks at nothing else: what none that checks one can be faster
+    /// than.
     VerifyOnly,
     /// `jwt_authn` without a cache.
     Jwt,
@@ -236,7 +237,8 @@ pub(crate) fn wasm(name: &str, module: &Path, document: Option<&Value>) -> Value
     json!({ "name": name, "typed_config": { "@type": wasm, "config": config } })
 }
 
-/// What the arguments of `verify_signature` begin with, hash and key, for ES256 and for RS256, and the length of the first.
+/// What the arguments of `verify_signature` begin with, hash and key, for ES256 and for RS256, and the length of the
+/// first.
 fn beginnings(issuer: &Issuer) -> Result<Vec<u8>> {
     let beginning = |algorithm| {
         let key = issuer.key(algorithm)?.subject_public_key_info()?;
@@ -283,7 +285,7 @@ pub(crate) fn issuer_entry(name: &str, issuer: &Issuer) -> Value {
 /// What `jwt_authn` hands to `rbac`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Payload {
-    /// Nothing: nobody asks.
+    /// Nothing: there is no `rbac`.
     Unused,
     /// The claims as they are: the scopes are one text.
     Text,

@@ -25,9 +25,9 @@ pub(crate) struct EnvoyUnderTest {
     upstream: Option<Mutex<Upstream>>,
 }
 
-/// Where measuring happens.
+/// What is measured with, and on which cores.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Testbed {
     /// Envoy's program.
     pub(crate) envoy: PathBuf,
     /// What it says of itself.
@@ -58,23 +58,23 @@ pub(crate) struct Cost {
 
 impl EnvoyUnderTest {
     /// Starts an Envoy with one worker.
-    pub(crate) fn start(place: &Place, bootstrap: Bootstrap) -> Result<Self> {
-        Self::launch(place, bootstrap, None)
+    pub(crate) fn start(testbed: &Testbed, bootstrap: Bootstrap) -> Result<Self> {
+        Self::launch(testbed, bootstrap, None)
     }
 
     /// Starts one whose requests go to this upstream.
-    pub(crate) fn start_before(place: &Place, bootstrap: Bootstrap, upstream: Upstream) -> Result<Self> {
-        Self::launch(place, bootstrap, Some(Mutex::new(upstream)))
+    pub(crate) fn start_before(testbed: &Testbed, bootstrap: Bootstrap, upstream: Upstream) -> Result<Self> {
+        Self::launch(testbed, bootstrap, Some(Mutex::new(upstream)))
     }
 
-    fn launch(place: &Place, bootstrap: Bootstrap, upstream: Option<Mutex<Upstream>>) -> Result<Self> {
-        let envoy = launch(place, bootstrap, 1)?;
+    fn launch(testbed: &Testbed, bootstrap: Bootstrap, upstream: Option<Mutex<Upstream>>) -> Result<Self> {
+        let envoy = launch(testbed, bootstrap, 1)?;
         let process = Process::new(envoy.pid()?)?;
-        if let Some(cores) = place.cores {
+        if let Some(cores) = testbed.cores {
             process.pin(cores)?;
         }
         let addr = envoy.listener(LISTENER)?;
-        Ok(Self { envoy, process, addr, cores: place.cores, upstream })
+        Ok(Self { envoy, process, addr, cores: testbed.cores, upstream })
     }
 
     /// Sends a load and measures what it costs, from a thread on the other core.
@@ -185,9 +185,9 @@ impl Cost {
 }
 
 /// Starts an Envoy with so many workers.
-pub(crate) fn launch(place: &Place, bootstrap: Bootstrap, concurrency: u32) -> Result<Envoy> {
+pub(crate) fn launch(testbed: &Testbed, bootstrap: Bootstrap, concurrency: u32) -> Result<Envoy> {
     Envoy::start(EnvoyOptions {
-        binary: Some(place.envoy.clone()),
+        binary: Some(testbed.envoy.clone()),
         bootstrap: bootstrap.text,
         files: bootstrap.files,
         concurrency,

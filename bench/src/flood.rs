@@ -5,7 +5,7 @@ use fastrand::Rng;
 
 use crate::comparison::{Effort, issuer};
 use crate::contender::{Contender, Modules};
-use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
+use crate::envoy_under_test::{Cost, EnvoyUnderTest, Testbed};
 use crate::key::Algorithm;
 use crate::load::Extent;
 use crate::progress::Progress;
@@ -23,7 +23,7 @@ pub(crate) struct Flood {
 
 impl Flood {
     /// Measures all kinds.
-    pub(crate) fn measure(effort: &Effort, place: &Place, modules: Modules<'_>) -> Result<Vec<Self>> {
+    pub(crate) fn measure(effort: &Effort, testbed: &Testbed, modules: Modules<'_>) -> Result<Vec<Self>> {
         let mut rng = Rng::with_seed(effort.seed);
         let issuer = issuer(&mut rng)?;
         let kinds = Algorithm::ALL.into_iter().flat_map(|algorithm| [(algorithm, true), (algorithm, false)]);
@@ -39,17 +39,17 @@ impl Flood {
         let progress = Progress::new("flood", effort.runs * effort.rounds * floods.len());
         let count = (effort.part.as_secs_f64() * f64::from(A_SECOND)).ceil() as usize;
         for run in 1..=effort.runs {
-            let stand = EnvoyUnderTest::start(place, Contender::Attache.bootstrap(modules, &issuer)?)?;
+            let envoy = EnvoyUnderTest::start(testbed, Contender::Attache.bootstrap(modules, &issuer)?)?;
             let known = Workload::HotPool.requests(&issuer, 0, rng.u64(..))?;
             // Twice round, so that every token is in the cache and all that is called often is compiled.
-            stand.measure(&known, &mut 0, Extent::Count(2 * known.len()), status)?;
+            envoy.measure(&known, &mut 0, Extent::Count(2 * known.len()), status)?;
             for round in 1..=effort.rounds {
                 for flood in &mut floods {
                     progress.step(&format!("run {run}, round {round}: {}", flood.title()));
                     let kind = (flood.algorithm, flood.names_key);
                     let forged = forgeries(&issuer, kind, count, rng.u64(..))?;
                     let measure = |forged: &Requests, a_second: u32| {
-                        let cost = stand.measure_beside(&known, effort.part, (forged, a_second), status);
+                        let cost = envoy.measure_beside(&known, effort.part, (forged, a_second), status);
                         cost.with_context(|| format!("{} beside {a_second} a second", flood.title()))
                     };
                     let (without, beside) = (measure(&forged, 0)?, measure(&forged, A_SECOND)?);

@@ -1,5 +1,6 @@
-//! How the cost of a request and the memory grow with routes, issuers, keys, cached tokens and outbound clients: one Envoy for each
-//! size, rounds in random order, and the same requests without a filter, which shows what the sizes do to Envoy itself.
+//! How the cost of a request and the memory grow with routes, issuers, keys, cached tokens and outbound clients: one
+//! Envoy for each size, rounds in random order, and the same requests without a filter, which shows what the sizes do
+//! to Envoy itself.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,16 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::comparison::Effort;
-use crate::contender::{Contender, Modules, bootstrap, issuer_entry, wasm};
-use crate::envoy_under_test::{Cost, EnvoyUnderTest, Place};
+use crate::contender::{Contender, Modules, issuer_entry};
+use crate::envoy_under_test::{Cost, EnvoyUnderTest, Testbed};
 use crate::key::{Algorithm, Key};
 use crate::load::Extent;
-use crate::outbound::{Carries, Position, Server, attache, document};
+use crate::outbound::document;
 use crate::progress::Progress;
 use crate::requests::{Expectation, PATH, Requests};
 use crate::statistics::{Estimate, median, ratio};
 use crate::token::{Flaw, Issuer, Order, SCOPE, mint};
+use crate::topology::{POSITION, Topology};
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +58,7 @@ pub(crate) struct Point {
 }
 
 /// What an Envoy of one size is configured with and asked.
-struct Site {
+struct Scenario {
     size: usize,
     /// None where the requests go out.
     issuers: Vec<Issuer>,
@@ -115,9 +117,9 @@ impl Axis {
         matches!(self, Self::IssuersCold | Self::KeysCold)
     }
 
-    fn site(self, size: usize, rng: &mut Rng) -> Result<Site> {
+    fn scenario(self, size: usize, rng: &mut Rng) -> Result<Scenario> {
         let (issuers, keys) = match self {
-            Self::Clients => return Ok(Site::outgoing(size, rng)),
+            Self::Clients => return Ok(Scenario::outgoing(size, rng)),
             Self::Routes | Self::Tokens => (1, 1),
             Self::Issuers | Self::IssuersCold => (size, 1),
             Self::Keys | Self::KeysCold => {
@@ -130,7 +132,7 @@ impl Axis {
         let issuers = issuers_of(issuers, keys, algorithm, rng)?;
         let entries = issuers.iter().enumerate();
         let entries: Vec<Value> =
-            entries.map(|(place, issuer)| issuer_entry(&format!("issuer-{place}"), issuer)).collect();
+            entries.map(|(testbed, issuer)| issuer_entry(&format!("issuer-{testbed}"), issuer)).collect();
         let names: Vec<&Value> = entries.iter().map(|entry| &entry["name"]).collect();
         let route = |name: String, path: String| {
             json!({
@@ -141,7 +143,7 @@ impl Axis {
         };
         let routes: Vec<Value> = if self == Self::Routes {
             (0..size)
-                .map(|place| route(format!("route-{place}"), format!("/r{place:05}/items/{{id}}")))
+                .map(|number| route(format!("route-{number}"), format!("/r{number:05}/items/{{id}}")))
                 .collect()
         } else {
             vec![route("orders".into(), PATH.into())]
@@ -152,31 +154,36 @@ impl Axis {
             // Large enough for all sizes, and the same for each.
             configuration["inbound"]["token_cache"] = json!({ "entries": 1_000_000, "bytes": 134_217_728 });
         }
-        let mut site = Site { size, issuers, configuration, requests: None };
+        let mut scenario = Scenario { size, issuers, configuration, requests: None };
         if !self.is_cold() {
             let requests = match self {
-                Self::Routes => site.route_requests(rng)?,
-                Self::Tokens => site.requests(size, rng)?,
+                Self::Routes => scenario.route_requests(rng)?,
+                Self::Tokens => scenario.requests(size, rng)?,
                 Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold | Self::Clients => {
-                    site.requests(HOT_TOKENS, rng)?
+                    scenario.requests(HOT_TOKENS, rng)?
                 }
             };
-            site.requests = Some(requests);
+            scenario.requests = Some(requests);
         }
-        Ok(site)
+        Ok(scenario)
     }
 }
 
 impl Growth {
     /// Measures an axis.
-    pub(crate) fn measure(axis: Axis, effort: &Effort, place: &Place, modules: Modules<'_>) -> Result<Self> {
+    pub(crate) fn measure(
+        axis: Axis,
+        effort: &Effort,
+        testbed: &Testbed,
+        modules: Modules<'_>,
+    ) -> Result<Self> {
         let mut rng = Rng::with_seed(effort.seed);
         let progress = Progress::new("growth", effort.runs * effort.rounds);
-        let mut sites = Vec::new();
+        let mut scenarios = Vec::new();
         let mut points = Vec::new();
         for size in axis.sizes() {
             progress.note(&format!("{}: making keys and tokens for {size}", axis.title()));
-            sites.push(axis.site(size, &mut rng)?);
+            scenarios.push(axis.scenario(size, &mut rng)?);
             points.push(Point {
                 size,
                 ours: Vec::new(),
@@ -187,21 +194,25 @@ impl Growth {
         }
         for run in 1..=effort.runs {
             progress.note(&format!("{}: starting Envoys", axis.title()));
-            let ground = Ground::new(axis, place)?;
-            let plain = ground.plain()?;
-            let mut stands = BTreeMap::new();
-            for site in &sites {
-                let stand =
-                    ground.stand(site, modules).with_context(|| format!("{} {}", site.size, axis.title()))?;
-                if let Some(requests) = &site.requests {
+            let topology = match axis {
+                Axis::Clients => Topology::outbound(testbed)?,
+                _ => Topology::Inbound(testbed),
+            };
+            let plain = topology.plain()?;
+            let mut envoys = BTreeMap::new();
+            for scenario in &scenarios {
+                let envoy = topology
+                    .start_envoy(&scenario.configuration, modules)
+                    .with_context(|| format!("{} {}", scenario.size, axis.title()))?;
+                if let Some(requests) = &scenario.requests {
                     // Every token enters the cache, or is obtained.
-                    let before = ground.token_requests();
-                    stand.measure(requests, &mut 0, Extent::Count(requests.len()), status)?;
-                    ground.check_obtained(site, before)?;
+                    let before = topology.token_requests();
+                    envoy.measure(requests, &mut 0, Extent::Count(requests.len()), status)?;
+                    topology.check_obtained(scenario.size, before)?;
                 }
-                stands.insert(site.size, (stand, 0));
+                envoys.insert(scenario.size, (envoy, 0));
             }
-            let obtained = ground.token_requests();
+            let obtained = topology.token_requests();
             for point in &mut points {
                 point.ours.push(Vec::new());
                 point.plain.push(Vec::new());
@@ -213,34 +224,34 @@ impl Growth {
                     effort.runs,
                     effort.rounds
                 ));
-                let mut order: Vec<(&Site, &mut Point)> = sites.iter().zip(&mut points).collect();
+                let mut order: Vec<(&Scenario, &mut Point)> = scenarios.iter().zip(&mut points).collect();
                 rng.shuffle(&mut order);
-                for (site, point) in order {
-                    let (stand, cursor) =
-                        stands.get_mut(&site.size).context("a size that was not started")?;
-                    let part = Part::new(site, effort);
+                for (scenario, point) in order {
+                    let (envoy, cursor) =
+                        envoys.get_mut(&scenario.size).context("a size that was not started")?;
+                    let part = Part::new(scenario, effort);
                     let fresh;
-                    let (requests, begin) = match &site.requests {
+                    let (requests, begin) = match &scenario.requests {
                         Some(requests) => (requests, *cursor),
                         None => {
-                            fresh = site.requests(part.fresh, &mut rng)?;
+                            fresh = scenario.requests(part.fresh, &mut rng)?;
                             (&fresh, 0)
                         }
                     };
-                    let (ours, end) = part.measure(stand, requests, begin, status)?;
+                    let (ours, end) = part.measure(envoy, requests, begin, status)?;
                     let (plain, _) = part.measure(&plain, requests, begin, |_| &[200])?;
                     *cursor = end;
                     point.ours.last_mut().context("a run without a list")?.push(ours);
                     point.plain.last_mut().context("a run without a list")?.push(plain);
                 }
             }
-            ensure!(ground.token_requests() == obtained, "tokens were asked for while it counted");
-            for (site, point) in sites.iter().zip(&mut points) {
-                let (stand, _) = stands.get(&site.size).context("a size that was not started")?;
-                point.memory.push(stand.memory()? as f64);
-                point.vm_memory.extend(stand.vm_memory()?.map(|bytes| bytes as f64));
-                if let Some(requests) = site.requests.as_ref().filter(|_| axis != Axis::Clients) {
-                    check_cached(stand.envoy(), requests.len())?;
+            ensure!(topology.token_requests() == obtained, "tokens were asked for while it counted");
+            for (scenario, point) in scenarios.iter().zip(&mut points) {
+                let (envoy, _) = envoys.get(&scenario.size).context("a size that was not started")?;
+                point.memory.push(envoy.memory()? as f64);
+                point.vm_memory.extend(envoy.vm_memory()?.map(|bytes| bytes as f64));
+                if let Some(requests) = scenario.requests.as_ref().filter(|_| axis != Axis::Clients) {
+                    check_cached(envoy.envoy(), requests.len())?;
                 }
             }
         }
@@ -284,63 +295,11 @@ impl Point {
     }
 }
 
-/// What stands around the filter.
-enum Ground<'p> {
-    /// It verifies tokens, and nothing is behind it.
-    Inbound(&'p Place),
-    /// It puts tokens on requests to an upstream.
-    Outbound(&'p Place, Server),
-}
-
-impl<'p> Ground<'p> {
-    fn new(axis: Axis, place: &'p Place) -> Result<Self> {
-        Ok(if axis == Axis::Clients { Self::Outbound(place, Server::start()?) } else { Self::Inbound(place) })
-    }
-
-    /// An Envoy without a filter.
-    fn plain(&self) -> Result<EnvoyUnderTest> {
-        match self {
-            Self::Inbound(place) => EnvoyUnderTest::start(place, bootstrap(vec![])),
-            Self::Outbound(place, server) => server.stand(place, POSITION, vec![], Carries::Nothing),
-        }
-    }
-
-    fn stand(&self, site: &Site, modules: Modules<'_>) -> Result<EnvoyUnderTest> {
-        match self {
-            Self::Inbound(place) => {
-                let filter = wasm("attache", modules.attache, Some(&site.configuration));
-                EnvoyUnderTest::start(place, bootstrap(vec![filter]))
-            }
-            Self::Outbound(place, server) => {
-                server.stand(place, POSITION, vec![attache(modules, &site.configuration)], Carries::Token)
-            }
-        }
-    }
-
-    fn token_requests(&self) -> u64 {
-        match self {
-            Self::Inbound(_) => 0,
-            Self::Outbound(_, server) => server.token_requests(),
-        }
-    }
-
-    /// Every client has asked for its token.
-    fn check_obtained(&self, site: &Site, before: u64) -> Result<()> {
-        let asked = self.token_requests() - before;
-        let wanted = match self {
-            Self::Inbound(_) => 0,
-            Self::Outbound(..) => site.size as u64,
-        };
-        ensure!(asked >= wanted, "{wanted} clients have asked for {asked} tokens");
-        Ok(())
-    }
-}
-
-impl Site {
+impl Scenario {
     /// Requests to the hosts of so many clients, in random order.
     fn outgoing(size: usize, rng: &mut Rng) -> Self {
-        let host = |place: usize| format!("api-{place:05}.example");
-        let mut clients: Vec<usize> = (0..ROUTE_REQUESTS).map(|place| place % size).collect();
+        let host = |number: usize| format!("api-{number:05}.example");
+        let mut clients: Vec<usize> = (0..ROUTE_REQUESTS).map(|number| number % size).collect();
         rng.shuffle(&mut clients);
         let mut requests = Requests::default();
         clients.into_iter().for_each(|client| requests.add_outgoing(&host(client)));
@@ -360,7 +319,7 @@ impl Site {
     /// Requests to all routes, in random order, each with some token.
     fn route_requests(&self, rng: &mut Rng) -> Result<Requests> {
         let tokens = self.tokens(ROUTE_TOKENS, rng)?;
-        let mut routes: Vec<usize> = (0..ROUTE_REQUESTS).map(|place| place % self.size).collect();
+        let mut routes: Vec<usize> = (0..ROUTE_REQUESTS).map(|number| number % self.size).collect();
         rng.shuffle(&mut routes);
         let mut requests = Requests::default();
         for (route, token) in routes.iter().zip(tokens.iter().cycle()) {
@@ -393,8 +352,8 @@ struct Part {
 }
 
 impl Part {
-    fn new(site: &Site, effort: &Effort) -> Self {
-        if site.requests.is_some() {
+    fn new(scenario: &Scenario, effort: &Effort) -> Self {
+        if scenario.requests.is_some() {
             return Self { fresh: 0, warm_up: WARM_UP, extent: Extent::Time(effort.part) };
         }
         let count = ((COLD_RATE * effort.part.as_secs_f64()) as usize).max(WARM_UP);
@@ -404,13 +363,13 @@ impl Part {
     /// Measures from a request on; returns the next one too.
     fn measure(
         &self,
-        stand: &EnvoyUnderTest,
+        envoy: &EnvoyUnderTest,
         requests: &Requests,
         mut cursor: usize,
         status: fn(Expectation) -> &'static [u16],
     ) -> Result<(Cost, usize)> {
-        stand.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
-        let cost = stand.measure(requests, &mut cursor, self.extent, status)?;
+        envoy.measure(requests, &mut cursor, Extent::Count(self.warm_up), status)?;
+        let cost = envoy.measure(requests, &mut cursor, self.extent, status)?;
         Ok((cost, cursor))
     }
 }
@@ -420,16 +379,16 @@ fn status(expectation: Expectation) -> &'static [u16] {
 }
 
 fn issuers_of(issuers: usize, keys: usize, algorithm: Algorithm, rng: &mut Rng) -> Result<Vec<Issuer>> {
-    let issuer = |place: usize| -> Result<Issuer> {
-        let keys = (0..keys).map(|key| Key::generate(format!("key-{place}-{key}"), algorithm, rng));
+    let issuer = |number: usize| -> Result<Issuer> {
+        let keys = (0..keys).map(|key| Key::generate(format!("key-{number}-{key}"), algorithm, rng));
         let keys = keys.collect::<Result<_>>()?;
-        Ok(Issuer { identifier: format!("https://issuer-{place:04}.example"), keys })
+        Ok(Issuer { identifier: format!("https://issuer-{number:04}.example"), keys })
     };
     (0..issuers).map(issuer).collect()
 }
 
-/// A cache that is too small would make a different measurement of this one. Beyond the first look-up of each token, a few misses are
-/// those of a bucket that happens to be full.
+/// A cache that is too small would make a different measurement of this one. Beyond the first look-up of each token, a
+/// few misses are those of a bucket that happens to be full.
 fn check_cached(envoy: &Envoy, tokens: usize) -> Result<()> {
     let stats = envoy.stats()?;
     let sum = |result: &str| {
@@ -448,7 +407,6 @@ fn check_cached(envoy: &Envoy, tokens: usize) -> Result<()> {
 
 /// A set has 128 keys at most.
 const KEYS_PER_ISSUER: usize = 125;
-const POSITION: Position = Position::Downstream;
 const HOT_TOKENS: usize = 2_000;
 const ROUTE_TOKENS: usize = 200;
 /// So that each of the most routes, or clients, is asked for.

@@ -1,5 +1,5 @@
-//! The load: one thread, a few connections that are kept, one request at a time on each. It never sleeps while it measures, so that
-//! no worker pays for waking it.
+//! The load: one thread, a few connections that are kept, one request at a time on each. It never sleeps while it
+//! measures, so that no worker pays for waking it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -54,8 +54,8 @@ impl Load {
     pub(crate) fn connect(addr: SocketAddr) -> Result<Self> {
         let poll = Poll::new().context("the kernel gives no epoll")?;
         let connections = (0..CONNECTIONS).map(|place| {
-            let stream =
-                std::net::TcpStream::connect(addr).with_context(|| format!("nobody listens at {addr}"))?;
+            let stream = std::net::TcpStream::connect(addr)
+                .with_context(|| format!("no process listens at {addr}"))?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
@@ -73,8 +73,8 @@ impl Load {
         Ok(Self { poll, events: Events::with_capacity(CONNECTIONS), connections })
     }
 
-    /// Sends requests in turn, from the `cursor` on, and expects of each the answer that `status` names. The cursor moves on. Between
-    /// them, serves the `upstream`, where the requests go to one.
+    /// Sends requests in turn, from the `cursor` on, and expects of each the answer that `status` names. The cursor
+    /// moves on. Between them, serves the `upstream`, where the requests go to one.
     pub(crate) fn run(
         &mut self,
         requests: &Requests,
@@ -144,7 +144,8 @@ impl Load {
         Ok(Observation { answers, elapsed: last - start, latency })
     }
 
-    /// As [`Load::run`] for a time, while another load sends so many of its own requests a second, as long as it has a connection free.
+    /// As [`Load::run`] for a time, while another load sends so many of its own requests a second, as long as it has a
+    /// connection free.
     pub(crate) fn run_beside(
         &mut self,
         requests: &Requests,

@@ -1,5 +1,5 @@
-//! `attache-bench`: measures Attaché beside Envoy's own filters, in the same Envoy, with the same tokens and the same rule. What it
-//! prints holds for the machine that it runs on; docs/performance.md says how it measures.
+//! `attache-bench`: measures Attaché beside Envoy's own filters, in the same Envoy, with the same tokens and the same
+//! rule. What it prints holds for the machine that it runs on; docs/performance.md says how it measures.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line speaks to its terminal")]
 #![allow(
@@ -29,6 +29,7 @@ mod statistics;
 mod summary;
 mod target;
 mod token;
+mod topology;
 mod upstream;
 mod workload;
 
@@ -42,7 +43,7 @@ use clap::{Parser, ValueEnum};
 
 use self::comparison::{Comparison, Effort, Plan};
 use self::contender::{Contender, Modules};
-use self::envoy_under_test::Place;
+use self::envoy_under_test::Testbed;
 use self::flood::Flood;
 use self::growth::{Axis, Growth};
 use self::presence::Presence;
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let effort = arguments.effort()?;
     let (workloads, axes) = arguments.chosen()?;
-    let place = arguments.place()?;
+    let testbed = arguments.testbed()?;
     fs::create_dir_all(&arguments.out).with_context(|| {
         format!("cannot make {}: give another directory with --out", arguments.out.display())
     })?;
@@ -141,16 +142,16 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let plan = Plan { workloads: &workloads, contenders: &contenders, effort: &effort };
     let comparison = match workloads.as_slice() {
         [] => None,
-        _ => Some(Comparison::measure(&plan, &place, modules)?),
+        _ => Some(Comparison::measure(&plan, &testbed, modules)?),
     };
     let floods = match arguments.measures(Kind::Flood) {
-        true => Flood::measure(&effort, &place, modules)?,
+        true => Flood::measure(&effort, &testbed, modules)?,
         false => Vec::new(),
     };
     let growths: Vec<Growth> =
-        axes.iter().map(|axis| Growth::measure(*axis, &effort, &place, modules)).collect::<Result<_>>()?;
+        axes.iter().map(|axis| Growth::measure(*axis, &effort, &testbed, modules)).collect::<Result<_>>()?;
     let presence = match arguments.measures(Kind::Presence) {
-        true => Some(Presence::measure(&effort, &place, modules)?),
+        true => Some(Presence::measure(&effort, &testbed, modules)?),
         false => None,
     };
 
@@ -176,7 +177,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     print!("{}", report::of_targets(&targets));
     let summary = Summary {
         effort: &effort,
-        place: &place,
+        testbed: &testbed,
         module: &attache,
         comparison: comparison.as_ref(),
         floods: &floods,
@@ -236,7 +237,7 @@ impl Arguments {
         Ok(all.iter().copied().filter(wanted).collect())
     }
 
-    fn place(&self) -> Result<Place> {
+    fn testbed(&self) -> Result<Testbed> {
         let envoy = match &self.envoy {
             Some(envoy) => envoy.clone(),
             None => attache_harness::envoy::find_binary()?,
@@ -251,7 +252,7 @@ impl Arguments {
         if cores.is_none() {
             eprintln!("attache-bench: the worker and the load share cores, so expect little of the numbers");
         }
-        Ok(Place { envoy, version, cores })
+        Ok(Testbed { envoy, version, cores })
     }
 
     /// Copies a module beside the results, so that all Envoys load the same one, whatever is built meanwhile.
@@ -265,9 +266,9 @@ impl Arguments {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        let place = self.out.join(name);
-        fs::write(&place, text)
-            .with_context(|| format!("cannot write {}: give another directory with --out", place.display()))
+        let path = self.out.join(name);
+        fs::write(&path, text)
+            .with_context(|| format!("cannot write {}: give another directory with --out", path.display()))
     }
 }
 

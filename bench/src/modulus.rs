@@ -1,5 +1,6 @@
-//! RSA keys that sign fast: 2,048 bits of eight primes in place of two, so that a signature takes a sixteenth of the time. The
-//! public half is like any other, and so is the work of who verifies. Such keys are for measuring only: they are weak.
+//! RSA keys that sign fast: 2,048 bits of eight primes in place of two, so that a signature takes a sixteenth of the
+//! time. The public half is like any other, and so is the work of who verifies. Such keys are for measuring only: they
+//! are weak.
 
 use anyhow::{Context, Result, ensure};
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};

@@ -1,4 +1,5 @@
-//! Requests that go out: an authorization server, a listener, the cluster of an API, and who puts a token on the way there.
+//! Requests that go out: an authorization server, a listener, the cluster of an API, and who puts a token on the way
+//! there.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use attache_harness::issuer::{Client, Issuer, IssuerOptions};
 use serde_json::{Value, json};
 
 use crate::contender::{Contender, Modules, router, wasm};
-use crate::envoy_under_test::{Bootstrap, EnvoyUnderTest, LISTENER, Place};
+use crate::envoy_under_test::{Bootstrap, EnvoyUnderTest, LISTENER, Testbed};
 use crate::load::Extent;
 use crate::requests::{HOST, Requests};
 use crate::upstream::{Credential, Upstream};
@@ -75,7 +76,8 @@ impl Server {
             }] },
         });
         let anywhere = json!({ "socket_address": { "address": "127.0.0.1", "port_value": 0 } });
-        // By CDS: Envoy 1.40 ends with a segmentation fault where a static cluster has a `credential_injector` that fetches tokens.
+        // By CDS: Envoy 1.40 ends with a segmentation fault where a static cluster has a `credential_injector` that
+        // fetches tokens.
         api["@type"] = "type.googleapis.com/envoy.config.cluster.v3.Cluster".into();
         let clusters = json!({ "version_info": "1", "resources": [api] });
         let bootstrap = json!({
@@ -99,11 +101,11 @@ impl Server {
         Bootstrap { text: bootstrap.to_string(), files }
     }
 
-    /// Starts an Envoy with these filters, and waits until its requests arrive with tokens, or without any if it has no filter that
-    /// would put one there.
-    pub(crate) fn stand(
+    /// Starts an Envoy with these filters, and waits until its requests arrive with tokens, or without any if it has no
+    /// filter that would put one there.
+    pub(crate) fn start_envoy(
         &self,
-        place: &Place,
+        testbed: &Testbed,
         position: Position,
         filters: Vec<Value>,
         carries: Carries,
@@ -114,13 +116,13 @@ impl Server {
         };
         let upstream = Upstream::listen(wanted)?;
         let bootstrap = self.bootstrap(position, filters, upstream.addr());
-        EnvoyUnderTest::start_before(place, bootstrap, upstream)
+        EnvoyUnderTest::start_before(testbed, bootstrap, upstream)
     }
 
     /// Starts a contender, and waits until it does what it is there for.
     pub(crate) fn contender(
         &self,
-        place: &Place,
+        testbed: &Testbed,
         position: Position,
         contender: Contender,
         modules: Modules<'_>,
@@ -142,11 +144,11 @@ impl Server {
             | Contender::AttacheDefaults
             | Contender::AttacheClaims => bail!("{} puts no token on a request", contender.name()),
         };
-        let stand = self.stand(place, position, filters, carries)?;
+        let envoy = self.start_envoy(testbed, position, filters, carries)?;
         let mut requests = Requests::default();
         requests.add_outgoing(HOST);
-        settle(&stand, &requests)?;
-        Ok(stand)
+        settle(&envoy, &requests)?;
+        Ok(envoy)
     }
 }
 
@@ -167,10 +169,10 @@ pub(crate) fn attache(modules: Modules<'_>, document: &Value) -> Value {
 
 /// Attaché's configuration: a client for each authority, and all of them at one token endpoint.
 pub(crate) fn document(position: Position, authorities: Vec<String>) -> Value {
-    let name = |place: usize| format!("client-{place}");
-    let client = |(place, authority): (usize, &String)| {
+    let name = |number: usize| format!("client-{number}");
+    let client = |(number, authority): (usize, &String)| {
         json!({
-            "name": name(place),
+            "name": name(number),
             "token_endpoint": { "uri": "https://idp.example/token", "cluster": IDP },
             "client_id": CLIENT,
             "authentication": { "client_secret_basic": { "secret": { "env": VARIABLE } } },
@@ -179,7 +181,7 @@ pub(crate) fn document(position: Position, authorities: Vec<String>) -> Value {
             "obtain": "on_demand",
         })
     };
-    let destination = |(place, authority): (usize, &String)| json!({ "match": { "authorities": [authority], "clusters": [API] }, "client": name(place) });
+    let destination = |(number, authority): (usize, &String)| json!({ "match": { "authorities": [authority], "clusters": [API] }, "client": name(number) });
     json!({ "outbound": {
         "position": match position {
             Position::Downstream => "downstream",
@@ -188,7 +190,7 @@ pub(crate) fn document(position: Position, authorities: Vec<String>) -> Value {
         "clients": authorities.iter().enumerate().map(client).collect::<Vec<_>>(),
         "destinations": authorities.iter().enumerate().map(destination).collect::<Vec<_>>(),
         "unmatched": "deny",
-        // However busy the machine is: nobody waits while it counts.
+        // However busy the machine is: no request waits while it counts.
         "waiting": { "deadline": "60s" },
     } })
 }
@@ -231,10 +233,10 @@ fn cluster(name: &str, addr: SocketAddr) -> Value {
 }
 
 /// Asks until a request gets through: `credential_injector` answers 401 until its first token has come.
-fn settle(stand: &EnvoyUnderTest, requests: &Requests) -> Result<()> {
+fn settle(envoy: &EnvoyUnderTest, requests: &Requests) -> Result<()> {
     let begin = Instant::now();
     loop {
-        match stand.measure(requests, &mut 0, Extent::Count(1), |_| &[200]) {
+        match envoy.measure(requests, &mut 0, Extent::Count(1), |_| &[200]) {
             Ok(_) => return Ok(()),
             Err(error) if begin.elapsed() > PATIENCE => {
                 return Err(error).context("no request gets through as it should");

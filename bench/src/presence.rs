@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::comparison::{Effort, issuer};
 use crate::contender::{Contender, Modules};
-use crate::envoy_under_test::{EnvoyUnderTest, Place, launch};
+use crate::envoy_under_test::{EnvoyUnderTest, Testbed, launch};
 use crate::key::Algorithm;
 use crate::load::Extent;
 use crate::process::memory;
@@ -34,7 +34,7 @@ pub(crate) struct Presence {
 
 impl Presence {
     /// Measures.
-    pub(crate) fn measure(effort: &Effort, place: &Place, modules: Modules<'_>) -> Result<Self> {
+    pub(crate) fn measure(effort: &Effort, testbed: &Testbed, modules: Modules<'_>) -> Result<Self> {
         let mut rng = Rng::with_seed(effort.seed);
         let issuer = issuer(&mut rng)?;
         let starts = effort.runs.max(MIN_STARTS);
@@ -48,11 +48,11 @@ impl Presence {
             rng.shuffle(&mut order);
             for contender in order {
                 let begin = Instant::now();
-                let envoy = launch(place, contender.bootstrap(modules, &issuer)?, 1)?;
+                let envoy = launch(testbed, contender.bootstrap(modules, &issuer)?, 1)?;
                 ready.entry(contender).or_default().push(begin.elapsed().as_secs_f64() * 1e3);
                 let alone = memory(envoy.pid()?)? as f64;
                 drop(envoy);
-                let envoy = launch(place, contender.bootstrap(modules, &issuer)?, WORKERS)?;
+                let envoy = launch(testbed, contender.bootstrap(modules, &issuer)?, WORKERS)?;
                 let together = memory(envoy.pid()?)? as f64;
                 rest.entry(contender).or_default().push(alone);
                 share.entry(contender).or_default().push((together - alone) / f64::from(WORKERS - 1));
@@ -61,15 +61,15 @@ impl Presence {
         let mut full = BTreeMap::new();
         for contender in CACHING {
             progress.step(&format!("filling the cache of {}", contender.name()));
-            let stand = EnvoyUnderTest::start(place, contender.bootstrap(modules, &issuer)?)?;
+            let envoy = EnvoyUnderTest::start(testbed, contender.bootstrap(modules, &issuer)?)?;
             let status = |expectation| contender.status(expectation);
             // What the connections take is there before and after.
             let one = Workload::HotOne(Algorithm::Rs256).requests(&issuer, 1, rng.u64(..))?;
-            stand.measure(&one, &mut 0, Extent::Time(SETTLE), status)?;
-            let before = stand.memory()? as f64;
+            envoy.measure(&one, &mut 0, Extent::Time(SETTLE), status)?;
+            let before = envoy.memory()? as f64;
             let many = Workload::Cold(Algorithm::Rs256).requests(&issuer, FILL, rng.u64(..))?;
-            stand.measure(&many, &mut 0, Extent::Count(many.len()), status)?;
-            full.insert(contender.key(), stand.memory()? as f64 - before);
+            envoy.measure(&many, &mut 0, Extent::Count(many.len()), status)?;
+            full.insert(contender.key(), envoy.memory()? as f64 - before);
         }
         progress.end();
         let size = std::fs::metadata(modules.attache);

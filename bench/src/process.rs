@@ -86,8 +86,8 @@ impl Process {
         memory(self.id)
     }
 
-    /// What the largest VM of a wasm filter has in its linear memory, in bytes: the worker's, since the others see no requests. None
-    /// where there is no VM.
+    /// What the largest VM of a wasm filter has in its linear memory, in bytes: the worker's, since the others see no
+    /// requests. None where there is no VM.
     pub(crate) fn vm_memory(self) -> Result<Option<u64>> {
         Ok(linear_memory(&read(format!("/proc/{}/smaps", self.id))?))
     }

@@ -65,8 +65,8 @@ impl Estimate {
     }
 }
 
-/// Each value of ours by the other's of the same round: the median of each run's, or of the rounds where there is only one run. What
-/// disturbs both alike, and what one start of a process has by luck, is thereby left out.
+/// Each value of ours by the other's of the same round: the median of each run's, or of the rounds where there is only
+/// one run. What disturbs both alike, and what one start of a process has by luck, is thereby left out.
 pub(crate) fn ratio(ours: &[Vec<f64>], others: &[Vec<f64>]) -> Option<Estimate> {
     let runs = ours.iter().zip(others);
     let runs: Vec<Vec<f64>> = runs
@@ -93,8 +93,8 @@ fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2 - 1).map(|lower| f64::midpoint(*lower, upper))
 }
 
-/// The place in a sorted list where the narrowest interval begins that has the median with `CONFIDENCE`, and the confidence that it
-/// has; the first place, if the list is too short for that.
+/// The place in a sorted list where the narrowest interval begins that has the median with `CONFIDENCE`, and the
+/// confidence that it has; the first place, if the list is too short for that.
 fn outermost(count: usize) -> (usize, f64) {
     // Each value is below the median with probability ½: the interval from place k misses it with 2·P(at most k of n).
     let mut outside = 2.0 * 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::comparison::{Comparison, Effort};
-use crate::envoy_under_test::{Cost, Place};
+use crate::envoy_under_test::{Cost, Testbed};
 use crate::flood::Flood;
 use crate::growth::{Growth, Point};
 use crate::presence::Presence;
@@ -16,7 +16,7 @@ use crate::target::Target;
 /// What the summary is made of.
 pub(crate) struct Summary<'s> {
     pub(crate) effort: &'s Effort,
-    pub(crate) place: &'s Place,
+    pub(crate) testbed: &'s Testbed,
     /// The filter's file.
     pub(crate) module: &'s Path,
     pub(crate) comparison: Option<&'s Comparison>,
@@ -70,15 +70,15 @@ impl Summary<'_> {
     }
 
     fn machine(&self) -> Value {
-        let read = |place: &str| std::fs::read_to_string(place).unwrap_or_default();
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let processor = read("/proc/cpuinfo");
         let processor = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         json!({
             "processor": processor.map(|(_, name)| name),
             "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             "kernel": read("/proc/sys/kernel/osrelease").trim(),
-            "pinned": self.place.cores.is_some(),
-            "envoy": self.place.version,
+            "pinned": self.testbed.cores.is_some(),
+            "envoy": self.testbed.version,
         })
     }
 }

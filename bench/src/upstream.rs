@@ -1,5 +1,5 @@
-//! What requests go out to: a server that the thread of the load serves between its requests, so that no other thread has to be woken
-//! and none takes a core from those that are measured. It looks at every request's credential.
+//! What requests go out to: a server that the thread of the load serves between its requests, so that no other thread
+//! has to be woken and none takes a core from those that are measured. It looks at every request's credential.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -103,7 +103,7 @@ impl Credential {
         let value = lines.find_map(|line| line.strip_prefix(b"authorization: "));
         match (self, value) {
             (Self::None, None) => Ok(()),
-            (Self::None, Some(_)) => bail!("the upstream saw a credential that nobody should have put there"),
+            (Self::None, Some(_)) => bail!("the upstream saw a credential that should not be there"),
             (Self::Bearer(_), None) => bail!("the upstream saw a request without a token"),
             (Self::Bearer(is_live), Some(value)) => {
                 let token = value.strip_prefix(b"Bearer ").context("the upstream saw no Bearer token")?;

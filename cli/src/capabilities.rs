@@ -97,7 +97,7 @@ const NEEDS: [(&str, Need, &str); 27] = [
         Need::Always,
         "requests whose headers have to change would be refused",
     ),
-    ("proxy_send_local_response", Need::Always, "nobody could be told that a request is refused"),
+    ("proxy_send_local_response", Need::Always, "no client could be told that its request is refused"),
     ("proxy_set_effective_context", Need::Always, "requests that wait would never go on"),
     ("proxy_set_tick_period_milliseconds", Need::Always, "the configuration would be refused"),
     ("random_get", Need::Always, "the module would end at its start"),

@@ -1,5 +1,5 @@
-//! Finds Attaché's configurations in a file, whatever it is: the plugin's own document, an Envoy bootstrap or resource, or a
-//! manifest of Istio or Envoy Gateway; YAML or JSON, one document or several.
+//! Finds Attaché's configurations in a file, whatever it is: the plugin's own document, an Envoy bootstrap or resource,
+//! or a manifest of Istio or Envoy Gateway; YAML or JSON, one document or several.
 
 use core::cell::Cell;
 use std::path::Path;
@@ -126,8 +126,8 @@ impl Document {
         Ok(documents)
     }
 
-    /// What the rest of the file does to a configuration that holds together by itself: calls that the filter may not make, places
-    /// where a token would go that nobody meant, and assertions that the file contradicts.
+    /// What the rest of the file does to a configuration that holds together by itself: calls that the filter may not
+    /// make, places where a token would go by mistake, and assertions that the file contradicts.
     pub fn contradictions(&self, config: &Config) -> Vec<String> {
         let mut found: Vec<String> = self
             .plugin
@@ -144,8 +144,9 @@ impl Document {
         found
     }
 
-    /// What an operator should know all the same: what its threads share, and settings with less effect than they seem to have;
-    /// requests that another version gave to another route, or that Envoy gives to another one for their spelling.
+    /// What an operator should know all the same: what its threads share, and settings with less effect than they seem
+    /// to have; requests that another version gave to another route, or that Envoy gives to another one for their
+    /// spelling.
     pub fn notices(&self, config: &Config) -> Vec<String> {
         let where_unknown = "in a VM without `vm_id`, as Istio makes them: ";
         let depends_on_vm = config.sharing.as_ref().is_some_and(|sharing| sharing.trust() == Trust::Confirms);
@@ -354,7 +355,8 @@ mod tests {
         }
     }
 
-    /// An operator who relied on shared metadata of token endpoints is told that it is not shared any more, and how to share it.
+    /// An operator who relied on shared metadata of token endpoints is told that it is not shared any more, and how to
+    /// share it.
     #[test]
     fn unsealed_metadata_of_token_endpoints_is_explained() {
         let outbound = "outbound: { position: downstream, unmatched: pass, clients: [{ name: a, client_id: a, authentication: \

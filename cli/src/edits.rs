@@ -1,5 +1,5 @@
-//! What the filter edits in a request, held against the Envoy routes around it: after an edit Envoy chooses the route again, and the
-//! filter does not see which one.
+//! What the filter edits in a request, held against the Envoy routes around it: after an edit Envoy chooses the route
+//! again, and the filter does not see which one.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,8 @@ struct Edited {
     parameters: BTreeSet<String>,
 }
 
-/// Each route that is chosen by what the filter edits, and each from which Envoy sends an edited request through the filter again.
+/// Each route that is chosen by what the filter edits, and each from which Envoy sends an edited request through the
+/// filter again.
 pub(crate) fn contradictions(config: &Config, manager: &Value) -> Vec<String> {
     let edited = edited(config);
     let loses = config.inbound.as_deref().and_then(loss_by_redirect);

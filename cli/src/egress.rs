@@ -7,8 +7,8 @@ use attache::outbound::{Outbound, Position};
 
 use crate::members::{list, member, text};
 
-/// Each place that would send a token where nobody meant it to go, or that contradicts what the configuration rests on. `manager` is
-/// the one that the filter is in, `managers` are all of the file.
+/// Each place that would send a token by mistake, or that contradicts what the configuration rests on.
+/// `manager` is the one that the filter is in, `managers` are all of the file.
 pub(crate) fn contradictions(
     outbound: &Outbound,
     manager: Option<&Value>,

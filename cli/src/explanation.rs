@@ -93,7 +93,7 @@ impl Question {
     }
 }
 
-/// Nobody is asked for a token here.
+/// An explanation asks for no token, so it signs nothing.
 struct NothingIsSigned;
 
 impl Random for NothingIsSigned {

@@ -1,5 +1,5 @@
-//! Which requests another version gave to another route: it had every whole path before every prefix, told a path with a slash at its
-//! end from the one without, and `HEAD` from `GET`. For operators whose rules rested on that.
+//! Which requests another version gave to another route: it had every whole path before every prefix, told a path with
+//! a slash at its end from the one without, and `HEAD` from `GET`. For operators whose rules rested on that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -10,8 +10,8 @@ use attache::policy::{
     Segment,
 };
 
-/// What an operator is told: each pair of routes with other rules between which requests have moved, and one such request. `patterns`
-/// are those of the table's routes, in their order.
+/// What an operator is told: each pair of routes with other rules between which requests have moved, and one such
+/// request. `patterns` are those of the table's routes, in their order.
 pub(crate) fn changes(patterns: &[Pattern], table: &RouteTable) -> Vec<String> {
     let former = Former::new(patterns);
     let mut moved: BTreeMap<(&str, String), Moved> = BTreeMap::new();

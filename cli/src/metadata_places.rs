@@ -1,5 +1,5 @@
-//! Requirements on Envoy's routes that no request would meet: metadata that Envoy does not show, that the configuration does not read,
-//! or that another spelling of a request gets around.
+//! Requirements on Envoy's routes that no request would meet: metadata that Envoy does not show, that the configuration
+//! does not read, or that another spelling of a request gets around.
 
 use attache::config::{Config, Value};
 use attache::inbound::MetadataUse;

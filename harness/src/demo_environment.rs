@@ -1,6 +1,6 @@
-//! All that the demo needs, running: the issuer, the upstream, Envoy with the repository's `envoy.yaml`, and another with
-//! `sidecar.yaml`, which calls it. Its ports
-//! are used as they are written; one that is taken is replaced by a free one, and nothing else in the file changes.
+//! All that the demo needs, running: the issuer, the upstream, Envoy with the repository's `envoy.yaml`, and another
+//! with `sidecar.yaml`, which calls it. Its ports are used as they are written; one that is taken is replaced by a free
+//! one, and nothing else in the file changes.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -76,8 +76,8 @@ impl DemoEnvironment {
                     ..IssuerOptions::default()
                 })
             })?;
-        // Envoys share a listener's port (SO_REUSEPORT), and so would those of two demos that start at the same time. Who has
-        // the issuer's port has the others too; who has not uses none of them.
+        // Envoys share a listener's port (SO_REUSEPORT), and so would those of two demos that start at the same time.
+        // Who has the issuer's port has the others too; who has not uses none of them.
         let is_first = notes.is_empty();
         if !is_first {
             notes.push("so do all other parts".into());

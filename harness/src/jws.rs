@@ -33,8 +33,8 @@ pub fn base64url(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }
 
-/// Returns what writes this header, if it names the algorithm that signs the token, and beside it no more than `typ` and
-/// `kid`.
+/// Returns what writes this header, if it names the algorithm that signs the token, and beside it no more than `typ`
+/// and `kid`.
 fn writer<'h>(algorithm: &'static str, header: &'h Map<String, Value>) -> Option<TokenWriter<'h>> {
     let mut writer = TokenWriter { algorithm, typ: None, kid: None, thumbprint: None };
     let mut is_signed_so = false;

@@ -1,9 +1,9 @@
 //! Which file names which, inside each room: a circle of files can only be read all at once.
 //!
-//! A simple reader of paths: it follows `crate::`, `super::`, `self::` and the names of child modules, in imports and in
-//! code, to the file of the module, and a name that this file imports itself to the file that it comes from. A glob counts
-//! for the module's own file. What it does not see: inline modules, what macros write, and methods whose type is in
-//! another file. Unit tests are left out: they may know everything.
+//! A simple reader of paths: it follows `crate::`, `super::`, `self::` and the names of child modules, in imports and
+//! in code, to the file of the module, and a name that this file imports itself to the file that it comes from. A glob
+//! counts for the module's own file. What it does not see: inline modules, what macros write, and methods whose type is
+//! in another file. Unit tests are left out: they may know everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

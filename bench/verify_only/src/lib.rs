@@ -1,8 +1,8 @@
-//! Asks the host about the signature of a bearer token, and looks at nothing else: no claim, no route, no clock. One request at a
-//! time, in memory that is there from the start.
+//! Asks the host about the signature of a bearer token, and looks at nothing else: no claim, no route, no clock. One
+//! request at a time, in memory that is there from the start.
 //!
-//! The configuration has what the arguments of `verify_signature` begin with, hash and key, for ES256 and then for RS256: a byte
-//! pair with the length of the first, and both.
+//! The configuration has what the arguments of `verify_signature` begin with, hash and key, for ES256 and then for
+//! RS256: a byte pair with the length of the first, and both.
 
 #![cfg(target_family = "wasm")]
 #![allow(unsafe_code)]
@@ -21,7 +21,7 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(_root: u32, size: usize) -> u32 {
-    // SAFETY: there is one thread, and nobody else holds the memory.
+    // SAFETY: there is one thread, and nothing else holds the memory.
     unsafe {
         let (mut data, mut length) = (core::ptr::null_mut(), 0);
         if proxy_get_buffer_bytes(7, 0, size, &raw mut data, &raw mut length) != 0 {
@@ -36,10 +36,10 @@ extern "C" fn proxy_on_configure(_root: u32, size: usize) -> u32 {
     1
 }
 
-/// 0 goes on; a token that nobody has signed is answered 401.
+/// 0 goes on; a token without a valid signature is answered 401.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(_stream: u32, _num_headers: u32, _end_of_stream: u32) -> u32 {
-    // SAFETY: there is one thread, and nobody else holds the memory.
+    // SAFETY: there is one thread, and nothing else holds the memory.
     if unsafe { is_signed() } == Some(true) {
         return 0;
     }
@@ -166,7 +166,7 @@ fn decode<'d>(text: &[u8], into: &'d mut [u8; 256]) -> Option<&'d [u8]> {
     Some(into)
 }
 
-/// What each letter is worth; of others, nobody is asked here.
+/// What each letter is worth. Others count as 0: the check of the signature fails then.
 const VALUES: [u8; 256] = {
     let mut values = [0; 256];
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

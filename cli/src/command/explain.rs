@@ -12,9 +12,9 @@ use clap::Args;
 
 /// Walks a request through the filter's checks: what each saw, and the exact response.
 ///
-/// This is the filter alone: what Envoy does before it (normalized paths, removed headers, its own refusals) is not modelled, and
-/// scopes on Envoy's route are given by --route-scopes. Exits 0 when the request is forwarded and 1 when it is not. Prints claims of the token, and nothing that could be used in
-/// its place.
+/// This is the filter alone: what Envoy does before it (normalized paths, removed headers, its own refusals) is not
+/// modelled, and scopes on Envoy's route are given by --route-scopes. Exits 0 when the request is forwarded and 1 when
+/// it is not. Prints claims of the token, and nothing that could be used in its place.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The plugin's configuration, or a bootstrap or manifest that holds it.

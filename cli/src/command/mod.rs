@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     /// Get a token from an issuer.
     Token(token::Token),
-    /// Run the test issuer. It mints any token for anybody: not for production.
+    /// Run the test issuer. It mints any token for any client: not for production.
     Issuer(issuer::Issuer),
     /// Run the echo upstream.
     Upstream(upstream::Upstream),

@@ -22,7 +22,7 @@ impl Walk<'_> {
             let asked = self.token_requests()?.saturating_sub(before);
             Ok(format!("{asked} token request{}", if asked == 1 { "" } else { "s" }))
         });
-        // The key of the token that it had was withdrawn above: orders said 401 once, and nobody noticed.
+        // The key of the token that it had was withdrawn above: orders said 401 once, and no caller noticed.
         self.row("new tokens: the first one's key is gone", "1 token request", asked);
 
         let post = Request::post(format!("{}/orders", sidecar.outbound)).header("host", ORDERS).send();

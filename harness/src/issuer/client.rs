@@ -81,7 +81,7 @@ impl Client {
         self
     }
 
-    /// Fails where its keys are no keys: each of its requests would be refused, and nobody told why.
+    /// Fails where its keys are no keys: each of its requests would be refused without a hint at the cause.
     fn check(&self) -> Result<()> {
         let Some(keys) = &self.keys else { return Ok(()) };
         let parsed = KeySet::parse(keys.to_string().as_bytes())

@@ -97,7 +97,7 @@ impl Times {
 }
 
 impl Tally {
-    /// Counts under this name. Names beyond the limit are not counted: whoever asks chooses them.
+    /// Counts under this name. Names beyond the limit are not counted: clients choose them.
     fn count(&self, name: Option<&str>) {
         let Some(name) = name else { return };
         let mut tally = lock(&self.0);

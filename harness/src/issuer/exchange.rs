@@ -43,7 +43,7 @@ impl Exchange {
             );
         };
         let Some(name) = text(&subject, "sub") else {
-            return refuse("invalid_request", "the subject token names nobody");
+            return refuse("invalid_request", "the subject token has no sub");
         };
         // The latest actor outside, those before it within (RFC 8693 §4.1).
         let mut actor = json!({ "sub": client.id });
@@ -55,7 +55,7 @@ impl Exchange {
     }
 }
 
-/// Returns the claims of a token that this issuer signed, that has not expired and that nobody revoked.
+/// Returns the claims of a token that this issuer signed, that has not expired and that was not revoked.
 fn subject(issuer: &State, token: &str) -> Option<Map<String, Value>> {
     let claims = signed_claims(token, &issuer.own_keys())?;
     let is_own = text(&claims, "iss") == Some(&issuer.identifier);

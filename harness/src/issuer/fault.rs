@@ -45,7 +45,8 @@ pub enum Fault {
     Redirect,
     /// Answers this and nothing of the usual. At the token endpoint: no token is issued.
     Answer(RawAnswer),
-    /// Answers as usual, where that is 200 with JSON, with this merge patch applied (RFC 7396): `null` removes a member.
+    /// Answers as usual, where that is 200 with JSON, with this merge patch applied (RFC 7396): `null` removes a
+    /// member.
     Patch(Value),
     /// A set of this many keys: all the real ones, then copies under other ids. Like those below, only in the JWKS.
     ManyKeys(usize),

@@ -46,8 +46,8 @@ pub(super) fn grant(issuer: &State, headers: &HeaderMap, body: &[u8]) -> Result<
     Ok(granted)
 }
 
-/// The token that is granted: the client's own, for these audiences or, without any, for the issuer's usual one. `claims`
-/// replace or join the usual ones.
+/// The token that is granted: the client's own, for these audiences or, without any, for the issuer's usual one.
+/// `claims` replace or join the usual ones.
 fn spec(client: &Client, scope: &str, audiences: &[String], claims: Map<String, Value>) -> TokenSpec {
     let id = client.id.as_str();
     let mut spec = TokenSpec::scoped(scope).claim("sub", id).claim("client_id", id);

@@ -1,6 +1,6 @@
 //! An authorization server for demos and tests: client credentials (RFC 6749 §4.4), token exchange (RFC 8693), JWT
 //! access tokens (RFC 9068) or opaque ones, a JWKS, metadata (RFC 8414), key rotation, caching and faults on demand. It
-//! mints whatever it is asked for, to whoever asks: never run it where its tokens mean something.
+//! mints any token for any client that asks: never run it where its tokens mean something.
 
 mod admin;
 mod answer;

@@ -33,7 +33,7 @@ pub enum TokenFormat {
     /// Signed tokens.
     #[default]
     Jwt,
-    /// Random text, which means nothing to anybody but the issuer.
+    /// Random text, which means something to the issuer only.
     Opaque,
 }
 

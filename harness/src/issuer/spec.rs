@@ -59,7 +59,7 @@ pub enum Tamper {
     /// Nothing.
     #[default]
     Nothing,
-    /// One more scope, signed by nobody.
+    /// One more scope, added after the signature was made.
     Claims,
     /// One bit of the signature.
     Signature,

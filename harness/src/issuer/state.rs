@@ -164,8 +164,8 @@ impl State {
         lock(&self.metadata).set_token_endpoint(uri);
     }
 
-    /// Whether this is the issuer, or its token endpoint: by its own URL, by its metadata, or under the identifier, where
-    /// one who reaches it through a proxy sees it.
+    /// Whether this is the issuer, or its token endpoint: by its own URL, by its metadata, or under the identifier,
+    /// where one who reaches it through a proxy sees it.
     pub(super) fn is_own_name(&self, name: &str) -> bool {
         let identifier = self.identifier.as_str();
         name == identifier
@@ -198,8 +198,8 @@ impl State {
         lock(&self.faults).meet(at)
     }
 
-    /// Issues an access token: opaque, or the JWT of this specification, which lives as long as the issuer says. Returns
-    /// it and its lifetime.
+    /// Issues an access token: opaque, or the JWT of this specification, which lives as long as the issuer says.
+    /// Returns it and its lifetime.
     pub(super) fn issue(&self, spec: TokenSpec) -> Result<(String, Duration)> {
         let lifetime = *lock(&self.lifetime);
         let token = match self.options.tokens {

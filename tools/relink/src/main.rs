@@ -1,11 +1,12 @@
 //! The step after linking: `attache-relink LINKED OUTPUT`.
 //!
-//! The proxy-wasm SDK exports every callback of the ABI, and Envoy calls those about a request for each request. This takes out
-//! those that the filter does not use, with the code that only they need. A callback of ours, `attache_on_…`, takes the place of the
-//! SDK's `proxy_on_…`, which it calls (`src/host/dispatcher.rs`).
+//! The proxy-wasm SDK exports every callback of the ABI, and Envoy calls those about a request for each request. This
+//! takes out those that the filter does not use, with the code that only they need. A callback of ours, `attache_on_…`,
+//! takes the place of the SDK's `proxy_on_…`, which it calls (`src/host/dispatcher.rs`).
 //!
-//! The SDK's traits name every host call, so the linker keeps them all. Those that the filter does not make are answered in the
-//! module, as Envoy answers what a capability restriction leaves out: what it takes of its host is what is documented.
+//! The SDK's traits name every host call, so the linker keeps them all. Those that the filter does not make are
+//! answered in the module, as Envoy answers what a capability restriction leaves out: what it takes of its host is what
+//! is documented.
 
 use std::collections::BTreeSet;
 
