@@ -194,10 +194,8 @@ impl Growth {
         }
         for run in 1..=effort.runs {
             progress.note(&format!("{}: starting Envoys", axis.title()));
-            let topology = match axis {
-                Axis::Clients => Topology::outbound(testbed)?,
-                _ => Topology::Inbound(testbed),
-            };
+            let topology =
+                if axis == Axis::Clients { Topology::outbound(testbed)? } else { Topology::Inbound(testbed) };
             let plain = topology.plain()?;
             let mut envoys = BTreeMap::new();
             for scenario in &scenarios {
