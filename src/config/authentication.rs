@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::endpoints::Server;
+use super::environment::Environment;
 use super::reader::{Fields, Node};
-use super::{Environment, values};
+use super::values;
 use crate::base::Secret;
 use crate::jose::{Algorithm, AlgorithmSet, SigningKey, SigningKeyError};
 use crate::oauth::{

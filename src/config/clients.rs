@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::authentication::{AssertionKey, Method};
+use super::environment::Environment;
 use super::reader::{Fields, Node, refuse_duplicates, refuse_repeated};
-use super::{Environment, endpoints, inbound, routes, values};
+use super::{endpoints, inbound, routes, values};
 use crate::oauth::{Credentials, Grant, TokenRequest};
 use crate::outbound::{Client, Endpoint, LifetimeRules, Obtain, Position};
 

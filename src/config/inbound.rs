@@ -3,8 +3,9 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::environment::Environment;
 use super::reader::{Fields, Node, refuse_duplicates};
-use super::{Environment, issuers, routes, values};
+use super::{issuers, routes, values};
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
     AfterVerification, CacheSettings, Detail, FilterState, Inbound, Issuer, MetadataUse, Preflight,

@@ -3,8 +3,9 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::environment::Environment;
 use super::reader::{Node, refuse_duplicates};
-use super::{Environment, key_sources, values};
+use super::{key_sources, values};
 use crate::claims::{Audiences, ClaimPath, Expiry, Rules, TokenType};
 use crate::inbound::Issuer;
 use crate::issuer::KeySource;

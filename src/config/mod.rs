@@ -8,6 +8,7 @@ mod clients;
 mod destinations;
 mod document;
 mod endpoints;
+mod environment;
 mod error;
 mod inbound;
 mod issuers;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 pub use clients::MAX_CLIENTS;
 pub use destinations::MAX_DESTINATIONS;
 pub use document::MAX_CONFIG_BYTES;
+pub use environment::Environment;
 pub use error::{ConfigErrors, Problem};
 pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
@@ -47,18 +49,6 @@ pub struct Config {
     pub sharing: Option<Sharing>,
     /// Tells the document from others: the inbound half's `version`, or a digest.
     pub version: u64,
-}
-
-/// Where secrets that the configuration names come from.
-pub trait Environment {
-    /// The value of a variable, if it is set.
-    fn variable(&self, name: &str) -> Option<String>;
-
-    /// Whether the VM has a `vm_id`: without one, any module of the proxy may write the shared data that its threads read. Nothing
-    /// is taken for granted where that is not known.
-    fn has_vm_id(&self) -> bool {
-        false
-    }
 }
 
 /// Reads a document as the host hands it over: JSON text, or a serialized `google.protobuf.Struct`.

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use super::clients::ParsedClient;
 use super::destinations::Named;
+use super::environment::Environment;
 use super::reader::{Node, refuse_repeated};
-use super::{Environment, clients, destinations, inbound, values};
+use super::{clients, destinations, inbound, values};
 use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
 use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched, WaitingSettings};
 use crate::policy::Overrides;

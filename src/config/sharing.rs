@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use super::environment::Environment;
 use super::reader::Node;
-use super::{Environment, values};
+use super::values;
 use crate::sharing::{MIN_SEALING_SECRET_BYTES, Seal, Sharing};
 
 /// `none`, `process`, or `process` with a sealing secret, or with the word that tokens may be shared without one.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Environment;
+use super::environment::Environment;
 use super::reader::{Node, printable};
 use crate::base::Secret;
 use crate::claims::{ClaimPath, is_scope_token};

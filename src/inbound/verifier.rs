@@ -86,7 +86,7 @@ pub(super) fn verify(
     observer.passed(Step::Prescreen);
 
     let (accepted, generation) = check_signature(&checked, text, id, &mut memory, moment, work, observer)?;
-    memory.headers.learn(accepted.signed());
+    accepted.signed().remember_header(memory.headers);
     let verified = VerifiedToken::new(&accepted, &settings.forwarded_claims);
     let verified = verified.map_err(|error| denied(error.into()))?;
     let engine = moment.crypto.engine(token.header().algorithm);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, Object};
-use super::token::{TokenError, TokenPart};
+use super::token_error::{TokenError, TokenPart};
 
 /// What of a token's header matters. It is the token's own word until a signature check has passed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::der::{self, EXPLICIT_1, OCTET_STRING, SEQUENCE, element};
 use super::key::Material;
 use super::rsa_private::{RsaNumbers, RsaPrivateKey};
-use super::signing_key::SigningKeyError;
+use super::signing_key_error::SigningKeyError;
 use crate::base::Secret;
 
 /// A private key, its public half, and its PKCS#8 for the engine that wants that.

@@ -1,12 +1,11 @@
 //! Headers that are known already: all tokens that an issuer signs with one key have the same first part, byte for byte.
 //!
 //! What a header says depends on its text alone, so remembering is the same as reading once more. Only the header of a token whose
-//! signature was good is remembered, so that nobody but an issuer can fill the few places.
+//! signature was good is remembered, so that only an issuer can fill the few places.
 
 use std::rc::Rc;
 
 use super::header::Header;
-use super::token::SignedToken;
 use crate::base::is_same;
 
 /// Some headers, and what each says.
@@ -27,10 +26,10 @@ impl KnownHeaders {
         Some(Rc::clone(header))
     }
 
-    /// Remembers a token's header. Where there is no place, only one of a few takes the oldest's: with more kinds than places, each
-    /// would take another's before that comes again.
-    pub fn learn(&mut self, token: &SignedToken<'_>) {
-        let Some((text, header)) = token.new_header() else { return };
+    /// Remembers a header, encoded in `text`, of a token whose signature was good. When all places are taken, only one new header
+    /// in [`PASSED_OVER`] replaces the oldest: otherwise, with more headers than places, each would be replaced before it comes
+    /// again.
+    pub(super) fn add(&mut self, text: &[u8], header: &Header<'_>) {
         if text.len() > MAX_KNOWN_HEADER_BYTES || self.get(text).is_some() {
             return;
         }
@@ -91,13 +90,13 @@ mod tests {
     }
 
     impl KnownHeaders {
-        /// As the inbound half does it: what does not verify is not learned.
+        /// As the inbound half does it: what does not verify is not remembered.
         fn meet(&mut self, text: &str) -> bool {
             let parts = TokenParts::decode_with(text, self).unwrap();
             let Ok(token) = parts.read() else { return false };
             let signed = token.verify(key().public(), &RustCrypto);
             signed.is_ok_and(|signed| {
-                self.learn(&signed);
+                signed.remember_header(self);
                 true
             })
         }

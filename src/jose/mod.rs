@@ -24,7 +24,9 @@ mod private_jwk;
 mod rsa_private;
 mod rust_crypto;
 mod signing_key;
+mod signing_key_error;
 mod token;
+mod token_error;
 mod token_writer;
 
 pub use algorithm::{Algorithm, AlgorithmSet};
@@ -35,6 +37,8 @@ pub use key::{Key, KeyError, KeyId, MAX_RSA_BITS, MAX_SECRET_BYTES, MIN_RSA_BITS
 pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, ParsedKeySet, SkippedKey};
 pub use known_headers::{KnownHeaders, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS};
 pub use rust_crypto::RustCrypto;
-pub use signing_key::{MAX_SIGNING_KEY_BYTES, SigningKey, SigningKeyError};
-pub use token::{MAX_TOKEN_BYTES, SignedToken, TokenError, TokenPart, TokenParts, UnverifiedToken};
+pub use signing_key::SigningKey;
+pub use signing_key_error::{MAX_SIGNING_KEY_BYTES, SigningKeyError};
+pub use token::{SignedToken, TokenParts, UnverifiedToken};
+pub use token_error::{MAX_TOKEN_BYTES, TokenError, TokenPart};
 pub use token_writer::{TokenWriter, Unsigned};

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::der::{BIT_STRING, Der, EXPLICIT_0, EXPLICIT_1, IMPLICIT_1, OCTET_STRING, SEQUENCE};
 use super::key_pair::{ED25519, KeyPair, P256, RSA};
 use super::rsa_private::RsaNumbers;
-use super::signing_key::SigningKeyError;
+use super::signing_key_error::SigningKeyError;
 
 /// Reads the one private key in this text; certificates and parameters beside it are passed over.
 pub(super) fn parse(text: &str) -> Result<KeyPair, SigningKeyError> {

@@ -9,7 +9,7 @@ use super::jwk::{self, MAX_RSA_BYTES, bytes, point, required};
 use super::key::KeyError;
 use super::key_pair::KeyPair;
 use super::rsa_private::RsaNumbers;
-use super::signing_key::SigningKeyError;
+use super::signing_key_error::SigningKeyError;
 
 /// What the text of a JWK says.
 pub(super) struct PrivateJwk {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use serde_json::{Value, json};
 
-use super::super::{Algorithm, Crypto, Key, KeySet, RustCrypto, SigningError};
+use super::super::{Algorithm, Crypto, JsonError, Key, KeyError, KeySet, RustCrypto, SigningError};
 use super::*;
 use crate::base::{Jitter, Random};
 

@@ -10,9 +10,10 @@ use super::base64url;
 use super::cost;
 use super::crypto::{Crypto, Engine, SignatureError, admissible};
 use super::header::Header;
-use super::json::{JsonError, Object};
+use super::json::Object;
 use super::key::{Key, KeyId};
 use super::known_headers::KnownHeaders;
+use super::token_error::{MAX_TOKEN_BYTES, TokenError, TokenPart};
 
 /// The three parts of a token in compact serialization (RFC 7515 §7.1), decoded. What they say has not been read.
 pub struct TokenParts<'t> {
@@ -208,10 +209,13 @@ impl<'t> SignedToken<'t> {
         self.key
     }
 
-    /// The header's text and what it says, unless that was known before.
-    pub(super) fn new_header(&self) -> Option<(&'t [u8], &'t Header<'t>)> {
+    /// Has `headers` remember what the header says, unless that was known before. A signature has been checked: only an issuer
+    /// can fill the few places.
+    pub fn remember_header(&self, headers: &mut KnownHeaders) {
         let parts = self.token.parts;
-        parts.known.is_none().then_some((parts.header, &self.token.header))
+        if parts.known.is_none() {
+            headers.add(parts.header, &self.token.header);
+        }
     }
 }
 
@@ -228,127 +232,6 @@ fn wrong_parts(text: &[u8]) -> TokenError {
         found => TokenError::Parts { found },
     }
 }
-
-/// A part of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenPart {
-    /// The JOSE header.
-    Header,
-    /// The claims.
-    Claims,
-    /// The signature.
-    Signature,
-}
-
-impl fmt::Display for TokenPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Header => "header",
-            Self::Claims => "claims",
-            Self::Signature => "signature",
-        })
-    }
-}
-
-/// Why bytes are not a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// Longer than [`MAX_TOKEN_BYTES`].
-    #[error("a token of {bytes} bytes, at most {limit} are read")]
-    TooLong {
-        /// How long it is.
-        bytes: usize,
-        /// How long it may be.
-        limit: usize,
-    },
-    /// Not three parts (RFC 7515 §7.1).
-    #[error("expected 3 parts separated by dots, got {found}")]
-    Parts {
-        /// How many there are.
-        found: usize,
-    },
-    /// Five parts: an encrypted token (RFC 7516 §7.1).
-    #[error("the token is encrypted")]
-    Encrypted,
-    /// A part is empty.
-    #[error("the {part} is empty")]
-    EmptyPart {
-        /// Which one.
-        part: TokenPart,
-    },
-    /// A part is not base64url without padding (RFC 7515 §2).
-    #[error("the {part} is not base64url")]
-    Encoding {
-        /// Which one.
-        part: TokenPart,
-    },
-    /// A part is not the JSON object that it should be.
-    #[error("the {part}: {error}")]
-    Json {
-        /// Which one.
-        part: TokenPart,
-        /// What is wrong with it.
-        error: JsonError,
-    },
-    /// A member of the header is not a string.
-    #[error("`{member}` in the header is not a string")]
-    MemberType {
-        /// Which one.
-        member: &'static str,
-    },
-    /// A member of the header is too long.
-    #[error("`{member}` in the header is longer than {limit} bytes")]
-    MemberTooLong {
-        /// Which one.
-        member: &'static str,
-        /// How long it may be.
-        limit: usize,
-    },
-    /// The header has no `alg` (RFC 7515 §4.1.1).
-    #[error("`alg` is missing")]
-    AlgorithmMissing,
-    /// The token says that it is not signed (RFC 8725 §3.2).
-    #[error("`alg` is none: the token is not signed")]
-    AlgorithmNone,
-    /// `alg` is none of [`Algorithm::ALL`](super::Algorithm::ALL).
-    #[error("`alg` is not a known signature algorithm")]
-    AlgorithmUnknown,
-    /// The header has `crit`, and we understand no extension (RFC 7515 §4.1.11).
-    #[error("`crit` names extensions that are not understood")]
-    Critical,
-    /// The header has a `b64` other than `true` (RFC 7797 §3).
-    #[error("`b64` is not understood")]
-    UnencodedPayload,
-    /// The header has a `zip` that names something.
-    #[error("`zip` is not understood")]
-    Compressed,
-}
-
-impl TokenError {
-    /// A stable name for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::TooLong { .. } => "token_too_long",
-            Self::Parts { .. } => "token_parts",
-            Self::Encrypted => "token_encrypted",
-            Self::EmptyPart { .. } => "token_empty_part",
-            Self::Encoding { .. } => "token_encoding",
-            Self::Json { .. } => "token_json",
-            Self::MemberType { .. } => "header_member_type",
-            Self::MemberTooLong { .. } => "header_member_too_long",
-            Self::AlgorithmMissing => "algorithm_missing",
-            Self::AlgorithmNone => "algorithm_none",
-            Self::AlgorithmUnknown => "algorithm_unknown",
-            Self::Critical => "critical_extension",
-            Self::UnencodedPayload => "unencoded_payload",
-            Self::Compressed => "compressed",
-        }
-    }
-}
-
-/// How long a token may be. Envoy lets 60 KiB of headers through by default, and common servers stop at 8 KiB per
-/// field; access tokens with group lists come close to that.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 #[path = "token_tests.rs"]

@@ -1,6 +1,6 @@
 #![allow(clippy::arithmetic_side_effects, clippy::string_slice, clippy::unwrap_in_result)]
 
-use super::super::{Algorithm, KeySet, RustCrypto};
+use super::super::{Algorithm, JsonError, KeySet, RustCrypto};
 use std::rc::Rc;
 
 use super::*;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::Serialize;
 
-use super::authentication::Signing;
-use crate::jose::{Algorithm, SigningError, SigningKey, TokenWriter};
+use crate::base::{Random, Timestamp};
+use crate::jose::{Algorithm, Crypto, SigningError, SigningKey, TokenWriter};
 
 /// How assertions are made.
 #[derive(Clone, Debug)]
@@ -24,6 +24,16 @@ pub struct Assertion {
     pub audience: Rc<str>,
     /// From `iat` to `exp`; at most [`MAX_ASSERTION_LIFETIME`].
     pub lifetime: Duration,
+}
+
+/// What signing an assertion needs besides its settings.
+pub struct Signing<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Signs assertions.
+    pub crypto: &'a dyn Crypto,
+    /// Makes them unique.
+    pub random: &'a dyn Random,
 }
 
 impl Assertion {
@@ -86,7 +96,7 @@ pub const MAX_ASSERTION_LIFETIME: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Random, Secret, Timestamp};
+    use crate::base::Secret;
     use crate::jose::{RustCrypto, TokenParts};
 
     struct Ones;

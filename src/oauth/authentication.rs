@@ -6,9 +6,9 @@ use std::rc::Rc;
 use base64ct::{Base64, Encoding as _};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::assertion::Assertion;
-use crate::base::{Random, Secret, Timestamp};
-use crate::jose::{Crypto, SigningError};
+use super::assertion::{Assertion, Signing};
+use crate::base::Secret;
+use crate::jose::SigningError;
 
 /// A client's identity at a token endpoint.
 #[derive(Clone, Debug)]
@@ -41,16 +41,6 @@ pub enum BasicEncoding {
     Form,
     /// As they are, for servers that do not decode them. The id must hold no colon then (RFC 7617 §2).
     None,
-}
-
-/// What an authentication needs besides itself.
-pub struct Signing<'a> {
-    /// The time.
-    pub now: Timestamp,
-    /// Signs assertions.
-    pub crypto: &'a dyn Crypto,
-    /// Makes them unique.
-    pub random: &'a dyn Random,
 }
 
 impl Credentials {

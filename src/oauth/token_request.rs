@@ -6,7 +6,8 @@ use std::rc::Rc;
 use url::form_urlencoded::Serializer;
 
 use super::address::Address;
-use super::authentication::{Credentials, LONGEST_ESCAPE, Signing};
+use super::assertion::Signing;
+use super::authentication::{Credentials, LONGEST_ESCAPE};
 use crate::base::{HttpCall, Secret};
 use crate::jose::SigningError;
 
