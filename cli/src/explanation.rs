@@ -12,7 +12,7 @@ use attache::filter::{CallPurpose, Filter};
 use attache::inbound::{Denial, Evaluation, Observer, Step, WaitReason};
 use attache::issuer::DocumentKind;
 use attache::jose::RustCrypto;
-use attache::policy::{IssuerId, Mode, Requirement, Rule};
+use attache::policy::{IssuerId, Leaf, Mode, Requirement, Rule};
 use attache::sharing::{Context, NoSharedState};
 use serde_json::json;
 
@@ -162,15 +162,27 @@ impl Account<'_> {
     }
 
     fn requirement(&self, requirement: &Requirement) -> String {
-        let names: Vec<&str> = requirement.issuers.iter().filter_map(|id| self.issuer(*id)).collect();
-        let mut text = format!("a token of {}", names.join(" or "));
-        if !requirement.all_of.is_empty() {
-            let _ = write!(text, " with all of: {}", requirement.all_of.join(" "));
+        match requirement {
+            Requirement::Leaf(Leaf::Issuer(issuers)) => {
+                let names: Vec<&str> = issuers.iter().filter_map(|id| self.issuer(*id)).collect();
+                format!("a token of {}", names.join(" or "))
+            }
+            Requirement::Leaf(Leaf::Scope(scope)) => scope.to_string(),
+            Requirement::Any(parts) => {
+                let parts: Vec<_> = parts.iter().map(|part| self.requirement(part)).collect();
+                format!("with one of: {}", parts.join(" "))
+            }
+            Requirement::All(parts) => {
+                let is_scope = |part: &&Requirement| matches!(part, Requirement::Leaf(Leaf::Scope(_)));
+                let (scopes, others): (Vec<_>, Vec<_>) = parts.iter().partition(is_scope);
+                let scopes: Vec<_> = scopes.into_iter().map(|scope| self.requirement(scope)).collect();
+                let mut texts: Vec<_> = others.into_iter().map(|part| self.requirement(part)).collect();
+                if !scopes.is_empty() {
+                    texts.insert(texts.len().min(1), format!("with all of: {}", scopes.join(" ")));
+                }
+                texts.join(" ")
+            }
         }
-        if !requirement.any_of.is_empty() {
-            let _ = write!(text, " with one of: {}", requirement.any_of.join(" "));
-        }
-        text
     }
 }
 

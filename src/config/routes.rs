@@ -187,7 +187,7 @@ fn requirement(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Requireme
             return node.problem("name scopes, any_scope, or write `authenticated: {}` for any valid token");
         }
     }
-    Some(Requirement { issuers: accepted?, all_of: all_of?, any_of: any_of? })
+    Some(Requirement::new(accepted?, all_of?, any_of?))
 }
 
 fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[IssuerId]>> {

@@ -10,17 +10,14 @@ use super::observer::{Observer, Step};
 use super::preflight;
 use super::protected_headers::Violation;
 use super::refused::RefusedTokens;
+use super::route_requirement::RouteRequirement;
 use super::settings::{Inbound, MetadataUse, Preflight, ReservedHeaders};
 use super::trial::Trials;
 use super::verifier::{self, Memory, Unverified};
 use crate::base::{RequestHead, Timestamp};
-use crate::claims::ScopeSet;
 use crate::issuer::KeyStore;
 use crate::jose::{Crypto, KnownHeaders};
-use crate::policy::{
-    AuthorityError, IssuerId, MetadataError, Mode, Overridden, RequestAuthority, RequestPath, Requirement,
-    Route, RouteId, RouteMetadata, Rule, Unmet,
-};
+use crate::policy::{AuthorityError, Mode, Overridden, RequestAuthority, RequestPath, TokenFacts};
 
 /// What a decision depends on besides the request and the settings.
 pub struct Moment<'a> {
@@ -116,12 +113,12 @@ impl Authorizer {
         }
         observer.passed(Step::Route(route));
 
-        let demands = match Demands::of(route, id, head, &settings, observer) {
-            Ok(demands) => demands,
+        let requirement = match RouteRequirement::of(route, id, head, &settings, observer) {
+            Ok(requirement) => requirement,
             Err(denial) => return decided(None, work, Err(denial)),
         };
         observer.passed(Step::Headers);
-        if demands.is_public() || is_preflight {
+        if requirement.is_public() || is_preflight {
             observer.passed(if is_preflight { Step::Preflight } else { Step::Public });
             return decided(None, work, Ok(Permit::public()));
         }
@@ -131,7 +128,7 @@ impl Authorizer {
             Ok(None) => return decided(None, work, Err(Denial::CredentialMissing)),
             Err(denial) => return decided(None, work, Err(denial)),
         };
-        let accepts = |issuer| demands.accept(issuer);
+        let accepts = |issuer| requirement.accepts(issuer);
         let memory = Memory {
             cache: self.cache.as_mut(),
             unknown: &mut self.unknown,
@@ -140,7 +137,8 @@ impl Authorizer {
         };
         match verifier::verify(&presented, &settings, accepts, memory, moment, &mut work, observer) {
             Ok((issuer, token)) => {
-                let verdict = demands.check(issuer, token.scopes(), observer);
+                let facts = TokenFacts { issuer, scopes: token.scopes() };
+                let verdict = requirement.check(facts, observer);
                 decided(Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
             }
             Err(Unverified::Denied(issuer, denial)) => decided(issuer, work, Err(denial)),
@@ -164,79 +162,6 @@ impl Decision {
     /// A denial of a request that had no path, no method, or no authority, to look a route up by. Nothing makes it report-only.
     fn without_route(denial: Denial) -> Self {
         Self { route: None, mode: Mode::Enforce, issuer: None, work: Work::default(), verdict: Err(denial) }
-    }
-}
-
-/// What the table demands, and Envoy's virtual host and route, together.
-struct Demands<'a> {
-    table: Option<&'a Requirement>,
-    metadata: Vec<Requirement>,
-}
-
-impl<'a> Demands<'a> {
-    /// Reads both. A denial where no token could help.
-    fn of(
-        route: &'a Route,
-        id: RouteId,
-        head: &RequestHead,
-        settings: &Inbound,
-        observer: &mut (impl Observer + ?Sized),
-    ) -> Result<Self, Denial> {
-        let written = || [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
-        let metadata = match settings.route_metadata {
-            MetadataUse::Ignore => Vec::new(),
-            // What it says may not be for this half.
-            MetadataUse::Deny if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => Vec::new(),
-            MetadataUse::Deny => return Err(MetadataError::NotConfigured.into()),
-            MetadataUse::Read => {
-                let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
-                let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-                metadata.iter().for_each(|metadata| observer.passed(Step::RouteMetadata(metadata)));
-                metadata
-            }
-        };
-        let table = match &route.rule {
-            Rule::Public => None,
-            Rule::Require(requirement) => Some(&**requirement),
-            // Where the table is silent, Envoy's route alone says what is needed.
-            Rule::Deny if id == settings.routes.default_id() && !metadata.is_empty() => None,
-            Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
-            Rule::Deny => return Err(Denial::RouteDenied),
-        };
-        let names_issuers = table.is_some() || metadata.iter().any(|metadata| metadata.issuers.is_some());
-        let requirement = |metadata| settings.requirement_of(metadata, names_issuers);
-        let metadata = metadata.into_iter().map(requirement).collect::<Result<_, _>>()?;
-        Ok(Self { table, metadata })
-    }
-
-    fn accept(&self, issuer: IssuerId) -> bool {
-        self.table.into_iter().chain(&self.metadata).all(|requirement| requirement.issuers.contains(&issuer))
-    }
-
-    fn is_public(&self) -> bool {
-        self.table.is_none() && self.metadata.is_empty()
-    }
-
-    fn check(
-        &self,
-        issuer: IssuerId,
-        scopes: &ScopeSet,
-        observer: &mut (impl Observer + ?Sized),
-    ) -> Result<(), Denial> {
-        let all = || self.table.into_iter().chain(&self.metadata);
-        for requirement in all() {
-            requirement.check(issuer, scopes).map_err(|unmet| match unmet {
-                Unmet::Issuer => Denial::IssuerNotAccepted,
-                Unmet::Scope => {
-                    let mut needed: Vec<Rc<str>> = all().flat_map(Requirement::scopes).cloned().collect();
-                    needed.sort_unstable();
-                    needed.dedup();
-                    Denial::ScopeInsufficient { scopes: needed.into() }
-                }
-            })?;
-            observer.passed(Step::Requirement(requirement));
-        }
-        Ok(())
     }
 }
 
@@ -269,27 +194,5 @@ impl Inbound {
             }
             MetadataUse::Deny | MetadataUse::Ignore => Ok(None),
         }
-    }
-
-    /// Names become places; a list that is missing means the only issuer, or those that something else names.
-    fn requirement_of(
-        &self,
-        metadata: RouteMetadata,
-        names_issuers: bool,
-    ) -> Result<Requirement, MetadataError> {
-        let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
-        let issuers: Rc<[IssuerId]> = match &metadata.issuers {
-            None if names_issuers || self.issuers.len() == 1 => everyone().collect(),
-            None => return Err(MetadataError::BadIssuers),
-            Some(names) => {
-                let place = |name: &Rc<str>| {
-                    let index = self.issuers.iter().position(|issuer| issuer.name == *name)?;
-                    IssuerId::at(index)
-                };
-                let places: Option<Vec<IssuerId>> = names.iter().map(place).collect();
-                places.ok_or(MetadataError::BadIssuers)?.into()
-            }
-        };
-        Ok(Requirement { issuers, all_of: metadata.scopes, any_of: metadata.any_scope })
     }
 }

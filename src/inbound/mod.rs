@@ -18,6 +18,7 @@ mod preflight;
 mod protected_headers;
 mod refused;
 mod resource;
+mod route_requirement;
 mod settings;
 mod trial;
 mod verifier;

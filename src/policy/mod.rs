@@ -15,6 +15,6 @@ pub use authority::{Authority, AuthorityError, RequestAuthority};
 pub use metadata::{MetadataError, RouteMetadata};
 pub use overrides::{Overridden, Overrides};
 pub use path::{PathError, PathFeatures, RequestPath};
-pub use requirement::{IssuerId, Requirement, Unmet};
+pub use requirement::{IssuerId, Leaf, Requirement, TokenFacts};
 pub use route::{LetterCase, Mode, PathPattern, Pattern, Route, RouteId, Rule, Segment};
 pub use table::{RouteTable, TableProblem};

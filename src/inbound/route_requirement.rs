@@ -1,0 +1,121 @@
+//! What a route requires of a token: the requirement of the table, and those of Envoy's virtual host and route. All of them must be
+//! met.
+
+use std::rc::Rc;
+
+use super::denial::Denial;
+use super::observer::{Observer, Step};
+use super::settings::{Inbound, MetadataUse};
+use crate::base::RequestHead;
+use crate::policy::{
+    IssuerId, Leaf, MetadataError, Requirement, Route, RouteId, RouteMetadata, Rule, TokenFacts,
+};
+
+/// All of a route's requirements. None at all: the route is public.
+pub(super) struct RouteRequirement<'a> {
+    table: Option<&'a Requirement>,
+    metadata: Vec<Requirement>,
+}
+
+impl<'a> RouteRequirement<'a> {
+    /// Joins them. A denial where no token could help.
+    pub(super) fn of(
+        route: &'a Route,
+        id: RouteId,
+        head: &RequestHead,
+        settings: &Inbound,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> Result<Self, Denial> {
+        let written = || [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
+        let metadata = match settings.route_metadata {
+            MetadataUse::Ignore => Vec::new(),
+            // What it says may not be for this half.
+            MetadataUse::Refuse if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => {
+                Vec::new()
+            }
+            MetadataUse::Refuse => return Err(MetadataError::NotConfigured.into()),
+            MetadataUse::Read => {
+                let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
+                let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+                metadata.iter().for_each(|metadata| observer.passed(Step::RouteMetadata(metadata)));
+                metadata
+            }
+        };
+        let table = match &route.rule {
+            Rule::Public => None,
+            Rule::Require(requirement) => Some(&**requirement),
+            // Where the table is silent, Envoy's route alone says what is needed.
+            Rule::Deny if id == settings.routes.default_id() && !metadata.is_empty() => None,
+            Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
+            Rule::Deny => return Err(Denial::RouteDenied),
+        };
+        let names_issuers = table.is_some() || metadata.iter().any(|metadata| metadata.issuers.is_some());
+        let requirement = |metadata| settings.requirement_of(metadata, names_issuers);
+        let metadata = metadata.into_iter().map(requirement).collect::<Result<_, _>>()?;
+        Ok(Self { table, metadata })
+    }
+
+    /// Whether no token is needed.
+    pub(super) fn is_public(&self) -> bool {
+        self.table.is_none() && self.metadata.is_empty()
+    }
+
+    /// Whether a token of this issuer could be good enough.
+    pub(super) fn accepts(&self, issuer: IssuerId) -> bool {
+        self.parts().all(|requirement| requirement.accepts(issuer))
+    }
+
+    /// Holds a verified token against all of it.
+    pub(super) fn check(
+        &self,
+        token: TokenFacts<'_>,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> Result<(), Denial> {
+        for requirement in self.parts() {
+            if !requirement.is_met(token) {
+                return Err(self.denial(&requirement.unmet(token)));
+            }
+            observer.passed(Step::Requirement(requirement));
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Requirement> {
+        self.table.into_iter().chain(&self.metadata)
+    }
+
+    /// No scope makes up for another issuer. Else the scopes are named that are good for all of it.
+    fn denial(&self, unmet: &[&Leaf]) -> Denial {
+        if unmet.iter().any(|leaf| matches!(leaf, Leaf::Issuer(_))) {
+            return Denial::IssuerNotAccepted;
+        }
+        let mut needed: Vec<Rc<str>> = self.parts().flat_map(Requirement::scopes).cloned().collect();
+        needed.sort_unstable();
+        needed.dedup();
+        Denial::ScopeInsufficient { scopes: needed.into() }
+    }
+}
+
+impl Inbound {
+    /// Names become places; a list that is missing means the only issuer, or those that something else names.
+    fn requirement_of(
+        &self,
+        metadata: RouteMetadata,
+        names_issuers: bool,
+    ) -> Result<Requirement, MetadataError> {
+        let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
+        let issuers: Rc<[IssuerId]> = match &metadata.issuers {
+            None if names_issuers || self.issuers.len() == 1 => everyone().collect(),
+            None => return Err(MetadataError::BadIssuers),
+            Some(names) => {
+                let place = |name: &Rc<str>| {
+                    let index = self.issuers.iter().position(|issuer| issuer.name == *name)?;
+                    IssuerId::at(index)
+                };
+                let places: Option<Vec<IssuerId>> = names.iter().map(place).collect();
+                places.ok_or(MetadataError::BadIssuers)?.into()
+            }
+        };
+        Ok(Requirement::new(issuers, metadata.scopes, metadata.any_scope))
+    }
+}
