@@ -8,7 +8,7 @@ use super::MAX_RETRY_AFTER;
 use super::calls::{CallPurpose, Calls};
 use super::common::Common;
 use super::outbound_half::AdmittedRequest;
-use crate::base::{Command, HttpReply, Level, Needs, Observation, Outcome, RequestHead, StreamId, Timestamp};
+use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
     Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
     TriedKeys, Wait, Waiting, Work,
@@ -313,15 +313,9 @@ impl InboundHalf {
     ) -> InboundVerdict {
         let now = context.now;
         let annotation = common.metrics.record(decision);
-        if let Err(Denial::Internal(why)) = &decision.verdict {
-            let line = format!("internal error: {why}");
-            context.observations.push(Observation::Log { level: Level::Error, line });
-        }
+        common.reports.record(decision, annotation, now, context.observations);
         let (annotation, verified_until) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
-                if let Denial::RouteMetadata(error) = denial {
-                    context.observations.extend(common.reports.fault(error, annotation, now));
-                }
                 let mut response = self.settings.refuse(denial);
                 if is_grpc(head) && !response.body.is_empty() {
                     // It becomes the grpc-message, which is a text.
@@ -330,10 +324,7 @@ impl InboundHalf {
                 let annotation = Rc::clone(annotation);
                 return InboundVerdict::Answered(Outcome::Respond { response, annotation });
             }
-            Err(_) => {
-                context.observations.extend(common.reports.report(annotation, now));
-                (Some(Rc::clone(annotation)), None)
-            }
+            Err(_) => (Some(Rc::clone(annotation)), None),
             Ok(permit) => {
                 let is_written = self.settings.filter_state == FilterState::All;
                 let verified_until = permit.token().map(|token| token.expires_at());

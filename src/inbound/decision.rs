@@ -6,7 +6,7 @@ use crate::claims::VerifiedToken;
 use crate::jose::Engine;
 use crate::policy::{IssuerId, Mode, RouteId};
 
-/// What is to become of a request, and all that telemetry needs to tell of it.
+/// What is to become of a request, and why: the one record from which metrics, log lines and filter state are derived.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// The route that decided; `None` when the request had no path to look one up by.
@@ -21,6 +21,17 @@ pub struct Decision {
     pub verdict: Result<Permit, Denial>,
 }
 
+/// What became of a request, by its verdict and its route's mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecisionOutcome {
+    /// It is forwarded.
+    Permit,
+    /// It is answered here.
+    Deny,
+    /// It is forwarded, and would be denied if its route's mode were not report-only.
+    Report,
+}
+
 /// The leave to forward a request. Made only by the authorizer, when every check has passed.
 #[derive(Clone, Debug)]
 pub struct Permit {
@@ -30,12 +41,21 @@ pub struct Permit {
 /// What a decision took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Whether the cache knew the token; `None` when it was not asked.
-    pub cache_hit: Option<bool>,
+    /// Whether the cache knew the token; `None` when it was not asked, or had been asked before the request waited.
+    pub cache: Option<CacheResult>,
     /// How many signatures were checked, and by which engine.
     pub signatures: Option<(Engine, u32)>,
     /// What those checks cost that came to nothing, by an estimate: none where a key verified the token in the end.
     pub failed_checks: Duration,
+}
+
+/// What a look into the cache of verified tokens comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheResult {
+    /// The token is there, and may be used.
+    Hit,
+    /// It has to be verified.
+    Miss,
 }
 
 /// A decision, or what it has to wait for.
@@ -80,6 +100,43 @@ pub enum WaitReason {
     FirstKeys,
     /// No key of the set verifies the token, and a newer set may: its key id is unknown, or it names none.
     UnknownKey,
+}
+
+impl Decision {
+    /// What became of the request.
+    pub fn outcome(&self) -> DecisionOutcome {
+        match (&self.verdict, self.mode) {
+            (Ok(_), Mode::Enforce | Mode::ReportOnly) => DecisionOutcome::Permit,
+            (Err(_), Mode::Enforce) => DecisionOutcome::Deny,
+            (Err(_), Mode::ReportOnly) => DecisionOutcome::Report,
+        }
+    }
+
+    /// Why: a denial's label, or `ok`.
+    pub fn reason(&self) -> &'static str {
+        self.verdict.as_ref().map_or_else(Denial::label, |_| "ok")
+    }
+}
+
+impl DecisionOutcome {
+    /// A stable name for metrics and access logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Deny => "deny",
+            Self::Report => "report",
+        }
+    }
+}
+
+impl CacheResult {
+    /// A stable name for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
 }
 
 impl Permit {

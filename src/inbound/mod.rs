@@ -27,7 +27,9 @@ mod waiting;
 pub use authorizer::{Authorizer, Moment};
 pub use budget::{BUDGET as CHECK_BUDGET, ONE_IN as CHECKS_ONE_IN};
 pub use cache::{CacheSettings, TokenCache};
-pub use decision::{Decision, Evaluation, Permit, TriedKeys, Wait, WaitReason, Work};
+pub use decision::{
+    CacheResult, Decision, DecisionOutcome, Evaluation, Permit, TriedKeys, Wait, WaitReason, Work,
+};
 pub use denial::Denial;
 pub use observer::{Observer, Step};
 pub use protected_headers::ProtectedHeaders;

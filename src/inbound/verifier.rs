@@ -9,7 +9,7 @@ use super::authorizer::Moment;
 use super::budget::RETRY_AFTER;
 use super::cache::TokenCache;
 use super::credential::PresentedToken;
-use super::decision::{TriedKeys, WaitReason, Work};
+use super::decision::{CacheResult, TriedKeys, WaitReason, Work};
 use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::refused::RefusedTokens;
@@ -56,7 +56,7 @@ pub(super) fn verify(
         let hit = cache.lookup(text, moment.stores, moment.now);
         if let Some(hit) = hit {
             // A request that has waited was a miss when it came.
-            work.cache_hit = moment.tried.is_none().then_some(true);
+            work.cache = moment.tried.is_none().then_some(CacheResult::Hit);
             observer.passed(Step::Credential { bytes: text.len() });
             observer.passed(Step::Cached);
             return Ok(hit);
@@ -68,7 +68,8 @@ pub(super) fn verify(
     if parts.as_ref().map_or(true, |parts| parts.fault().is_some()) {
         presented.check().map_err(|denial| Unverified::Denied(None, denial))?;
     }
-    work.cache_hit = (memory.cache.is_some() && moment.tried.is_none()).then_some(false);
+    let is_first_look = memory.cache.is_some() && moment.tried.is_none();
+    work.cache = is_first_look.then_some(CacheResult::Miss);
     observer.passed(Step::Credential { bytes: text.len() });
     let parts = parts.map_err(|error| Unverified::Denied(None, error.into()))?;
     let token = parts.read().map_err(|error| Unverified::Denied(None, error.into()))?;

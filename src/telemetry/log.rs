@@ -4,9 +4,9 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::base::{Level, Observation, Timestamp};
+use crate::inbound::{Decision, DecisionOutcome, Denial};
 use crate::issuer::{DocumentKind, KeyChange, Outcome, Report};
 use crate::outbound::Refusal;
-use crate::policy::MetadataError;
 use crate::sharing::Unreadable;
 
 /// The line about what happened to an issuer's documents, if it is worth one.
@@ -27,7 +27,7 @@ pub fn fetch_line(issuer: &str, report: &Report) -> Option<Observation> {
             let level = if change.private_members { Level::Warn } else { Level::Info };
             // One thread tells of it for all.
             let level = if report.is_shared { Level::Debug } else { level };
-            (level, format!("issuer {issuer}: keys changed: {}", Change(change)))
+            (level, format!("issuer {issuer}: keys changed: {}", ChangeText(change)))
         }
         Outcome::Moved if report.is_shared => return None,
         Outcome::Elsewhere(error) => {
@@ -48,14 +48,14 @@ pub fn fetch_line(issuer: &str, report: &Report) -> Option<Observation> {
 }
 
 /// A change in words: numbers, and the names of a few keys.
-struct Change<'a>(&'a KeyChange);
+struct ChangeText<'a>(&'a KeyChange);
 
-impl fmt::Display for Change<'_> {
+impl fmt::Display for ChangeText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(change) = self;
         write!(f, "{} usable, ", change.keys)?;
-        write!(f, "{} added{}, ", change.added.len(), Names(&change.added))?;
-        write!(f, "{} removed{}", change.removed.len(), Names(&change.removed))?;
+        write!(f, "{} added{}, ", change.added.len(), KeyNames(&change.added))?;
+        write!(f, "{} removed{}", change.removed.len(), KeyNames(&change.removed))?;
         if change.skipped > 0 {
             write!(f, ", {} not usable", change.skipped)?;
         }
@@ -67,9 +67,9 @@ impl fmt::Display for Change<'_> {
 }
 
 /// Key ids in brackets. They are the issuer's texts: shown in part, and nothing in them but visible ASCII.
-struct Names<'a>(&'a [Option<String>]);
+struct KeyNames<'a>(&'a [Option<String>]);
 
-impl fmt::Display for Names<'_> {
+impl fmt::Display for KeyNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
@@ -100,14 +100,29 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// The line about a request that would have been denied.
-    pub fn report(&mut self, annotation: &str, now: Timestamp) -> Option<Observation> {
-        self.line(Level::Info, format_args!("report-only, would deny: {annotation}"), now)
-    }
-
-    /// The line about a request that was denied for a fault of the operator's.
-    pub fn fault(&mut self, fault: &MetadataError, annotation: &str, now: Timestamp) -> Option<Observation> {
-        self.line(Level::Warn, format_args!("{fault}: {annotation}"), now)
+    /// The lines about a decision: a denial that is only reported, and faults that are not the client's. `annotation` is how the
+    /// decision reads in an access log.
+    pub fn record(
+        &mut self,
+        decision: &Decision,
+        annotation: &str,
+        now: Timestamp,
+        observations: &mut Vec<Observation>,
+    ) {
+        let Err(denial) = &decision.verdict else { return };
+        if let Denial::Internal(why) = denial {
+            observations
+                .push(Observation::Log { level: Level::Error, line: format!("internal error: {why}") });
+        }
+        observations.extend(match (decision.outcome(), denial) {
+            (DecisionOutcome::Report, _) => {
+                self.line(Level::Info, format_args!("report-only, would deny: {annotation}"), now)
+            }
+            (_, Denial::RouteMetadata(error)) => {
+                self.line(Level::Warn, format_args!("{error}: {annotation}"), now)
+            }
+            (DecisionOutcome::Permit | DecisionOutcome::Deny, _) => None,
+        });
     }
 
     /// The line about something in shared data that is not to be believed; `whose` is an issuer's or a client's.
@@ -204,9 +219,9 @@ mod tests {
     #[test]
     fn names_of_keys_are_shown_in_part_and_nothing_else_of_them() {
         let many: Vec<_> = (0..9).map(|n| Some(format!("k{n}"))).collect();
-        assert_eq!(Names(&many).to_string(), " (k0, k1, k2, k3, k4, k5, k6, k7, …)");
+        assert_eq!(KeyNames(&many).to_string(), " (k0, k1, k2, k3, k4, k5, k6, k7, …)");
         let odd = [Some(format!("a\nb\u{1b}[31mé{}", "x".repeat(100)))];
-        assert_eq!(Names(&odd).to_string(), format!(" (a?b?[31m?{})", "x".repeat(55)));
-        assert_eq!(Names(&[]).to_string(), "");
+        assert_eq!(KeyNames(&odd).to_string(), format!(" (a?b?[31m?{})", "x".repeat(55)));
+        assert_eq!(KeyNames(&[]).to_string(), "");
     }
 }

@@ -4,10 +4,12 @@
 mod log;
 mod metrics;
 mod name;
+mod series;
 mod token_log;
 mod token_metrics;
 
 pub use log::{Reports, fetch_line};
-pub use metrics::{MAX_SERIES, Metrics};
+pub use metrics::Metrics;
+pub use series::MAX_SERIES;
 pub use token_log::{breaker_line, endpoint_line, purge_line, token_line};
 pub use token_metrics::TokenMetrics;

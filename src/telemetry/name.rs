@@ -13,6 +13,28 @@ pub(super) fn name(metric: &str, labels: &[(&str, &str)]) -> Rc<str> {
     name.into()
 }
 
+/// A label whose values the configuration gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Label {
+    None,
+    /// There are too many series to tell this one apart.
+    Other,
+    /// The name at this place.
+    At(u32),
+}
+
+impl Label {
+    pub(super) fn text(self, names: &[Rc<str>]) -> &str {
+        match self {
+            Self::None => "none",
+            Self::Other => "other",
+            Self::At(place) => {
+                usize::try_from(place).ok().and_then(|place| names.get(place)).map_or("other", |name| name)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

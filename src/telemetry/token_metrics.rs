@@ -1,12 +1,12 @@
 //! Counters and gauges of the outbound half. Counted in here and handed to the host on the tick, as those of the inbound half.
 
-use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::name::name;
+use super::name::{Label, name};
+use super::series::{self, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
 use crate::oauth::BreakerState;
 use crate::outbound::{Injector, Outbound, Purge, TokenChange, TokenEvent};
@@ -15,13 +15,9 @@ use crate::outbound::{Injector, Outbound, Purge, TokenChange, TokenEvent};
 #[derive(Debug)]
 pub struct TokenMetrics {
     clients: Vec<Rc<str>>,
-    /// Labels are the configuration's and our own, and no caller's: their hash needs no key.
-    counters: HashMap<(Counter, Option<usize>), Series, FxBuildHasher>,
-    gauges: BTreeMap<(Gauge, usize), Level>,
+    counters: Counters<(Counter, Label)>,
+    gauges: Gauges<(Gauge, usize)>,
     latencies: HashMap<Option<usize>, Rc<str>, FxBuildHasher>,
-    is_dirty: bool,
-    /// When the gauges were handed over last; `None` when it is not for us to do.
-    gauges_at: Option<Timestamp>,
     /// How many requests of this thread wait, as the host knows it.
     waiting: u64,
 }
@@ -41,28 +37,14 @@ enum Gauge {
     Breaker,
 }
 
-#[derive(Debug)]
-struct Series {
-    name: Rc<str>,
-    pending: u64,
-}
-
-#[derive(Debug)]
-struct Level {
-    name: Rc<str>,
-    shown: Option<u64>,
-}
-
 impl TokenMetrics {
     /// No counts yet.
     pub fn new(settings: &Outbound) -> Self {
         Self {
             clients: settings.clients.iter().map(|client| Rc::clone(&client.name)).collect(),
-            counters: HashMap::default(),
-            gauges: BTreeMap::new(),
+            counters: Counters::new(),
+            gauges: Gauges::new(),
             latencies: HashMap::default(),
-            is_dirty: false,
-            gauges_at: None,
             waiting: 0,
         }
     }
@@ -74,7 +56,7 @@ impl TokenMetrics {
 
     /// How a refusal reads in an access log: `outcome=deny reason=… client=…`.
     pub fn annotation(&self, client: Option<usize>, reason: &str) -> Rc<str> {
-        format!("outcome=deny reason={reason} client={}", self.label(client)).into()
+        format!("outcome=deny reason={reason} client={}", of_client(client).text(&self.clients)).into()
     }
 
     /// Counts what happened to a client's token, and how long its request took.
@@ -94,16 +76,15 @@ impl TokenMetrics {
             } else {
                 None
             };
-            let label = self.label(of);
+            let label = of_client(of).text(&self.clients);
             let name = self
                 .latencies
                 .entry(of)
-                .or_insert_with_key(|_| name("attache_token_request_milliseconds", &[("client", &label)]));
+                .or_insert_with(|| name("attache_token_request_milliseconds", &[("client", label)]));
             let value = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             observations.push(Observation::Sample { name: Rc::clone(name), value });
         }
-        // Something has changed that gauges show.
-        self.gauges_at = None;
+        self.gauges.mark_changed();
     }
 
     /// Counts a 401 of an upstream.
@@ -132,18 +113,10 @@ impl TokenMetrics {
             observations
                 .push(Observation::Adjust { name: name("attache_requests_waiting_for_tokens", &[]), by });
         }
-        if !is_leader {
-            self.gauges_at = None;
-        } else if self.gauges_at.is_none_or(|at| now < at || now.since(at) >= GAUGE_PERIOD) {
-            self.gauges_at = Some(now);
+        if self.gauges.is_due(is_leader, now) {
             self.flush_gauges(injector, now, observations);
         }
-        if core::mem::take(&mut self.is_dirty) {
-            for series in self.counters.values_mut().filter(|series| series.pending > 0) {
-                let by = core::mem::take(&mut series.pending);
-                observations.push(Observation::Count { name: Rc::clone(&series.name), by });
-            }
-        }
+        self.counters.flush(observations);
     }
 
     fn flush_gauges(&mut self, injector: &Injector, now: Timestamp, observations: &mut Vec<Observation>) {
@@ -170,54 +143,35 @@ impl TokenMetrics {
             Gauge::Failures => "attache_token_request_failures",
             Gauge::Breaker => "attache_token_endpoint_breaker",
         };
-        let label = self.label(Some(client));
-        let level = self
-            .gauges
-            .entry((gauge, client))
-            .or_insert_with(|| Level { name: name(metric, &[("client", &label)]), shown: None });
-        if level.shown.replace(value) != Some(value) {
-            observations.push(Observation::Gauge { name: Rc::clone(&level.name), value });
-        }
+        let label = || of_client(Some(client)).text(&self.clients);
+        self.gauges.set((gauge, client), value, || name(metric, &[("client", label())]), observations);
     }
 
     fn count(&mut self, counter: Counter, client: Option<usize>) {
-        self.is_dirty = true;
-        if let Some(series) = self.counters.get_mut(&(counter, client)) {
-            series.pending = series.pending.saturating_add(1);
-            return;
-        }
-        // What has no room of its own is counted with the others of its kind, which are a few dozen.
-        let (client, label) = if self.counters.len() < MAX_SERIES {
-            (client, self.label(client))
-        } else {
-            (Some(usize::MAX), "other".into())
-        };
-        let (metric, result) = match counter {
-            Counter::Injections(outcome) => ("attache_injections", ("outcome", outcome)),
-            Counter::Requests(result) => ("attache_token_requests", ("result", result)),
-            Counter::Shared(result) => ("attache_shared_tokens", ("result", result)),
-            Counter::Purges(result) => ("attache_token_purges", ("result", result)),
-        };
-        let series = self
-            .counters
-            .entry((counter, client))
-            .or_insert_with(|| Series { name: name(metric, &[("client", &label), result]), pending: 0 });
-        series.pending = series.pending.saturating_add(1);
-    }
-
-    fn label(&self, client: Option<usize>) -> Rc<str> {
-        match client {
-            None => "none".into(),
-            Some(place) => self.clients.get(place).map_or_else(|| "other".into(), Rc::clone),
-        }
+        let clients = &self.clients;
+        self.counters.add((counter, of_client(client)), 1, |(counter, label)| {
+            let (metric, result) = match counter {
+                Counter::Injections(outcome) => ("attache_injections", ("outcome", outcome)),
+                Counter::Requests(result) => ("attache_token_requests", ("result", result)),
+                Counter::Shared(result) => ("attache_shared_tokens", ("result", result)),
+                Counter::Purges(result) => ("attache_token_purges", ("result", result)),
+            };
+            series::Counter::new(name(metric, &[("client", label.text(clients)), result]), "".into())
+        });
     }
 }
 
-/// The most counters with names of their own. Envoy never forgets a metric, and each takes some 500 bytes there.
-const MAX_SERIES: usize = 4096;
+impl CounterKey for (Counter, Label) {
+    fn merged(self) -> Self {
+        (self.0, Label::Other)
+    }
+}
+
+fn of_client(client: Option<usize>) -> Label {
+    client.map_or(Label::None, |place| u32::try_from(place).map_or(Label::Other, Label::At))
+}
+
 /// The most clients with a histogram of their own: one takes some ten kilobytes in Envoy. The others share one.
 const MAX_HISTOGRAMS: usize = 64;
 /// The most clients that gauges show: three for each, as many as there may be counters.
 const MAX_GAUGED_CLIENTS: usize = 1024;
-/// How often gauges are handed over. Nobody looks more often.
-const GAUGE_PERIOD: Duration = Duration::from_secs(1);
