@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use attache::config::{Config, Value};
-use attache::inbound::{AfterVerification, Inbound, ReservedHeaders, TokenSource};
+use attache::inbound::{self, AfterVerification, ReservedHeaders, TokenSource};
 use attache::outbound::Position;
 
 use crate::members::{list, member, text};
@@ -86,7 +86,7 @@ impl Edited {
 }
 
 /// What a request lacks, or has too much, when it comes through the filter for the second time.
-fn loss_by_redirect(inbound: &Inbound) -> Option<&'static str> {
+fn loss_by_redirect(inbound: &inbound::Settings) -> Option<&'static str> {
     if inbound.after_verification == AfterVerification::Strip {
         return Some(
             "and brings no token any more (401): take internal_redirect_policy away, or write `after_verification: forward`",

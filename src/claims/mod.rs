@@ -1,6 +1,6 @@
 //! From a checked signature to a trusted token: the claims of RFC 7519, typed as RFC 9068 wants them, and scopes.
 //!
-//! [`Rules::check`] is the one list of claim rules. It runs on an unverified token, where it may only refuse: what passes is a
+//! [`Rules::check`] is the one list of claim rules. It runs on an unverified token, where it may only deny: what passes is a
 //! [`PrescreenedToken`], which its signature makes an [`AuthenticToken`], of which alone a [`VerifiedToken`] is made.
 
 mod error;

@@ -8,12 +8,16 @@ use super::reader::{Fields, Node, refuse_duplicates};
 use super::{issuers, routes, values};
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
-    AfterVerification, CacheSettings, Detail, FilterState, Inbound, Issuer, MetadataUse, Preflight,
-    ProtectedHeaders, RefusalBody, Refusals, ReservedHeaders, Resource, TokenSource, WaitingSettings,
+    self, AfterVerification, CacheSettings, DenialBody, DenialSettings, Detail, FilterState, Issuer,
+    MetadataUse, Preflight, ProtectedHeaders, ReservedHeaders, Resource, TokenSource, WaitingSettings,
 };
 use crate::policy::{IssuerId, LetterCase, Overridden, Overrides, PathFeatures, RouteTable, Rule};
 
-pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64) -> Option<Inbound> {
+pub(super) fn read(
+    node: &Node<'_>,
+    environment: &dyn Environment,
+    version: u64,
+) -> Option<inbound::Settings> {
     let fields = node.fields(&[
         "version",
         "issuers",
@@ -35,7 +39,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let issuers = fields.required("issuers").and_then(|node| issuers::read(&node, environment));
     let token = fields.or("token", default_token(), |node| token(&node));
     let forwarded = fields.or("forward_claims", Vec::new(), |node| forwarded_claims(&node));
-    let denials = fields.or("denials", default_denials(), |node| denials(&node));
+    let denials = fields.or("refusals", default_denials(), |node| denials(&node));
     let preflight = fields.or("cors_preflight", Preflight::Authorize, |node| {
         node.word(&[("authorize", Preflight::Authorize), ("forward", Preflight::Forward)])
     });
@@ -89,7 +93,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, version: u64)
     let overrides = overrides(&table, route_metadata?, preflight?, &allowed_overrides?);
     let place =
         |(index, issuer): (usize, &Issuer)| Some((Rc::clone(&issuer.rules.issuer), IssuerId::at(index)?));
-    Some(Inbound {
+    Some(inbound::Settings {
         issuer_places: issuers.iter().enumerate().filter_map(place).collect(),
         issuers,
         watched: protected.filter().and(overrides.filter()),
@@ -274,17 +278,17 @@ fn resource(
     Some(Resource::new(text, &url, &servers, &scopes, &methods, documentation?))
 }
 
-fn denials(node: &Node<'_>) -> Option<Refusals> {
+fn denials(node: &Node<'_>) -> Option<DenialSettings> {
     let fields = node.fields(&["realm", "body", "detail"])?;
     let default = default_denials();
     let realm = fields.or("realm", None, |node| values::quotable(&node).map(Some));
     let body = fields.or("body", default.body, |node| {
-        node.word(&[("none", RefusalBody::None), ("problem_json", RefusalBody::ProblemJson)])
+        node.word(&[("none", DenialBody::None), ("problem_json", DenialBody::ProblemJson)])
     });
     let detail = fields
         .or("detail", default.detail, |node| node.word(&[("full", Detail::Full), ("terse", Detail::Terse)]));
-    let denials = Refusals { realm: realm?, body: body?, detail: detail? };
-    if denials.detail == Detail::Terse && (denials.realm.is_some() || denials.body != RefusalBody::None) {
+    let denials = DenialSettings { realm: realm?, body: body?, detail: detail? };
+    if denials.detail == Detail::Terse && (denials.realm.is_some() || denials.body != DenialBody::None) {
         return node.problem("`detail: terse` tells nothing: leave `realm` and `body` out");
     }
     Some(denials)
@@ -318,8 +322,8 @@ fn default_token() -> (Vec<TokenSource>, AfterVerification) {
     (vec![bearer], AfterVerification::Forward)
 }
 
-const fn default_denials() -> Refusals {
-    Refusals { realm: None, body: RefusalBody::None, detail: Detail::Full }
+const fn default_denials() -> DenialSettings {
+    DenialSettings { realm: None, body: DenialBody::None, detail: Detail::Full }
 }
 
 /// A few seconds at a few dozen requests a second: what comes in while a proxy starts.

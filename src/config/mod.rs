@@ -32,7 +32,7 @@ pub use error::{ConfigErrors, Problem};
 pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
 
-use crate::inbound::{Inbound, ReservedHeaders};
+use crate::inbound::ReservedHeaders;
 use crate::outbound::Outbound;
 use crate::policy::Pattern;
 use crate::sharing::Sharing;
@@ -42,7 +42,7 @@ use reader::{Node, Problems};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What requests that come in have to bring; `None`: nothing.
-    pub inbound: Option<Rc<Inbound>>,
+    pub inbound: Option<Rc<crate::inbound::Settings>>,
     /// Which requests that go out get whose token; `None`: none.
     pub outbound: Option<Rc<Outbound>>,
     /// What the threads of a process share; `None`: nothing.

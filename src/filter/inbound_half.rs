@@ -10,7 +10,7 @@ use super::common::Common;
 use super::outbound_half::AdmittedRequest;
 use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
-    Authorizer, Decision, Denial, Evaluation, FilterState, Inbound, MetadataUse, Moment, Observer, Parked,
+    self, Authorizer, Decision, Denial, Evaluation, FilterState, MetadataUse, Moment, Observer, Parked,
     TriedKeys, Wait, Waiting, Work,
 };
 use crate::issuer::{self, IssuerDocument, KeyBounds, KeyStore, Report};
@@ -20,7 +20,7 @@ use crate::telemetry::fetch_line;
 
 #[derive(Debug)]
 pub(super) struct InboundHalf {
-    settings: Rc<Inbound>,
+    settings: Rc<inbound::Settings>,
     authorizer: Authorizer,
     stores: Vec<KeyStore>,
     /// The store that may call first at the next tick.
@@ -58,7 +58,7 @@ struct Arrival {
 
 impl InboundHalf {
     pub(super) fn new(
-        settings: &Rc<Inbound>,
+        settings: &Rc<inbound::Settings>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
         context: &mut Context<'_>,
@@ -316,7 +316,7 @@ impl InboundHalf {
         common.reports.record(decision, annotation, now, context.observations);
         let (annotation, verified_until) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
-                let mut response = self.settings.refuse(denial);
+                let mut response = self.settings.denial_response(denial);
                 if is_grpc(head) && !response.body.is_empty() {
                     // It becomes the grpc-message, which is a text.
                     response.body = denial.to_string();

@@ -12,7 +12,7 @@ use crate::base::{
     self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
     WaitingList,
 };
-use crate::inbound::Inbound;
+use crate::inbound;
 use crate::outbound::{
     BreakerChange, EndpointEvent, Injection, Injector, Outbound, OutboundCall, OutboundEvent, Outgoing,
     Refusal, Subject, SubjectDigest, TokenChange,
@@ -24,7 +24,7 @@ use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, to
 pub(super) struct OutboundHalf {
     injector: Injector,
     /// Where a caller's token sits, for an exchange.
-    inbound: Option<Rc<Inbound>>,
+    inbound: Option<Rc<inbound::Settings>>,
     /// By client.
     waiting: WaitingList<usize, (RequestHead, AdmittedRequest)>,
     longest: usize,
@@ -64,7 +64,7 @@ impl AdmittedRequest {
 impl OutboundHalf {
     pub(super) fn new(
         settings: &Rc<Outbound>,
-        inbound: Option<Rc<Inbound>>,
+        inbound: Option<Rc<inbound::Settings>>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
         context: &mut Context<'_>,

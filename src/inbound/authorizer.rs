@@ -6,12 +6,12 @@ use super::cache::TokenCache;
 use super::credential;
 use super::decision::{Decision, Evaluation, Permit, TriedKeys, Wait, Work};
 use super::denial::Denial;
+use super::denied_tokens::DeniedTokens;
 use super::observer::{Observer, Step};
 use super::preflight;
 use super::protected_headers::Violation;
-use super::refused::RefusedTokens;
 use super::route_requirement::RouteRequirement;
-use super::settings::{Inbound, MetadataUse, Preflight, ReservedHeaders};
+use super::settings::{MetadataUse, Preflight, ReservedHeaders, Settings};
 use super::trial::Trials;
 use super::verifier::{self, Memory, Unverified};
 use crate::base::{RequestHead, Timestamp};
@@ -36,22 +36,22 @@ pub struct Moment<'a> {
 /// Decides about requests. Owns what is remembered of earlier tokens, and nothing else that changes.
 #[derive(Debug)]
 pub struct Authorizer {
-    settings: Rc<Inbound>,
+    settings: Rc<Settings>,
     cache: Option<TokenCache>,
-    unknown: RefusedTokens,
+    unknown: DeniedTokens,
     headers: KnownHeaders,
     trials: Trials,
 }
 
 impl Authorizer {
     /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
-    pub fn new(settings: Rc<Inbound>, seed: [u8; 16]) -> Self {
+    pub fn new(settings: Rc<Settings>, seed: [u8; 16]) -> Self {
         let issuers = settings.issuers.len();
         let cache = settings.cache.map(|cache| TokenCache::new(cache, issuers, seed));
         Self {
             settings,
             cache,
-            unknown: RefusedTokens::new(seed),
+            unknown: DeniedTokens::new(seed),
             headers: KnownHeaders::default(),
             trials: Trials::new(issuers, seed),
         }
@@ -165,7 +165,7 @@ impl Decision {
     }
 }
 
-impl Inbound {
+impl Settings {
     /// What a request's headers are denied for, whatever its token says.
     fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
         head.headers.fields(self.watched).find_map(|(name, value)| {

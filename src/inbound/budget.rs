@@ -15,7 +15,7 @@ use crate::policy::IssuerId;
 #[derive(Debug, Default)]
 pub(super) struct CheckBudget {
     /// What each account owes; those that owe nothing are not there. Few do: what one check costs is some part of the budget.
-    owed: Vec<(Account, Duration)>,
+    owed: Vec<(CheckAccount, Duration)>,
     /// The sum of it.
     total: Duration,
     /// When some of it was last paid back.
@@ -24,19 +24,19 @@ pub(super) struct CheckBudget {
 
 /// On whose account a check goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct CheckAccount {
     /// Whose keys.
     pub(super) issuer: IssuerId,
     /// The digest of the client that the token names, if a verified token of that client is kept: forged tokens that name no
     /// client, or another one, are not on its account.
     pub(super) client: Option<u64>,
     /// What kind of check.
-    pub(super) kind: Kind,
+    pub(super) kind: CheckKind,
 }
 
 /// A kind of check, each with an account of its own, so that a flood of one kind leaves the others their part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CheckKind {
     /// With the first key that bears the name which the token gives.
     Named,
     /// With the first key for a token that names none that is known.
@@ -52,7 +52,7 @@ impl CheckBudget {
     }
 
     /// Whether a check may be made on this account. It may cost more than is left: what is owed by that is owed longer.
-    pub(super) fn may_spend(&mut self, account: Account, now: Timestamp) -> bool {
+    pub(super) fn may_spend(&mut self, account: CheckAccount, now: Timestamp) -> bool {
         if self.is_whole() {
             return true;
         }
@@ -63,7 +63,7 @@ impl CheckBudget {
     }
 
     /// A check on this account has failed.
-    pub(super) fn spend(&mut self, account: Account, cost: Duration, now: Timestamp) {
+    pub(super) fn spend(&mut self, account: CheckAccount, cost: Duration, now: Timestamp) {
         if self.is_whole() {
             self.paid = now;
         }
@@ -75,12 +75,12 @@ impl CheckBudget {
     }
 
     /// The checks that failed were for a token that another key has verified: an honest caller owes nothing.
-    pub(super) fn refund(&mut self, account: Account, cost: Duration) {
+    pub(super) fn refund(&mut self, account: CheckAccount, cost: Duration) {
         self.pay(cost, |other| *other == account);
     }
 
     /// Whether there is an account for one more client.
-    pub(super) fn has_room_for(&self, account: Account) -> bool {
+    pub(super) fn has_room_for(&self, account: CheckAccount) -> bool {
         let clients = self.owed.iter().filter(|(other, _)| other.client.is_some());
         clients.count() < MAX_CLIENT_ACCOUNTS || self.owed.iter().any(|(other, _)| *other == account)
     }
@@ -110,7 +110,7 @@ impl CheckBudget {
     }
 
     /// Pays so much for each of these accounts, or what it owes; how much that is together.
-    fn pay(&mut self, share: Duration, is_one: impl Fn(&Account) -> bool) -> Duration {
+    fn pay(&mut self, share: Duration, is_one: impl Fn(&CheckAccount) -> bool) -> Duration {
         let before = self.total;
         let total = &mut self.total;
         self.owed.retain_mut(|(account, owed)| {
@@ -143,16 +143,16 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_000);
     const CHECK: Duration = Duration::from_micros(100);
 
-    const fn account(issuer: u16, kind: Kind) -> Account {
-        Account { issuer: IssuerId(issuer), client: None, kind }
+    const fn account(issuer: u16, kind: CheckKind) -> CheckAccount {
+        CheckAccount { issuer: IssuerId(issuer), client: None, kind }
     }
 
-    const fn of_client(client: u64) -> Account {
-        Account { issuer: IssuerId(0), client: Some(client), kind: Kind::Named }
+    const fn of_client(client: u64) -> CheckAccount {
+        CheckAccount { issuer: IssuerId(0), client: Some(client), kind: CheckKind::Named }
     }
 
-    /// How many failing checks an account gets before it is refused.
-    fn drain(budget: &mut CheckBudget, account: Account, now: Timestamp) -> u64 {
+    /// How many failing checks an account gets before it is denied.
+    fn drain(budget: &mut CheckBudget, account: CheckAccount, now: Timestamp) -> u64 {
         (0..)
             .take_while(|_| {
                 let may = budget.may_spend(account, now);
@@ -172,12 +172,12 @@ mod tests {
     #[test]
     fn one_account_gets_half_and_each_more_as_much_as_is_left_then() {
         let mut budget = CheckBudget::default();
-        let corp = account(0, Kind::Named);
+        let corp = account(0, CheckKind::Named);
         assert_eq!(drain(&mut budget, corp, NOW), ALL / 2);
         assert!(!budget.may_spend(corp, NOW));
         for (other, gets) in [
-            (account(0, Kind::Unnamed), ALL / 4),
-            (account(1, Kind::Named), ALL / 8),
+            (account(0, CheckKind::Unnamed), ALL / 4),
+            (account(1, CheckKind::Named), ALL / 8),
             (of_client(7), ALL / 16),
         ] {
             let got = drain(&mut budget, other, NOW);
@@ -195,7 +195,7 @@ mod tests {
             for step in 0..60_000_u16 {
                 now = now.after(Duration::from_millis(1));
                 let issuer = step % accounts;
-                failed[usize::from(issuer)] += drain(&mut budget, account(issuer, Kind::Named), now);
+                failed[usize::from(issuer)] += drain(&mut budget, account(issuer, CheckKind::Named), now);
             }
             let spent = CHECK * u32::try_from(failed.iter().sum::<u64>()).unwrap();
             let most = Duration::from_secs(60) / ONE_IN + BUDGET + CHECK * 100;
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn after_a_second_all_is_there_again() {
         let mut budget = CheckBudget::default();
-        let corp = account(0, Kind::Named);
+        let corp = account(0, CheckKind::Named);
         drain(&mut budget, corp, NOW);
         assert!(!budget.may_spend(corp, NOW.after(Duration::from_millis(9))));
         assert_eq!(drain(&mut budget, corp, NOW.after(RETRY_AFTER)), ALL / 2);
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_pays_nothing_and_holds_nothing_back() {
         let mut budget = CheckBudget::default();
-        let corp = account(0, Kind::Named);
+        let corp = account(0, CheckKind::Named);
         drain(&mut budget, corp, NOW);
         let before = NOW.before(Duration::from_secs(3_600));
         assert!(!budget.may_spend(corp, before));
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_check_that_costs_more_than_is_left_is_made_and_owed_for_longer() {
         let mut budget = CheckBudget::default();
-        let corp = account(0, Kind::Named);
+        let corp = account(0, CheckKind::Named);
         assert!(budget.may_spend(corp, NOW));
         budget.spend(corp, Duration::from_millis(60), NOW);
         assert!(!budget.may_spend(corp, NOW.after(Duration::from_millis(600))));
@@ -243,7 +243,7 @@ mod tests {
     fn what_is_refunded_was_never_spent() {
         let mut budget = CheckBudget::default();
         let owed = |budget: &CheckBudget| (budget.owed.len(), budget.total);
-        for account in [account(0, Kind::Further), of_client(1)] {
+        for account in [account(0, CheckKind::Further), of_client(1)] {
             budget.spend(account, CHECK, NOW);
             budget.refund(account, CHECK);
             assert_eq!(owed(&budget), (0, Duration::ZERO));

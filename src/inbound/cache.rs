@@ -41,7 +41,7 @@ pub struct TokenCache {
     uses: u64,
     /// The bucket that gives up bytes next.
     hand: usize,
-    visitors: Doorkeeper,
+    doorkeeper: Doorkeeper,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl TokenCache {
             bytes: 0,
             uses: 0,
             hand: 0,
-            visitors: Doorkeeper::new(settings.entries),
+            doorkeeper: Doorkeeper::new(settings.entries),
         }
     }
 
@@ -131,7 +131,7 @@ impl TokenCache {
         let client = self.client_of(issuer, token.client());
         if is_tight(self) {
             self.remove_expired(index, now);
-            if is_tight(self) && !self.is_entitled(index, issuer, client) && !self.visitors.come(hash) {
+            if is_tight(self) && !self.is_entitled(index, issuer, client) && !self.doorkeeper.admits(hash) {
                 return;
             }
         }
@@ -314,7 +314,7 @@ impl Doorkeeper {
     }
 
     /// Whether the token has been here before; it has from now on.
-    fn come(&mut self, hash: u64) -> bool {
+    fn admits(&mut self, hash: u64) -> bool {
         // Not the bits that choose the bucket.
         let (word, bit) = (hash & u64::from(u32::MAX), hash >> 58);
         let words = u64::try_from(self.bits.len()).unwrap_or(u64::MAX);
@@ -340,7 +340,7 @@ fn entry_size(text: &[u8], token: &VerifiedToken) -> usize {
 
 /// Places in a bucket: enough that few buckets are full in a cache that is half full, few enough to look through.
 const WAYS: usize = 8;
-/// The visitors are forgotten when there are as many as there may be entries: one bit of four is set then.
+/// What it has seen is forgotten when there are as many as there may be entries: one bit of four is set then.
 const BITS_PER_ENTRY: usize = 4;
 /// Eight buckets are 64 entries: enough to make room for the largest token where entries are of a common size.
 const MAX_SWEPT: usize = 8;

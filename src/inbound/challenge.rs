@@ -1,16 +1,17 @@
-//! What a refused caller sees: one exhaustive match from [`Denial`] to status and error code (RFC 6750 §3.1), and the
-//! response built from it.
+//! What a denied client sees: one exhaustive match from [`Denial`] to status and error code (RFC 6750 §3.1), and the response with its
+//! challenges built from it.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::denial::Denial;
-use super::settings::{Detail, Inbound, RefusalBody};
+use super::settings::{DenialBody, Detail, Settings};
 use crate::base::Response;
 
 /// How a denial goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Refusal {
+enum DenialClass {
     /// 401 without an error code: the request brought no credential.
     Unauthenticated,
     /// 400 `invalid_request`.
@@ -27,7 +28,7 @@ enum Refusal {
     Internal,
 }
 
-impl From<&Denial> for Refusal {
+impl From<&Denial> for DenialClass {
     fn from(denial: &Denial) -> Self {
         match denial {
             Denial::CredentialMissing => Self::Unauthenticated,
@@ -58,7 +59,7 @@ impl From<&Denial> for Refusal {
     }
 }
 
-impl Refusal {
+impl DenialClass {
     const fn status(&self) -> u16 {
         match self {
             Self::InvalidRequest => 400,
@@ -104,67 +105,107 @@ impl Refusal {
     }
 }
 
-impl Inbound {
-    /// The response to a denied request.
-    pub fn refuse(&self, denial: &Denial) -> Response {
-        let refusal = Refusal::from(denial);
-        let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if refusal.has_challenge() {
-            headers.push(("www-authenticate", self.challenge(&refusal, denial)));
+/// An authentication scheme that a client may present a token with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// RFC 6750.
+    Bearer,
+}
+
+/// One challenge of a `WWW-Authenticate` field (RFC 9110 §11.6.1).
+#[derive(Debug)]
+struct Challenge<'a> {
+    scheme: Scheme,
+    /// Those that are there, in this order.
+    parameters: [Option<(&'static str, Cow<'a, str>)>; 5],
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
         }
-        if let Refusal::Unavailable(retry_after) = refusal {
+    }
+}
+
+impl Challenge<'_> {
+    /// Writes the scheme, and each parameter as a quoted string. Nothing of the client's is in them: texts come from [`Denial`], the
+    /// rest from the configuration, which admits no quotes and no backslashes.
+    fn write(&self, field: &mut String) {
+        field.push_str(self.scheme.name());
+        let mut separator = " ";
+        for (name, value) in self.parameters.iter().flatten() {
+            field.extend([separator, name, "=\"", value, "\""]);
+            separator = ", ";
+        }
+    }
+}
+
+impl Settings {
+    /// The response to a denied request.
+    pub fn denial_response(&self, denial: &Denial) -> Response {
+        let class = DenialClass::from(denial);
+        let mut headers = vec![("cache-control", "no-store".to_owned())];
+        if class.has_challenge() {
+            headers.push(("www-authenticate", self.challenges(&class, denial)));
+        }
+        if let DenialClass::Unavailable(retry_after) = class {
             // Whole seconds, rounded up, at least one (RFC 9110 §10.2.3): zero would ask for a storm.
             let secs = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0)).max(1);
             headers.push(("retry-after", secs.to_string()));
         }
         let mut body = String::new();
-        if self.denials.detail == Detail::Full && self.denials.body == RefusalBody::ProblemJson {
+        if self.denials.detail == Detail::Full && self.denials.body == DenialBody::ProblemJson {
             headers.push(("content-type", "application/problem+json".to_owned()));
             body = serde_json::json!({
                 "type": "about:blank",
-                "title": refusal.title(),
-                "status": refusal.status(),
+                "title": class.title(),
+                "status": class.status(),
                 "detail": denial.to_string(),
                 "reason": denial.label(),
             })
             .to_string();
         }
         Response {
-            status: refusal.status(),
+            status: class.status(),
             details: denial.label(),
             headers,
             body,
-            grpc_status: Some(refusal.grpc_status()),
+            grpc_status: Some(class.grpc_status()),
         }
     }
 
-    /// RFC 6750 §3: a quoted string each. Nothing of the client's is in them: texts come from [`Denial`], the rest from the
-    /// configuration, which admits no quotes and no backslashes.
-    fn challenge(&self, refusal: &Refusal, denial: &Denial) -> String {
+    /// The field `WWW-Authenticate`: a challenge for each scheme, in one list.
+    fn challenges(&self, class: &DenialClass, denial: &Denial) -> String {
+        let mut field = String::with_capacity(COMMON_CHALLENGE);
+        for scheme in SCHEMES {
+            if !field.is_empty() {
+                field.push_str(", ");
+            }
+            self.challenge(scheme, class, denial).write(&mut field);
+        }
+        field
+    }
+
+    /// RFC 6750 §3, RFC 9728 §5.1.
+    fn challenge(&self, scheme: Scheme, class: &DenialClass, denial: &Denial) -> Challenge<'_> {
         if self.denials.detail == Detail::Terse {
-            return "Bearer".to_owned();
+            return Challenge { scheme, parameters: [const { None }; 5] };
         }
-        let mut challenge = String::with_capacity(COMMON_CHALLENGE);
-        challenge.push_str("Bearer");
-        let mut separator = " ";
-        let mut add = |name: &str, value: &str| {
-            challenge.extend([separator, name, "=\"", value, "\""]);
-            separator = ", ";
+        let error = class.error();
+        let scopes = match class {
+            DenialClass::InsufficientScope(scopes) => Some(scopes.join(" ")),
+            _ => None,
         };
-        if let Some(realm) = &self.denials.realm {
-            add("realm", realm);
-        }
-        if let Some(error) = refusal.error() {
-            add("error", error);
-            add("error_description", &described(denial));
-        }
-        if let Refusal::InsufficientScope(scopes) = refusal {
-            add("scope", &scopes.join(" "));
-        }
-        if let Some(resource) = &self.resource {
-            add("resource_metadata", resource.metadata_url());
-        }
-        challenge
+        let resource = self.resource.as_ref();
+        let parameters = [
+            self.denials.realm.as_deref().map(|realm| ("realm", realm.into())),
+            error.map(|error| ("error", error.into())),
+            error.map(|_| ("error_description", described(denial).into())),
+            scopes.map(|scopes| ("scope", scopes.into())),
+            resource.map(|resource| ("resource_metadata", resource.metadata_url().into())),
+        ];
+        Challenge { scheme, parameters }
     }
 }
 
@@ -175,5 +216,7 @@ fn described(denial: &Denial) -> String {
     text
 }
 
+/// The schemes that a client may choose from.
+const SCHEMES: [Scheme; 1] = [Scheme::Bearer];
 /// A realm, an error with its description, a scope and the resource's metadata take about this much.
 const COMMON_CHALLENGE: usize = 256;

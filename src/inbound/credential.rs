@@ -1,4 +1,4 @@
-//! Where the token sits. One request may carry one token in one place; anything else is refused, never chosen from.
+//! Where the token sits. One request may carry one token in one place; anything else is denied, never chosen from.
 
 use std::borrow::Cow;
 use std::rc::Rc;

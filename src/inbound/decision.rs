@@ -11,7 +11,7 @@ use crate::policy::{IssuerId, Mode, RouteId};
 pub struct Decision {
     /// The route that decided; `None` when the request had no path to look one up by.
     pub route: Option<RouteId>,
-    /// Whether a denial refuses the request.
+    /// Whether a denial denies the request.
     pub mode: Mode,
     /// The token's issuer, once it is known to be configured.
     pub issuer: Option<IssuerId>,

@@ -1,11 +1,11 @@
-//! Every way to be refused. `challenge.rs` says what the caller sees.
+//! Every way to be denied. `challenge.rs` says what the caller sees.
 
 use core::time::Duration;
 use std::rc::Rc;
 
 use crate::claims::ClaimError;
 use crate::jose::{SignatureError, TokenError};
-use crate::policy::{AuthorityError, MetadataError, PathError};
+use crate::policy::{AuthorityError, PathError, RouteMetadataError};
 
 /// Why a request is denied. Closed, and without a byte of the client's in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ pub enum Denial {
     RouteDenied,
     /// Envoy's route carries requirements that cannot be applied: the operator's fault, and nobody gets through.
     #[error("the route's metadata cannot be applied")]
-    RouteMetadata(#[from] MetadataError),
+    RouteMetadata(#[from] RouteMetadataError),
     /// The token is no JWT that we read.
     #[error("{0}")]
     Token(#[from] TokenError),

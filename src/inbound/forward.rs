@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use super::credential;
 use super::decision::Decision;
-use super::settings::{AfterVerification, Inbound};
+use super::settings::{AfterVerification, Settings};
 use crate::base::{Edit, RequestHead};
 
-impl Inbound {
+impl Settings {
     /// The token that a request brings, if it brings one in one place.
     pub fn presented_token(&self, head: &RequestHead) -> Option<Vec<u8>> {
         credential::extract(head, &self.sources).ok()?.map(|presented| presented.as_bytes().to_vec())

@@ -12,11 +12,11 @@ mod challenge;
 mod credential;
 mod decision;
 mod denial;
+mod denied_tokens;
 mod forward;
 mod observer;
 mod preflight;
 mod protected_headers;
-mod refused;
 mod resource;
 mod route_requirement;
 mod settings;
@@ -31,12 +31,12 @@ pub use decision::{
     CacheResult, Decision, DecisionOutcome, Evaluation, Permit, TriedKeys, Wait, WaitReason, Work,
 };
 pub use denial::Denial;
+pub use denied_tokens::MAX_DENIED_TOKENS;
 pub use observer::{Observer, Step};
 pub use protected_headers::ProtectedHeaders;
-pub use refused::MAX_REFUSED_TOKENS;
 pub use resource::Resource;
 pub use settings::{
-    AfterVerification, Detail, FilterState, Inbound, Issuer, MetadataUse, Preflight, RefusalBody, Refusals,
-    ReservedHeaders, TokenSource,
+    AfterVerification, DenialBody, DenialSettings, Detail, FilterState, Issuer, MetadataUse, Preflight,
+    ReservedHeaders, Settings, TokenSource,
 };
 pub use waiting::{Parked, Waiting, WaitingSettings};

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use super::denial::Denial;
 use super::observer::{Observer, Step};
-use super::settings::{Inbound, MetadataUse};
+use super::settings::{MetadataUse, Settings};
 use crate::base::RequestHead;
 use crate::policy::{
-    IssuerId, Leaf, MetadataError, Requirement, Route, RouteId, RouteMetadata, Rule, TokenFacts,
+    IssuerId, Leaf, Requirement, Route, RouteId, RouteMetadata, RouteMetadataError, Rule, TokenFacts,
 };
 
 /// All of a route's requirements. None at all: the route is public.
@@ -23,17 +23,15 @@ impl<'a> RouteRequirement<'a> {
         route: &'a Route,
         id: RouteId,
         head: &RequestHead,
-        settings: &Inbound,
+        settings: &Settings,
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<Self, Denial> {
         let written = || [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
         let metadata = match settings.route_metadata {
             MetadataUse::Ignore => Vec::new(),
             // What it says may not be for this half.
-            MetadataUse::Refuse if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => {
-                Vec::new()
-            }
-            MetadataUse::Refuse => return Err(MetadataError::NotConfigured.into()),
+            MetadataUse::Deny if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => Vec::new(),
+            MetadataUse::Deny => return Err(RouteMetadataError::NotConfigured.into()),
             MetadataUse::Read => {
                 let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
                 let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
@@ -96,24 +94,24 @@ impl<'a> RouteRequirement<'a> {
     }
 }
 
-impl Inbound {
+impl Settings {
     /// Names become places; a list that is missing means the only issuer, or those that something else names.
     fn requirement_of(
         &self,
         metadata: RouteMetadata,
         names_issuers: bool,
-    ) -> Result<Requirement, MetadataError> {
+    ) -> Result<Requirement, RouteMetadataError> {
         let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
         let issuers: Rc<[IssuerId]> = match &metadata.issuers {
             None if names_issuers || self.issuers.len() == 1 => everyone().collect(),
-            None => return Err(MetadataError::BadIssuers),
+            None => return Err(RouteMetadataError::BadIssuers),
             Some(names) => {
                 let place = |name: &Rc<str>| {
                     let index = self.issuers.iter().position(|issuer| issuer.name == *name)?;
                     IssuerId::at(index)
                 };
                 let places: Option<Vec<IssuerId>> = names.iter().map(place).collect();
-                places.ok_or(MetadataError::BadIssuers)?.into()
+                places.ok_or(RouteMetadataError::BadIssuers)?.into()
             }
         };
         Ok(Requirement::new(issuers, metadata.scopes, metadata.any_scope))

@@ -14,7 +14,7 @@ use crate::policy::{IssuerId, Overrides, RouteTable};
 
 /// The settings of the inbound half.
 #[derive(Clone, Debug)]
-pub struct Inbound {
+pub struct Settings {
     /// Who may issue tokens; at least one. A [`crate::policy::IssuerId`] is a place in this list.
     pub issuers: Vec<Issuer>,
     /// Their places by `iss`: a request finds its issuer as fast among a thousand as among ten.
@@ -35,8 +35,8 @@ pub struct Inbound {
     pub watched: NameFilter,
     /// The protected resource (RFC 9728), if it is named.
     pub resource: Option<Resource>,
-    /// How a refusal looks.
-    pub denials: Refusals,
+    /// How a denial looks.
+    pub denials: DenialSettings,
     /// What becomes of a CORS preflight.
     pub preflight: Preflight,
     /// What requirements on Envoy's own routes count for.
@@ -127,27 +127,27 @@ pub enum FilterState {
     All,
 }
 
-/// How a refusal looks.
+/// How a denial looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusals {
+pub struct DenialSettings {
     /// The `realm` of challenges.
     pub realm: Option<Rc<str>>,
     /// The body.
-    pub body: RefusalBody,
+    pub body: DenialBody,
     /// How much is told.
     pub detail: Detail,
 }
 
-/// The body of a refusal.
+/// The body of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalBody {
+pub enum DenialBody {
     /// None.
     None,
     /// RFC 9457.
     ProblemJson,
 }
 
-/// How much a refusal tells the caller.
+/// How much a denial tells the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// All that RFC 6750 provides.

@@ -5,10 +5,10 @@
 
 use core::time::Duration;
 
-use super::budget::{Account, CheckBudget, Kind};
+use super::budget::{CheckAccount, CheckBudget, CheckKind};
 use super::decision::{TriedKeys, Work};
 use super::denial::Denial;
-use super::refused::RefusedTokens;
+use super::denied_tokens::DeniedTokens;
 use crate::base::Timestamp;
 use crate::claims::{AuthenticToken, PrescreenedToken};
 use crate::issuer::KeyStore;
@@ -20,7 +20,7 @@ use crate::policy::IssuerId;
 pub(super) struct Trials {
     budget: CheckBudget,
     /// Tokens that no key verified.
-    failed: RefusedTokens,
+    failed: DeniedTokens,
     /// For each issuer, the keys that have verified tokens which name none, the last first.
     recent: Vec<Vec<KeyId>>,
 }
@@ -57,7 +57,7 @@ impl Trials {
     /// Nothing has been tried. The seed is random.
     pub(super) fn new(issuers: usize, seed: [u8; 16]) -> Self {
         let recent = core::iter::repeat_with(Vec::new).take(issuers).collect();
-        Self { budget: CheckBudget::default(), failed: RefusedTokens::new(seed), recent }
+        Self { budget: CheckBudget::default(), failed: DeniedTokens::new(seed), recent }
     }
 
     /// Tries the keys. `client` is the digest of the client that the token names, if that is known.
@@ -77,7 +77,7 @@ impl Trials {
         let engine = trial.crypto.engine(token.header().algorithm);
         let names_none = token.header().kid.is_none();
         let recent = self.recent.get(issuer.place()).filter(|_| names_none).cloned().unwrap_or_default();
-        let mut spent = Spent::default();
+        let mut costs = CheckCosts::default();
         let mut failure = None;
         for (tried, key) in trial.in_order(&recent).enumerate() {
             if trial.has_failed(key) {
@@ -88,16 +88,16 @@ impl Trials {
                 failure.get_or_insert(error);
                 continue;
             }
-            let account = self.account(issuer, client, trial.kind(&spent));
+            let account = self.account(issuer, client, trial.kind(&costs));
             if !self.budget.may_spend(account, now) {
-                work.failed_checks = spent.sum();
+                work.failed_checks = costs.sum();
                 return TrialOutcome::Limited { tried };
             }
             let checks = work.signatures.map_or(0, |(_, checks)| checks);
             work.signatures = Some((engine, checks.saturating_add(1)));
             match token.verify(key, trial.crypto) {
                 Ok(accepted) => {
-                    spent.each(|(account, cost)| self.budget.refund(account, cost));
+                    costs.each(|(account, cost)| self.budget.refund(account, cost));
                     if names_none && trial.count() > 1 {
                         self.note(issuer, key.id());
                     }
@@ -106,22 +106,26 @@ impl Trials {
                 Err(error) => {
                     let cost = token.check_cost(key, engine);
                     self.budget.spend(account, cost, now);
-                    spent.add(account, cost);
+                    costs.add(account, cost);
                     failure = Some(error);
                 }
             }
         }
-        work.failed_checks = spent.sum();
+        work.failed_checks = costs.sum();
         let denial = failure.map_or(Denial::KeyUnknown, Denial::Signature);
-        if !spent.is_empty() {
+        if !costs.is_empty() {
             self.failed.remember(text, issuer, store.generation(), denial.clone(), now);
         }
         TrialOutcome::Failed(denial)
     }
 
-    fn account(&self, issuer: IssuerId, client: Option<u64>, kind: Kind) -> Account {
-        let own = Account { issuer, client, kind };
-        if client.is_none() || self.budget.has_room_for(own) { own } else { Account { client: None, ..own } }
+    fn account(&self, issuer: IssuerId, client: Option<u64>, kind: CheckKind) -> CheckAccount {
+        let own = CheckAccount { issuer, client, kind };
+        if client.is_none() || self.budget.has_room_for(own) {
+            own
+        } else {
+            CheckAccount { client: None, ..own }
+        }
     }
 
     /// A key has verified a token that names none.
@@ -156,28 +160,28 @@ impl Trial<'_, '_> {
         tried.is_some_and(|tried| self.store.has_had(&key.id(), tried.generation))
     }
 
-    fn kind(&self, spent: &Spent) -> Kind {
-        match (spent.is_empty(), self.named) {
-            (true, true) => Kind::Named,
-            (true, false) => Kind::Unnamed,
-            (false, _) => Kind::Further,
+    fn kind(&self, costs: &CheckCosts) -> CheckKind {
+        match (costs.is_empty(), self.named) {
+            (true, true) => CheckKind::Named,
+            (true, false) => CheckKind::Unnamed,
+            (false, _) => CheckKind::Further,
         }
     }
 }
 
 /// What one token's checks have cost: the first, and those after it.
 #[derive(Debug, Default)]
-struct Spent {
-    first: Option<(Account, Duration)>,
-    further: Option<(Account, Duration)>,
+struct CheckCosts {
+    first: Option<(CheckAccount, Duration)>,
+    further: Option<(CheckAccount, Duration)>,
 }
 
-impl Spent {
+impl CheckCosts {
     fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    fn add(&mut self, account: Account, cost: Duration) {
+    fn add(&mut self, account: CheckAccount, cost: Duration) {
         if self.first.is_none() {
             self.first = Some((account, cost));
             return;
@@ -191,7 +195,7 @@ impl Spent {
         parts.fold(Duration::ZERO, |sum, (_, cost)| sum.saturating_add(*cost))
     }
 
-    fn each(&self, of: impl FnMut((Account, Duration))) {
+    fn each(&self, of: impl FnMut((CheckAccount, Duration))) {
         [self.first, self.further].into_iter().flatten().for_each(of);
     }
 }

@@ -1,7 +1,7 @@
 //! One token, one verdict: the list of checks that a token passes, in order.
 //!
 //! A token is read, its issuer found, and the rules are held against it *before* any signature is checked: the prescreen may
-//! only refuse. What has passed it is a type of its own, and only that, with a signature, becomes a verified token.
+//! only deny. What has passed it is a type of its own, and only that, with a signature, becomes a verified token.
 
 use std::rc::Rc;
 
@@ -11,9 +11,9 @@ use super::cache::TokenCache;
 use super::credential::PresentedToken;
 use super::decision::{CacheResult, TriedKeys, WaitReason, Work};
 use super::denial::Denial;
+use super::denied_tokens::DeniedTokens;
 use super::observer::{Observer, Step};
-use super::refused::RefusedTokens;
-use super::settings::{Inbound, Issuer};
+use super::settings::{Issuer, Settings};
 use super::trial::{Trial, TrialOutcome, Trials};
 use crate::claims::{AuthenticToken, PrescreenedToken, VerifiedToken};
 use crate::jose::{Json, KnownHeaders, TokenParts, UnverifiedToken};
@@ -22,7 +22,7 @@ use crate::policy::IssuerId;
 /// Why there is no verified token.
 #[derive(Clone, Debug)]
 pub(super) enum Unverified {
-    /// The token is refused.
+    /// The token is denied.
     Denied(Option<IssuerId>, Denial),
     /// Its issuer's keys have to come first; these have been tried.
     Wait(IssuerId, WaitReason, TriedKeys),
@@ -33,7 +33,7 @@ pub(super) struct Memory<'a> {
     /// Those that were verified; `None` when none are kept.
     pub(super) cache: Option<&'a mut TokenCache>,
     /// Those whose keys nobody knows.
-    pub(super) unknown: &'a mut RefusedTokens,
+    pub(super) unknown: &'a mut DeniedTokens,
     /// The headers of those that were verified.
     pub(super) headers: &'a mut KnownHeaders,
     /// What trying keys has cost, and how it ended.
@@ -44,7 +44,7 @@ pub(super) struct Memory<'a> {
 #[allow(clippy::too_many_arguments, reason = "each is one part of the question, and there is one caller")]
 pub(super) fn verify(
     presented: &PresentedToken<'_>,
-    settings: &Inbound,
+    settings: &Settings,
     accepts: impl Fn(IssuerId) -> bool,
     mut memory: Memory<'_>,
     moment: &mut Moment<'_>,
@@ -104,7 +104,7 @@ pub(super) fn verify(
 /// after them.
 fn issuer_of<'a>(
     token: &UnverifiedToken<'_>,
-    settings: &'a Inbound,
+    settings: &'a Settings,
 ) -> Result<(IssuerId, &'a Issuer), Denial> {
     let iss = token.claims().get("iss").and_then(Json::as_str).ok_or(Denial::IssuerUnknown)?;
     let id = settings.issuer_places.get(iss).copied().ok_or(Denial::IssuerUnknown)?;

@@ -21,7 +21,7 @@ pub struct RouteMetadata {
 
 /// Why a route's metadata is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MetadataError {
+pub enum RouteMetadataError {
     /// It is there, and the configuration does not say what it counts for.
     #[error("the route carries metadata `attache`: configure `route_metadata: read` to apply it")]
     NotConfigured,
@@ -50,9 +50,9 @@ impl RouteMetadata {
     /// it says nothing but `client`, which is about requests that go out.
     ///
     /// # Errors
-    /// See [`MetadataError`]; at most 64 scopes or issuers in one list.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, MetadataError> {
-        let pairs = decode_pairs(bytes).map_err(|_| MetadataError::NotAMap)?;
+    /// See [`RouteMetadataError`]; at most 64 scopes or issuers in one list.
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, RouteMetadataError> {
+        let pairs = decode_pairs(bytes).map_err(|_| RouteMetadataError::NotAMap)?;
         let mut metadata = Self::default();
         let mut is_ours = false;
         let mut is_others = false;
@@ -65,7 +65,7 @@ impl RouteMetadata {
                     is_others = true;
                     continue;
                 }
-                _ => return Err(MetadataError::UnknownKey),
+                _ => return Err(RouteMetadataError::UnknownKey),
             }
             is_ours = true;
         }
@@ -73,7 +73,7 @@ impl RouteMetadata {
             return Ok(None);
         }
         if metadata.scopes.is_empty() && metadata.any_scope.is_empty() {
-            return Err(MetadataError::NoScope);
+            return Err(RouteMetadataError::NoScope);
         }
         Ok(Some(metadata))
     }
@@ -81,8 +81,8 @@ impl RouteMetadata {
 
 /// A text, split at spaces, or a list of texts. The two cannot be confused: a list's encoding begins with its length in four
 /// bytes of which one is zero, and no text that passes as a scope holds a zero.
-fn list(key: &'static str, value: &[u8]) -> Result<Vec<Rc<str>>, MetadataError> {
-    let bad = MetadataError::BadList { key };
+fn list(key: &'static str, value: &[u8]) -> Result<Vec<Rc<str>>, RouteMetadataError> {
+    let bad = RouteMetadataError::BadList { key };
     let texts: Vec<&[u8]> = if value.contains(&0) {
         let items = decode_pairs(value).map_err(|_| bad)?;
         if items.clone().any(|(_, padding)| !padding.is_empty()) {
@@ -125,11 +125,11 @@ mod tests {
         bytes
     }
 
-    fn of(key: &str, value: &[u8]) -> Result<RouteMetadata, MetadataError> {
+    fn of(key: &str, value: &[u8]) -> Result<RouteMetadata, RouteMetadataError> {
         RouteMetadata::parse(&pairs(&[(key.as_bytes(), value)])).map(|metadata| metadata.unwrap_or_default())
     }
 
-    fn scopes(metadata: Result<RouteMetadata, MetadataError>) -> Vec<String> {
+    fn scopes(metadata: Result<RouteMetadata, RouteMetadataError>) -> Vec<String> {
         metadata.unwrap().scopes.iter().map(ToString::to_string).collect()
     }
 
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_an_error_never_an_empty_requirement() {
-        let bad = Err(MetadataError::BadList { key: "scopes" });
+        let bad = Err(RouteMetadataError::BadList { key: "scopes" });
         for value in [
             &b""[..],
             b" ",
@@ -154,10 +154,10 @@ mod tests {
         ] {
             assert_eq!(of("scopes", value), bad, "{value:?}");
         }
-        assert_eq!(of("scope", b"a"), Err(MetadataError::UnknownKey));
-        assert_eq!(of("issuers", b"corp"), Err(MetadataError::NoScope));
-        assert_eq!(RouteMetadata::parse(b""), Err(MetadataError::NoScope));
-        assert_eq!(RouteMetadata::parse(b"scopes"), Err(MetadataError::NotAMap));
+        assert_eq!(of("scope", b"a"), Err(RouteMetadataError::UnknownKey));
+        assert_eq!(of("issuers", b"corp"), Err(RouteMetadataError::NoScope));
+        assert_eq!(RouteMetadata::parse(b""), Err(RouteMetadataError::NoScope));
+        assert_eq!(RouteMetadata::parse(b"scopes"), Err(RouteMetadataError::NotAMap));
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
             RouteMetadata::parse(&pairs(&[(b"client", b"billing"), (b"scopes", b"a")])).unwrap().unwrap();
         assert_eq!(both.scopes, ["a".into()]);
         let bad = RouteMetadata::parse(&pairs(&[(b"client", b"billing"), (b"issuers", b"corp")]));
-        assert_eq!(bad, Err(MetadataError::NoScope));
+        assert_eq!(bad, Err(RouteMetadataError::NoScope));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::route::{PathPattern, Pattern, Segment};
 /// How specific a pattern is, whatever it makes of the case of letters.
 #[derive(Clone, Debug)]
 pub(super) struct Rank {
-    segments: Box<[Kind]>,
+    segments: Box<[SegmentKind]>,
     /// It ends where the path does.
     is_whole: bool,
     /// It is written with a slash at its end.
@@ -15,7 +15,7 @@ pub(super) struct Rank {
 
 /// A literal is more specific than a variable; that a pattern goes on, more than its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum SegmentKind {
     Variable,
     Literal,
 }
@@ -27,8 +27,8 @@ impl Rank {
             PathPattern::Prefix(segments) => (segments, false),
         };
         let kind = |segment: &Segment| match segment {
-            Segment::Literal(text) => (!text.is_empty()).then_some(Kind::Literal),
-            Segment::Variable => Some(Kind::Variable),
+            Segment::Literal(text) => (!text.is_empty()).then_some(SegmentKind::Literal),
+            Segment::Variable => Some(SegmentKind::Variable),
         };
         let is_slashed = segments.last().is_some_and(|last| kind(last).is_none());
         Self {

@@ -15,7 +15,7 @@ pub struct Route {
     pub name: Rc<str>,
     /// What it demands.
     pub rule: Rule,
-    /// Whether a denial refuses the request.
+    /// Whether a denial denies the request.
     pub mode: Mode,
     /// The odd path features that it lets through.
     pub allowed: PathFeatures,
@@ -35,7 +35,7 @@ pub enum Rule {
 /// What becomes of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The request is refused.
+    /// The request is denied.
     Enforce,
     /// The request is forwarded; the denial is counted and logged.
     ReportOnly,

@@ -23,8 +23,8 @@ pub(super) struct Trie {
     steps: usize,
 }
 
-/// A node's place among the nodes.
-type Place = usize;
+/// Where a node stands among the nodes.
+type NodeIndex = usize;
 
 /// Small, because of thousands of routes each request meets another: what it costs is the memory that it has to wait for.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ struct Node {
     literals: Literals,
     /// Those of patterns that ignore the case of letters, in capitals.
     capitals: Option<Box<Literals>>,
-    variable: Option<Place>,
+    variable: Option<NodeIndex>,
     /// Whole paths that end here without a slash.
     whole: Option<Box<Methods>>,
     /// Whole paths that end here with a slash.
@@ -46,9 +46,9 @@ enum Literals {
     #[default]
     None,
     /// Most nodes have one.
-    One(Rc<str>, Place),
+    One(Rc<str>, NodeIndex),
     /// The operator chooses these texts, and no caller: their hash needs no key.
-    Many(HashMap<Rc<str>, Place, FxBuildHasher>),
+    Many(HashMap<Rc<str>, NodeIndex, FxBuildHasher>),
 }
 
 /// The routes of one path pattern by method.
@@ -122,7 +122,7 @@ impl Trie {
 
     fn find_below<'a>(
         &self,
-        place: Place,
+        place: NodeIndex,
         mut segments: impl Iterator<Item = Cow<'a, str>> + Clone,
         method: &[u8],
     ) -> Option<RouteId> {
@@ -134,7 +134,7 @@ impl Trie {
                 at(&node.slashed).or_else(|| at(&node.whole))
             }
             Some(segment) => {
-                let below = |next: Place| self.find_below(next, segments.clone(), method);
+                let below = |next: NodeIndex| self.find_below(next, segments.clone(), method);
                 // An empty segment is no value for a variable.
                 let variable = || node.variable.filter(|_| !segment.is_empty());
                 let literal = if segment.len() <= self.longest { node.literals.get(&segment) } else { None };
@@ -154,7 +154,7 @@ impl Trie {
         found.or_else(|| at(&node.prefix))
     }
 
-    fn by_capitals(&self, node: &Node, segment: &str) -> Option<Place> {
+    fn by_capitals(&self, node: &Node, segment: &str) -> Option<NodeIndex> {
         let capitals = node.capitals.as_ref()?;
         // A capital takes as many bytes as its small letter, or one more or less of up to three.
         if segment.len() > self.longest.saturating_mul(3) {
@@ -178,7 +178,7 @@ impl Trie {
         let mut steps = vec![1_usize; self.nodes.len()];
         // What a node leads to stands behind it.
         for (place, node) in self.nodes.iter().enumerate().rev() {
-            let of = |next: Place| steps.get(next).copied().unwrap_or(1);
+            let of = |next: NodeIndex| steps.get(next).copied().unwrap_or(1);
             let sum = node.dearest(of).map(of).fold(1, usize::saturating_add);
             if let Some(own) = steps.get_mut(place) {
                 *own = sum;
@@ -205,7 +205,7 @@ impl Trie {
 
 impl Node {
     /// The places that the dearest look-up goes to from here.
-    fn dearest(&self, steps: impl Fn(Place) -> usize) -> impl Iterator<Item = Place> {
+    fn dearest(&self, steps: impl Fn(NodeIndex) -> usize) -> impl Iterator<Item = NodeIndex> {
         let dearest = |literals: &Literals| literals.places().max_by_key(|place| steps(*place));
         let literal = dearest(&self.literals);
         let capital = self.capitals.as_ref().and_then(|capitals| dearest(capitals));
@@ -251,7 +251,7 @@ impl Methods {
 
 impl Literals {
     /// The place that this text leads to: `new`, if it has led nowhere.
-    fn get_or_insert(&mut self, text: &Rc<str>, new: Place) -> Place {
+    fn get_or_insert(&mut self, text: &Rc<str>, new: NodeIndex) -> NodeIndex {
         match self {
             Self::None => {
                 *self = Self::One(Rc::clone(text), new);
@@ -267,7 +267,7 @@ impl Literals {
         }
     }
 
-    fn get(&self, text: &str) -> Option<Place> {
+    fn get(&self, text: &str) -> Option<NodeIndex> {
         match self {
             Self::None => None,
             Self::One(other, place) => (**other == *text).then_some(*place),
@@ -275,7 +275,7 @@ impl Literals {
         }
     }
 
-    fn places(&self) -> impl Iterator<Item = Place> {
+    fn places(&self) -> impl Iterator<Item = NodeIndex> {
         let (one, many) = match self {
             Self::None => (None, None),
             Self::One(_, place) => (Some(*place), None),
@@ -301,6 +301,6 @@ fn in_capitals(text: &str) -> String {
     text.chars().map(capital).collect()
 }
 
-const ROOT: Place = 0;
+const ROOT: NodeIndex = 0;
 /// As many routes as an operator needs to see what is meant.
 const MAX_NAMED: usize = 8;

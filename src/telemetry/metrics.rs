@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::name::{Label, name};
 use super::series::{Counter, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
-use crate::inbound::{CacheResult, Decision, DecisionOutcome, Inbound, Work};
+use crate::inbound::{self, CacheResult, Decision, DecisionOutcome, Work};
 use crate::issuer::{DocumentKind, KeyStore, Outcome, Report};
 use crate::jose::Engine;
 use crate::policy::{IssuerId, RouteId};
@@ -76,7 +76,7 @@ enum Gauge {
 
 impl Metrics {
     /// No counts yet.
-    pub fn new(inbound: Option<&Inbound>, version: u64) -> Self {
+    pub fn new(inbound: Option<&inbound::Settings>, version: u64) -> Self {
         let routes = inbound.into_iter().flat_map(|inbound| inbound.routes.routes());
         let issuers = inbound.into_iter().flat_map(|inbound| &inbound.issuers);
         let names = Names {

@@ -3,7 +3,7 @@
 
 use attache::base::MAX_WAITING_BYTES;
 use attache::config::{MAX_CLIENTS, MAX_CONFIG_BYTES, MAX_ISSUERS, MAX_KEY_SOURCES};
-use attache::inbound::MAX_REFUSED_TOKENS;
+use attache::inbound::MAX_DENIED_TOKENS;
 use attache::issuer::MAX_KEYS_BYTES;
 use attache::jose::{MAX_KEY_SET_BYTES, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS, MAX_TOKEN_BYTES};
 use attache::outbound::{
@@ -38,7 +38,7 @@ fn the_maxima_of_one_vm_fit_by_default() {
         ("buckets of the token cache", defaults.cache.unwrap().entries * 32),
         ("keys of all issuers", MAX_KEYS_BYTES),
         ("issuers, beside their keys", MAX_ISSUERS * MAX_KEY_SOURCES * SOURCE),
-        ("tokens of unknown keys, and of keys that did not verify them", 2 * MAX_REFUSED_TOKENS * 256),
+        ("tokens of unknown keys, and of keys that did not verify them", 2 * MAX_DENIED_TOKENS * 256),
         ("headers of tokens, and what they say", MAX_KNOWN_HEADERS * 2 * (MAX_KNOWN_HEADER_BYTES + 64)),
         ("one key set while it is read", MAX_KEY_SET_BYTES * DOCUMENT_FACTOR),
         ("the configuration", MAX_CONFIG_BYTES * DOCUMENT_FACTOR),

@@ -22,7 +22,7 @@ fn the_table_of_refusals_lists_every_reason_once_with_its_kind() {
     let settings = compile(&config(json!({}))).unwrap();
     let mut expected = BTreeSet::new();
     for denial in refusals::every() {
-        let response = settings.inbound.as_ref().unwrap().refuse(&denial);
+        let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
         let challenge = response.headers.iter().find(|(name, _)| *name == "www-authenticate");
         let kind = match (response.status, challenge.map(|(_, challenge)| challenge.as_str())) {
             (400, Some(_)) => "bad request",

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use attache::base::Timestamp;
 use attache::claims::ClaimError;
-use attache::inbound::{Denial, Inbound};
+use attache::inbound::{self, Denial};
 use attache::jose::{Algorithm, JsonError, SignatureError, TokenError, TokenPart};
-use attache::policy::{AuthorityError, MetadataError, PathError};
+use attache::policy::{AuthorityError, PathError, RouteMetadataError};
 use serde_json::json;
 
 use crate::proxy::{Proxy, Request, compile, config};
@@ -51,8 +51,8 @@ fn written() -> String {
     text
 }
 
-fn on_the_wire(settings: &Inbound, denial: &Denial) -> String {
-    let response = settings.refuse(denial);
+fn on_the_wire(settings: &inbound::Settings, denial: &Denial) -> String {
+    let response = settings.denial_response(denial);
     assert_eq!(response.details, denial.label());
     let headers: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let grpc = response.grpc_status.map_or_else(|| "-".to_owned(), |status| status.to_string());
@@ -85,12 +85,12 @@ pub fn every() -> Vec<Denial> {
         Denial::PathOverridden,
         Denial::RouteUnknown,
         Denial::RouteDenied,
-        Denial::RouteMetadata(MetadataError::NotAMap),
-        Denial::RouteMetadata(MetadataError::UnknownKey),
-        Denial::RouteMetadata(MetadataError::BadList { key: "scopes" }),
-        Denial::RouteMetadata(MetadataError::NoScope),
-        Denial::RouteMetadata(MetadataError::BadIssuers),
-        Denial::RouteMetadata(MetadataError::NotConfigured),
+        Denial::RouteMetadata(RouteMetadataError::NotAMap),
+        Denial::RouteMetadata(RouteMetadataError::UnknownKey),
+        Denial::RouteMetadata(RouteMetadataError::BadList { key: "scopes" }),
+        Denial::RouteMetadata(RouteMetadataError::NoScope),
+        Denial::RouteMetadata(RouteMetadataError::BadIssuers),
+        Denial::RouteMetadata(RouteMetadataError::NotConfigured),
     ];
     all.extend(
         [
@@ -281,14 +281,14 @@ fn authority_place(error: &AuthorityError) -> usize {
     }
 }
 
-fn metadata_place(error: &MetadataError) -> usize {
+fn metadata_place(error: &RouteMetadataError) -> usize {
     match error {
-        MetadataError::NotAMap => 0,
-        MetadataError::UnknownKey => 1,
-        MetadataError::BadList { .. } => 2,
-        MetadataError::NoScope => 3,
-        MetadataError::BadIssuers => 4,
-        MetadataError::NotConfigured => 5,
+        RouteMetadataError::NotAMap => 0,
+        RouteMetadataError::UnknownKey => 1,
+        RouteMetadataError::BadList { .. } => 2,
+        RouteMetadataError::NoScope => 3,
+        RouteMetadataError::BadIssuers => 4,
+        RouteMetadataError::NotConfigured => 5,
     }
 }
 
@@ -304,7 +304,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
     ] {
         let settings = settings.unwrap();
         for denial in every() {
-            let response = settings.inbound.as_ref().unwrap().refuse(&denial);
+            let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
             let challenges: Vec<_> =
                 response.headers.iter().filter(|(name, _)| *name == "www-authenticate").collect();
             let expected = matches!(response.status, 400 | 401) || denial.label() == "scope_insufficient";
@@ -328,7 +328,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
 fn a_problem_body_is_json_of_the_registered_members() {
     let settings = compile(&config(json!({ "denials": { "body": "problem_json" } }))).unwrap();
     for denial in every() {
-        let response = settings.inbound.as_ref().unwrap().refuse(&denial);
+        let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
         let body: serde_json::Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(body["status"], json!(response.status));
         assert_eq!(body["reason"], json!(denial.label()));
@@ -341,7 +341,7 @@ fn a_problem_body_is_json_of_the_registered_members() {
 fn terse_tells_the_status_and_nothing_else() {
     let settings = compile(&config(json!({ "denials": { "detail": "terse" } }))).unwrap();
     for denial in every() {
-        let response = settings.inbound.as_ref().unwrap().refuse(&denial);
+        let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
         assert_eq!(response.body, "");
         for (name, value) in response.headers {
             match name {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use attache::base::Timestamp;
 use attache::config::Config;
-use attache::inbound::{Inbound, TokenSource};
+use attache::inbound::{self, TokenSource};
 use attachectl::document::Document;
 use attachectl::explanation::Question;
 use clap::Args;
@@ -96,7 +96,7 @@ impl Explain {
 }
 
 /// Puts the token where the configuration looks first.
-fn present(token: &str, headers: &mut Vec<(String, String)>, inbound: &Inbound) -> Result<()> {
+fn present(token: &str, headers: &mut Vec<(String, String)>, inbound: &inbound::Settings) -> Result<()> {
     let source = inbound.sources.first().context("the configuration takes tokens from nowhere")?;
     let field = match source {
         TokenSource::Header { name, scheme: Some(scheme) } => (name.to_string(), format!("{scheme} {token}")),
@@ -129,7 +129,7 @@ fn read_token(token: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn key_set(source: &str, inbound: &Inbound) -> Result<(String, Vec<u8>)> {
+fn key_set(source: &str, inbound: &inbound::Settings) -> Result<(String, Vec<u8>)> {
     let issuers = &inbound.issuers;
     let named =
         source.split_once('=').filter(|(name, _)| issuers.iter().any(|issuer| *issuer.name == **name));

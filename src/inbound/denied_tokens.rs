@@ -1,7 +1,7 @@
-//! Tokens that have been refused lately: a client that goes on sending one is refused at once, and neither waits, nor makes the filter ask
+//! Tokens that have been denied lately: a client that goes on sending one is denied at once, and neither waits, nor makes the filter ask
 //! the issuer again, nor has it check the same signature with the same keys again.
 //!
-//! The token itself is remembered, not its key id: by naming a key that is still to come, nobody can have the tokens refused that
+//! The token itself is remembered, not its key id: by naming a key that is still to come, nobody can have the tokens denied that
 //! it will sign. What is remembered falls with any change of the issuer's keys, and after a while.
 
 use core::hash::Hasher as _;
@@ -14,17 +14,17 @@ use super::denial::Denial;
 use crate::base::Timestamp;
 use crate::policy::IssuerId;
 
-/// Tokens, and what each is refused with.
+/// Tokens, and what each is denied with.
 #[derive(Debug)]
-pub(super) struct RefusedTokens {
+pub(super) struct DeniedTokens {
     seed: [u8; 16],
-    tokens: BTreeMap<u128, Refused>,
+    tokens: BTreeMap<u128, DeniedToken>,
     /// The oldest first.
     order: VecDeque<u128>,
 }
 
 #[derive(Debug)]
-struct Refused {
+struct DeniedToken {
     issuer: IssuerId,
     /// Of the issuer's keys.
     generation: u64,
@@ -32,13 +32,13 @@ struct Refused {
     until: Timestamp,
 }
 
-impl RefusedTokens {
+impl DeniedTokens {
     /// The seed is random, so that nobody can find two tokens with one digest.
     pub(super) fn new(seed: [u8; 16]) -> Self {
         Self { seed, tokens: BTreeMap::new(), order: VecDeque::new() }
     }
 
-    /// What the token was refused with, if it was under these keys.
+    /// What the token was denied with, if it was under these keys.
     pub(super) fn recall(
         &self,
         text: &[u8],
@@ -64,12 +64,12 @@ impl RefusedTokens {
         now: Timestamp,
     ) {
         let digest = self.digest(text);
-        let refused = Refused { issuer, generation, denial, until: now.after(FORGOTTEN_AFTER) };
-        if self.tokens.insert(digest, refused).is_some() {
+        let denied = DeniedToken { issuer, generation, denial, until: now.after(FORGOTTEN_AFTER) };
+        if self.tokens.insert(digest, denied).is_some() {
             return;
         }
         self.order.push_back(digest);
-        if self.order.len() > MAX_REFUSED_TOKENS
+        if self.order.len() > MAX_DENIED_TOKENS
             && let Some(oldest) = self.order.pop_front()
         {
             self.tokens.remove(&oldest);
@@ -86,7 +86,7 @@ impl RefusedTokens {
 /// Issuers that sign with a key before they publish it publish it within such a time.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 /// Some hundred clients that have not noticed a change; each takes a hundred bytes.
-pub const MAX_REFUSED_TOKENS: usize = 1_024;
+pub const MAX_DENIED_TOKENS: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -97,10 +97,10 @@ mod tests {
 
     #[test]
     fn a_token_is_remembered_for_its_issuer_and_its_keys_and_a_while() {
-        let mut refused = RefusedTokens::new([1; 16]);
-        refused.remember(b"token", CORP, 3, Denial::KeyUnknown, NOW);
+        let mut denied = DeniedTokens::new([1; 16]);
+        denied.remember(b"token", CORP, 3, Denial::KeyUnknown, NOW);
         let recalls = |text: &[u8], issuer, generation, secs| {
-            refused.recall(text, issuer, generation, Timestamp::from_secs(secs)).is_some()
+            denied.recall(text, issuer, generation, Timestamp::from_secs(secs)).is_some()
         };
         assert!(recalls(b"token", CORP, 3, 1_029));
         assert!(!recalls(b"token", CORP, 3, 1_030));
@@ -111,14 +111,14 @@ mod tests {
 
     #[test]
     fn one_more_than_are_kept_makes_the_oldest_forgotten() {
-        let mut refused = RefusedTokens::new([1; 16]);
-        for n in 0..=MAX_REFUSED_TOKENS {
+        let mut denied = DeniedTokens::new([1; 16]);
+        for n in 0..=MAX_DENIED_TOKENS {
             for _ in 0..2 {
-                refused.remember(&n.to_le_bytes(), CORP, 0, Denial::KeyUnknown, NOW);
+                denied.remember(&n.to_le_bytes(), CORP, 0, Denial::KeyUnknown, NOW);
             }
         }
-        let recalls = |n: usize| refused.recall(&n.to_le_bytes(), CORP, 0, NOW).is_some();
-        assert!(!recalls(0) && recalls(1) && recalls(MAX_REFUSED_TOKENS));
-        assert_eq!((refused.tokens.len(), refused.order.len()), (MAX_REFUSED_TOKENS, MAX_REFUSED_TOKENS));
+        let recalls = |n: usize| denied.recall(&n.to_le_bytes(), CORP, 0, NOW).is_some();
+        assert!(!recalls(0) && recalls(1) && recalls(MAX_DENIED_TOKENS));
+        assert_eq!((denied.tokens.len(), denied.order.len()), (MAX_DENIED_TOKENS, MAX_DENIED_TOKENS));
     }
 }
