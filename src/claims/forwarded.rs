@@ -16,7 +16,8 @@ pub struct ForwardedClaim {
     pub header: Rc<str>,
 }
 
-/// The type that a claim must have to become a header: `5` and `"5"` would be one text, `["a","b"]` and `"a b"` another.
+/// The type that a claim must have to become a header: `5` and `"5"` would be one text, `["a","b"]` and `"a b"`
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardedType {
     /// A string, as it is.
@@ -36,8 +37,8 @@ impl ForwardedClaim {
     /// The text of the header; `None` when the claim is absent, of another type, or cannot stand in a header.
     ///
     /// # Errors
-    /// [`ClaimError::Malformed`] when the claim names somebody, by RFC 7519 or RFC 9068 as a string, and is none: without its header
-    /// the upstream would take the caller for nobody in particular.
+    /// [`ClaimError::Malformed`] when the claim names the client or the token, by RFC 7519 or RFC 9068 as a string, and
+    /// is none: without its header the upstream would not know which client it serves.
     pub fn text(&self, claims: &Object<'_>) -> Result<Option<Rc<str>>, ClaimError> {
         let claim = match self.claim.find(claims) {
             None | Some(Json::Null) => return Ok(None),
@@ -46,9 +47,7 @@ impl ForwardedClaim {
         let text = match (self.kind, claim) {
             (ForwardedType::String, Json::String(text)) => header_text(text),
             (ForwardedType::String, _) => {
-                return self
-                    .name_of_somebody()
-                    .map_or(Ok(None), |claim| Err(ClaimError::Malformed { claim }));
+                return self.name_of_client().map_or(Ok(None), |claim| Err(ClaimError::Malformed { claim }));
             }
             // Other numbers have lost digits on the way.
             (ForwardedType::Integer, Json::Number(number)) if number.is_u64() || number.is_i64() => {
@@ -63,13 +62,14 @@ impl ForwardedClaim {
         Ok(text)
     }
 
-    fn name_of_somebody(&self) -> Option<&'static str> {
+    fn name_of_client(&self) -> Option<&'static str> {
         let name = self.claim.top_level()?;
-        NAMES_OF_SOMEBODY.into_iter().find(|claim| *claim == name)
+        NAMES_OF_CLIENTS.into_iter().find(|claim| *claim == name)
     }
 }
 
-/// The strings with the separator between them, unless one of them is empty or holds it: then another list would read the same.
+/// The strings with the separator between them, unless one of them is empty or holds it: then another list would read
+/// the same.
 fn joined(items: &[Json<'_>], separator: u8) -> Option<String> {
     let mut text = String::new();
     for (index, item) in items.iter().enumerate() {
@@ -94,7 +94,7 @@ fn header_text(text: &str) -> Option<Rc<str>> {
 }
 
 /// RFC 7519 §4.1.2 and §4.1.7, RFC 9068 §2.2.
-const NAMES_OF_SOMEBODY: [&str; 3] = ["sub", "jti", "client_id"];
+const NAMES_OF_CLIENTS: [&str; 3] = ["sub", "jti", "client_id"];
 /// Well under what servers take for one header field (8 KB).
 const MAX_HEADER_TEXT: usize = 1024;
 

@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::rc::Rc;
 
+use super::kept::{AskedClaims, client};
 use super::time::numeric_date;
-use super::token::client;
 use crate::base::{Timestamp, is_same};
-use crate::claims::{ClaimError, ClaimPath};
+use crate::claims::ClaimError;
 use crate::jose::{
     AlgorithmSet, Crypto, Engine, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken,
 };
@@ -28,8 +28,8 @@ pub struct Rules {
     pub max_lifetime: Option<Duration>,
     /// How far the issuer's clock may be from ours.
     pub clock_skew: Duration,
-    /// The claims that scopes are read from.
-    pub scopes_from: Vec<ClaimPath>,
+    /// What is kept of the claims of a token that has been verified.
+    pub asked: AskedClaims,
 }
 
 /// Whom a token must be for (RFC 7519 §4.1.3).
@@ -69,7 +69,8 @@ pub(super) struct Validity {
 }
 
 impl Rules {
-    /// Holds a token's header and claims against every rule. The token is not to be trusted for that: nobody may have signed it.
+    /// Holds a token's header and claims against every rule. The token is not to be trusted for that: its signature has
+    /// not been checked.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -158,7 +159,8 @@ impl Rules {
     }
 }
 
-/// A token that says what its issuer's rules want, signed by nobody knows whom. Made only by [`Rules::check`].
+/// A token that says what its issuer's rules want, and whose signature has not been checked. Made only by
+/// [`Rules::check`].
 #[derive(Debug)]
 pub struct PrescreenedToken<'t> {
     token: &'t UnverifiedToken<'t>,

@@ -4,16 +4,17 @@ use crate::jose::{Json, Object};
 /// The scopes that a token carries, sorted, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScopeSet {
-    /// All of them, one behind the other: thousands of tokens are kept, and one piece of memory is found faster than ten.
+    /// All of them, one behind the other: thousands of tokens are kept, and one piece of memory is found faster than
+    /// ten.
     text: Box<str>,
     /// Where each ends.
     ends: Box<[usize]>,
 }
 
 impl ScopeSet {
-    /// Unites the scopes of every claim in `paths` that is present. A string is split at spaces (RFC 6749 §3.3, RFC 9068
-    /// §2.2.3); a list gives one scope an element (`scp` of some issuers). `null` gives none: it is what some serializers write for
-    /// what is not there.
+    /// Unites the scopes of every claim in `paths` that is present. A string is split at spaces (RFC 6749 §3.3, RFC
+    /// 9068 §2.2.3); a list gives one scope an element (`scp` of some issuers). `null` gives none: it is what some
+    /// serializers write for what is not there.
     ///
     /// # Errors
     /// [`ClaimError::MalformedScope`] when a claim is of another type, [`ClaimError::TooManyScopes`] above 1,024.
@@ -88,7 +89,8 @@ pub fn is_scope_token(text: &str) -> bool {
 
 /// So many are compared one by one.
 const FEW: usize = 8;
-/// A token of the largest size, filled with scopes of a few letters, carries about three thousand; issuers stay under a hundred.
+/// A token of the largest size, filled with scopes of a few letters, carries about three thousand; issuers stay under a
+/// hundred.
 const MAX_SCOPES: usize = 1024;
 /// A scope goes into a challenge, which has to fit a header.
 const MAX_SCOPE_BYTES: usize = 256;

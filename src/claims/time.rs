@@ -4,9 +4,9 @@ use crate::base::Timestamp;
 use crate::claims::ClaimError;
 use crate::jose::{Json, Object};
 
-/// Reads a NumericDate (RFC 7519 §2): it may be fractional, negative or huge, and is clamped to what a [`Timestamp`] can tell. So an
-/// `exp` beyond that, such as one in milliseconds, never comes, and such an `nbf` neither. `null` is no date, and does not pass
-/// for an absent one: a limit that cannot be read is not left out.
+/// Reads a NumericDate (RFC 7519 §2): it may be fractional, negative or huge, and is clamped to what a [`Timestamp`]
+/// can tell. So an `exp` beyond that, such as one in milliseconds, never comes, and such an `nbf` neither. `null` is no
+/// date, and does not pass for an absent one: a limit that cannot be read is not left out.
 pub(crate) fn numeric_date(
     claims: &Object<'_>,
     claim: &'static str,

@@ -78,7 +78,7 @@ pub(super) fn read(
     });
 
     let (sources, after_verification) = token?;
-    let forwarded_claims = forwarded?;
+    let forwarded_claims: Rc<[ForwardedClaim]> = forwarded?.into();
     let headers = forwarded_claims.iter().map(|forwarded| Rc::clone(&forwarded.header));
     let token_headers = sources.iter().filter_map(token_header).cloned();
     for (index, forwarded) in forwarded_claims.iter().enumerate() {
@@ -87,7 +87,10 @@ pub(super) fn read(
             node.below(path).problem::<()>("the token sits in this header: choose another");
         }
     }
-    let issuers = issuers?;
+    let mut issuers = issuers?;
+    for issuer in &mut issuers {
+        issuer.rules.asked.forwarded = Rc::clone(&forwarded_claims);
+    }
     let table = table?;
     let protected = ProtectedHeaders::new(headers.chain(token_headers));
     let overrides = overrides(&table, route_metadata?, preflight?, &allowed_overrides?);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::environment::Environment;
 use super::reader::{Node, refuse_duplicates};
 use super::{key_sources, values};
-use crate::claims::{Audiences, ClaimPath, Expiry, Rules, TokenType};
+use crate::claims::{AskedClaims, Audiences, ClaimPath, Expiry, Rules, TokenType};
 use crate::inbound::Issuer;
 use crate::issuer::KeySource;
 use crate::jose::{Algorithm, AlgorithmSet, Key, KeySet};
@@ -67,7 +67,7 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
             expiry: expiry?,
             max_lifetime: max_lifetime?,
             clock_skew: clock_skew?,
-            scopes_from: scopes_from?,
+            asked: AskedClaims { scopes_from: scopes_from?, ..AskedClaims::default() },
         },
         keys: keys?,
     })

@@ -159,7 +159,8 @@ impl From<Overridden> for Denial {
 }
 
 impl Decision {
-    /// A denial of a request that had no path, no method, or no authority, to look a route up by. Nothing makes it report-only.
+    /// A denial of a request that had no path, no method, or no authority, to look a route up by. Nothing makes it
+    /// report-only.
     fn without_route(denial: Denial) -> Self {
         Self { route: None, mode: Mode::Enforce, issuer: None, work: Work::default(), verdict: Err(denial) }
     }
@@ -169,8 +170,9 @@ impl Settings {
     /// What a request's headers are denied for, whatever its token says.
     fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
         head.headers.fields(self.watched).find_map(|(name, value)| {
-            // By a header that we remove or replace, a client could pick the route by which it is judged, and be served by another.
-            if self.reserved_headers != ReservedHeaders::Replace && self.sets(name) {
+            // By a header that we remove or replace, a client could pick the route by which it is judged, and be served
+            // by another.
+            if self.forged_headers != ReservedHeaders::Replace && self.sets(name) {
                 return Some(Denial::HeaderReserved);
             }
             match self.protected.violation(name, value) {

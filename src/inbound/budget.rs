@@ -1,10 +1,10 @@
-//! What failing signature checks may cost a worker: a client that forges tokens makes it compute, and this is all that it can
-//! make it compute.
+//! What failing signature checks may cost a worker: a client that forges tokens makes it compute, and this is all that
+//! it can make it compute.
 //!
-//! The budget has accounts, and an account may spend as long as it owes less than is left for all. So one account alone gets
-//! half of the budget, two get a third each, and as much is left for one more, but for what the last checks of many accounts
-//! overshoot: no flood uses up what others get for long.
-//! What is owed comes back with time, to all accounts alike. A check that succeeds costs nothing.
+//! The budget has accounts, and an account may spend as long as it owes less than is left for all. So one account alone
+//! gets half of the budget, two get a third each, and as much is left for one more, but for what the last checks of
+//! many accounts overshoot: no flood uses up what others get for long. What is owed comes back with time, to all
+//! accounts alike. A check that succeeds costs nothing.
 
 use core::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::policy::IssuerId;
 /// What failing checks have cost lately, by account.
 #[derive(Debug, Default)]
 pub(super) struct CheckBudget {
-    /// What each account owes; those that owe nothing are not there. Few do: what one check costs is some part of the budget.
+    /// What each account owes; those that owe nothing are not there. Few do: what one check costs is some part of the
+    /// budget.
     owed: Vec<(CheckAccount, Duration)>,
     /// The sum of it.
     total: Duration,
@@ -27,8 +28,8 @@ pub(super) struct CheckBudget {
 pub(super) struct CheckAccount {
     /// Whose keys.
     pub(super) issuer: IssuerId,
-    /// The digest of the client that the token names, if a verified token of that client is kept: forged tokens that name no
-    /// client, or another one, are not on its account.
+    /// The digest of the client that the token names, if a verified token of that client is kept: forged tokens that
+    /// name no client, or another one, are not on its account.
     pub(super) client: Option<u64>,
     /// What kind of check.
     pub(super) kind: CheckKind,
@@ -46,7 +47,7 @@ pub(super) enum CheckKind {
 }
 
 impl CheckBudget {
-    /// Whether nothing is owed: anyone may spend, and no account need be looked for.
+    /// Whether nothing is owed: every account may spend, and no account need be looked for.
     pub(super) fn is_whole(&self) -> bool {
         self.total.is_zero()
     }
@@ -74,7 +75,7 @@ impl CheckBudget {
         }
     }
 
-    /// The checks that failed were for a token that another key has verified: an honest caller owes nothing.
+    /// The checks that failed were for a token that another key has verified: an honest client owes nothing.
     pub(super) fn refund(&mut self, account: CheckAccount, cost: Duration) {
         self.pay(cost, |other| *other == account);
     }
@@ -125,14 +126,15 @@ impl CheckBudget {
 
 /// One part in so many of a worker's time goes into failing checks, at most.
 pub const ONE_IN: u32 = 20;
-/// What may be owed: that part of a second. Well over what the dearest check costs, and a stall that callers do not notice.
+/// What may be owed: that part of a second. Well over what the dearest check costs, and a stall that clients do not
+/// notice.
 pub const BUDGET: Duration = Duration::from_millis(50);
 /// When to come again: by then all is paid back.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What is owed is paid back in such steps, so that thousands of accounts cost nothing that counts.
 const PAID_EVERY: Duration = Duration::from_millis(10);
-/// How many accounts are a client's own at once. Each gets a part of what is left, so that more would leave too little to each;
-/// the other clients share the accounts of their issuer.
+/// How many accounts are a client's own at once. Each gets a part of what is left, so that more would leave too little
+/// to each; the other clients share the accounts of their issuer.
 const MAX_CLIENT_ACCOUNTS: usize = 16;
 
 #[cfg(test)]

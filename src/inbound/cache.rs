@@ -1,9 +1,9 @@
 //! Verified tokens, by their own bytes. Only a verified token enters, and policy is looked at anew each time.
 //!
-//! Buckets of a few places, chosen by a keyed hash, compared in full. Where there is no place, an expired token gives way, and
-//! any other only to one that comes for the second time, unless its client has far more: a client with a new token for each request
-//! displaces nobody. Whoever fills more than its share pays: an issuer over its share and then the client with the most entries
-//! gives a place up, and a heavier client never displaces a lighter one.
+//! Buckets of a few places, chosen by a keyed hash, compared in full. Where there is no place, an expired token gives
+//! way, and any other only to one that comes for the second time, unless its client has far more: a client with a new
+//! token for each request displaces no other. What fills more than its share pays: an issuer over its share and then
+//! the client with the most entries gives a place up, and a heavier client never displaces a lighter one.
 
 use core::hash::Hasher;
 use std::collections::HashMap;
@@ -46,8 +46,8 @@ pub struct TokenCache {
 
 #[derive(Debug, Default)]
 struct Bucket {
-    /// Half of each entry's hash, in their order: a token that is not here is not looked for among the entries, which lie
-    /// elsewhere in memory.
+    /// Half of each entry's hash, in their order: a token that is not here is not looked for among the entries, which
+    /// lie elsewhere in memory.
     tags: [u32; WAYS],
     entries: Vec<Entry>,
 }
@@ -65,7 +65,7 @@ struct Entry {
 }
 
 impl TokenCache {
-    /// An empty cache. The seed is random, so that nobody outside can choose a token's bucket.
+    /// An empty cache. The seed is random, so that no client can choose a token's bucket.
     pub fn new(settings: CacheSettings, issuers: usize, seed: [u8; 16]) -> Self {
         let buckets = settings.entries.div_ceil(WAYS).max(1);
         Self {
@@ -138,7 +138,8 @@ impl TokenCache {
         if self.is_full(index) && !self.make_room(index, issuer, client, now) {
             return;
         }
-        // A few buckets give up bytes, and no more: what finds no room is not kept, and costs no search of the whole cache.
+        // A few buckets give up bytes, and no more: what finds no room is not kept, and costs no search of the whole
+        // cache.
         for _ in 0..MAX_SWEPT {
             if self.bytes.saturating_add(size) <= self.settings.bytes {
                 break;
@@ -209,8 +210,8 @@ impl TokenCache {
         }
     }
 
-    /// Whether somebody in this bucket has so much more than a client that its token need not come twice: more than twice as many
-    /// entries, or an issuer over its share. Among equals each would displace the other in turn.
+    /// Whether another client of this bucket has so much more than this one that its token need not come twice: more
+    /// than twice as many entries, or an issuer over its share. Among equals each would displace the other in turn.
     fn is_entitled(&self, index: usize, issuer: IssuerId, client: u64) -> bool {
         let entries = self.buckets.get(index).map(|bucket| bucket.entries.as_slice()).unwrap_or_default();
         let (is_over, held) = self.weight(issuer, client);
@@ -221,7 +222,8 @@ impl TokenCache {
         })
     }
 
-    /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than the newcomer.
+    /// Removes the entry of this bucket that has the least claim to its place; `false` if each has more than the
+    /// newcomer.
     fn make_room(&mut self, index: usize, issuer: IssuerId, client: u64, now: Timestamp) -> bool {
         let weight = self.weight(issuer, client);
         let Some(bucket) = self.buckets.get(index) else { return false };
@@ -272,7 +274,7 @@ impl TokenCache {
         (held > share, self.per_client.get(&client).copied().unwrap_or_default())
     }
 
-    /// The end of a token is its signature, which nobody but the issuer can choose: hashing only that is as good as hashing
+    /// The end of a token is its signature, which only the issuer can choose: hashing only that is as good as hashing
     /// all of it, and the comparison is in full anyway.
     fn hash_of(&self, text: &[u8]) -> u64 {
         self.hash(&[text.get(text.len().saturating_sub(HASHED_TAIL)..).unwrap_or_default()])

@@ -1,5 +1,5 @@
-//! What a denied client sees: one exhaustive match from [`Denial`] to status and error code (RFC 6750 §3.1), and the response with its
-//! challenges built from it.
+//! What a denied client sees: one exhaustive match from [`Denial`] to status and error code (RFC 6750 §3.1), and the
+//! response with its challenges built from it.
 
 use core::time::Duration;
 use std::borrow::Cow;
@@ -70,7 +70,8 @@ impl DenialClass {
         }
     }
 
-    /// The code for gRPC callers: the standard mapping of the HTTP status, but INVALID_ARGUMENT for 400, which it makes INTERNAL.
+    /// The code for gRPC callers: the standard mapping of the HTTP status, but INVALID_ARGUMENT for 400, which it makes
+    /// INTERNAL.
     const fn grpc_status(&self) -> u32 {
         match self {
             Self::InvalidRequest => 3,
@@ -129,8 +130,8 @@ impl Scheme {
 }
 
 impl Challenge<'_> {
-    /// Writes the scheme, and each parameter as a quoted string. Nothing of the client's is in them: texts come from [`Denial`], the
-    /// rest from the configuration, which admits no quotes and no backslashes.
+    /// Writes the scheme, and each parameter as a quoted string. Nothing of the client's is in them: texts come from
+    /// [`Denial`], the rest from the configuration, which admits no quotes and no backslashes.
     fn write(&self, field: &mut String) {
         field.push_str(self.scheme.name());
         let mut separator = " ";

@@ -1,4 +1,4 @@
-//! Every way to be denied. `challenge.rs` says what the caller sees.
+//! Every way to be denied. `challenge.rs` says what the client sees.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -31,7 +31,8 @@ pub enum Denial {
     /// There is no path that a route could match.
     #[error("{0}")]
     Path(#[from] PathError),
-    /// The method has a lower-case letter: it is another method to us and the same one to servers that do not look at case.
+    /// The method has a lower-case letter: it is another method to us and the same one to servers that do not look at
+    /// case.
     #[error("the method is not in upper case")]
     Method,
     /// The host is none, or in a spelling by which Envoy chooses another route.
@@ -55,7 +56,7 @@ pub enum Denial {
     /// The route is `deny`.
     #[error("the route is closed")]
     RouteDenied,
-    /// Envoy's route carries requirements that cannot be applied: the operator's fault, and nobody gets through.
+    /// Envoy's route carries requirements that cannot be applied: the operator's fault, and no request gets through.
     #[error("the route's metadata cannot be applied")]
     RouteMetadata(#[from] RouteMetadataError),
     /// The token is no JWT that we read.
@@ -64,7 +65,8 @@ pub enum Denial {
     /// No configured issuer has the token's `iss`.
     #[error("the token's issuer is unknown")]
     IssuerUnknown,
-    /// The token names an issuer that is not accepted on this route; nothing else of it has been looked at, or it was cached.
+    /// The token names an issuer that is not accepted on this route; nothing else of it has been looked at, or it was
+    /// cached.
     #[error("the token's issuer is not accepted here")]
     IssuerNotAccepted,
     /// The claims break a rule of the issuer.
@@ -76,8 +78,8 @@ pub enum Denial {
     /// The signature is not the key's.
     #[error("the signature is wrong")]
     Signature(SignatureError),
-    /// Checks have failed so often lately that this token is not held against all keys that fit it: the worker's time belongs
-    /// to callers who are known.
+    /// Checks have failed so often lately that this token is not held against all keys that fit it: the worker's time
+    /// belongs to clients that are known.
     #[error("too many signature checks have failed lately: {tried} of {keys} keys were tried")]
     ChecksLimited {
         /// How many keys did not verify it.
@@ -93,7 +95,7 @@ pub enum Denial {
         /// What the route needs.
         scopes: Rc<[Rc<str>]>,
     },
-    /// We have no keys to verify the token with: our failure, not the caller's.
+    /// We have no keys to verify the token with: our failure, not the client's.
     #[error("the issuer's keys are not available")]
     KeysUnavailable {
         /// When it makes sense to ask again.

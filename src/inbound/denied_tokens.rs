@@ -1,8 +1,8 @@
-//! Tokens that have been denied lately: a client that goes on sending one is denied at once, and neither waits, nor makes the filter ask
-//! the issuer again, nor has it check the same signature with the same keys again.
+//! Tokens that have been denied lately: a client that goes on sending one is denied at once, and neither waits, nor
+//! makes the filter ask the issuer again, nor has it check the same signature with the same keys again.
 //!
-//! The token itself is remembered, not its key id: by naming a key that is still to come, nobody can have the tokens denied that
-//! it will sign. What is remembered falls with any change of the issuer's keys, and after a while.
+//! The token itself is remembered, not its key id: by naming a key that is still to come, no client can have the tokens
+//! denied that it will sign. What is remembered falls with any change of the issuer's keys, and after a while.
 
 use core::hash::Hasher as _;
 use core::time::Duration;
@@ -33,7 +33,7 @@ struct DeniedToken {
 }
 
 impl DeniedTokens {
-    /// The seed is random, so that nobody can find two tokens with one digest.
+    /// The seed is random, so that no client can find two tokens with one digest.
     pub(super) fn new(seed: [u8; 16]) -> Self {
         Self { seed, tokens: BTreeMap::new(), order: VecDeque::new() }
     }

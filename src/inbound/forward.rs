@@ -15,8 +15,8 @@ impl Settings {
 
     /// The edits of a request that is forwarded: permitted, or denied on a report-only route.
     ///
-    /// Claim headers, and names that imitate protected ones, are removed from every request; then those of the token's claims
-    /// that have a text are set. A claim that is absent leaves its header absent: nobody can forge it.
+    /// Claim headers, and names that imitate protected ones, are removed from every request; then those of the token's
+    /// claims that have a text are set. A claim that is absent leaves its header absent: no client can forge it.
     pub fn edits(&self, head: &RequestHead, decision: &Decision) -> Vec<Edit> {
         let token = decision.verdict.as_ref().ok().and_then(|permit| permit.token());
         let mut edits = Vec::new();

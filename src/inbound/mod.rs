@@ -1,9 +1,9 @@
-//! One request → one decision. Reads no clock and sends nothing: [`Authorizer::authorize`] is a function of the request, the
-//! settings, the issuers' keys and `now`.
+//! One request → one decision. Reads no clock and sends nothing: [`Authorizer::authorize`] is a function of the
+//! request, the settings, the issuers' keys and `now`.
 //!
-//! `credential` (where the token sits) → `verifier` (one token, one verdict; `cache`, `trial` of keys within a `budget`) →
-//! `authorizer` (route, requirement) →
-//! [`Decision`] → `forward` (what the upstream sees) or `challenge` (what the caller sees).
+//! `credential` (where the token sits) → `verifier` (one token, one verdict; `cache`, `trial` of keys within a
+//! `budget`) → `authorizer` (route, requirement) → [`Decision`] → `forward` (what the upstream sees) or `challenge`
+//! (what the client sees).
 
 mod authorizer;
 mod budget;

@@ -4,8 +4,8 @@ use crate::claims::VerifiedToken;
 use crate::jose::{Engine, UnverifiedToken};
 use crate::policy::{Requirement, Route, RouteMetadata};
 
-/// Is told of each check that a request has passed, in order, and of what came of them: the flesh of `attachectl explain`. The
-/// filter passes `()`.
+/// Is told of each check that a request has passed, in order, and of what came of them: the flesh of `attachectl
+/// explain`. The filter passes `()`.
 pub trait Observer {
     /// A check has passed.
     fn passed(&mut self, step: Step<'_>);
@@ -14,7 +14,7 @@ pub trait Observer {
     fn evaluated(&mut self, evaluation: &Evaluation);
 }
 
-/// A check that has passed, with what it saw. Holds a token's content: for the eyes of whoever owns the token.
+/// A check that has passed, with what it saw. Holds a token's content: for the eyes of the token's owner only.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
     /// The path is well-formed, and this route is the most specific that matches.

@@ -1,4 +1,5 @@
-//! CORS preflights (Fetch standard, "CORS-preflight fetch"): browsers send them without credentials, and without a body.
+//! CORS preflights (Fetch standard, "CORS-preflight fetch"): browsers send them without credentials, and without a
+//! body.
 
 use crate::base::RequestHead;
 

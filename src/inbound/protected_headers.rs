@@ -1,5 +1,5 @@
-//! Requests that would make a server behind us misread a header of ours: by a name that it takes for ours (`X_User`, `x.user` and
-//! `x-user` are one name to one or another CGI), or by naming ours as one that ends at the next hop.
+//! Requests that would make a server behind us misread a header of ours: by a name that it takes for ours (`X_User`,
+//! `x.user` and `x-user` are one name to one or another CGI), or by naming ours as one that ends at the next hop.
 
 use std::rc::Rc;
 

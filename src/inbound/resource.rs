@@ -1,5 +1,5 @@
-//! The metadata document of the protected resource (RFC 9728). Built from the configuration alone, never from the request's
-//! Host, so that no caller can point another at an authorization server of its choice.
+//! The metadata document of the protected resource (RFC 9728). Built from the configuration alone, never from the
+//! request's Host, so that no client can point another at an authorization server of its choice.
 
 use std::rc::Rc;
 
@@ -14,9 +14,8 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Describes the resource `identifier`, an https or http URL without query and fragment, of these issuers and scopes,
-    /// which takes tokens by these methods (RFC 9728 §2: `header`, `query`).
-    /// `url` is the identifier parsed.
+    /// Describes the resource `identifier`, an https or http URL without query and fragment, of these issuers and
+    /// scopes, which takes tokens by these methods (RFC 9728 §2: `header`, `query`). `url` is the identifier parsed.
     pub fn new(
         identifier: &str,
         url: &url::Url,
@@ -25,7 +24,8 @@ impl Resource {
         bearer_methods: &[&str],
         documentation: Option<&str>,
     ) -> Self {
-        // RFC 9728 §3.1: the well-known part goes between host and path; only the slash that follows the host is removed.
+        // RFC 9728 §3.1: the well-known part goes between host and path; only the slash that follows the host is
+        // removed.
         let path = if url.path() == "/" { "" } else { url.path() };
         let metadata_path = format!("/.well-known/oauth-protected-resource{path}");
         let origin = url.origin().ascii_serialization();

@@ -1,5 +1,5 @@
-//! What a route requires of a token: the requirement of the table, and those of Envoy's virtual host and route. All of them must be
-//! met.
+//! What a route requires of a token: the requirement of the table, and those of Envoy's virtual host and route. All of
+//! them must be met.
 
 use std::rc::Rc;
 

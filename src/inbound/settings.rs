@@ -24,7 +24,7 @@ pub struct Settings {
     /// Whether the upstream sees the token.
     pub after_verification: AfterVerification,
     /// The claims that the upstream gets as headers.
-    pub forwarded_claims: Vec<ForwardedClaim>,
+    pub forwarded_claims: Rc<[ForwardedClaim]>,
     /// What becomes of a request that carries one of these headers.
     pub reserved_headers: ReservedHeaders,
     /// The names that no request may imitate, nor name away.
@@ -95,8 +95,8 @@ pub enum AfterVerification {
     Strip,
 }
 
-/// What becomes of a request that carries a header which we set. Removing or replacing it makes Envoy choose the route again, and
-/// another route than before, if routes match on it.
+/// What becomes of a request that carries a header which we set. Removing or replacing it makes Envoy choose the route
+/// again, and another route than before, if routes match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservedHeaders {
     /// The header is removed or replaced.
@@ -112,7 +112,7 @@ pub enum ReservedHeaders {
 pub enum MetadataUse {
     /// They add to the table's. No request may then carry a header that we set: removing it could change Envoy's route.
     Read,
-    /// Nobody has said: a route that carries some is closed, so that they are not lost unnoticed.
+    /// The configuration does not say: a route that carries some is closed, so that they are not lost unnoticed.
     Deny,
     /// They are not looked at.
     Ignore,
@@ -147,7 +147,7 @@ pub enum DenialBody {
     ProblemJson,
 }
 
-/// How much a denial tells the caller.
+/// How much a denial tells the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// All that RFC 6750 provides.

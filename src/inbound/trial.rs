@@ -1,7 +1,8 @@
-//! Holds a token against the keys that could have signed it, one after the other, as far as the budget for failing checks goes.
+//! Holds a token against the keys that could have signed it, one after the other, as far as the budget for failing
+//! checks goes.
 //!
-//! A token that names no key is tried first with those that have verified such tokens lately: while a flood leaves nothing for
-//! more than one check, an honest token is likely to need no more.
+//! A token that names no key is tried first with those that have verified such tokens lately: while a flood leaves
+//! nothing for more than one check, an honest token is likely to need no more.
 
 use core::time::Duration;
 

@@ -1,7 +1,8 @@
 //! One token, one verdict: the list of checks that a token passes, in order.
 //!
-//! A token is read, its issuer found, and the rules are held against it *before* any signature is checked: the prescreen may
-//! only deny. What has passed it is a type of its own, and only that, with a signature, becomes a verified token.
+//! A token is read, its issuer found, and the rules are held against it *before* any signature is checked: the
+//! prescreen may only deny. What has passed it is a type of its own, and only that, with a signature, becomes a
+//! verified token.
 
 use std::rc::Rc;
 
@@ -32,7 +33,7 @@ pub(super) enum Unverified {
 pub(super) struct Memory<'a> {
     /// Those that were verified; `None` when none are kept.
     pub(super) cache: Option<&'a mut TokenCache>,
-    /// Those whose keys nobody knows.
+    /// Those whose keys are unknown.
     pub(super) unknown: &'a mut DeniedTokens,
     /// The headers of those that were verified.
     pub(super) headers: &'a mut KnownHeaders,
@@ -88,7 +89,7 @@ pub(super) fn verify(
 
     let (accepted, generation) = check_signature(&checked, text, id, &mut memory, moment, work, observer)?;
     accepted.signed().remember_header(memory.headers);
-    let verified = VerifiedToken::new(&accepted, &settings.forwarded_claims);
+    let verified = VerifiedToken::new(&accepted);
     let verified = verified.map_err(|error| denied(error.into()))?;
     let engine = moment.crypto.engine(token.header().algorithm);
     observer.passed(Step::Verified { token: &verified, engine });
@@ -100,8 +101,8 @@ pub(super) fn verify(
     Ok((id, verified))
 }
 
-/// The issuer whose rules a token is held against: found by its unverified `iss`, which the rules then check, and the signature
-/// after them.
+/// The issuer whose rules a token is held against: found by its unverified `iss`, which the rules then check, and the
+/// signature after them.
 fn issuer_of<'a>(
     token: &UnverifiedToken<'_>,
     settings: &'a Settings,
@@ -129,8 +130,8 @@ fn check_signature<'t>(
         let tried = TriedKeys { generation, named: false };
         return Err(Unverified::Wait(issuer, WaitReason::FirstKeys, tried));
     };
-    // A key id that the set lacks may be newer than the set; without a key id, so may the key. Where a source has no keys now,
-    // any key may be one of its own.
+    // A key id that the set lacks may be newer than the set; without a key id, so may the key. Where a source has no
+    // keys now, any key may be one of its own.
     let named = token.header().kid.as_deref().is_some_and(|kid| keys.has_kid(kid));
     let may_be_new = store.is_remote() && (!named || store.is_incomplete());
     if may_be_new && let Some(denial) = memory.unknown.recall(text, issuer, generation, moment.now) {

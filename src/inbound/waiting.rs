@@ -26,7 +26,8 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Empty lists. With several issuers, none takes more than half of a list: while one is down, the others are still waited for.
+    /// Empty lists. With several issuers, none takes more than half of a list: while one is down, the others are still
+    /// waited for.
     pub fn new(settings: WaitingSettings, issuers: usize) -> Self {
         let WaitingSettings { requests, deadline } = settings;
         let share = if issuers > 1 { requests.div_ceil(2) } else { requests };
@@ -63,7 +64,7 @@ impl Waiting {
         self.lists_mut().into_iter().flat_map(|list| list.take_ready(most)).collect()
     }
 
-    /// Whether what somebody waits for has come.
+    /// Whether what some request waits for has come.
     pub fn has_ready(&self) -> bool {
         self.first_keys.has_ready() || self.unknown_key.has_ready()
     }

@@ -1,6 +1,7 @@
 //! The authority of a request (RFC 3986 §3.2), read so that no other spelling of a host is another host to us.
 //!
-//! What is no host is no authority: a server behind us that is less strict could take it for a name that a route protects.
+//! What is no host is no authority: a server behind us that is less strict could take it for a name that a route
+//! protects.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
@@ -40,8 +41,8 @@ pub struct RequestAuthority<'a> {
 }
 
 impl<'a> RequestAuthority<'a> {
-    /// Reads an `:authority`: labels of letters, digits, `-` and `_`, at most one dot at their end; an IPv4 address; or an IPv6
-    /// address in brackets; then perhaps a colon and a port, which may be empty.
+    /// Reads an `:authority`: labels of letters, digits, `-` and `_`, at most one dot at their end; an IPv4 address; or
+    /// an IPv6 address in brackets; then perhaps a colon and a port, which may be empty.
     ///
     /// # Errors
     /// [`AuthorityError::NoHost`] or [`AuthorityError::NoPort`].
@@ -78,10 +79,12 @@ impl<'a> RequestAuthority<'a> {
         Ok(Self { host, port, is_plain: is_plain && is_port_plain })
     }
 
-    /// As [`RequestAuthority::parse`], where Envoy's choice of a route counts as well: it compares names letter by letter.
+    /// As [`RequestAuthority::parse`], where Envoy's choice of a route counts as well: it compares names letter by
+    /// letter.
     ///
     /// # Errors
-    /// Also [`AuthorityError::Spelling`]: a dot at the end, an empty port, one that begins with a zero, an address that could be shorter.
+    /// Also [`AuthorityError::Spelling`]: a dot at the end, an empty port, one that begins with a zero, an address that
+    /// could be shorter.
     pub fn parse_plain(authority: &'a [u8]) -> Result<Self, AuthorityError> {
         let authority = Self::parse(authority)?;
         if authority.is_plain() { Ok(authority) } else { Err(AuthorityError::Spelling) }
@@ -138,7 +141,8 @@ pub(crate) struct ByAuthority<T> {
 }
 
 impl<T: Default> ByAuthority<T> {
-    /// Hands each value that belongs to one of these authorities to `change`; of no authorities, the one that belongs to any.
+    /// Hands each value that belongs to one of these authorities to `change`; of no authorities, the one that belongs
+    /// to any.
     pub(crate) fn change(&mut self, authorities: &[Authority], mut change: impl FnMut(&mut T)) {
         if authorities.is_empty() {
             change(&mut self.any);
@@ -163,8 +167,8 @@ impl<T: Default> ByAuthority<T> {
         !self.exact.is_empty() || !self.suffixes.is_empty()
     }
 
-    /// The values that this authority has a part in, the most specific first: the host with its port, the host, its suffixes from
-    /// the longest, and the one of any authority. Without an authority, that one.
+    /// The values that this authority has a part in, the most specific first: the host with its port, the host, its
+    /// suffixes from the longest, and the one of any authority. Without an authority, that one.
     pub(crate) fn matching<'m, 'r>(
         &'m self,
         authority: Option<&'r RequestAuthority<'r>>,
@@ -214,8 +218,8 @@ fn is_port(pattern: &str, port: Option<u16>) -> bool {
     }
 }
 
-/// Labels with single dots between them (RFC 1123 §2.1, and the underscore that names in clusters have). One that ends in a number is
-/// an IPv4 address in the one spelling that all servers share.
+/// Labels with single dots between them (RFC 1123 §2.1, and the underscore that names in clusters have). One that ends
+/// in a number is an IPv4 address in the one spelling that all servers share.
 fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()

@@ -1,7 +1,7 @@
 //! Scopes that stand on Envoy's own route, as route metadata under `attache`.
 //!
-//! Metadata only adds: all of it must hold together with the table's requirement; alone it is the requirement; it never makes
-//! a route public. What cannot be read is an error, under which the request is denied.
+//! Metadata only adds: all of it must hold together with the table's requirement; alone it is the requirement; it never
+//! makes a route public. What cannot be read is an error, under which the request is denied.
 
 use std::rc::Rc;
 
@@ -46,8 +46,8 @@ pub enum RouteMetadataError {
 }
 
 impl RouteMetadata {
-    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same encoding. `None` where
-    /// it says nothing but `client`, which is about requests that go out.
+    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same
+    /// encoding. `None` where it says nothing but `client`, which is about requests that go out.
     ///
     /// # Errors
     /// See [`RouteMetadataError`]; at most 64 scopes or issuers in one list.
@@ -79,8 +79,8 @@ impl RouteMetadata {
     }
 }
 
-/// A text, split at spaces, or a list of texts. The two cannot be confused: a list's encoding begins with its length in four
-/// bytes of which one is zero, and no text that passes as a scope holds a zero.
+/// A text, split at spaces, or a list of texts. The two cannot be confused: a list's encoding begins with its length in
+/// four bytes of which one is zero, and no text that passes as a scope holds a zero.
 fn list(key: &'static str, value: &[u8]) -> Result<Vec<Rc<str>>, RouteMetadataError> {
     let bad = RouteMetadataError::BadList { key };
     let texts: Vec<&[u8]> = if value.contains(&0) {

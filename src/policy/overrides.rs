@@ -1,4 +1,5 @@
-//! Headers by which frameworks behind us take another method or path than the request line's: what was judged would not be what is done.
+//! Headers by which frameworks behind us take another method or path than the request line's: what was judged would not
+//! be what is done.
 
 use std::rc::Rc;
 
@@ -69,8 +70,8 @@ impl Overrides {
         candidates.find(|(ours, _)| is_read_as(name, ours)).map(|(_, overridden)| *overridden)
     }
 
-    /// Those that frameworks are known to honour: Symfony, Laravel, Rails, Express' `method-override`, ASP.NET and OData services; and IIS,
-    /// Symfony and Zend for paths.
+    /// Those that frameworks are known to honour: Symfony, Laravel, Rails, Express' `method-override`, ASP.NET and
+    /// OData services; and IIS, Symfony and Zend for paths.
     pub const KNOWN: [(&'static str, Overridden); 5] = [
         ("x-http-method-override", Overridden::Method),
         ("x-method-override", Overridden::Method),

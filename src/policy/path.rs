@@ -1,7 +1,7 @@
 //! The path of a request, read so that we and the upstream cannot understand it differently.
 //!
-//! A path that servers disagree about (`//`, `..`, `%2f`, `;` and their like) is not repaired: its odd [`PathFeatures`] are
-//! named, and a route has to allow each of them by name. Segments are compared after percent-decoding.
+//! A path that servers disagree about (`//`, `..`, `%2f`, `;` and their like) is not repaired: its odd [`PathFeatures`]
+//! are named, and a route has to allow each of them by name. Segments are compared after percent-decoding.
 
 use std::borrow::Cow;
 
@@ -214,8 +214,8 @@ fn features(raw: &str) -> PathFeatures {
     features
 }
 
-/// Percent-decodes one segment, and tells what is odd about its escapes. What is no escape stays as it is, and what is no UTF-8
-/// is replaced, so that the rest of the segment is still looked at.
+/// Percent-decodes one segment, and tells what is odd about its escapes. What is no escape stays as it is, and what is
+/// no UTF-8 is replaced, so that the rest of the segment is still looked at.
 pub(super) fn decode(segment: &str) -> (Cow<'_, str>, PathFeatures) {
     let mut features = PathFeatures::NONE;
     if !segment.contains('%') {

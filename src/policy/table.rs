@@ -56,9 +56,9 @@ impl RouteTable {
     /// Builds the table; `default` answers for requests that no route matches.
     ///
     /// # Errors
-    /// Every pair of routes of which neither is more specific: same authority, same path pattern, same method. And routes for which a
-    /// request could cost too much: to tell which of many patterns with a literal here and a variable there is the first to
-    /// match, all of them may have to be looked at.
+    /// Every pair of routes of which neither is more specific: same authority, same path pattern, same method. And
+    /// routes for which a request could cost too much: to tell which of many patterns with a literal here and a
+    /// variable there is the first to match, all of them may have to be looked at.
     pub fn new(routes: Vec<(Pattern, Route)>, default: Route) -> Result<Self, Vec<TableProblem<RouteId>>> {
         let mut table = Self {
             routes: Vec::new(),
@@ -81,7 +81,8 @@ impl RouteTable {
                     trie.rank(&pattern, id);
                 }
                 if let Err(first) = trie.insert(&pattern, id)
-                    // One that names an authority twice, or two ports that clients leave out, matches the same as itself.
+                    // One that names an authority twice, or two ports that clients leave out, matches the same as
+                    // itself.
                     && first != id
                 {
                     problems.push(TableProblem::Duplicate { first, second: id });
@@ -97,12 +98,13 @@ impl RouteTable {
         if problems.is_empty() { Ok(table) } else { Err(problems) }
     }
 
-    /// The most specific route that matches; authority, path and method must all match. An exact authority (with the port,
-    /// then without it) comes before a suffix, the longest suffix first, and that before any authority. Within one authority the
-    /// first segment in which two patterns differ decides: a literal comes before a variable, and that before the end of a prefix.
-    /// A slash at the end makes no other path, unless both are written. Then a listed method comes before any method; `GET` covers
-    /// `HEAD` where that is not listed. Of two patterns that differ in nothing else, the one that looks at the case of letters
-    /// comes first. A request that no route matches gets the default.
+    /// The most specific route that matches; authority, path and method must all match. An exact authority (with the
+    /// port, then without it) comes before a suffix, the longest suffix first, and that before any authority. Within
+    /// one authority the first segment in which two patterns differ decides: a literal comes before a variable, and
+    /// that before the end of a prefix. A slash at the end makes no other path, unless both are written. Then a listed
+    /// method comes before any method; `GET` covers `HEAD` where that is not listed. Of two patterns that differ in
+    /// nothing else, the one that looks at the case of letters comes first. A request that no route matches gets the
+    /// default.
     ///
     /// `authority` may be `None` where no route [names one](Self::names_authorities).
     pub fn find(
@@ -153,8 +155,8 @@ impl RouteTable {
         self.asks_for_paths
     }
 
-    /// The most places that a look-up may visit: some 40 µs, as much as a signature check. Tables as people write them take less than a
-    /// hundred.
+    /// The most places that a look-up may visit: some 40 µs, as much as a signature check. Tables as people write them
+    /// take less than a hundred.
     pub const MAX_STEPS: usize = 1024;
 }
 

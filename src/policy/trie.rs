@@ -1,5 +1,6 @@
-//! Path patterns by segment. A look-up visits only nodes that match, so its cost grows with the depth of a path and, where literals
-//! and variables stand beside each other, with the ways to match it; not with the number of routes. [`Trie::steps`] says how far.
+//! Path patterns by segment. A look-up visits only nodes that match, so its cost grows with the depth of a path and,
+//! where literals and variables stand beside each other, with the ways to match it; not with the number of routes.
+//! [`Trie::steps`] says how far.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -26,7 +27,8 @@ pub(super) struct Trie {
 /// Where a node stands among the nodes.
 type NodeIndex = usize;
 
-/// Small, because of thousands of routes each request meets another: what it costs is the memory that it has to wait for.
+/// Small, because of thousands of routes each request meets another: what it costs is the memory that it has to wait
+/// for.
 #[derive(Clone, Debug, Default)]
 struct Node {
     literals: Literals,
@@ -47,7 +49,7 @@ enum Literals {
     None,
     /// Most nodes have one.
     One(Rc<str>, NodeIndex),
-    /// The operator chooses these texts, and no caller: their hash needs no key.
+    /// The operator chooses these texts, and no client: their hash needs no key.
     Many(HashMap<Rc<str>, NodeIndex, FxBuildHasher>),
 }
 
@@ -67,7 +69,8 @@ impl Default for Trie {
 }
 
 impl Trie {
-    /// Adds a pattern's path for its methods (none = any). `Err` names a route that has the same path and method already.
+    /// Adds a pattern's path for its methods (none = any). `Err` names a route that has the same path and method
+    /// already.
     pub(super) fn insert(&mut self, pattern: &Pattern, route: RouteId) -> Result<(), RouteId> {
         let (segments, is_prefix) = match &pattern.path {
             PathPattern::Whole(segments) => (segments.as_slice(), false),
@@ -168,8 +171,8 @@ impl Trie {
         self.steps = self.steps_by_place().first().copied().unwrap_or(1);
     }
 
-    /// How many nodes a look-up visits at most, whatever the path and the method: of the literals beside each other one, of the
-    /// capitals one, and the variable.
+    /// How many nodes a look-up visits at most, whatever the path and the method: of the literals beside each other
+    /// one, of the capitals one, and the variable.
     pub(super) fn steps(&self) -> usize {
         self.steps
     }
@@ -285,8 +288,8 @@ impl Literals {
     }
 }
 
-/// A text in which the case of letters says nothing: each in capitals as servers compare them, letter by letter (`ß` stays), and
-/// none outside of ASCII becomes one of ASCII's.
+/// A text in which the case of letters says nothing: each in capitals as servers compare them, letter by letter (`ß`
+/// stays), and none outside of ASCII becomes one of ASCII's.
 fn in_capitals(text: &str) -> String {
     let capital = |letter: char| {
         if letter.is_ascii() {

@@ -1,4 +1,5 @@
-//! Log lines: one for each event that an operator acts on. Names of the configuration and numbers, never a token's content.
+//! Log lines: one for each event that an operator acts on. Names of the configuration and numbers, never a token's
+//! content.
 
 use core::fmt;
 use core::time::Duration;
@@ -100,8 +101,8 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// The lines about a decision: a denial that is only reported, and faults that are not the client's. `annotation` is how the
-    /// decision reads in an access log.
+    /// The lines about a decision: a denial that is only reported, and faults that are not the client's. `annotation`
+    /// is how the decision reads in an access log.
     pub fn record(
         &mut self,
         decision: &Decision,

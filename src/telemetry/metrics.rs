@@ -30,7 +30,8 @@ struct Names {
     issuers: Vec<Rc<str>>,
 }
 
-/// What requests took since the last time: added up for each, and a counter like the others only when it is handed over.
+/// What requests took since the last time: added up for each, and a counter like the others only when it is handed
+/// over.
 #[derive(Debug, Default)]
 struct WorkSum {
     hits: u64,
@@ -149,7 +150,8 @@ impl Metrics {
         self.documents.add(DocumentCounter { metric, issuer, result }, 1, |counter| counter.named(names));
     }
 
-    /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges that all see alike.
+    /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges that all
+    /// see alike.
     pub fn flush(
         &mut self,
         stores: &[KeyStore],

@@ -1,5 +1,5 @@
-//! Metrics and log lines, derived from decisions and from what became of fetches. Decides nothing, and nothing calls it but the
-//! filter.
+//! Metrics and log lines, derived from decisions and from what became of fetches. Decides nothing, and nothing calls it
+//! but the filter.
 
 mod log;
 mod metrics;

@@ -1,5 +1,5 @@
-//! Names of metrics with their labels, in the format that Istio's proxies read out of the box (`tag=.=value;.;…name`) and that
-//! the `stats_tags` of our `envoy.yaml` read the same way.
+//! Names of metrics with their labels, in the format that Istio's proxies read out of the box (`tag=.=value;.;…name`)
+//! and that the `stats_tags` of our `envoy.yaml` read the same way.
 
 use std::rc::Rc;
 

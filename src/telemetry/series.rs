@@ -1,5 +1,5 @@
-//! Counters and gauges by key, each with its name in Envoy. Kept here and handed to the host on the tick, so that a request costs no
-//! host call.
+//! Counters and gauges by key, each with its name in Envoy. Kept here and handed to the host on the tick, so that a
+//! request costs no host call.
 
 use core::hash::Hash;
 use core::time::Duration;
@@ -98,7 +98,8 @@ impl<K: Ord> Gauges<K> {
         self.has_changed = true;
     }
 
-    /// Whether this worker is to hand them over now: the leader does, at once where something has changed, and else each second.
+    /// Whether this worker is to hand them over now: the leader does, at once where something has changed, and else
+    /// each second.
     pub(super) fn is_due(&mut self, is_leader: bool, now: Timestamp) -> bool {
         if !is_leader {
             self.flushed_at = None;
@@ -132,7 +133,8 @@ impl<K: Ord> Gauges<K> {
     }
 }
 
-/// The most counters of one kind with names of their own. Envoy never forgets a metric, and each takes some 500 bytes there.
+/// The most counters of one kind with names of their own. Envoy never forgets a metric, and each takes some 500 bytes
+/// there.
 pub const MAX_SERIES: usize = 4096;
 /// How often gauges are handed over. Dashboards look less often.
 const GAUGE_PERIOD: Duration = Duration::from_secs(1);

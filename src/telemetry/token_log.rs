@@ -1,4 +1,5 @@
-//! Log lines of the outbound half: one for each event that an operator acts on. Names and numbers, never a token or a secret.
+//! Log lines of the outbound half: one for each event that an operator acts on. Names and numbers, never a token or a
+//! secret.
 
 use crate::base::{Level, Observation};
 use crate::oauth::FaultClass;
@@ -13,7 +14,7 @@ pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option
             // The first, then ever fewer: an outage is told once, not at every retry.
             let level = match fault.class() {
                 _ if !failures.is_power_of_two() => Level::Debug,
-                // A caller's fault, as often as callers like.
+                // A client's fault, as often as clients like.
                 _ if is_exchange && fault.is_about_subject() => Level::Debug,
                 FaultClass::Configuration => Level::Error,
                 FaultClass::Transient => Level::Warn,

@@ -1,4 +1,5 @@
-//! Counters and gauges of the outbound half. Counted in here and handed to the host on the tick, as those of the inbound half.
+//! Counters and gauges of the outbound half. Counted in here and handed to the host on the tick, as those of the
+//! inbound half.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -96,7 +97,8 @@ impl TokenMetrics {
         self.count(Counter::Purges(result), Some(client));
     }
 
-    /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges of the process.
+    /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges of the
+    /// process.
     pub fn flush(
         &mut self,
         injector: &Injector,

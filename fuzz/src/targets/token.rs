@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use attache::base::{Secret, Timestamp};
 use attache::claims::{
-    Audiences, ClaimPath, Expiry, ForwardedClaim, ForwardedType, Rules, TokenType, VerifiedToken,
+    AskedClaims, Audiences, ClaimPath, Expiry, ForwardedClaim, ForwardedType, Rules, TokenType, VerifiedToken,
 };
 use attache::jose::{Algorithm, Key, KnownHeaders, TokenParts, UnverifiedToken};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -46,12 +46,7 @@ pub(super) fn run(data: &[u8]) {
                 let Ok(checked) = rules.check(&read, now) else { continue };
                 second.fulfils(demands, now);
                 let Ok(accepted) = checked.verify(key, &Gullible) else { continue };
-                let claims = FORWARDED.map(|(name, kind)| ForwardedClaim {
-                    claim: ClaimPath::new(&[name]).unwrap(),
-                    kind,
-                    header: format!("x-{name}").into(),
-                });
-                let Ok(token) = VerifiedToken::new(&accepted, &claims) else { continue };
+                let Ok(token) = VerifiedToken::new(&accepted) else { continue };
                 for text in token.forwarded().iter().flatten() {
                     let is_printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
                     assert!(is_printable && text.len() <= 1024, "forwarded: {text:?}");
@@ -196,7 +191,16 @@ impl Demands {
             expiry: if self.has(EXPIRY) { Expiry::Required } else { Expiry::Optional },
             max_lifetime: self.has(LIFETIME).then_some(Duration::from_secs(3600)),
             clock_skew: self.skew(),
-            scopes_from: vec![path(&["scope"]), path(&["scp"]), path(&["realm_access", "roles"])],
+            asked: AskedClaims {
+                scopes_from: vec![path(&["scope"]), path(&["scp"]), path(&["realm_access", "roles"])],
+                forwarded: FORWARDED
+                    .map(|(name, kind)| ForwardedClaim {
+                        claim: path(&[name]),
+                        kind,
+                        header: format!("x-{name}").into(),
+                    })
+                    .into(),
+            },
         }
     }
 }
