@@ -26,7 +26,7 @@
 //! ([`policy::RouteTable`]), takes the token from its place and has it verified: [`jose::UnverifiedToken`] →
 //! [`jose::SignedToken`] → [`claims::VerifiedToken`] → [`inbound::Permit`]. The [`inbound::Decision`] is counted
 //! ([`telemetry::Metrics`]) and becomes edits or a response, which the host carries out. A request that needs keys waits
-//! ([`inbound::Waiting`]) until [`filter::Filter::handle_reply`] brings them to its [`issuer::KeyStore`], or
+//! ([`inbound::WaitingLists`]) until [`filter::Filter::handle_reply`] brings them to its [`issuer::KeyStore`], or
 //! [`filter::Filter::handle_tick`] finds its time is up.
 //!
 //! # One token

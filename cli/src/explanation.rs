@@ -238,7 +238,7 @@ impl Observer for Account<'_> {
                     WaitReason::FirstKeys => {
                         format!("the keys of {name} are not here: give --jwks {name}=FILE")
                     }
-                    WaitReason::UnknownKey => {
+                    WaitReason::UnknownKey(_) => {
                         format!(
                             "the set of {name} has no key that verifies it: the filter would fetch it again and wait"
                         )

@@ -10,8 +10,8 @@ use super::common::Common;
 use super::outbound_half::AdmittedRequest;
 use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
-    self, Authorizer, Decision, Denial, Evaluation, FilterState, MetadataUse, Moment, Observer, Parked,
-    TriedKeys, Wait, Waiting, Work,
+    self, Authorizer, Decision, Denial, Evaluation, FilterState, MetadataUse, Observer, Request, Wait,
+    WaitReason, WaitingLists, WaitingRequest, Work,
 };
 use crate::issuer::{self, IssuerDocument, KeyBounds, KeyStore, Report};
 use crate::policy::{IssuerId, Mode};
@@ -27,7 +27,7 @@ pub(super) struct InboundHalf {
     first_store: usize,
     /// The stores whose documents other threads have published.
     outdated: BTreeSet<usize>,
-    waiting: Waiting,
+    waiting: WaitingLists,
 }
 
 /// A request that has waited for keys.
@@ -49,11 +49,10 @@ pub(super) enum InboundVerdict {
 
 /// A request to decide about, for the first time or after it has waited.
 #[derive(Clone, Copy)]
-struct Arrival {
+struct Pending {
     stream: StreamId,
-    at: Timestamp,
-    /// The keys that failed it before it waited.
-    tried: Option<TriedKeys>,
+    arrived: Timestamp,
+    waited_for: Option<WaitReason>,
 }
 
 impl InboundHalf {
@@ -74,7 +73,7 @@ impl InboundHalf {
             outdated: (0..stores.len()).collect(),
             stores,
             first_store: 0,
-            waiting: Waiting::new(settings.waiting, settings.issuers.len()),
+            waiting: WaitingLists::new(settings.waiting, settings.issuers.len()),
             settings: Rc::clone(settings),
         }
     }
@@ -117,8 +116,8 @@ impl InboundHalf {
             let annotation = "outcome=resource_metadata".into();
             return InboundVerdict::Answered(Outcome::Respond { response, annotation });
         }
-        let arrival = Arrival { stream, at: context.now, tried: None };
-        self.evaluate(arrival, head, observer, context, common)
+        let pending = Pending { stream, arrived: context.now, waited_for: None };
+        self.evaluate(pending, head, observer, context, common)
     }
 
     /// Decides about the requests whose keys have come: as many as one callback may take.
@@ -128,8 +127,8 @@ impl InboundHalf {
         ready
             .map(|parked| {
                 let (stream, (mut head, wait)) = (parked.stream, parked.item);
-                let arrival = Arrival { stream, at: parked.arrived, tried: Some(wait.tried) };
-                let verdict = self.evaluate(arrival, &mut head, &mut (), context, common);
+                let pending = Pending { stream, arrived: parked.arrived, waited_for: Some(wait.reason) };
+                let verdict = self.evaluate(pending, &mut head, &mut (), context, common);
                 Resumed { stream, head, verdict }
             })
             .collect()
@@ -263,31 +262,36 @@ impl InboundHalf {
 
     fn evaluate(
         &mut self,
-        arrival: Arrival,
+        pending: Pending,
         head: &mut RequestHead,
         observer: &mut (impl Observer + ?Sized),
         context: &mut Context<'_>,
         common: &mut Common,
     ) -> InboundVerdict {
-        let Arrival { stream, at: arrived, tried } = arrival;
-        let (now, crypto) = (context.now, context.crypto);
-        let mut moment = Moment { now, arrived, tried, crypto, stores: &mut self.stores };
-        let evaluation = self.authorizer.authorize(head, &mut moment, observer);
+        let Pending { stream, arrived, waited_for } = pending;
+        let request = Request { head, arrived, waited_for };
+        let evaluation = self.authorizer.authorize(&request, &mut self.stores, context, observer);
         observer.evaluated(&evaluation);
         match evaluation {
             Evaluation::Decided(decision) => self.conclude(stream, &decision, head, context, common),
             Evaluation::Wait(wait) => {
                 common.metrics.record_work(wait.work);
-                let retry_after = self.retry_after(wait, now);
+                let retry_after = self.retry_after(wait, context.now);
                 if self.is_hopeless(wait, arrived) {
                     let denial = Denial::KeysUnavailable { retry_after };
-                    return self.conclude(stream, &undecided(wait, denial), head, context, common);
+                    return self.conclude(
+                        stream,
+                        &undecided(wait, waited_for, denial),
+                        head,
+                        context,
+                        common,
+                    );
                 }
                 match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
                     Ok(()) => InboundVerdict::Waits,
                     Err(parked) => {
                         *head = parked.item.0;
-                        let decision = undecided(wait, Denial::WaitingFull { retry_after });
+                        let decision = undecided(wait, waited_for, Denial::WaitingFull { retry_after });
                         self.conclude(stream, &decision, head, context, common)
                     }
                 }
@@ -342,11 +346,17 @@ impl InboundHalf {
         })
     }
 
-    fn give_up(&self, waited: Vec<Parked>, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
+    fn give_up(
+        &self,
+        waited: Vec<WaitingRequest>,
+        context: &mut Context<'_>,
+        common: &mut Common,
+    ) -> Vec<Resumed> {
         let waited = waited.into_iter().map(|parked| {
             let (stream, (head, wait)) = (parked.stream, parked.item);
             let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, context.now) };
-            let verdict = self.conclude(stream, &undecided(wait, denial), &head, context, common);
+            let verdict =
+                self.conclude(stream, &undecided(wait, Some(wait.reason), denial), &head, context, common);
             Resumed { stream, head, verdict }
         });
         waited.collect()
@@ -359,12 +369,12 @@ impl InboundHalf {
 }
 
 /// A decision about a request that waited in vain, or could not wait.
-fn undecided(wait: Wait, denial: Denial) -> Decision {
+fn undecided(wait: Wait, waited_for: Option<WaitReason>, denial: Denial) -> Decision {
     Decision {
         route: Some(wait.route),
         mode: wait.mode,
         issuer: Some(wait.issuer),
-        work: Work::default(),
+        work: Work { waited_for, ..Work::default() },
         verdict: Err(denial),
     }
 }

@@ -4,95 +4,72 @@ use std::rc::Rc;
 
 use super::cache::TokenCache;
 use super::credential;
-use super::decision::{Decision, Evaluation, Permit, TriedKeys, Wait, Work};
+use super::decision::{Decision, Evaluation, Permit, Wait, Work};
 use super::denial::Denial;
-use super::denied_tokens::DeniedTokens;
 use super::observer::{Observer, Step};
 use super::preflight;
 use super::protected_headers::Violation;
+use super::request::Request;
 use super::route_requirement::RouteRequirement;
 use super::settings::{MetadataUse, Preflight, ReservedHeaders, Settings};
-use super::trial::Trials;
-use super::verifier::{self, Memory, Unverified};
-use crate::base::{RequestHead, Timestamp};
+use super::verifier::{Inquiry, Unverified, Verifier};
+use crate::base::RequestHead;
+use crate::claims::VerifiedToken;
 use crate::issuer::KeyStore;
-use crate::jose::{Crypto, KnownHeaders};
-use crate::policy::{AuthorityError, Mode, Overridden, RequestAuthority, RequestPath, TokenFacts};
-
-/// What a decision depends on besides the request and the settings.
-pub struct Moment<'a> {
-    /// The time.
-    pub now: Timestamp,
-    /// When the request came: keys that were fetched later than that settle what it waits for.
-    pub arrived: Timestamp,
-    /// The keys that have been tried for this request already, if it has waited.
-    pub tried: Option<TriedKeys>,
-    /// Checks signatures.
-    pub crypto: &'a dyn Crypto,
-    /// The keys of each issuer, in the order of the settings.
-    pub stores: &'a mut [KeyStore],
-}
+use crate::policy::{
+    AuthorityError, IssuerId, Mode, Overridden, PathFeatures, RequestAuthority, RequestPath, Route, RouteId,
+    TokenFacts,
+};
+use crate::sharing::Context;
 
 /// Decides about requests. Owns what is remembered of earlier tokens, and nothing else that changes.
 #[derive(Debug)]
 pub struct Authorizer {
     settings: Rc<Settings>,
-    cache: Option<TokenCache>,
-    unknown: DeniedTokens,
-    headers: KnownHeaders,
-    trials: Trials,
+    verifier: Verifier,
+}
+
+/// The route that a request matches.
+struct FoundRoute<'a> {
+    id: RouteId,
+    route: &'a Route,
+    features: PathFeatures,
+    is_preflight: bool,
 }
 
 impl Authorizer {
     /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
     pub fn new(settings: Rc<Settings>, seed: [u8; 16]) -> Self {
-        let issuers = settings.issuers.len();
-        let cache = settings.cache.map(|cache| TokenCache::new(cache, issuers, seed));
-        Self {
-            settings,
-            cache,
-            unknown: DeniedTokens::new(seed),
-            headers: KnownHeaders::default(),
-            trials: Trials::new(issuers, seed),
-        }
+        Self { verifier: Verifier::new(Rc::clone(&settings), seed), settings }
     }
 
     /// The cache, unless it is off.
     pub fn cache(&self) -> Option<&TokenCache> {
-        self.cache.as_ref()
+        self.verifier.cache()
     }
 
-    /// Decides about a request, or says what the decision has to wait for.
+    /// Decides about a request, or says what the decision has to wait for. `stores` are the issuers', in the order of the
+    /// settings.
     pub fn authorize(
         &mut self,
-        head: &RequestHead,
-        moment: &mut Moment<'_>,
+        request: &Request<'_>,
+        stores: &mut [KeyStore],
+        context: &Context<'_>,
         observer: &mut (impl Observer + ?Sized),
     ) -> Evaluation {
         let settings = Rc::clone(&self.settings);
-        let field = |name| head.headers.first(name).unwrap_or_default();
-        let path = match RequestPath::parse(field(":path")) {
-            Ok(path) => path,
-            Err(error) => return Evaluation::Decided(Decision::without_route(error.into())),
+        let head = request.head;
+        let work = Work { waited_for: request.waited_for, ..Work::default() };
+        let FoundRoute { id, route, features, is_preflight } = match settings.find_route(head) {
+            Ok(found) => found,
+            // Nothing makes it report-only.
+            Err(denial) => {
+                let (mode, verdict) = (Mode::Enforce, Err(denial));
+                return Evaluation::Decided(Decision { route: None, mode, issuer: None, work, verdict });
+            }
         };
-        let is_preflight = settings.preflight == Preflight::Forward && preflight::is_preflight(head);
-        let method = if is_preflight { preflight::requested_method(head) } else { field(":method") };
-        if method.iter().any(u8::is_ascii_lowercase) {
-            return Evaluation::Decided(Decision::without_route(Denial::Method));
-        }
-        let authority = match settings.authority(field(":authority")) {
-            Ok(authority) => authority,
-            Err(error) => return Evaluation::Decided(Decision::without_route(error.into())),
-        };
-        let id = settings.routes.find(authority.as_ref(), &path, method);
-        let Some(route) = settings.routes.route(id) else {
-            return Evaluation::Decided(Decision::without_route(Denial::Internal(
-                "a route that is not there",
-            )));
-        };
-        let mut work = Work::default();
-        let decided = |issuer, work, verdict| {
-            Evaluation::Decided(Decision { route: Some(id), mode: route.mode, issuer, work, verdict })
+        let decided = |mode, issuer, work, verdict| {
+            Evaluation::Decided(Decision { route: Some(id), mode, issuer, work, verdict })
         };
         // First of all: a denial that a report-only route lets through has these headers removed.
         if let Some(denial) = settings.denial_of_headers(head) {
@@ -100,53 +77,55 @@ impl Authorizer {
             let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
             let is_report = !is_override && settings.reserved_headers != ReservedHeaders::DenyAlways;
             let mode = if is_report { route.mode } else { Mode::Enforce };
-            return Evaluation::Decided(Decision {
-                route: Some(id),
-                mode,
-                issuer: None,
-                work,
-                verdict: Err(denial),
-            });
+            return decided(mode, None, work, Err(denial));
         }
-        if let Some(feature) = path.features().first_not_in(route.allowed) {
-            return decided(None, work, Err(Denial::PathAmbiguous { feature }));
+        let denied = |denial| decided(route.mode, None, work, Err(denial));
+        if let Some(feature) = features.first_not_in(route.allowed) {
+            return denied(Denial::PathAmbiguous { feature });
         }
         observer.passed(Step::Route(route));
 
         let requirement = match RouteRequirement::of(route, id, head, &settings, observer) {
             Ok(requirement) => requirement,
-            Err(denial) => return decided(None, work, Err(denial)),
+            Err(denial) => return denied(denial),
         };
         observer.passed(Step::Headers);
         if requirement.is_public() || is_preflight {
             observer.passed(if is_preflight { Step::Preflight } else { Step::Public });
-            return decided(None, work, Ok(Permit::public()));
+            return decided(route.mode, None, work, Ok(Permit::public()));
         }
 
         let presented = match credential::extract(head, &settings.sources) {
             Ok(Some(presented)) => presented,
-            Ok(None) => return decided(None, work, Err(Denial::CredentialMissing)),
-            Err(denial) => return decided(None, work, Err(denial)),
+            Ok(None) => return denied(Denial::CredentialMissing),
+            Err(denial) => return denied(denial),
         };
-        let accepts = |issuer| requirement.accepts(issuer);
-        let memory = Memory {
-            cache: self.cache.as_mut(),
-            unknown: &mut self.unknown,
-            headers: &mut self.headers,
-            trials: &mut self.trials,
-        };
-        match verifier::verify(&presented, &settings, accepts, memory, moment, &mut work, observer) {
+        let mut inquiry = Inquiry { presented: &presented, requirement: &requirement, request, stores, work };
+        let verified = self.verifier.verify(&mut inquiry, context, observer);
+        let work = inquiry.work;
+        match verified {
             Ok((issuer, token)) => {
-                let facts = TokenFacts { issuer, scopes: token.scopes() };
-                let verdict = requirement.check(facts, observer);
-                decided(Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
+                let verdict = check_use(&token, issuer, &requirement, observer);
+                decided(route.mode, Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
             }
-            Err(Unverified::Denied(issuer, denial)) => decided(issuer, work, Err(denial)),
-            Err(Unverified::Wait(issuer, reason, tried)) => {
-                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, tried, work })
+            Err(Unverified::Denied(issuer, denial)) => decided(route.mode, issuer, work, Err(denial)),
+            Err(Unverified::Wait(issuer, reason)) => {
+                Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, work })
             }
         }
     }
+}
+
+/// What a verified token is held against each time that it is used, whether it has been verified just now or before. Tokens that
+/// are bound to a connection or to a key of the client (RFC 8705 §3, RFC 9449 §7) are to be held against it here, before the
+/// requirement: nothing of it can be remembered with the token.
+fn check_use(
+    token: &VerifiedToken,
+    issuer: IssuerId,
+    requirement: &RouteRequirement<'_>,
+    observer: &mut (impl Observer + ?Sized),
+) -> Result<(), Denial> {
+    requirement.check(TokenFacts { issuer, scopes: token.scopes() }, observer)
 }
 
 impl From<Overridden> for Denial {
@@ -158,15 +137,22 @@ impl From<Overridden> for Denial {
     }
 }
 
-impl Decision {
-    /// A denial of a request that had no path, no method, or no authority, to look a route up by. Nothing makes it
-    /// report-only.
-    fn without_route(denial: Denial) -> Self {
-        Self { route: None, mode: Mode::Enforce, issuer: None, work: Work::default(), verdict: Err(denial) }
-    }
-}
-
 impl Settings {
+    /// Finds the route that a request matches; a preflight's is the route of the request that it asks about.
+    fn find_route(&self, head: &RequestHead) -> Result<FoundRoute<'_>, Denial> {
+        let field = |name| head.headers.first(name).unwrap_or_default();
+        let path = RequestPath::parse(field(":path"))?;
+        let is_preflight = self.preflight == Preflight::Forward && preflight::is_preflight(head);
+        let method = if is_preflight { preflight::requested_method(head) } else { field(":method") };
+        if method.iter().any(u8::is_ascii_lowercase) {
+            return Err(Denial::Method);
+        }
+        let authority = self.authority(field(":authority"))?;
+        let id = self.routes.find(authority.as_ref(), &path, method);
+        let route = self.routes.route(id).ok_or(Denial::Internal("a route that is not there"))?;
+        Ok(FoundRoute { id, route, features: path.features(), is_preflight })
+    }
+
     /// What a request's headers are denied for, whatever its token says.
     fn denial_of_headers(&self, head: &RequestHead) -> Option<Denial> {
         head.headers.fields(self.watched).find_map(|(name, value)| {

@@ -41,7 +41,9 @@ pub struct Permit {
 /// What a decision took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Whether the cache knew the token; `None` when it was not asked, or had been asked before the request waited.
+    /// What the request has waited for, if it has.
+    pub waited_for: Option<WaitReason>,
+    /// Whether the cache knew the token; `None` when it was not asked.
     pub cache: Option<CacheResult>,
     /// How many signatures were checked, and by which engine.
     pub signatures: Option<(Engine, u32)>,
@@ -63,23 +65,21 @@ pub enum CacheResult {
 pub enum Evaluation {
     /// Decided.
     Decided(Decision),
-    /// Undecided until keys come.
+    /// Undecided until something comes.
     Wait(Wait),
 }
 
 /// What a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Whose keys.
+    /// Something of this issuer's.
     pub issuer: IssuerId,
-    /// Which.
+    /// What, and why.
     pub reason: WaitReason,
     /// The route that will decide.
     pub route: RouteId,
     /// Its mode.
     pub mode: Mode,
-    /// The keys that have been tried: they need not be tried again.
-    pub tried: TriedKeys,
     /// What it took so far.
     pub work: Work,
 }
@@ -98,8 +98,9 @@ pub struct TriedKeys {
 pub enum WaitReason {
     /// The issuer's keys have never been fetched.
     FirstKeys,
-    /// No key of the set verifies the token, and a newer set may: its key id is unknown, or it names none.
-    UnknownKey,
+    /// No key of the set verifies the token, and a newer set may: its key id is unknown, or it names none. These keys need not be
+    /// tried again.
+    UnknownKey(TriedKeys),
 }
 
 impl Decision {

@@ -17,6 +17,7 @@ mod forward;
 mod observer;
 mod preflight;
 mod protected_headers;
+mod request;
 mod resource;
 mod route_requirement;
 mod settings;
@@ -24,7 +25,7 @@ mod trial;
 mod verifier;
 mod waiting;
 
-pub use authorizer::{Authorizer, Moment};
+pub use authorizer::Authorizer;
 pub use budget::{BUDGET as CHECK_BUDGET, ONE_IN as CHECKS_ONE_IN};
 pub use cache::{CacheSettings, TokenCache};
 pub use decision::{
@@ -34,9 +35,10 @@ pub use denial::Denial;
 pub use denied_tokens::MAX_DENIED_TOKENS;
 pub use observer::{Observer, Step};
 pub use protected_headers::ProtectedHeaders;
+pub use request::Request;
 pub use resource::Resource;
 pub use settings::{
     AfterVerification, DenialBody, DenialSettings, Detail, FilterState, Issuer, MetadataUse, Preflight,
     ReservedHeaders, Settings, TokenSource,
 };
-pub use waiting::{Parked, Waiting, WaitingSettings};
+pub use waiting::{WaitingLists, WaitingRequest, WaitingSettings};

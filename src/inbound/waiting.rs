@@ -1,4 +1,4 @@
-//! The requests that wait for keys: a list for each reason, so that neither takes the other's places.
+//! The requests that wait: a list for each reason, so that none takes another's places.
 
 use core::time::Duration;
 
@@ -15,17 +15,17 @@ pub struct WaitingSettings {
     pub deadline: Duration,
 }
 
-/// A request that waits for an issuer's keys.
-pub type Parked = base::Parked<IssuerId, (RequestHead, Wait)>;
+/// A request that waits for something of an issuer's.
+pub type WaitingRequest = base::Parked<IssuerId, (RequestHead, Wait)>;
 
 /// The waiting lists, oldest first.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct WaitingLists {
     first_keys: WaitingList<IssuerId, (RequestHead, Wait)>,
     unknown_key: WaitingList<IssuerId, (RequestHead, Wait)>,
 }
 
-impl Waiting {
+impl WaitingLists {
     /// Empty lists. With several issuers, none takes more than half of a list: while one is down, the others are still
     /// waited for.
     pub fn new(settings: WaitingSettings, issuers: usize) -> Self {
@@ -45,22 +45,22 @@ impl Waiting {
         head: RequestHead,
         arrived: Timestamp,
         wait: Wait,
-    ) -> Result<(), Box<Parked>> {
+    ) -> Result<(), Box<WaitingRequest>> {
         let bytes = head.size();
-        let parked = Parked { stream, arrived, key: wait.issuer, bytes, item: (head, wait) };
+        let parked = base::Parked { stream, arrived, key: wait.issuer, bytes, item: (head, wait) };
         match wait.reason {
             WaitReason::FirstKeys => self.first_keys.park(parked),
-            WaitReason::UnknownKey => self.unknown_key.park(parked),
+            WaitReason::UnknownKey(_) => self.unknown_key.park(parked),
         }
     }
 
-    /// What those wait for who wait for this issuer has come.
+    /// What the requests wait for that wait for this issuer has come.
     pub fn make_ready(&mut self, issuer: IssuerId) {
         self.lists_mut().into_iter().for_each(|list| list.make_ready(|key, _| *key == issuer));
     }
 
-    /// Takes off those for whom it has come, at most `most` of each list, the oldest first.
-    pub fn take_ready(&mut self, most: usize) -> Vec<Parked> {
+    /// Takes off those whose wait is over, at most `most` of each list, the oldest first.
+    pub fn take_ready(&mut self, most: usize) -> Vec<WaitingRequest> {
         self.lists_mut().into_iter().flat_map(|list| list.take_ready(most)).collect()
     }
 
@@ -70,12 +70,12 @@ impl Waiting {
     }
 
     /// Takes off all whose time is up and for whom nothing has come.
-    pub fn take_overdue(&mut self, now: Timestamp) -> Vec<Parked> {
+    pub fn take_overdue(&mut self, now: Timestamp) -> Vec<WaitingRequest> {
         self.lists_mut().into_iter().flat_map(|list| list.take_overdue(now)).collect()
     }
 
     /// Takes off all there are.
-    pub fn take_all(&mut self) -> Vec<Parked> {
+    pub fn take_all(&mut self) -> Vec<WaitingRequest> {
         self.lists_mut().into_iter().flat_map(WaitingList::take_all).collect()
     }
 

@@ -111,7 +111,8 @@ impl Metrics {
     pub fn record_work(&mut self, work: Work) {
         let WorkSum { hits, misses, checks_by_envoy, checks_by_us, failed_checks } = &mut self.work;
         *failed_checks = failed_checks.saturating_add(work.failed_checks);
-        match work.cache {
+        // A request that has waited was counted when it came.
+        match work.cache.filter(|_| work.waited_for.is_none()) {
             Some(CacheResult::Hit) => *hits = hits.saturating_add(1),
             Some(CacheResult::Miss) => *misses = misses.saturating_add(1),
             None => {}
