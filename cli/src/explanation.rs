@@ -51,7 +51,7 @@ impl Question {
             observations: &mut observations,
         };
         let mut filter = Filter::new(config, [0; 16], &mut context);
-        let mut account = Account { config, lines: String::new(), number: 0 };
+        let mut explainer = Explainer { config, lines: String::new(), number: 0 };
         // An issuer's metadata, where there is some, and then its keys.
         for _ in 0..2 {
             let mut commands = Vec::new();
@@ -63,7 +63,7 @@ impl Question {
                 };
                 context.observations.clear();
                 filter.handle_reply(id, reply, &mut context, &mut Vec::new());
-                account.tell_fetch(context.observations);
+                explainer.tell_fetch(context.observations);
             }
         }
         let head = RequestHead {
@@ -73,8 +73,8 @@ impl Question {
             }),
             ..RequestHead::default()
         };
-        let outcome = filter.explain_request(head, &mut account, &mut context);
-        account.finish(outcome.as_ref())
+        let outcome = filter.explain_request(head, &mut explainer, &mut context);
+        explainer.finish(outcome.as_ref())
     }
 
     /// What an issuer answers, as far as the question says.
@@ -100,13 +100,13 @@ impl Random for NothingIsSigned {
     fn fill(&self, _bytes: &mut [u8]) {}
 }
 
-struct Account<'a> {
+struct Explainer<'a> {
     config: &'a Config,
     lines: String,
     number: usize,
 }
 
-impl Account<'_> {
+impl Explainer<'_> {
     fn step(&mut self, name: &str, seen: &str) {
         self.number = self.number.saturating_add(1);
         let _ = writeln!(self.lines, "{:>3}. {name:<12} {seen}", self.number);
@@ -186,7 +186,7 @@ impl Account<'_> {
     }
 }
 
-impl Observer for Account<'_> {
+impl Observer for Explainer<'_> {
     fn passed(&mut self, step: Step<'_>) {
         match step {
             Step::Route(route) => {

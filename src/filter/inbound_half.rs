@@ -7,14 +7,14 @@ use std::rc::Rc;
 use super::MAX_RETRY_AFTER;
 use super::calls::{CallPurpose, Calls};
 use super::common::Common;
-use super::outbound_half::AdmittedRequest;
+use super::outbound_half::{AdmittedRequest, AdmittedToken};
 use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
     self, Authorizer, Decision, Denial, Evaluation, FilterState, MetadataUse, Observer, Request, Wait,
     WaitReason, WaitingLists, WaitingRequest, Work,
 };
 use crate::issuer::{self, IssuerDocument, KeyBounds, KeyStore, Report};
-use crate::policy::{IssuerId, Mode};
+use crate::policy::{IssuerId, Mode, RequestMetadata};
 use crate::sharing::{Context, Sharing, Updates};
 use crate::telemetry::fetch_line;
 
@@ -269,30 +269,27 @@ impl InboundHalf {
         common: &mut Common,
     ) -> InboundVerdict {
         let Pending { stream, arrived, waited_for } = pending;
-        let request = Request { head, arrived, waited_for };
+        let metadata = RequestMetadata::read(head);
+        let request = Request { head, metadata: &metadata, arrived, waited_for };
         let evaluation = self.authorizer.authorize(&request, &mut self.stores, context, observer);
         observer.evaluated(&evaluation);
         match evaluation {
-            Evaluation::Decided(decision) => self.conclude(stream, &decision, head, context, common),
+            Evaluation::Decided(decision) => self.conclude(stream, &decision, &request, context, common),
             Evaluation::Wait(wait) => {
                 common.metrics.record_work(wait.work);
                 let retry_after = self.retry_after(wait, context.now);
                 if self.is_hopeless(wait, arrived) {
                     let denial = Denial::KeysUnavailable { retry_after };
-                    return self.conclude(
-                        stream,
-                        &undecided(wait, waited_for, denial),
-                        head,
-                        context,
-                        common,
-                    );
+                    let decision = undecided(wait, waited_for, denial);
+                    return self.conclude(stream, &decision, &request, context, common);
                 }
                 match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
                     Ok(()) => InboundVerdict::Waits,
                     Err(parked) => {
                         *head = parked.item.0;
+                        let request = Request { head, metadata: &metadata, arrived, waited_for };
                         let decision = undecided(wait, waited_for, Denial::WaitingFull { retry_after });
-                        self.conclude(stream, &decision, head, context, common)
+                        self.conclude(stream, &decision, &request, context, common)
                     }
                 }
             }
@@ -311,14 +308,14 @@ impl InboundHalf {
         &self,
         stream: StreamId,
         decision: &Decision,
-        head: &RequestHead,
+        request: &Request<'_>,
         context: &mut Context<'_>,
         common: &mut Common,
     ) -> InboundVerdict {
-        let now = context.now;
+        let (now, head) = (context.now, request.head);
         let annotation = common.metrics.record(decision);
         common.reports.record(decision, annotation, now, context.observations);
-        let (annotation, verified_until) = match &decision.verdict {
+        let (annotation, token) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
                 let mut response = self.settings.denial_response(denial);
                 if is_grpc(head) && !response.body.is_empty() {
@@ -331,8 +328,9 @@ impl InboundHalf {
             Err(_) => (Some(Rc::clone(annotation)), None),
             Ok(permit) => {
                 let is_written = self.settings.filter_state == FilterState::All;
-                let verified_until = permit.token().map(|token| token.expires_at());
-                (is_written.then(|| Rc::clone(annotation)), verified_until)
+                let token = permit.token().zip(permit.token_place());
+                let token = token.map(|(token, place)| AdmittedToken { place, expires: token.expires_at() });
+                (is_written.then(|| Rc::clone(annotation)), token)
             }
         };
         let edits = self.settings.edits(head, decision);
@@ -341,7 +339,8 @@ impl InboundHalf {
             arrived: now,
             edits,
             annotation,
-            verified_until,
+            client: request.metadata.client(),
+            token,
             subject: None,
         })
     }
@@ -355,8 +354,11 @@ impl InboundHalf {
         let waited = waited.into_iter().map(|parked| {
             let (stream, (head, wait)) = (parked.stream, parked.item);
             let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, context.now) };
-            let verdict =
-                self.conclude(stream, &undecided(wait, Some(wait.reason), denial), &head, context, common);
+            let (arrived, waited_for) = (parked.arrived, Some(wait.reason));
+            let metadata = RequestMetadata::read(&head);
+            let request = Request { head: &head, metadata: &metadata, arrived, waited_for };
+            let decision = undecided(wait, waited_for, denial);
+            let verdict = self.conclude(stream, &decision, &request, context, common);
             Resumed { stream, head, verdict }
         });
         waited.collect()

@@ -20,6 +20,7 @@ mod outbound_half;
 use crate::base::{CallId, Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::config::Config;
 use crate::inbound::Observer;
+use crate::policy::RequestMetadata;
 use crate::sharing::{Context, QueueId, Updates};
 pub use calls::CallPurpose;
 use calls::Calls;
@@ -216,7 +217,10 @@ impl Filter {
         self.note(context.now);
         let verdict = match &mut self.inbound {
             Some(inbound) => inbound.handle_request(stream, &mut head, observer, context, &mut self.common),
-            None => InboundVerdict::Admitted(AdmittedRequest::unchecked(stream, context.now)),
+            None => {
+                let client = RequestMetadata::read(&head).client();
+                InboundVerdict::Admitted(AdmittedRequest::unchecked(stream, context.now, client))
+            }
         };
         self.hand_over(verdict, &mut head, context)
     }

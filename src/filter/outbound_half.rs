@@ -12,11 +12,12 @@ use crate::base::{
     self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
     WaitingList,
 };
-use crate::inbound;
+use crate::inbound::{self, TokenPlace};
 use crate::outbound::{
     BreakerChange, EndpointEvent, Injection, Injector, Outbound, OutboundCall, OutboundEvent, Outgoing,
     Refusal, Subject, SubjectDigest, TokenChange,
 };
+use crate::policy::MetadataClient;
 use crate::sharing::{Context, Sharing, Updates};
 use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
 
@@ -41,16 +42,26 @@ pub(super) struct AdmittedRequest {
     pub(super) edits: Vec<Edit>,
     /// What the inbound half decided, for filter state.
     pub(super) annotation: Option<Rc<str>>,
-    /// The caller's token was verified, and expires then.
-    pub(super) verified_until: Option<Timestamp>,
+    /// The client whose token goes on it, by the metadata of its route.
+    pub(super) client: MetadataClient,
+    /// The token that it was permitted for, for an exchange.
+    pub(super) token: Option<AdmittedToken>,
     /// The caller whose token it waits for.
     pub(super) subject: Option<SubjectDigest>,
 }
 
+/// A verified token that a request carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AdmittedToken {
+    pub(super) place: TokenPlace,
+    pub(super) expires: Timestamp,
+}
+
 impl AdmittedRequest {
     /// A request that no inbound half has looked at.
-    pub(super) fn unchecked(stream: StreamId, arrived: Timestamp) -> Self {
-        Self { stream, arrived, edits: Vec::new(), annotation: None, verified_until: None, subject: None }
+    pub(super) fn unchecked(stream: StreamId, arrived: Timestamp, client: MetadataClient) -> Self {
+        let edits = Vec::new();
+        Self { stream, arrived, edits, annotation: None, client, token: None, subject: None }
     }
 
     /// Lets it go on, with more edits.
@@ -131,13 +142,13 @@ impl OutboundHalf {
         let now = context.now;
         let inbound = self.inbound.as_deref();
         let subject = || {
-            let expires = admitted.verified_until?;
-            let token = Secret::new(inbound?.presented_token(head)?);
+            let AdmittedToken { place, expires } = admitted.token?;
+            let token = Secret::new(inbound?.token_at(place, head)?);
             Some(Subject { digest: Sha256::digest(token.expose()).into(), token, expires })
         };
-        let AdmittedRequest { stream, edits, .. } = &admitted;
+        let AdmittedRequest { stream, edits, client, .. } = &admitted;
         let patience = admitted.arrived.after(self.waiting.deadline());
-        let outgoing = Outgoing { stream: *stream, head, edits, patience, subject: &subject };
+        let outgoing = Outgoing { stream: *stream, head, client, edits, patience, subject: &subject };
         let injection = self.injector.inject(&outgoing, now);
         match injection {
             Injection::OwnCall(edits) => Some(admitted.forward(edits)),

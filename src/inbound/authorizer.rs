@@ -85,7 +85,7 @@ impl Authorizer {
         }
         observer.passed(Step::Route(route));
 
-        let requirement = match RouteRequirement::of(route, id, head, &settings, observer) {
+        let requirement = match RouteRequirement::of(route, id, request.metadata, &settings, observer) {
             Ok(requirement) => requirement,
             Err(denial) => return denied(denial),
         };
@@ -106,7 +106,12 @@ impl Authorizer {
         match verified {
             Ok((issuer, token)) => {
                 let verdict = check_use(&token, issuer, &requirement, observer);
-                decided(route.mode, Some(issuer), work, verdict.map(|()| Permit::for_token(token)))
+                decided(
+                    route.mode,
+                    Some(issuer),
+                    work,
+                    verdict.map(|()| Permit::for_token(token, presented.place())),
+                )
             }
             Err(Unverified::Denied(issuer, denial)) => decided(route.mode, issuer, work, Err(denial)),
             Err(Unverified::Wait(issuer, reason)) => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::denial::Denial;
-use super::settings::TokenSource;
+use super::settings::{TokenPlace, TokenSource};
 use crate::base::{Edit, RequestHead};
 
 /// The bytes that a client presents as its token, in one place of its request, and not looked at further.
@@ -13,11 +13,17 @@ pub(super) struct PresentedToken<'a> {
     bytes: Cow<'a, [u8]>,
     /// The scheme that they came with.
     scheme: Option<&'a str>,
+    place: TokenPlace,
 }
 
 impl PresentedToken<'_> {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where it sits.
+    pub(super) fn place(&self) -> TokenPlace {
+        self.place
     }
 
     /// Whether the bytes are of the right characters. A token that is known byte by byte has been asked this before.
@@ -37,14 +43,33 @@ pub(super) fn extract<'a>(
     sources: &'a [TokenSource],
 ) -> Result<Option<PresentedToken<'a>>, Denial> {
     let mut found = None;
-    let mut take = |bytes, scheme| match found.replace(PresentedToken { bytes, scheme }) {
-        None => Ok(()),
-        Some(_) => Err(Denial::CredentialRepeated),
-    };
-    for source in sources {
-        look(head, source, &mut take)?;
+    for (index, source) in sources.iter().enumerate() {
+        let place = TokenPlace(index);
+        look(
+            head,
+            source,
+            &mut |bytes, scheme| match found.replace(PresentedToken { bytes, scheme, place }) {
+                None => Ok(()),
+                Some(_) => Err(Denial::CredentialRepeated),
+            },
+        )?;
     }
     Ok(found)
+}
+
+/// The token in this place.
+pub(super) fn token_at<'a>(
+    head: &'a RequestHead,
+    sources: &'a [TokenSource],
+    place: TokenPlace,
+) -> Option<Cow<'a, [u8]>> {
+    let mut found = None;
+    let mut take = |bytes, _: Option<&str>| {
+        found = Some(bytes);
+        Ok(())
+    };
+    look(head, sources.get(place.0)?, &mut take).ok()?;
+    found
 }
 
 /// The edits that remove the token from wherever it may sit.

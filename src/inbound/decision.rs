@@ -2,6 +2,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::denial::Denial;
+use super::settings::TokenPlace;
 use crate::claims::VerifiedToken;
 use crate::jose::Engine;
 use crate::policy::{IssuerId, Mode, RouteId};
@@ -35,7 +36,7 @@ pub enum DecisionOutcome {
 /// The leave to forward a request. Made only by the authorizer, when every check has passed.
 #[derive(Clone, Debug)]
 pub struct Permit {
-    token: Option<Rc<VerifiedToken>>,
+    token: Option<(Rc<VerifiedToken>, TokenPlace)>,
 }
 
 /// What a decision took.
@@ -145,12 +146,17 @@ impl Permit {
         Self { token: None }
     }
 
-    pub(super) fn for_token(token: Rc<VerifiedToken>) -> Self {
-        Self { token: Some(token) }
+    pub(super) fn for_token(token: Rc<VerifiedToken>, place: TokenPlace) -> Self {
+        Self { token: Some((token, place)) }
     }
 
     /// The token that earned it; `None` on a public route.
     pub fn token(&self) -> Option<&VerifiedToken> {
-        self.token.as_deref()
+        self.token.as_ref().map(|(token, _)| &**token)
+    }
+
+    /// Where that token sits in the request.
+    pub fn token_place(&self) -> Option<TokenPlace> {
+        self.token.as_ref().map(|(_, place)| *place)
     }
 }

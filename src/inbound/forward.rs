@@ -1,16 +1,17 @@
 //! What the upstream sees of a request that goes on.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::credential;
 use super::decision::Decision;
-use super::settings::{AfterVerification, Settings};
+use super::settings::{AfterVerification, Settings, TokenPlace};
 use crate::base::{Edit, RequestHead};
 
 impl Settings {
-    /// The token that a request brings, if it brings one in one place.
-    pub fn presented_token(&self, head: &RequestHead) -> Option<Vec<u8>> {
-        credential::extract(head, &self.sources).ok()?.map(|presented| presented.as_bytes().to_vec())
+    /// The token that a request has been permitted for, from the place where it sits.
+    pub fn token_at(&self, place: TokenPlace, head: &RequestHead) -> Option<Vec<u8>> {
+        credential::token_at(head, &self.sources, place).map(Cow::into_owned)
     }
 
     /// The edits of a request that is forwarded: permitted, or denied on a report-only route.

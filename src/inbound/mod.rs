@@ -39,6 +39,6 @@ pub use request::Request;
 pub use resource::Resource;
 pub use settings::{
     AfterVerification, DenialBody, DenialSettings, Detail, FilterState, Issuer, MetadataUse, Preflight,
-    ReservedHeaders, Settings, TokenSource,
+    ReservedHeaders, Settings, TokenPlace, TokenSource,
 };
 pub use waiting::{WaitingLists, WaitingRequest, WaitingSettings};

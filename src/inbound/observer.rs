@@ -2,7 +2,7 @@ use super::decision::Evaluation;
 use super::settings::Issuer;
 use crate::claims::VerifiedToken;
 use crate::jose::{Engine, UnverifiedToken};
-use crate::policy::{Requirement, Route, RouteMetadata};
+use crate::policy::{MetadataDemand, Requirement, Route};
 
 /// Is told of each check that a request has passed, in order, and of what came of them: the flesh of `attachectl
 /// explain`. The filter passes `()`.
@@ -20,7 +20,7 @@ pub enum Step<'a> {
     /// The path is well-formed, and this route is the most specific that matches.
     Route(&'a Route),
     /// Envoy's route adds this.
-    RouteMetadata(&'a RouteMetadata),
+    RouteMetadata(&'a MetadataDemand),
     /// No header imitates a protected one.
     Headers,
     /// The route is public.

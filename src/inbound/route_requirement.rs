@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::denial::Denial;
 use super::observer::{Observer, Step};
 use super::settings::{MetadataUse, Settings};
-use crate::base::RequestHead;
 use crate::policy::{
-    IssuerId, Leaf, Requirement, Route, RouteId, RouteMetadata, RouteMetadataError, Rule, TokenFacts,
+    IssuerId, Leaf, MetadataDemand, RequestMetadata, Requirement, Route, RouteId, RouteMetadataError, Rule,
+    TokenFacts,
 };
 
 /// All of a route's requirements. None at all: the route is public.
@@ -22,34 +22,29 @@ impl<'a> RouteRequirement<'a> {
     pub(super) fn of(
         route: &'a Route,
         id: RouteId,
-        head: &RequestHead,
+        metadata: &RequestMetadata,
         settings: &Settings,
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<Self, Denial> {
-        let written = || [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
-        let metadata = match settings.route_metadata {
+        let demands: Vec<_> = match settings.route_metadata {
             MetadataUse::Ignore => Vec::new(),
             // What it says may not be for this half.
-            MetadataUse::Deny if written().all(|bytes| RouteMetadata::parse(bytes) == Ok(None)) => Vec::new(),
+            MetadataUse::Deny if metadata.demands().next().is_none() => Vec::new(),
             MetadataUse::Deny => return Err(RouteMetadataError::NotConfigured.into()),
-            MetadataUse::Read => {
-                let parsed = written().map(|bytes| RouteMetadata::parse(bytes));
-                let metadata = parsed.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-                metadata.iter().for_each(|metadata| observer.passed(Step::RouteMetadata(metadata)));
-                metadata
-            }
+            MetadataUse::Read => metadata.demands().collect::<Result<_, _>>()?,
         };
+        demands.iter().for_each(|demand| observer.passed(Step::RouteMetadata(demand)));
         let table = match &route.rule {
             Rule::Public => None,
             Rule::Require(requirement) => Some(&**requirement),
             // Where the table is silent, Envoy's route alone says what is needed.
-            Rule::Deny if id == settings.routes.default_id() && !metadata.is_empty() => None,
+            Rule::Deny if id == settings.routes.default_id() && !demands.is_empty() => None,
             Rule::Deny if id == settings.routes.default_id() => return Err(Denial::RouteUnknown),
             Rule::Deny => return Err(Denial::RouteDenied),
         };
-        let names_issuers = table.is_some() || metadata.iter().any(|metadata| metadata.issuers.is_some());
-        let requirement = |metadata| settings.requirement_of(metadata, names_issuers);
-        let metadata = metadata.into_iter().map(requirement).collect::<Result<_, _>>()?;
+        let names_issuers = table.is_some() || demands.iter().any(|demand| demand.issuers.is_some());
+        let requirement = |demand| settings.requirement_of(demand, names_issuers);
+        let metadata = demands.into_iter().map(requirement).collect::<Result<_, _>>()?;
         Ok(Self { table, metadata })
     }
 
@@ -98,11 +93,11 @@ impl Settings {
     /// Names become places; a list that is missing means the only issuer, or those that something else names.
     fn requirement_of(
         &self,
-        metadata: RouteMetadata,
+        demand: &MetadataDemand,
         names_issuers: bool,
     ) -> Result<Requirement, RouteMetadataError> {
         let everyone = || (0..self.issuers.len()).filter_map(IssuerId::at);
-        let issuers: Rc<[IssuerId]> = match &metadata.issuers {
+        let issuers: Rc<[IssuerId]> = match &demand.issuers {
             None if names_issuers || self.issuers.len() == 1 => everyone().collect(),
             None => return Err(RouteMetadataError::BadIssuers),
             Some(names) => {
@@ -114,6 +109,6 @@ impl Settings {
                 places.ok_or(RouteMetadataError::BadIssuers)?.into()
             }
         };
-        Ok(Requirement::new(issuers, metadata.scopes, metadata.any_scope))
+        Ok(Requirement::new(issuers, demand.scopes.clone(), demand.any_scope.clone()))
     }
 }

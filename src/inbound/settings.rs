@@ -86,6 +86,10 @@ pub enum TokenSource {
     },
 }
 
+/// Where a request's token sits: a place in the list of [`Settings::sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenPlace(pub(super) usize);
+
 /// Whether the upstream sees the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterVerification {

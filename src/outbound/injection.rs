@@ -5,6 +5,7 @@ use super::exchange_store::{Subject, SubjectDigest};
 use super::refusal::Refusal;
 use super::token_store::TokenEvent;
 use crate::base::{Edit, RequestHead, StreamId, Timestamp};
+use crate::policy::MetadataClient;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +45,8 @@ pub struct Outgoing<'a> {
     pub stream: StreamId,
     /// What it says.
     pub head: &'a RequestHead,
+    /// The client that the metadata of its route names.
+    pub client: &'a MetadataClient,
     /// What the inbound half changes in it first.
     pub edits: &'a [Edit],
     /// Until when it waits at most.

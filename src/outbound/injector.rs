@@ -127,7 +127,7 @@ impl Injector {
     /// What becomes of a request.
     pub fn inject(&mut self, request: &Outgoing<'_>, now: Timestamp) -> Injection {
         let settings = Rc::clone(&self.settings);
-        match entitlement(&settings, request.head) {
+        match entitlement(&settings, request.head, request.client) {
             Err((client, refusal)) => Injection::Refused(client, refusal),
             Ok(Entitlement::OwnCall) => Injection::OwnCall(self.removals(request, None)),
             Ok(Entitlement::Nothing) => Injection::Passed(self.removals(request, None)),

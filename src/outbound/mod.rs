@@ -19,7 +19,6 @@ mod token_store;
 mod unauthorized;
 
 pub use destination::{CallerCredential, ChosenBy, Destination, DestinationTable, Match, Target};
-pub use egress::MetadataClient;
 pub use endpoint::{BreakerChange, EndpointEvent, EndpointState};
 pub use exchange_store::{MAX_KNOWN_EXCHANGED_TOKENS, MAX_UNDER_WAY, Subject, SubjectDigest};
 pub use injection::{Injection, OutboundCall, OutboundEvent, Outgoing};

@@ -1,22 +1,51 @@
-//! Scopes that stand on Envoy's own route, as route metadata under `attache`.
+//! What stands on Envoy's own route under `attache`, as route metadata, read once for both halves: what is demanded of requests that
+//! come in, and whose token goes on those that go out.
 //!
-//! Metadata only adds: all of it must hold together with the table's requirement; alone it is the requirement; it never
-//! makes a route public. What cannot be read is an error, under which the request is denied.
+//! Demands only add: all of them must hold together with the table's requirement; alone they are the requirement; they never
+//! make a route public. What cannot be read is an error, under which the request is denied.
 
 use std::rc::Rc;
 
-use crate::base::decode_pairs;
+use crate::base::{RequestHead, decode_pairs};
 use crate::claims::is_scope_token;
+
+/// The metadata of a request's virtual host and of its route, where there is some.
+#[derive(Clone, Debug, Default)]
+pub struct RequestMetadata {
+    virtual_host: Option<RouteMetadata>,
+    route: Option<RouteMetadata>,
+}
+
+/// What the metadata of one route says, or of one virtual host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMetadata {
+    /// What it demands of requests that come in; `None` where it says nothing but `client`.
+    pub demand: Result<Option<MetadataDemand>, RouteMetadataError>,
+    /// Whose token goes on requests that go out.
+    pub client: MetadataClient,
+}
 
 /// What a route's metadata demands, as written: issuers by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteMetadata {
+pub struct MetadataDemand {
     /// `issuers`; `None` when the key is absent.
     pub issuers: Option<Vec<Rc<str>>>,
     /// `scopes`: all of them.
     pub scopes: Vec<Rc<str>>,
     /// `any_scope`: one of them.
     pub any_scope: Vec<Rc<str>>,
+}
+
+/// The client that a route's metadata names, whose token goes on its requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MetadataClient {
+    /// None.
+    #[default]
+    None,
+    /// This one.
+    Named(Rc<str>),
+    /// It cannot be read.
+    Malformed,
 }
 
 /// Why a route's metadata is not understood.
@@ -45,37 +74,77 @@ pub enum RouteMetadataError {
     BadIssuers,
 }
 
+impl RequestMetadata {
+    /// Reads what the host has handed over.
+    pub fn read(head: &RequestHead) -> Self {
+        let read = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(RouteMetadata::parse);
+        Self { virtual_host: read(&head.virtual_host_metadata), route: read(&head.route_metadata) }
+    }
+
+    /// What is demanded of a request that comes in: by the virtual host, and by the route.
+    pub fn demands(&self) -> impl Iterator<Item = Result<&MetadataDemand, RouteMetadataError>> {
+        let written = [&self.virtual_host, &self.route].into_iter().flatten();
+        written.filter_map(|metadata| {
+            metadata.demand.as_ref().map_err(|error| *error).map(Option::as_ref).transpose()
+        })
+    }
+
+    /// The client whose token goes on a request that goes out: the route's word, or else the virtual host's.
+    pub fn client(&self) -> MetadataClient {
+        let written = [&self.route, &self.virtual_host].into_iter().flatten();
+        let mut clients = written.map(|metadata| &metadata.client);
+        clients.find(|client| **client != MetadataClient::None).cloned().unwrap_or_default()
+    }
+}
+
 impl RouteMetadata {
-    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same
-    /// encoding. `None` where it says nothing but `client`, which is about requests that go out.
-    ///
-    /// # Errors
-    /// See [`RouteMetadataError`]; at most 64 scopes or issuers in one list.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, RouteMetadataError> {
-        let pairs = decode_pairs(bytes).map_err(|_| RouteMetadataError::NotAMap)?;
-        let mut metadata = Self::default();
-        let mut is_ours = false;
-        let mut is_others = false;
+    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same encoding; at most
+    /// 64 scopes or issuers in one list.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let Ok(pairs) = decode_pairs(bytes) else {
+            return Self { demand: Err(RouteMetadataError::NotAMap), client: MetadataClient::Malformed };
+        };
+        Self { demand: MetadataDemand::read(pairs.clone()), client: MetadataClient::read(pairs) }
+    }
+}
+
+impl MetadataDemand {
+    fn read<'a>(
+        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Option<Self>, RouteMetadataError> {
+        let mut demand = Self::default();
+        let (mut is_ours, mut names_client) = (false, false);
         for (key, value) in pairs {
             match key {
-                b"scopes" => metadata.scopes = list("scopes", value)?,
-                b"any_scope" => metadata.any_scope = list("any_scope", value)?,
-                b"issuers" => metadata.issuers = Some(list("issuers", value)?),
+                b"scopes" => demand.scopes = list("scopes", value)?,
+                b"any_scope" => demand.any_scope = list("any_scope", value)?,
+                b"issuers" => demand.issuers = Some(list("issuers", value)?),
                 b"client" => {
-                    is_others = true;
+                    names_client = true;
                     continue;
                 }
                 _ => return Err(RouteMetadataError::UnknownKey),
             }
             is_ours = true;
         }
-        if is_others && !is_ours {
+        if names_client && !is_ours {
             return Ok(None);
         }
-        if metadata.scopes.is_empty() && metadata.any_scope.is_empty() {
+        if demand.scopes.is_empty() && demand.any_scope.is_empty() {
             return Err(RouteMetadataError::NoScope);
         }
-        Ok(Some(metadata))
+        Ok(Some(demand))
+    }
+}
+
+impl MetadataClient {
+    /// Other keys are not for this half, whatever they are.
+    fn read<'a>(mut pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let Some((_, name)) = pairs.find(|(key, _)| *key == b"client") else { return Self::None };
+        match str::from_utf8(name) {
+            Ok(name) if !name.is_empty() => Self::Named(name.into()),
+            Ok(_) | Err(_) => Self::Malformed,
+        }
     }
 }
 
@@ -125,12 +194,49 @@ mod tests {
         bytes
     }
 
-    fn of(key: &str, value: &[u8]) -> Result<RouteMetadata, RouteMetadataError> {
-        RouteMetadata::parse(&pairs(&[(key.as_bytes(), value)])).map(|metadata| metadata.unwrap_or_default())
+    fn demand(bytes: &[u8]) -> Result<Option<MetadataDemand>, RouteMetadataError> {
+        RouteMetadata::parse(bytes).demand
     }
 
-    fn scopes(metadata: Result<RouteMetadata, RouteMetadataError>) -> Vec<String> {
-        metadata.unwrap().scopes.iter().map(ToString::to_string).collect()
+    fn of(key: &str, value: &[u8]) -> Result<MetadataDemand, RouteMetadataError> {
+        demand(&pairs(&[(key.as_bytes(), value)])).map(Option::unwrap_or_default)
+    }
+
+    fn scopes(demand: Result<MetadataDemand, RouteMetadataError>) -> Vec<String> {
+        demand.unwrap().scopes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn metadata_names_a_client_or_says_nothing_or_is_malformed() {
+        let read = |bytes: &[u8]| {
+            let head = RequestHead { route_metadata: Some(bytes.to_vec()), ..RequestHead::default() };
+            RequestMetadata::read(&head).client()
+        };
+        let (scopes, billing): ((&[u8], &[u8]), (&[u8], &[u8])) =
+            ((b"scopes", b"a"), (b"client", b"billing"));
+        assert_eq!(RequestMetadata::default().client(), MetadataClient::None);
+        assert_eq!(read(&pairs(&[scopes])), MetadataClient::None);
+        assert_eq!(read(&pairs(&[scopes, billing])), MetadataClient::Named("billing".into()));
+        assert_eq!(read(&pairs(&[(b"colour", b"red"), billing])), MetadataClient::Named("billing".into()));
+        assert_eq!(read(&pairs(&[(b"client", b"")])), MetadataClient::Malformed);
+        assert_eq!(read(b"client"), MetadataClient::Malformed);
+    }
+
+    #[test]
+    fn the_routes_client_comes_before_the_virtual_hosts() {
+        let of = |route: &[(&[u8], &[u8])], virtual_host: &[(&[u8], &[u8])]| {
+            let (route, virtual_host) = (Some(pairs(route)), Some(pairs(virtual_host)));
+            let head = RequestHead {
+                route_metadata: route,
+                virtual_host_metadata: virtual_host,
+                ..RequestHead::default()
+            };
+            RequestMetadata::read(&head).client()
+        };
+        let (a, b): ((&[u8], &[u8]), (&[u8], &[u8])) = ((b"client", b"a"), (b"client", b"b"));
+        assert_eq!(of(&[a], &[b]), MetadataClient::Named("a".into()));
+        assert_eq!(of(&[(b"scopes", b"s")], &[b]), MetadataClient::Named("b".into()));
+        assert_eq!(of(&[(b"client", b"")], &[b]), MetadataClient::Malformed);
     }
 
     #[test]
@@ -156,17 +262,16 @@ mod tests {
         }
         assert_eq!(of("scope", b"a"), Err(RouteMetadataError::UnknownKey));
         assert_eq!(of("issuers", b"corp"), Err(RouteMetadataError::NoScope));
-        assert_eq!(RouteMetadata::parse(b""), Err(RouteMetadataError::NoScope));
-        assert_eq!(RouteMetadata::parse(b"scopes"), Err(RouteMetadataError::NotAMap));
+        assert_eq!(demand(b""), Err(RouteMetadataError::NoScope));
+        assert_eq!(demand(b"scopes"), Err(RouteMetadataError::NotAMap));
     }
 
     #[test]
     fn what_is_about_requests_that_go_out_demands_nothing_of_those_that_come_in() {
-        assert_eq!(RouteMetadata::parse(&pairs(&[(b"client", b"billing")])), Ok(None));
-        let both =
-            RouteMetadata::parse(&pairs(&[(b"client", b"billing"), (b"scopes", b"a")])).unwrap().unwrap();
+        assert_eq!(demand(&pairs(&[(b"client", b"billing")])), Ok(None));
+        let both = demand(&pairs(&[(b"client", b"billing"), (b"scopes", b"a")])).unwrap().unwrap();
         assert_eq!(both.scopes, ["a".into()]);
-        let bad = RouteMetadata::parse(&pairs(&[(b"client", b"billing"), (b"issuers", b"corp")]));
+        let bad = demand(&pairs(&[(b"client", b"billing"), (b"issuers", b"corp")]));
         assert_eq!(bad, Err(RouteMetadataError::NoScope));
     }
 

@@ -12,7 +12,7 @@ mod trie;
 
 pub(crate) use authority::ByAuthority;
 pub use authority::{Authority, AuthorityError, RequestAuthority};
-pub use metadata::{RouteMetadata, RouteMetadataError};
+pub use metadata::{MetadataClient, MetadataDemand, RequestMetadata, RouteMetadata, RouteMetadataError};
 pub use overrides::{Overridden, Overrides};
 pub use path::{PathError, PathFeatures, RequestPath};
 pub use requirement::{IssuerId, Leaf, Requirement, TokenFacts};
