@@ -163,7 +163,7 @@ impl Settings {
         head.headers.fields(self.watched).find_map(|(name, value)| {
             // By a header that we remove or replace, a client could pick the route by which it is judged, and be served
             // by another.
-            if self.forged_headers != ReservedHeaders::Replace && self.sets(name) {
+            if self.reserved_headers != ReservedHeaders::Replace && self.sets(name) {
                 return Some(Denial::HeaderReserved);
             }
             match self.protected.violation(name, value) {

@@ -59,50 +59,28 @@ impl From<&Denial> for DenialClass {
     }
 }
 
+/// What every denial of a class has in common.
+struct OnTheWire {
+    status: u16,
+    /// For gRPC clients: the standard mapping of the HTTP status, but INVALID_ARGUMENT for 400, which it makes INTERNAL.
+    grpc_status: u32,
+    title: &'static str,
+    /// RFC 6750 §3.1.
+    error: Option<&'static str>,
+}
+
 impl DenialClass {
-    const fn status(&self) -> u16 {
-        match self {
-            Self::InvalidRequest => 400,
-            Self::Unauthenticated | Self::InvalidToken => 401,
-            Self::InsufficientScope(_) | Self::Forbidden => 403,
-            Self::Internal => 500,
-            Self::Unavailable(_) => 503,
-        }
-    }
-
-    /// The code for gRPC callers: the standard mapping of the HTTP status, but INVALID_ARGUMENT for 400, which it makes
-    /// INTERNAL.
-    const fn grpc_status(&self) -> u32 {
-        match self {
-            Self::InvalidRequest => 3,
-            Self::Unauthenticated | Self::InvalidToken => 16,
-            Self::InsufficientScope(_) | Self::Forbidden => 7,
-            Self::Internal => 13,
-            Self::Unavailable(_) => 14,
-        }
-    }
-
-    const fn error(&self) -> Option<&'static str> {
-        match self {
-            Self::InvalidRequest => Some("invalid_request"),
-            Self::InvalidToken => Some("invalid_token"),
-            Self::InsufficientScope(_) => Some("insufficient_scope"),
-            Self::Unauthenticated | Self::Forbidden | Self::Unavailable(_) | Self::Internal => None,
-        }
-    }
-
-    const fn has_challenge(&self) -> bool {
-        self.error().is_some() || matches!(self, Self::Unauthenticated)
-    }
-
-    const fn title(&self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "Bad Request",
-            Self::Unauthenticated | Self::InvalidToken => "Unauthorized",
-            Self::InsufficientScope(_) | Self::Forbidden => "Forbidden",
-            Self::Internal => "Internal Server Error",
-            Self::Unavailable(_) => "Service Unavailable",
-        }
+    const fn on_the_wire(&self) -> OnTheWire {
+        let (status, grpc_status, title, error) = match self {
+            Self::InvalidRequest => (400, 3, "Bad Request", Some("invalid_request")),
+            Self::Unauthenticated => (401, 16, "Unauthorized", None),
+            Self::InvalidToken => (401, 16, "Unauthorized", Some("invalid_token")),
+            Self::InsufficientScope(_) => (403, 7, "Forbidden", Some("insufficient_scope")),
+            Self::Forbidden => (403, 7, "Forbidden", None),
+            Self::Internal => (500, 13, "Internal Server Error", None),
+            Self::Unavailable(_) => (503, 14, "Service Unavailable", None),
+        };
+        OnTheWire { status, grpc_status, title, error }
     }
 }
 
@@ -146,8 +124,9 @@ impl Settings {
     /// The response to a denied request.
     pub fn denial_response(&self, denial: &Denial) -> Response {
         let class = DenialClass::from(denial);
+        let OnTheWire { status, grpc_status, title, error } = class.on_the_wire();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if class.has_challenge() {
+        if error.is_some() || class == DenialClass::Unauthenticated {
             headers.push(("www-authenticate", self.challenges(&class, denial)));
         }
         if let DenialClass::Unavailable(retry_after) = class {
@@ -160,20 +139,14 @@ impl Settings {
             headers.push(("content-type", "application/problem+json".to_owned()));
             body = serde_json::json!({
                 "type": "about:blank",
-                "title": class.title(),
-                "status": class.status(),
+                "title": title,
+                "status": status,
                 "detail": denial.to_string(),
                 "reason": denial.label(),
             })
             .to_string();
         }
-        Response {
-            status: class.status(),
-            details: denial.label(),
-            headers,
-            body,
-            grpc_status: Some(class.grpc_status()),
-        }
+        Response { status, details: denial.label(), headers, body, grpc_status: Some(grpc_status) }
     }
 
     /// The field `WWW-Authenticate`: a challenge for each scheme, in one list.
@@ -193,7 +166,7 @@ impl Settings {
         if self.denials.detail == Detail::Terse {
             return Challenge { scheme, parameters: [const { None }; 5] };
         }
-        let error = class.error();
+        let error = class.on_the_wire().error;
         let scopes = match class {
             DenialClass::InsufficientScope(scopes) => Some(scopes.join(" ")),
             _ => None,
