@@ -39,7 +39,7 @@ pub(super) fn read(
     let issuers = fields.required("issuers").and_then(|node| issuers::read(&node, environment));
     let token = fields.or("token", default_token(), |node| token(&node));
     let forwarded = fields.or("forward_claims", Vec::new(), |node| forwarded_claims(&node));
-    let denials = fields.or("refusals", default_denials(), |node| denials(&node));
+    let denials = fields.or("denials", default_denials(), |node| denials(&node));
     let preflight = fields.or("cors_preflight", Preflight::Authorize, |node| {
         node.word(&[("authorize", Preflight::Authorize), ("forward", Preflight::Forward)])
     });

@@ -48,8 +48,8 @@ impl Authorizer {
         self.verifier.cache()
     }
 
-    /// Decides about a request, or says what the decision has to wait for. `stores` are the issuers', in the order of the
-    /// settings.
+    /// Decides about a request, or says what the decision has to wait for. `stores` are the issuers', in the order of
+    /// the settings.
     pub fn authorize(
         &mut self,
         request: &Request<'_>,
@@ -121,9 +121,9 @@ impl Authorizer {
     }
 }
 
-/// What a verified token is held against each time that it is used, whether it has been verified just now or before. Tokens that
-/// are bound to a connection or to a key of the client (RFC 8705 §3, RFC 9449 §7) are to be held against it here, before the
-/// requirement: nothing of it can be remembered with the token.
+/// What a verified token is held against each time that it is used, whether it has been verified just now or before.
+/// Tokens that are bound to a connection or to a key of the client (RFC 8705 §3, RFC 9449 §7) are to be held against it
+/// here, before the requirement: nothing of it can be remembered with the token.
 fn check_use(
     token: &VerifiedToken,
     issuer: IssuerId,

@@ -62,7 +62,8 @@ impl From<&Denial> for DenialClass {
 /// What every denial of a class has in common.
 struct OnTheWire {
     status: u16,
-    /// For gRPC clients: the standard mapping of the HTTP status, but INVALID_ARGUMENT for 400, which it makes INTERNAL.
+    /// For gRPC clients: the standard mapping of the HTTP status, but INVALID_ARGUMENT for 400, which it makes
+    /// INTERNAL.
     grpc_status: u32,
     title: &'static str,
     /// RFC 6750 §3.1.

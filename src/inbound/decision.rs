@@ -99,8 +99,8 @@ pub struct TriedKeys {
 pub enum WaitReason {
     /// The issuer's keys have never been fetched.
     FirstKeys,
-    /// No key of the set verifies the token, and a newer set may: its key id is unknown, or it names none. These keys need not be
-    /// tried again.
+    /// No key of the set verifies the token, and a newer set may: its key id is unknown, or it names none. These keys
+    /// need not be tried again.
     UnknownKey(TriedKeys),
 }
 

@@ -151,8 +151,8 @@ impl Verifier {
         let Some(keys) = store.keys().cloned() else {
             return Err(Unverified::Wait(issuer, WaitReason::FirstKeys));
         };
-        // A key id that the set lacks may be newer than the set; without a key id, so may the key. Where a source has no
-        // keys now, any key may be one of its own.
+        // A key id that the set lacks may be newer than the set; without a key id, so may the key. Where a source has
+        // no keys now, any key may be one of its own.
         let named = token.header().kid.as_deref().is_some_and(|kid| keys.has_kid(kid));
         let may_be_new = store.is_remote() && (!named || store.is_incomplete());
         if may_be_new && let Some(denial) = self.unknown.recall(text, issuer, generation, now) {

@@ -1,8 +1,8 @@
-//! What stands on Envoy's own route under `attache`, as route metadata, read once for both halves: what is demanded of requests that
-//! come in, and whose token goes on those that go out.
+//! What stands on Envoy's own route under `attache`, as route metadata, read once for both halves: what is demanded of
+//! requests that come in, and whose token goes on those that go out.
 //!
-//! Demands only add: all of them must hold together with the table's requirement; alone they are the requirement; they never
-//! make a route public. What cannot be read is an error, under which the request is denied.
+//! Demands only add: all of them must hold together with the table's requirement; alone they are the requirement; they
+//! never make a route public. What cannot be read is an error, under which the request is denied.
 
 use std::rc::Rc;
 
@@ -98,8 +98,8 @@ impl RequestMetadata {
 }
 
 impl RouteMetadata {
-    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same encoding; at most
-    /// 64 scopes or issuers in one list.
+    /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same
+    /// encoding; at most 64 scopes or issuers in one list.
     pub fn parse(bytes: &[u8]) -> Self {
         let Ok(pairs) = decode_pairs(bytes) else {
             return Self { demand: Err(RouteMetadataError::NotAMap), client: MetadataClient::Malformed };

@@ -143,7 +143,7 @@ impl Metrics {
             (_, true) if matches!(report.outcome, Outcome::Refused(_) | Outcome::Confirmed) => {
                 (DocumentMetric::Shared, result)
             }
-            (_, true) => (DocumentMetric::Shared, "taken"),
+            (_, true) => (DocumentMetric::Shared, "adopted"),
             (DocumentKind::Keys, false) => (DocumentMetric::KeyFetches, result),
             (DocumentKind::Metadata, false) => (DocumentMetric::MetadataFetches, result),
         };
