@@ -248,12 +248,12 @@ fn filters(value: &Value, place: &str, manager: Option<&Value>, found: &mut Vec<
         let place = joined(place, &format!("filter {name}"));
         let configuration = plugin.and_then(|plugin| member(plugin, "configuration"));
         let value = configuration.and_then(|any| member(any, "value"));
-        let content = value.and_then(|value| match value.as_text() {
+        let content = value.and_then(|value| match value.as_str() {
             Some(text) => Some(Content::Text(text.to_owned())),
             None => value.as_object().map(|_| Content::Value(value.clone())),
         });
         found.extend(content.map(|content| {
-            let vm_id = plugin.and_then(|plugin| member(member(plugin, "vm_config")?, "vm_id")?.as_text());
+            let vm_id = plugin.and_then(|plugin| member(member(plugin, "vm_config")?, "vm_id")?.as_str());
             let has_vm_id = Some(vm_id.is_some_and(|id| !id.is_empty()));
             let plugin = plugin.cloned();
             Document { plugin, has_vm_id, ..Document::new(place, content, manager.cloned()) }

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::jitter::Jitter;
 
-/// The pause after the `failures`-th failure in a row: 250 ms, doubled by each, at most [`MAX_BACKOFF`]; a random half of it is
-/// taken off, so that those who failed together do not come back together.
+/// The pause after the `failures`-th failure in a row: 250 ms, doubled by each, at most [`MAX_BACKOFF`]; a random half
+/// of it is taken off, so that workers that failed together do not come back together.
 pub fn backoff(failures: u32, jitter: &mut Jitter) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     let longest = FIRST_BACKOFF.saturating_mul(doubled).min(MAX_BACKOFF);

@@ -1,5 +1,5 @@
-//! What an answer says about how long it is good and when to ask again (RFC 9110, RFC 9111). Reads only; what to make of it is
-//! its user's, within bounds of its own: a server can say anything.
+//! What an answer says about how long it is good and when to ask again (RFC 9110, RFC 9111). Reads only; what to make
+//! of it is its user's, within bounds of its own: a server can say anything.
 
 use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::http::Headers;
 use super::time::Timestamp;
 
-/// How long the answer is fresh from now on (RFC 9111 §4.2), if it says so: `max-age` less `Age`, else `Expires`; zero where it
-/// wants to be asked for each time (`no-store`, `no-cache`, or a value that cannot be read, §4.2.1).
+/// How long the answer is fresh from now on (RFC 9111 §4.2), if it says so: `max-age` less `Age`, else `Expires`; zero
+/// where it wants to be asked for each time (`no-store`, `no-cache`, or a value that cannot be read, §4.2.1).
 pub fn freshness(headers: &Headers, now: Timestamp) -> Option<Duration> {
     let mut max_age = None;
     for directive in texts(headers, "cache-control").flat_map(|value| value.split(',')) {

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
-/// A sequence of numbers that a seed determines. Nothing secret may rest on it, nor that a number comes only once: that is what
-/// [`Random`](super::Random) is for.
+/// A sequence of numbers that a seed determines. Nothing secret may rest on it, nor that a number comes only once: that
+/// is what [`Random`](super::Random) is for.
 #[derive(Clone, Debug)]
 pub struct Jitter {
     seed: [u8; 16],

@@ -1,7 +1,7 @@
 //! The pair encoding of the proxy-wasm ABI: header maps and lists in properties come in it.
 //!
-//! Little-endian: the count of pairs; for each pair the two sizes; then for each pair the two byte strings, each followed
-//! by a NUL. The host is trusted, but what it encodes came from a client, so nothing here may trap.
+//! Little-endian: the count of pairs; for each pair the two sizes; then for each pair the two byte strings, each
+//! followed by a NUL. The host is trusted, but what it encodes came from a client, so nothing here may trap.
 
 /// Why bytes are not pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub struct Pairs<'b> {
 }
 
 /// Where a pair's texts lie. The sizes of all pairs come first, so that a walk need not touch the texts that it passes.
-struct Place {
+struct PairSpan {
     at: usize,
     key_size: usize,
     value_size: usize,
@@ -47,9 +47,9 @@ impl<'b> Pairs<'b> {
     /// The values under this key.
     pub(super) fn values(mut self, key: &str) -> impl Iterator<Item = &'b [u8]> {
         core::iter::from_fn(move || {
-            while let Some(place) = self.step() {
-                if place.key_size == key.len() && self.key(&place)? == key.as_bytes() {
-                    return self.value(&place);
+            while let Some(span) = self.step() {
+                if span.key_size == key.len() && self.key(&span)? == key.as_bytes() {
+                    return self.value(&span);
                 }
             }
             None
@@ -59,11 +59,11 @@ impl<'b> Pairs<'b> {
     /// The pairs whose key may be one of these.
     pub(super) fn of_names(mut self, names: NameFilter) -> impl Iterator<Item = Pair<'b>> {
         core::iter::from_fn(move || {
-            while let Some(place) = self.step() {
-                if names.may_hold_length(place.key_size) {
-                    let key = self.key(&place)?;
+            while let Some(span) = self.step() {
+                if names.may_hold_length(span.key_size) {
+                    let key = self.key(&span)?;
                     if names.may_hold(key) {
-                        return Some((key, self.value(&place)?));
+                        return Some((key, self.value(&span)?));
                     }
                 }
             }
@@ -87,24 +87,27 @@ impl<'b> Pairs<'b> {
         Ok(Self { sizes: sizes.as_chunks().0, texts, at: 0 })
     }
 
-    fn step(&mut self) -> Option<Place> {
+    fn step(&mut self) -> Option<PairSpan> {
         let (sizes, rest) = self.sizes.split_first()?;
         // Both in one word, the key's size in its lower half.
         let sizes = u64::from_le_bytes(*sizes);
-        let place =
-            Place { at: self.at, key_size: size(sizes & u64::from(u32::MAX)), value_size: size(sizes >> 32) };
+        let span = PairSpan {
+            at: self.at,
+            key_size: size(sizes & u64::from(u32::MAX)),
+            value_size: size(sizes >> 32),
+        };
         self.sizes = rest;
         // Nothing wraps in what has been decoded.
-        self.at = place.value_at().wrapping_add(place.value_size).wrapping_add(1);
-        Some(place)
+        self.at = span.value_at().wrapping_add(span.value_size).wrapping_add(1);
+        Some(span)
     }
 
-    fn key(&self, place: &Place) -> Option<&'b [u8]> {
-        self.texts.get(place.at..)?.get(..place.key_size)
+    fn key(&self, span: &PairSpan) -> Option<&'b [u8]> {
+        self.texts.get(span.at..)?.get(..span.key_size)
     }
 
-    fn value(&self, place: &Place) -> Option<&'b [u8]> {
-        self.texts.get(place.value_at()..)?.get(..place.value_size)
+    fn value(&self, span: &PairSpan) -> Option<&'b [u8]> {
+        self.texts.get(span.value_at()..)?.get(..span.value_size)
     }
 
     /// Whether all texts lie where they should, each with a NUL behind it.
@@ -114,14 +117,14 @@ impl<'b> Pairs<'b> {
             left = left.get(size..)?.strip_prefix(&[0])?;
             Some(())
         };
-        while let Some(Place { key_size, value_size, .. }) = self.step() {
+        while let Some(PairSpan { key_size, value_size, .. }) = self.step() {
             skip(key_size).and_then(|()| skip(value_size)).ok_or(PairsError::Truncated)?;
         }
         if left.is_empty() { Ok(()) } else { Err(PairsError::Trailing) }
     }
 }
 
-impl Place {
+impl PairSpan {
     /// Behind each text is a NUL.
     fn value_at(&self) -> usize {
         self.at.wrapping_add(self.key_size).wrapping_add(1)
@@ -132,13 +135,13 @@ impl<'b> Iterator for Pairs<'b> {
     type Item = Pair<'b>;
 
     fn next(&mut self) -> Option<Pair<'b>> {
-        let place = self.step()?;
-        Some((self.key(&place)?, self.value(&place)?))
+        let span = self.step()?;
+        Some((self.key(&span)?, self.value(&span)?))
     }
 }
 
-/// Names, as a bit for each length and one for each length with a first letter: almost every header's name is none of those that are
-/// looked for, and its text is not touched. Letters count without their case.
+/// Names, as a bit for each length and one for each length with a first letter: almost every header's name is none of
+/// those that are looked for, and its text is not touched. Letters count without their case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameFilter {
     lengths: u64,
@@ -177,8 +180,8 @@ impl NameFilter {
     }
 
     /// Those of 64 and more begin again.
-    fn bit(place: usize) -> u64 {
-        1_u64.rotate_left(u32::try_from(place & 63).unwrap_or_default())
+    fn bit(length: usize) -> u64 {
+        1_u64.rotate_left(u32::try_from(length & 63).unwrap_or_default())
     }
 }
 

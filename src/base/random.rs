@@ -1,6 +1,6 @@
 //! Randomness as a capability that the rim hands in: the core never reads it itself.
 
-/// A source of bytes that nobody can predict.
+/// A source of unpredictable bytes.
 pub trait Random {
     /// Fills all of `bytes`. It cannot fail: a source that can run dry is no source for keys and names.
     fn fill(&self, bytes: &mut [u8]);

@@ -12,7 +12,7 @@ impl Secret {
         Self(bytes.into())
     }
 
-    /// The secret itself. Whoever calls this must not print it.
+    /// The secret itself. Callers must not print it.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }

@@ -28,7 +28,7 @@ pub enum ClaimError {
         max: usize,
     },
     /// `iss` is not the issuer whose rules are applied.
-    #[error("the token is of another issuer")]
+    #[error("the token is from another issuer")]
     WrongIssuer,
     /// None of the configured audiences is in `aud`.
     #[error("the token is for another audience")]
@@ -67,7 +67,7 @@ pub enum ClaimError {
         now: Timestamp,
     },
     /// `exp` − `iat` is more than the issuer's tokens may live.
-    #[error("the token lives longer than {} s", max.as_secs())]
+    #[error("the token's lifetime is longer than {} s", max.as_secs())]
     LifetimeTooLong {
         /// How long the token says that it lives.
         lifetime: Duration,

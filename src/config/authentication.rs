@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::endpoints::Server;
+use super::endpoints::EndpointIssuer;
 use super::environment::Environment;
 use super::reader::{Fields, Node};
 use super::values;
@@ -14,18 +14,18 @@ use crate::oauth::{
     Assertion, Authentication, BasicEncoding, DEFAULT_ASSERTION_LIFETIME, MAX_ASSERTION_LIFETIME,
 };
 
-/// The private keys that have been read, by variable and whether the portable engine may sign with them: many clients may have one
-/// key, and to check one of RSA takes milliseconds.
+/// The private keys that have been read, by variable and whether `RustCrypto` may sign with them: many clients may have
+/// one key, and to check one of RSA takes milliseconds.
 #[derive(Default)]
-pub(super) struct AssertionKey(HashMap<(String, bool), Result<Rc<SigningKey>, SigningKeyError>>);
+pub(super) struct SigningKeys(HashMap<(String, bool), Result<Rc<SigningKey>, SigningKeyError>>);
 
 /// A way to authenticate, and its settings.
-pub(super) struct Method<'a> {
+pub(super) struct AuthenticationMethod<'a> {
     name: &'a str,
     node: Node<'a>,
 }
 
-impl<'a> Method<'a> {
+impl<'a> AuthenticationMethod<'a> {
     pub(super) fn of(node: &Node<'a>) -> Option<Self> {
         let (name, node) = node.variant(&[
             "client_secret_basic",
@@ -45,8 +45,8 @@ impl<'a> Method<'a> {
     pub(super) fn read(
         &self,
         id: Option<&Node<'_>>,
-        server: &Server,
-        keys: &mut AssertionKey,
+        issuer: &EndpointIssuer,
+        keys: &mut SigningKeys,
         environment: &dyn Environment,
     ) -> Option<Authentication> {
         let node = &self.node;
@@ -54,7 +54,7 @@ impl<'a> Method<'a> {
             "client_secret_basic" => basic(node, id, environment),
             "client_secret_post" => secret(&node.fields(&["secret"])?, environment).map(Authentication::Post),
             "private_key_jwt" => {
-                assertion(node, server, keys, environment).map(Authentication::PrivateKeyJwt)
+                assertion(node, issuer, keys, environment).map(Authentication::PrivateKeyJwt)
             }
             "tls_client_auth" => node.empty().map(|()| Authentication::TlsClientAuth),
             _ => node.empty().map(|()| Authentication::SetByCluster),
@@ -67,10 +67,10 @@ fn basic(node: &Node<'_>, id: Option<&Node<'_>>, environment: &dyn Environment) 
     let secret = secret(&fields, environment);
     let encoding = fields.or("encoding", BasicEncoding::Form, |node| {
         let encoding = node.word(&[("form", BasicEncoding::Form), ("none", BasicEncoding::None)])?;
-        let has_colon = id.and_then(|id| id.value().as_text()).is_some_and(|id| id.contains(':'));
+        let has_colon = id.and_then(|id| id.value().as_str()).is_some_and(|id| id.contains(':'));
         if encoding == BasicEncoding::None && has_colon {
             return node.problem(
-                "`client_id` holds a colon, at which the server would end it: only `form` hides it",
+                "`client_id` contains a colon, at which the server would end it: only `form` escapes it",
             );
         }
         Some(encoding)
@@ -84,8 +84,8 @@ fn secret(fields: &Fields<'_>, environment: &dyn Environment) -> Option<Secret> 
 
 fn assertion(
     node: &Node<'_>,
-    server: &Server,
-    keys: &mut AssertionKey,
+    issuer: &EndpointIssuer,
+    keys: &mut SigningKeys,
     environment: &dyn Environment,
 ) -> Option<Assertion> {
     let fields = node.fields(&[
@@ -99,24 +99,24 @@ fn assertion(
     ])?;
     let portable_rsa =
         fields.or("portable_rsa", false, |node| node.word(&[("deny", false), ("allow", true)]));
-    let key = fields.required("key").and_then(|node| {
-        let variable = values::env(&node)?;
+    let key = fields.read("key", |node| {
+        let variable = values::env(node)?;
         keys.read(&variable, portable_rsa?, environment)
     });
     let algorithm = algorithm(&fields, key.as_deref(), portable_rsa);
-    let kid = fields.or("kid", None, |node| values::plain(&node).map(Some));
+    let kid = fields.maybe("kid", values::plain);
     let thumbprint = fields.or("certificate_thumbprint", None, |node| {
-        let digest = sha256(node.text()?);
+        let digest = sha256(node.string()?);
         digest
             .map(Some)
             .or_else(|| node.problem("expected the SHA-256 of a certificate, base64url without padding"))
     });
-    let audience = match (fields.optional("audience"), server) {
+    let audience = match (fields.optional("audience"), issuer) {
         (Some(node), _) => values::plain(&node),
-        (None, Server::Issuer(issuer)) => Some(Rc::clone(issuer)),
-        (None, Server::Unnamed) => node
+        (None, EndpointIssuer::Known(issuer)) => Some(Rc::clone(issuer)),
+        (None, EndpointIssuer::NotNamed) => node
             .problem("name the `audience`: the issuer, or the token endpoint's URL if the server wants that"),
-        (None, Server::Unread) => None,
+        (None, EndpointIssuer::NotRead) => None,
     };
     let lifetime = fields.or("lifetime", DEFAULT_ASSERTION_LIFETIME, |node| {
         node.duration(Duration::from_secs(1), MAX_ASSERTION_LIFETIME)
@@ -136,13 +136,13 @@ fn algorithm(fields: &Fields<'_>, key: Option<&SigningKey>, portable_rsa: Option
     let node = fields.required("algorithm")?;
     let names = |set: AlgorithmSet| set.iter().map(Algorithm::name).collect::<Vec<_>>().join(", ");
     let known = AlgorithmSet::ASYMMETRIC;
-    let Some(algorithm) = Algorithm::parse(node.text()?).filter(|algorithm| known.contains(*algorithm))
+    let Some(algorithm) = Algorithm::parse(node.string()?).filter(|algorithm| known.contains(*algorithm))
     else {
         return node.problem(format_args!("expected one of {}", names(known)));
     };
     if portable_rsa == Some(true) && !AlgorithmSet::RSA.contains(algorithm) {
         let node = fields.optional("portable_rsa")?;
-        return node.problem(format_args!("{algorithm} is not of RSA: leave `portable_rsa` out"));
+        return node.problem(format_args!("{algorithm} is not an RSA algorithm: leave `portable_rsa` out"));
     }
     if portable_rsa == Some(false) && ONLY_PORTABLE.contains(algorithm) {
         return node.problem(format_args!(
@@ -156,14 +156,14 @@ fn algorithm(fields: &Fields<'_>, key: Option<&SigningKey>, portable_rsa: Option
     Some(algorithm)
 }
 
-impl AssertionKey {
+impl SigningKeys {
     fn read(
         &mut self,
         variable: &Node<'_>,
         portable_rsa: bool,
         environment: &dyn Environment,
     ) -> Option<Rc<SigningKey>> {
-        let name = (variable.text()?.to_owned(), portable_rsa);
+        let name = (variable.string()?.to_owned(), portable_rsa);
         let key = match self.0.get(&name) {
             Some(key) => key.clone(),
             None => {

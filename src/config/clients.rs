@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::authentication::{AssertionKey, Method};
+use super::authentication::{AuthenticationMethod, SigningKeys};
 use super::environment::Environment;
 use super::reader::{Fields, Node, refuse_duplicates, refuse_repeated};
 use super::{endpoints, inbound, routes, values};
@@ -27,19 +27,20 @@ pub(super) struct ParsedClient<'a> {
     pub(super) client: Option<Client>,
 }
 
-pub(super) fn read<'a>(node: &Node<'a>, setting: &ClientContext<'_>) -> Option<Vec<ParsedClient<'a>>> {
-    let mut keys = AssertionKey::default();
+pub(super) fn read<'a>(node: &Node<'a>, context: &ClientContext<'_>) -> Option<Vec<ParsedClient<'a>>> {
+    let mut keys = SigningKeys::default();
     let clients: Vec<_> =
-        node.list(MAX_CLIENTS)?.into_iter().map(|item| written(item, setting, &mut keys)).collect();
-    let names: Vec<_> = clients
-        .iter()
-        .filter_map(|client| Some((client.node.below(".name"), client.name.as_ref()?)))
-        .collect();
-    refuse_repeated(names.iter().map(|(node, name)| (node, *name)), "a client of this name");
+        node.list(MAX_CLIENTS)?.into_iter().map(|item| parsed_client(item, context, &mut keys)).collect();
+    let names = clients.iter().map(|client| (&client.node, client.name.as_ref()));
+    refuse_repeated(names, ".name", "client name");
     Some(clients)
 }
 
-fn written<'a>(node: Node<'a>, setting: &ClientContext<'_>, keys: &mut AssertionKey) -> ParsedClient<'a> {
+fn parsed_client<'a>(
+    node: Node<'a>,
+    context: &ClientContext<'_>,
+    keys: &mut SigningKeys,
+) -> ParsedClient<'a> {
     let fields = node.fields(&[
         "name",
         "token_endpoint",
@@ -59,10 +60,10 @@ fn written<'a>(node: Node<'a>, setting: &ClientContext<'_>, keys: &mut Assertion
         "token_types",
     ]);
     let Some(fields) = fields else { return ParsedClient { node, name: None, endpoint: None, client: None } };
-    let name = fields.required("name").and_then(|node| values::name(&node));
-    let (endpoint, server) = endpoints::read(&fields);
-    let credentials = credentials(&fields, &server, setting.environment, keys);
-    let client = client(&fields, credentials, name.clone(), setting);
+    let name = fields.read("name", values::name);
+    let (endpoint, issuer) = endpoints::read(&fields);
+    let credentials = credentials(&fields, &issuer, context.environment, keys);
+    let client = client(&fields, credentials, name.clone(), context);
     ParsedClient { node, name, endpoint, client }
 }
 
@@ -70,16 +71,16 @@ fn client(
     fields: &Fields<'_>,
     credentials: Option<Credentials>,
     name: Option<Rc<str>>,
-    setting: &ClientContext<'_>,
+    context: &ClientContext<'_>,
 ) -> Option<Client> {
-    let scopes = fields.or("scopes", Vec::new(), |node| routes::scopes(&node));
-    let audience = fields.or("audience", None, |node| values::plain(&node).map(Some));
-    let resources = fields.or("resources", Vec::new(), |node| resources(&node));
-    let parameters = fields.or("parameters", Vec::new(), |node| parameters(&node));
-    let headers = fields.or("headers", Vec::new(), |node| headers(&node));
-    let token_types = fields.or("token_types", Vec::new(), |node| token_types(&node));
+    let scopes = fields.or("scopes", Vec::new(), routes::scopes);
+    let audience = fields.maybe("audience", values::plain);
+    let resources = fields.or("resources", Vec::new(), resources);
+    let parameters = fields.or("parameters", Vec::new(), parameters);
+    let headers = fields.or("headers", Vec::new(), headers);
+    let token_types = fields.or("token_types", Vec::new(), token_types);
     let bearer = (Rc::from("authorization"), Rc::from("Bearer "));
-    let header = fields.or("header", bearer, |node| header(&node));
+    let header = fields.or("header", bearer, header);
     let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
     let margin = fields.or("renewal_margin", None, |node| node.duration(second, day).map(Some));
     let assumed = fields.or("default_lifetime", DEFAULT_ASSUMED, |node| node.duration(second, day));
@@ -87,14 +88,14 @@ fn client(
     let obtain = fields.or("obtain", Obtain::AtStart, |node| {
         let obtain = node.word(&[("at_start", Obtain::AtStart), ("on_demand", Obtain::OnDemand)])?;
         if exchange.is_some() {
-            return node.problem("tokens are exchanged when requests bring them: leave `obtain` out");
+            return node.problem("`obtain` does not apply to a token exchange: leave it out");
         }
         Some(obtain)
     });
     let (grant, obtain, exchanged_tokens) = match exchange {
         None => (Some(Grant::ClientCredentials), obtain, Some(DEFAULT_EXCHANGED_TOKENS)),
         Some(node) => {
-            let (grant, tokens) = exchange_of(&node, setting).unzip();
+            let (grant, tokens) = exchange_of(&node, context).unzip();
             (grant, obtain.map(|_| Obtain::OnDemand), tokens)
         }
     };
@@ -122,11 +123,11 @@ fn client(
 
 fn credentials(
     fields: &Fields<'_>,
-    server: &endpoints::Server,
+    issuer: &endpoints::EndpointIssuer,
     environment: &dyn Environment,
-    keys: &mut AssertionKey,
+    keys: &mut SigningKeys,
 ) -> Option<Credentials> {
-    let method = fields.required("authentication").and_then(|node| Method::of(&node));
+    let method = fields.read("authentication", AuthenticationMethod::of);
     let needs_id = method.as_ref().is_some_and(|method| !method.is_set_by_cluster());
     let id = fields.optional("client_id");
     let client_id = match &id {
@@ -134,15 +135,12 @@ fn credentials(
         None if needs_id => fields.required("client_id").and(None),
         None => Some(None),
     };
-    let authentication = method.and_then(|method| method.read(id.as_ref(), server, keys, environment));
+    let authentication = method.and_then(|method| method.read(id.as_ref(), issuer, keys, environment));
     Some(Credentials { client_id: client_id?, authentication: authentication? })
 }
 
 fn resources(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
-    let resources =
-        node.each(MAX_RESOURCES, |item| values::absolute_uri(&item).map(|resource| (item, resource)))?;
-    refuse_duplicates(&resources, "this resource", |a, b| a == b);
-    Some(resources.into_iter().map(|(_, resource)| resource).collect())
+    node.distinct(MAX_RESOURCES, "resource", values::absolute_uri)
 }
 
 fn parameters(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
@@ -156,8 +154,7 @@ fn parameters(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
             return node.problem("expected a name of letters, digits, -, _ and ., at most 64");
         }
         if OWN_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            return node
-                .problem("this parameter has a field of its own, or follows from others: leave it out here");
+            return node.problem("this parameter is set by other fields: leave it out here");
         }
         Some((Rc::from(name), values::plain(&node)?))
     };
@@ -168,9 +165,7 @@ fn parameters(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
 fn headers(node: &Node<'_>) -> Option<Vec<(Rc<str>, Rc<str>)>> {
     let members = node.members(MAX_HEADERS)?.into_iter();
     let read: Vec<_> = members.map(|(name, node)| (node.clone(), further_header(name, &node))).collect();
-    refuse_duplicates(&read, "this header", |a, b| {
-        a.as_ref().zip(b.as_ref()).is_some_and(|((a, _), (b, _))| a == b)
-    });
+    refuse_duplicates(&read, "header", |(a, _), (b, _)| a == b);
     read.into_iter().map(|(_, header)| header).collect()
 }
 
@@ -186,37 +181,38 @@ fn further_header(name: &str, node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
         return node.problem("this header is set by the filter or by Envoy: leave it out");
     }
     let value =
-        node.text_that("a value of visible ASCII characters, with spaces only between them", is_value)?;
+        node.string_that("a value of visible ASCII characters, with spaces only between them", is_value)?;
     Some((name, value.into()))
 }
 
 fn token_types(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     let is_type = |text: &str| text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let types = node.each(MAX_TOKEN_TYPES, |item| {
-        let text = item.text_that("a type of visible ASCII characters, at most 128", is_type)?;
+    let read = |item: &Node<'_>| {
+        let text = item.string_that("a type of visible ASCII characters, at most 128", is_type)?;
         if PROVED_TYPES.iter().any(|proved| proved.eq_ignore_ascii_case(text)) {
-            return item.problem("tokens of this type want a proof with each request, which is not sent");
+            return item.problem(
+                "tokens of this type need a proof with each request, which the filter does not send",
+            );
         }
-        Some((item, Rc::from(text)))
-    })?;
-    refuse_duplicates(&types, "this type", |a: &Rc<str>, b| a.eq_ignore_ascii_case(b));
-    Some(types.into_iter().map(|(_, text)| text).collect())
+        Some(Rc::from(text))
+    };
+    node.distinct_by(MAX_TOKEN_TYPES, "token type", read, |a: &Rc<str>, b| a.eq_ignore_ascii_case(b))
 }
 
 fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     let fields = node.fields(&["name", "scheme"])?;
-    let name = fields.required("name").and_then(|node| {
-        let name = values::header_name(&node)?;
+    let name = fields.read("name", |node| {
+        let name = values::header_name(node)?;
         let is_for_credentials = ["authorization", "proxy-authorization"].contains(&&*name);
         if inbound::is_reserved(&name) && !is_for_credentials {
-            return node.problem("this header steers the connection or the proxy: choose another");
+            return node.problem("this header controls the connection or the proxy: choose another");
         }
         Some(name)
     });
     let prefix = fields.or("scheme", "".into(), |node| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let is_prefix = |text: &str| text.len() <= 32 && text.bytes().all(allowed);
-        node.text_that("a word of letters, digits and dashes like Bearer, at most 32 characters", is_prefix)
+        node.string_that("a word of letters, digits and dashes like Bearer, at most 32 characters", is_prefix)
             .map(|word| Rc::from(format!("{word} ")))
     });
     let (name, prefix): (Rc<str>, Rc<str>) = (name?, prefix?);
@@ -226,21 +222,18 @@ fn header(node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
     Some((name, prefix))
 }
 
-fn exchange_of(node: &Node<'_>, setting: &ClientContext<'_>) -> Option<(Grant, usize)> {
+fn exchange_of(node: &Node<'_>, context: &ClientContext<'_>) -> Option<(Grant, usize)> {
     let fields = node.fields(&["subject_token_type", "requested_token_type", "tokens"])?;
-    let subject = fields.or("subject_token_type", ACCESS_TOKEN.into(), |node| values::absolute_uri(&node));
-    let requested = fields.or("requested_token_type", None, |node| values::absolute_uri(&node).map(Some));
-    let tokens = fields.or("tokens", DEFAULT_EXCHANGED_TOKENS, |node| {
-        node.integer(1, MAX_EXCHANGED_TOKENS).and_then(|number| usize::try_from(number).ok())
-    });
-    if setting.position == Some(Position::Upstream) {
+    let subject = fields.or("subject_token_type", ACCESS_TOKEN.into(), values::absolute_uri);
+    let requested = fields.maybe("requested_token_type", values::absolute_uri);
+    let tokens = fields.or("tokens", DEFAULT_EXCHANGED_TOKENS, |node| node.integer(1, MAX_EXCHANGED_TOKENS));
+    if context.position == Some(Position::Upstream) {
         return node.problem(
             "the caller's token is verified in the listener: exchange it there, with `position: downstream`",
         );
     }
-    if !setting.has_inbound {
-        return node
-            .problem("only a verified token of the caller's is exchanged: configure the block `inbound`");
+    if !context.has_inbound {
+        return node.problem("only a verified token is exchanged: configure the block `inbound`");
     }
     let grant = Grant::TokenExchange { subject_token_type: subject?, requested_token_type: requested? };
     Some((grant, tokens?))

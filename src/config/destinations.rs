@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::reader::{Node, printable, refuse_duplicates};
+use super::reader::{Node, printable};
 use super::{routes, values};
 use crate::outbound::{CallerCredential, ChosenBy, Destination, DestinationTable};
 use crate::policy::{LetterCase, PathPattern, Pattern};
@@ -27,24 +27,20 @@ pub(super) struct Destinations {
     /// The table, if all of it holds together.
     pub(super) table: Option<DestinationTable>,
     /// What the list names, if all of that could be read.
-    pub(super) named: Option<Named>,
+    pub(super) named: Option<References>,
 }
 
 /// What destinations name.
 #[derive(Default)]
-pub(super) struct Named {
+pub(super) struct References {
     /// Clients, by their places.
     pub(super) clients: HashSet<usize>,
     pub(super) clusters: HashSet<Rc<str>>,
 }
 
-pub(super) fn read(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<Destinations> {
-    let mut named = Some(Named::default());
-    let destinations: Vec<_> = node
-        .list(MAX_DESTINATIONS)?
-        .into_iter()
-        .map(|item| (item.clone(), destination(&item, setting, &mut named)))
-        .collect();
+pub(super) fn read(node: &Node<'_>, context: &DestinationContext<'_>) -> Option<Destinations> {
+    let mut named = Some(References::default());
+    let destinations = node.each(MAX_DESTINATIONS, |item| destination(item, context, &mut named))?;
     let is_whole = destinations.iter().all(|(_, destination)| destination.is_some());
     // What clashes is told even where other destinations are not understood.
     let placed = destinations.into_iter().enumerate();
@@ -52,10 +48,11 @@ pub(super) fn read(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<
         placed.filter_map(|(index, (node, destination))| Some(((index, node), destination?))).unzip();
     let table = if destinations.iter().map(places_of).fold(0, usize::saturating_add) > MAX_PLACES {
         node.problem(format_args!(
-            "more than {MAX_PLACES} combinations of cluster, authority and route name: name fewer, or use suffixes like *.internal"
+            "more than {MAX_PLACES} combinations of cluster, authority and route name: name fewer, or \
+             use suffixes like *.internal"
         ))
     } else {
-        table(node, destinations, &places, setting.reads_route_metadata == Some(true))
+        table(node, destinations, &places, context.reads_route_metadata == Some(true))
     };
     Some(Destinations { table: table.filter(|_| is_whole), named })
 }
@@ -90,8 +87,8 @@ fn places_of((pattern, destination): &(Pattern, Destination)) -> usize {
 
 fn destination(
     node: &Node<'_>,
-    setting: &DestinationContext<'_>,
-    named: &mut Option<Named>,
+    context: &DestinationContext<'_>,
+    named: &mut Option<References>,
 ) -> Option<(Pattern, Destination)> {
     let Some(fields) = node.fields(&["match", "client", "caller_credential", "chosen_by", "allow_in_path"])
     else {
@@ -100,13 +97,13 @@ fn destination(
     };
     let chosen_by = fields.or("chosen_by", ChosenBy::Match, |node| {
         let word = node.word(&[("match", ChosenBy::Match), ("route_metadata", ChosenBy::RouteMetadata)])?;
-        if word == ChosenBy::RouteMetadata && setting.reads_route_metadata == Some(false) {
+        if word == ChosenBy::RouteMetadata && context.reads_route_metadata == Some(false) {
             return node.problem("route metadata is not read: write `route_metadata: read` in `outbound`");
         }
         Some(word)
     });
-    let matches = fields.required("match").and_then(|node| matches(&node, chosen_by, setting));
-    let client = fields.required("client").and_then(|node| client(&node, setting));
+    let matches = fields.read("match", |node| matches(node, chosen_by, context));
+    let client = fields.read("client", |node| client(node, context));
     let caller_credential = fields.or("caller_credential", CallerCredential::Deny, |node| {
         node.word(&[
             ("deny", CallerCredential::Deny),
@@ -115,10 +112,10 @@ fn destination(
         ])
     });
     let allowed = routes::allowed_in_path(&fields);
-    let is_exchanging = client.is_some_and(|client| setting.exchanging.contains(&client));
+    let is_exchanging = client.is_some_and(|client| context.exchanging.contains(&client));
     if is_exchanging && caller_credential.is_some_and(|one| one != CallerCredential::Replace) {
         node.problem::<()>(
-            "the token to exchange sits where its successor goes: write `caller_credential: replace`",
+            "the exchanged token goes where the caller's token is: write `caller_credential: replace`",
         );
     }
     match (named.as_mut(), client, matches.as_ref()) {
@@ -128,7 +125,7 @@ fn destination(
         }
         _ => *named = None,
     }
-    let Matches { pattern, clusters, route_names } = matches?;
+    let ParsedMatch { pattern, clusters, route_names } = matches?;
     let destination = Destination {
         client: client?,
         clusters,
@@ -140,18 +137,18 @@ fn destination(
     Some((pattern, destination))
 }
 
-fn client(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<usize> {
-    let name = node.text()?;
-    match setting.clients.get(name) {
+fn client(node: &Node<'_>, context: &DestinationContext<'_>) -> Option<usize> {
+    let name = node.string()?;
+    match context.clients.get(name) {
         Some(place) => Some(*place),
-        None if setting.knows_all_clients => {
-            node.problem(format_args!("no client is named `{}`", printable(name)))
+        None if context.knows_all_clients => {
+            node.problem(format_args!("unknown client `{}`", printable(name)))
         }
         None => None,
     }
 }
 
-struct Matches {
+struct ParsedMatch {
     pattern: Pattern,
     clusters: Vec<Rc<str>>,
     route_names: Vec<Rc<str>>,
@@ -160,8 +157,8 @@ struct Matches {
 fn matches(
     node: &Node<'_>,
     chosen_by: Option<ChosenBy>,
-    setting: &DestinationContext<'_>,
-) -> Option<Matches> {
+    context: &DestinationContext<'_>,
+) -> Option<ParsedMatch> {
     let fields = node.fields(&[
         "authorities",
         "clusters",
@@ -171,8 +168,8 @@ fn matches(
         "methods",
         "route_names",
     ])?;
-    let authorities = fields.required("authorities").and_then(|node| routes::authorities(&node));
-    let clusters = fields.required("clusters").and_then(|node| clusters(&node, setting));
+    let authorities = fields.read("authorities", routes::authorities);
+    let clusters = fields.read("clusters", |node| clusters(node, context));
     let path = match (fields.optional("path"), fields.optional("prefix")) {
         (Some(node), None) => routes::segments(&node).map(PathPattern::Whole),
         (None, Some(node)) => routes::prefix(&node).map(PathPattern::Prefix),
@@ -180,12 +177,9 @@ fn matches(
         (Some(_), Some(_)) => node.problem("expected path or prefix, not both"),
     };
     let case = routes::letter_case(&fields, LetterCase::Matters);
-    let methods = fields.or("methods", Vec::new(), |node| routes::methods(&node));
-    let route_names = fields.or("route_names", Vec::new(), |node| {
-        let names = node.each(MAX_ROUTE_NAMES, |item| values::plain(&item).map(|name| (item, name)))?;
-        refuse_duplicates(&names, "this route name", |a, b| a == b);
-        Some(names.into_iter().map(|(_, name)| name).collect())
-    });
+    let methods = fields.or("methods", Vec::new(), routes::methods);
+    let route_names = fields
+        .or("route_names", Vec::new(), |node| node.distinct(MAX_ROUTE_NAMES, "route name", values::plain));
     let narrows =
         ["path", "prefix", "methods", "route_names"].iter().any(|name| fields.optional(name).is_some());
     if chosen_by == Some(ChosenBy::RouteMetadata) && narrows {
@@ -194,21 +188,20 @@ fn matches(
         );
     }
     let pattern = Pattern { authorities: authorities?, path: path?, methods: methods?, case: case? };
-    Some(Matches { pattern, clusters: clusters?, route_names: route_names? })
+    Some(ParsedMatch { pattern, clusters: clusters?, route_names: route_names? })
 }
 
-fn clusters(node: &Node<'_>, setting: &DestinationContext<'_>) -> Option<Vec<Rc<str>>> {
-    let clusters = node.each(MAX_CLUSTERS, |item| {
-        let cluster = values::plain(&item)?;
-        if setting.own_clusters.contains(&*cluster) {
+fn clusters(node: &Node<'_>, context: &DestinationContext<'_>) -> Option<Vec<Rc<str>>> {
+    node.distinct(MAX_CLUSTERS, "cluster", |item| {
+        let cluster = values::plain(item)?;
+        if context.own_clusters.contains(&*cluster) {
             return item.problem(
-                "this cluster carries a client's token requests or metadata, and the filter never handles its own calls: give the destination a cluster of its own",
+                "this cluster carries a client's token requests or metadata, and the filter never \
+                 handles its own calls: give the destination a cluster of its own",
             );
         }
-        Some((item, cluster))
-    })?;
-    refuse_duplicates(&clusters, "this cluster", |a, b| a == b);
-    Some(clusters.into_iter().map(|(_, cluster)| cluster).collect())
+        Some(cluster)
+    })
 }
 
 /// As many as an inbound half has routes: a mesh's whole egress.

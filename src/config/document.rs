@@ -7,8 +7,8 @@ use prost_types::value::Kind;
 use super::error::ConfigErrors;
 use super::value::Value;
 
-/// Reads JSON text or a serialized `Struct`. No document is both: a `Struct` begins with the byte of a line feed, but the next
-/// members of it are control characters, which JSON text cannot hold.
+/// Reads JSON text or a serialized `Struct`. No document is both: a `Struct` begins with the byte of a line feed, but
+/// the next members of it are control characters, which JSON text cannot hold.
 pub(super) fn read(document: &[u8]) -> Result<Value, ConfigErrors> {
     if document.len() > MAX_CONFIG_BYTES {
         return Err(ConfigErrors::one(format!("the document is larger than {MAX_CONFIG_BYTES} bytes")));
@@ -38,7 +38,7 @@ fn value(value: prost_types::Value) -> Value {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(value)) => Value::Bool(value),
         Some(Kind::NumberValue(value)) => Value::Float(value),
-        Some(Kind::StringValue(text)) => Value::Text(text),
+        Some(Kind::StringValue(text)) => Value::String(text),
         Some(Kind::ListValue(list)) => Value::List(list.values.into_iter().map(self::value).collect()),
         Some(Kind::StructValue(fields)) => object(fields),
     }

@@ -7,44 +7,45 @@ use super::{key_sources, values};
 use crate::oauth::Address;
 use crate::outbound::{Endpoint, EndpointDiscovery, EndpointPlace};
 
-/// What is known of the server behind an endpoint.
-pub(super) enum Server {
-    /// Its issuer.
-    Issuer(Rc<str>),
-    /// Nothing: only the endpoint is named.
-    Unnamed,
+/// What the configuration says about the issuer behind an endpoint.
+pub(super) enum EndpointIssuer {
+    /// It is this one.
+    Known(Rc<str>),
+    /// Only the endpoint is named.
+    NotNamed,
     /// It could not be read.
-    Unread,
+    NotRead,
 }
 
 /// Reads whichever of the two a client has.
-pub(super) fn read(client: &Fields<'_>) -> (Option<Endpoint>, Server) {
+pub(super) fn read(client: &Fields<'_>) -> (Option<Endpoint>, EndpointIssuer) {
     match (client.optional("token_endpoint"), client.optional("discovery")) {
-        (Some(node), None) => (token_endpoint(&node), Server::Unnamed),
-        (None, Some(node)) => discovery(&node).unwrap_or((None, Server::Unread)),
-        (None, None) | (Some(_), Some(_)) => {
-            (client.node().problem("expected exactly one of token_endpoint, discovery"), Server::Unread)
-        }
+        (Some(node), None) => (token_endpoint(&node), EndpointIssuer::NotNamed),
+        (None, Some(node)) => discovery(&node).unwrap_or((None, EndpointIssuer::NotRead)),
+        (None, None) | (Some(_), Some(_)) => (
+            client.node().problem("expected exactly one of token_endpoint, discovery"),
+            EndpointIssuer::NotRead,
+        ),
     }
 }
 
 fn token_endpoint(node: &Node<'_>) -> Option<Endpoint> {
     let fields = node.fields(&["uri", "cluster", "timeout", "tls"])?;
     let allow_http = key_sources::allow_http(&fields);
-    let uri = fields.required("uri").and_then(|node| {
-        let url = values::http_url(&node)?;
+    let uri = fields.read("uri", |node| {
+        let url = values::http_url(node)?;
         if url.scheme() == "http" && allow_http == Some(false) {
             return node.problem("the token endpoint is not https: without TLS it needs `tls: optional`");
         }
         Some(url)
     });
-    let cluster = fields.required("cluster").and_then(|node| values::plain(&node));
+    let cluster = fields.read("cluster", values::plain);
     let timeout = key_sources::timeout(&fields);
     allow_http?;
     Some(Endpoint { cluster: cluster?, timeout: timeout?, place: EndpointPlace::At(Address::of(&uri?)) })
 }
 
-fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
+fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, EndpointIssuer)> {
     let fields = node.fields(&[
         "issuer",
         "cluster",
@@ -55,10 +56,12 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
         "metadata_min_refresh",
     ])?;
     let allow_http = key_sources::allow_http(&fields);
-    let issuer = fields.required("issuer").and_then(|node| Some((values::issuer(&node)?, node)));
-    let server = issuer.as_ref().map_or(Server::Unread, |(issuer, _)| Server::Issuer(Rc::from(*issuer)));
+    let issuer = fields.read("issuer", |node| Some((values::issuer(node)?, node.clone())));
+    let endpoint_issuer = issuer
+        .as_ref()
+        .map_or(EndpointIssuer::NotRead, |(issuer, _)| EndpointIssuer::Known(Rc::from(*issuer)));
     let url = issuer.as_ref().and_then(|(issuer, node)| key_sources::issuer_url(node, issuer, allow_http));
-    let cluster = fields.required("cluster").and_then(|node| values::plain(&node));
+    let cluster = fields.read("cluster", values::plain);
     let token_cluster =
         fields.optional("token_cluster").map_or_else(|| cluster.clone(), |node| values::plain(&node));
     let lifetime = key_sources::metadata_lifetime(&fields, node);
@@ -79,5 +82,5 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, Server)> {
             place: EndpointPlace::Discovered(discovery),
         })
     };
-    Some((endpoint(), server))
+    Some((endpoint(), endpoint_issuer))
 }

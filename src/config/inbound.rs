@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::environment::Environment;
-use super::reader::{Fields, Node, refuse_duplicates};
+use super::reader::{Fields, Node};
 use super::{issuers, routes, values};
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
@@ -36,10 +36,10 @@ pub(super) fn read(
         "default",
     ])?;
     let version = fields.or("version", version, |node| node.integer(1, u64::MAX));
-    let issuers = fields.required("issuers").and_then(|node| issuers::read(&node, environment));
-    let token = fields.or("token", default_token(), |node| token(&node));
-    let forwarded = fields.or("forward_claims", Vec::new(), |node| forwarded_claims(&node));
-    let denials = fields.or("denials", default_denials(), |node| denials(&node));
+    let issuers = fields.read("issuers", |node| issuers::read(node, environment));
+    let token = fields.or("token", default_token(), token);
+    let forwarded = fields.or("forward_claims", Vec::new(), forwarded_claims);
+    let denials = fields.or("denials", default_denials(), denials);
     let preflight = fields.or("cors_preflight", Preflight::Authorize, |node| {
         node.word(&[("authorize", Preflight::Authorize), ("forward", Preflight::Forward)])
     });
@@ -55,13 +55,13 @@ pub(super) fn read(
     let filter_state = fields.or("filter_state", FilterState::Denials, |node| {
         node.word(&[("denials", FilterState::Denials), ("all", FilterState::All)])
     });
-    let waiting = fields.or("waiting", DEFAULT_WAITING, |node| waiting(&node));
-    let cache = fields.or("token_cache", Some(DEFAULT_CACHE), |node| cache(&node));
+    let waiting = fields.or("waiting", DEFAULT_WAITING, waiting);
+    let cache = fields.or("token_cache", Some(DEFAULT_CACHE), cache);
     let names: Option<Vec<Rc<str>>> =
         issuers.as_ref().map(|issuers| issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect());
     let case = routes::letter_case(&fields, LetterCase::Matters);
-    let allowed_overrides = fields.or("allow_overrides", Vec::new(), |node| allowed_overrides(&node));
-    let setting = routes::RouteContext {
+    let allowed_overrides = fields.or("allow_overrides", Vec::new(), allowed_overrides);
+    let context = routes::RouteContext {
         issuers: names.as_deref(),
         case: case.unwrap_or_default(),
         // Another spelling of a path leads to no other rule, unless Envoy's route has a part in it.
@@ -70,11 +70,11 @@ pub(super) fn read(
             Some(MetadataUse::Deny | MetadataUse::Ignore) | None => PathFeatures::SPELLINGS,
         },
     };
-    let table = routes::read(&fields, setting);
+    let table = routes::read(&fields, context);
     let resource = fields.or("resource", None, |node| {
         let sources = token.as_ref().map(|(sources, _)| sources.as_slice());
         let issuers = issuers.as_deref().unwrap_or_default();
-        resource(&node, issuers, sources.unwrap_or_default(), table.as_ref()).map(Some)
+        resource(node, issuers, sources.unwrap_or_default(), table.as_ref()).map(Some)
     });
 
     let (sources, after_verification) = token?;
@@ -84,7 +84,7 @@ pub(super) fn read(
     for (index, forwarded) in forwarded_claims.iter().enumerate() {
         if sources.iter().filter_map(token_header).any(|name| *name == forwarded.header) {
             let path = format!(".forward_claims[{index}].header");
-            node.below(path).problem::<()>("the token sits in this header: choose another");
+            node.below(path).problem::<()>("the token is in this header: choose another");
         }
     }
     let mut issuers = issuers?;
@@ -124,13 +124,11 @@ pub(super) fn read(
 /// The headers that may take the request line's place.
 pub(super) fn allowed_overrides(node: &Node<'_>) -> Option<Vec<&'static str>> {
     let values = Overrides::KNOWN.map(|(name, _)| (name, name));
-    let names = node.each(values.len(), |item| item.word(&values).map(|name| (item, name)))?;
-    refuse_duplicates(&names, "this header", |a, b| a == b);
-    Some(names.into_iter().map(|(_, name)| name).collect())
+    node.distinct(values.len(), "header", |item| item.word(&values))
 }
 
-/// The headers by which a rule could be escaped: those that replace a method, where some rule asks for one or a preflight needs no
-/// token; a path, where some rule asks for one.
+/// The headers by which a rule could be escaped: those that replace a method, where some rule asks for one or a
+/// preflight needs no token; a path, where some rule asks for one.
 fn overrides(table: &RouteTable, metadata: MetadataUse, preflight: Preflight, allowed: &[&str]) -> Overrides {
     // The filter cannot see what Envoy's routes ask for.
     let is_routed = metadata == MetadataUse::Read;
@@ -144,12 +142,7 @@ fn overrides(table: &RouteTable, metadata: MetadataUse, preflight: Preflight, al
 fn token(node: &Node<'_>) -> Option<(Vec<TokenSource>, AfterVerification)> {
     let fields = node.fields(&["sources", "after_verification"])?;
     let (sources, after) = default_token();
-    let sources = fields.or("sources", sources, |node| {
-        let sources: Vec<_> =
-            node.list(MAX_SOURCES)?.into_iter().map(|item| (item.clone(), source(&item))).collect();
-        refuse_duplicates(&sources, "this place", |a, b| a.is_some() && a == b);
-        sources.into_iter().map(|(_, source)| source).collect()
-    });
+    let sources = fields.or("sources", sources, |node| node.distinct(MAX_SOURCES, "source", source));
     let after = fields.or("after_verification", after, |node| {
         node.word(&[("forward", AfterVerification::Forward), ("strip", AfterVerification::Strip)])
     });
@@ -160,11 +153,11 @@ fn source(node: &Node<'_>) -> Option<TokenSource> {
     let (kind, node) = node.variant(&["header", "query", "cookie"])?;
     if kind == "header" {
         let fields = node.fields(&["name", "scheme"])?;
-        let name = fields.required("name").and_then(|node| values::header_name(&node));
+        let name = fields.read("name", values::header_name);
         let scheme = fields.or("scheme", None, |node| {
             let is_scheme =
                 |text: &str| text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            node.text_that("a scheme like Bearer", is_scheme).map(|text| Some(Rc::from(text)))
+            node.string_that("a scheme like Bearer", is_scheme).map(|text| Some(Rc::from(text)))
         });
         let (name, scheme) = (name?, scheme?);
         if scheme.is_none() && &*name == "authorization" {
@@ -176,7 +169,8 @@ fn source(node: &Node<'_>) -> Option<TokenSource> {
     let is_plain = |text: &str| {
         text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    let name: Rc<str> = name.text_that("a name of letters, digits, -, _ and ., at most 64", is_plain)?.into();
+    let name: Rc<str> =
+        name.string_that("a name of letters, digits, -, _ and ., at most 64", is_plain)?.into();
     Some(if kind == "query" { TokenSource::Query { name } } else { TokenSource::Cookie { name } })
 }
 
@@ -188,21 +182,16 @@ fn token_header(source: &TokenSource) -> Option<&Rc<str>> {
 }
 
 fn forwarded_claims(node: &Node<'_>) -> Option<Vec<ForwardedClaim>> {
-    let claims: Vec<_> =
-        node.list(MAX_FORWARDED)?.into_iter().map(|item| (item.clone(), forwarded_claim(&item))).collect();
-    refuse_duplicates(&claims, "this header", |a, b| {
-        a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| a.header == b.header)
-    });
-    claims.into_iter().map(|(_, claim)| claim).collect()
+    node.distinct_by(MAX_FORWARDED, "header", forwarded_claim, |a, b| a.header == b.header)
 }
 
 fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
     let fields = node.fields(&["claim", "header", "type", "separator"])?;
-    let claim: Option<ClaimPath> = fields.required("claim").and_then(|node| values::claim_path(&node));
-    let header = fields.required("header").and_then(|node| {
-        let header = values::header_name(&node)?;
+    let claim: Option<ClaimPath> = fields.read("claim", values::claim_path);
+    let header = fields.read("header", |node| {
+        let header = values::header_name(node)?;
         if is_reserved(&header) {
-            return node.problem("this header steers the connection or the proxy: choose another");
+            return node.problem("this header controls the connection or the proxy: choose another");
         }
         Some(header)
     });
@@ -210,7 +199,8 @@ fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
     Some(ForwardedClaim { claim: claim?, kind: kind?, header: header? })
 }
 
-/// The type that a claim must have. A separator belongs to lists, and is not guessed: it must not occur in what it separates.
+/// The type that a claim must have. A separator belongs to lists, and is not guessed: it must not occur in what it
+/// separates.
 fn forwarded_type(fields: &Fields<'_>) -> Option<ForwardedType> {
     let strings = ForwardedType::Strings { separator: b' ' };
     let kind = fields.or("type", ForwardedType::String, |node| {
@@ -225,7 +215,7 @@ fn forwarded_type(fields: &Fields<'_>) -> Option<ForwardedType> {
         let is_separator =
             |text: &str| matches!(text.as_bytes(), [byte] if *byte == b' ' || byte.is_ascii_punctuation());
         let node = fields.required("separator")?;
-        let text = node.text_that("one character: a space or a punctuation mark", is_separator)?;
+        let text = node.string_that("one character: a space or a punctuation mark", is_separator)?;
         return text.bytes().next().map(|separator| ForwardedType::Strings { separator });
     }
     match fields.optional("separator") {
@@ -247,18 +237,18 @@ fn resource(
     table: Option<&RouteTable>,
 ) -> Option<Resource> {
     let fields = node.fields(&["identifier", "documentation"])?;
-    let identifier = fields.required("identifier").and_then(|node| {
-        let url = values::http_url(&node)?;
+    let identifier = fields.read("identifier", |node| {
+        let url = values::http_url(node)?;
         // RFC 9728 §1.2: no fragment, and a query is not recommended; here it would have to be part of the path.
         if url.query().is_some() {
-            node.problem("a resource identifier here has no query")
+            node.problem("a resource identifier must not have a query")
         } else {
-            Some((node.text()?, url))
+            Some((node.string()?, url))
         }
     });
     let documentation = fields.or("documentation", None, |node| {
-        values::http_url(&node)?;
-        node.text().map(Some)
+        values::http_url(node)?;
+        node.string().map(Some)
     });
     let mut scopes: Vec<Rc<str>> = Vec::new();
     for route in table.into_iter().flat_map(|table| table.routes()) {
@@ -284,7 +274,7 @@ fn resource(
 fn denials(node: &Node<'_>) -> Option<DenialSettings> {
     let fields = node.fields(&["realm", "body", "detail"])?;
     let default = default_denials();
-    let realm = fields.or("realm", None, |node| values::quotable(&node).map(Some));
+    let realm = fields.maybe("realm", values::quotable);
     let body = fields.or("body", default.body, |node| {
         node.word(&[("none", DenialBody::None), ("problem_json", DenialBody::ProblemJson)])
     });
@@ -292,16 +282,14 @@ fn denials(node: &Node<'_>) -> Option<DenialSettings> {
         .or("detail", default.detail, |node| node.word(&[("full", Detail::Full), ("terse", Detail::Terse)]));
     let denials = DenialSettings { realm: realm?, body: body?, detail: detail? };
     if denials.detail == Detail::Terse && (denials.realm.is_some() || denials.body != DenialBody::None) {
-        return node.problem("`detail: terse` tells nothing: leave `realm` and `body` out");
+        return node.problem("`detail: terse` shows neither `realm` nor `body`: leave them out");
     }
     Some(denials)
 }
 
 pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
     let fields = node.fields(&["requests", "deadline"])?;
-    let requests = fields.or("requests", DEFAULT_WAITING.requests, |node| {
-        node.integer(1, 10_000).and_then(|number| usize::try_from(number).ok())
-    });
+    let requests = fields.or("requests", DEFAULT_WAITING.requests, |node| node.integer(1, 10_000));
     let deadline = fields.or("deadline", DEFAULT_WAITING.deadline, |node| {
         node.duration(Duration::from_millis(10), Duration::from_secs(60))
     });
@@ -309,14 +297,12 @@ pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
 }
 
 fn cache(node: &Node<'_>) -> Option<Option<CacheSettings>> {
-    if node.value().as_text().is_some() {
+    if node.value().as_str().is_some() {
         return node.word(&[("off", None)]);
     }
     let fields = node.fields(&["entries", "bytes"])?;
-    let number =
-        |node: Node<'_>, min, max| node.integer(min, max).and_then(|number| usize::try_from(number).ok());
-    let entries = fields.or("entries", DEFAULT_CACHE.entries, |node| number(node, 1, 1_000_000));
-    let bytes = fields.or("bytes", DEFAULT_CACHE.bytes, |node| number(node, 65_536, 134_217_728));
+    let entries = fields.or("entries", DEFAULT_CACHE.entries, |node| node.integer(1, 1_000_000));
+    let bytes = fields.or("bytes", DEFAULT_CACHE.bytes, |node| node.integer(65_536, 134_217_728));
     Some(Some(CacheSettings { entries: entries?, bytes: bytes? }))
 }
 

@@ -12,13 +12,9 @@ use crate::issuer::KeySource;
 use crate::jose::{Algorithm, AlgorithmSet, Key, KeySet};
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment) -> Option<Vec<Issuer>> {
-    let issuers: Vec<_> =
-        node.list(MAX_ISSUERS)?.into_iter().map(|item| (item.clone(), issuer(&item, environment))).collect();
-    let both = |a: &Option<Issuer>, b: &Option<Issuer>, same: fn(&Issuer, &Issuer) -> bool| {
-        a.as_ref().zip(b.as_ref()).is_some_and(|(a, b)| same(a, b))
-    };
-    refuse_duplicates(&issuers, "an issuer of this name", |a, b| both(a, b, |a, b| a.name == b.name));
-    refuse_duplicates(&issuers, "this issuer", |a, b| both(a, b, |a, b| a.rules.issuer == b.rules.issuer));
+    let issuers = node.each(MAX_ISSUERS, |item| issuer(item, environment))?;
+    refuse_duplicates(&issuers, "issuer name", |a, b| a.name == b.name);
+    refuse_duplicates(&issuers, "issuer", |a, b| a.rules.issuer == b.rules.issuer);
     issuers.into_iter().map(|(_, issuer)| issuer).collect()
 }
 
@@ -35,11 +31,11 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
         "clock_skew",
         "scopes_from",
     ])?;
-    let name = fields.required("name").and_then(|node| values::name(&node));
-    let identifier = fields.required("issuer").and_then(|node| values::issuer(&node));
-    let audiences = fields.required("audiences").and_then(|node| audiences(&node));
-    let algorithms = fields.or("algorithms", AlgorithmSet::ASYMMETRIC, |node| algorithms(&node));
-    let keys = fields.required("keys").and_then(|node| keys(&node, identifier, algorithms, environment));
+    let name = fields.read("name", values::name);
+    let identifier = fields.read("issuer", values::issuer);
+    let audiences = fields.read("audiences", audiences);
+    let algorithms = fields.or("algorithms", AlgorithmSet::ASYMMETRIC, algorithms);
+    let keys = fields.read("keys", |node| keys(node, identifier, algorithms, environment));
     let token_type = fields.or("type", TokenType::Any, |node| {
         node.word(&[("any", TokenType::Any), ("at+jwt", TokenType::AccessToken)])
     });
@@ -52,10 +48,7 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
     let clock_skew =
         fields.or("clock_skew", DEFAULT_SKEW, |node| node.duration(Duration::ZERO, Duration::from_secs(300)));
     let scopes_from = fields.or("scopes_from", default_scopes_from(), |node| {
-        let paths =
-            node.each(MAX_SCOPE_CLAIMS, |item| values::claim_path(&item).map(|path| (item.clone(), path)))?;
-        refuse_duplicates(&paths, "this claim", |a, b| a == b);
-        Some(paths.into_iter().map(|(_, path)| path).collect())
+        node.distinct(MAX_SCOPE_CLAIMS, "claim", values::claim_path)
     });
     Some(Issuer {
         name: name?,
@@ -74,30 +67,25 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
 }
 
 fn audiences(node: &Node<'_>) -> Option<Audiences> {
-    if node.value().as_text().is_some() {
+    if node.value().as_str().is_some() {
         return node
-            .text_that("a list of audiences, or the word any", |text| text == "any")
+            .string_that("a list of audiences, or the word any", |text| text == "any")
             .map(|_| Audiences::Any);
     }
-    let listed = node.each(MAX_AUDIENCES, |item| item.text().map(|text| (item, text)))?;
-    refuse_duplicates(&listed, "this audience", |a, b| a == b);
-    Some(Audiences::OneOf(listed.into_iter().map(|(_, text)| Rc::from(text)).collect()))
+    let listed = node.distinct(MAX_AUDIENCES, "audience", Node::string)?;
+    Some(Audiences::OneOf(listed.into_iter().map(Rc::from).collect()))
 }
 
 fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
-    let listed = node.each(Algorithm::ALL.len(), |item| {
-        let name = item.text()?;
+    let listed: Vec<Algorithm> = node.distinct(Algorithm::ALL.len(), "algorithm", |item| {
         let known = || Algorithm::ALL.map(Algorithm::name).join(", ");
-        let algorithm = Algorithm::parse(name);
-        let algorithm = algorithm.or_else(|| item.problem(format_args!("expected one of {}", known())))?;
-        Some((item, algorithm))
+        let algorithm = Algorithm::parse(item.string()?);
+        algorithm.or_else(|| item.problem(format_args!("expected one of {}", known())))
     })?;
-    refuse_duplicates(&listed, "this algorithm", |a, b| a == b);
-    let listed: Vec<Algorithm> = listed.into_iter().map(|(_, algorithm)| algorithm).collect();
     let symmetric = listed.iter().filter(|algorithm| algorithm.is_symmetric()).count();
     if symmetric > 0 && symmetric < listed.len() {
         return node
-            .problem("HS* cannot stand beside other algorithms: its key is a secret, theirs is public");
+            .problem("HS* cannot be combined with other algorithms: its key is a secret, theirs is public");
     }
     Some(listed.into_iter().collect())
 }
@@ -111,19 +99,12 @@ fn keys(
     if node.value().as_list().is_none() {
         return Some(vec![key_source(node, issuer, algorithms, environment)?]);
     }
-    let sources: Vec<_> = node
-        .list(MAX_KEY_SOURCES)?
-        .into_iter()
-        .map(|item| (item.clone(), key_source(&item, issuer, algorithms, environment)))
-        .collect();
-    refuse_duplicates(&sources, "this source", |a, b| match (a, b) {
-        (Some(KeySource::Jwks(a)), Some(KeySource::Jwks(b))) => {
-            a.cluster == b.cluster && a.address == b.address
-        }
-        (Some(KeySource::Discovery(_)), Some(KeySource::Discovery(_))) => true,
+    let read = |item: &Node<'_>| key_source(item, issuer, algorithms, environment);
+    node.distinct_by(MAX_KEY_SOURCES, "key source", read, |a, b| match (a, b) {
+        (KeySource::Jwks(a), KeySource::Jwks(b)) => a.cluster == b.cluster && a.address == b.address,
+        (KeySource::Discovery(_), KeySource::Discovery(_)) => true,
         _ => false,
-    });
-    sources.into_iter().map(|(_, source)| source).collect()
+    })
 }
 
 fn key_source(
@@ -143,7 +124,7 @@ fn key_source(
             };
             if is_symmetric == Some(true) {
                 return node
-                    .problem("HS* keys are secrets, and a fetched document is none: use shared_secret");
+                    .problem("HS* keys are secrets, and fetched documents are public: use shared_secret");
             }
             keys
         }
@@ -172,7 +153,7 @@ fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
         Ok(parsed) => parsed,
         Err(error) => return node.problem(error),
     };
-    // In a fetched document such keys are passed over; here somebody wrote them down and means them.
+    // In a fetched document such keys are skipped; here the operator wrote them.
     for skipped in &parsed.skipped {
         node.below(format_args!(".keys[{}]", skipped.index)).problem::<()>(skipped.why);
     }
@@ -187,8 +168,8 @@ fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
 
 fn shared_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Key> {
     let fields = node.fields(&["env", "kid"])?;
-    let kid = fields.or("kid", None, |node| node.text().map(|kid| Some(kid.to_owned())));
-    let secret = fields.required("env").and_then(|node| values::secret(&node, environment));
+    let kid = fields.or("kid", None, |node| node.string().map(|kid| Some(kid.to_owned())));
+    let secret = fields.read("env", |node| values::secret(node, environment));
     Key::symmetric(secret?, kid?).map_or_else(|error| node.problem(error), Some)
 }
 

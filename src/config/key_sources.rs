@@ -12,8 +12,8 @@ use crate::oauth::{Address, Schedule, parse_url};
 
 pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
     let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
-    let uri = fields.required("uri").and_then(|node| values::http_url(&node));
-    let cluster = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
+    let uri = fields.read("uri", values::http_url);
+    let cluster = fields.read("cluster", |node| node.string().map(Rc::from));
     let accepts_empty_set = empty_set(&fields);
     let schedule = schedule(&fields, node);
     Some(Jwks {
@@ -27,9 +27,9 @@ pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
 pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discovery> {
     let own = ["cluster", "jwks_cluster", "tls", "metadata_refresh", "metadata_min_refresh", "empty_set"];
     let fields = node.fields(&[&own[..], &SCHEDULE[..]].concat())?;
-    let cluster: Option<Rc<str>> = fields.required("cluster").and_then(|node| node.text().map(Rc::from));
+    let cluster: Option<Rc<str>> = fields.read("cluster", |node| node.string().map(Rc::from));
     let jwks_cluster =
-        fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.text().map(Rc::from));
+        fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.string().map(Rc::from));
     let allow_http = allow_http(&fields);
     let metadata_lifetime = metadata_lifetime(&fields, node);
     let accepts_empty_set = empty_set(&fields);
@@ -84,9 +84,9 @@ pub(super) struct MetadataLifetime {
 /// `metadata_refresh` and `metadata_min_refresh`; what is wrong with both together is told at `node`.
 pub(super) fn metadata_lifetime(fields: &Fields<'_>, node: &Node<'_>) -> Option<MetadataLifetime> {
     let duration = |node: &Node<'_>| node.duration(Duration::from_secs(1), Duration::from_secs(24 * 3600));
-    let most = fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, |node| duration(&node));
+    let most = fields.or("metadata_refresh", DEFAULT_METADATA_REFRESH, duration);
     let default_least = DEFAULT_MIN_REFRESH.min(most.unwrap_or(DEFAULT_MIN_REFRESH));
-    let least = fields.or("metadata_min_refresh", default_least, |node| duration(&node));
+    let least = fields.or("metadata_min_refresh", default_least, duration);
     let (most, least) = (most?, least?);
     if least > most {
         return node.problem("`metadata_min_refresh` is longer than `metadata_refresh`");

@@ -1,7 +1,7 @@
 //! The configuration as written → the settings that each layer owns. The only way to get [`Config`] is [`parse`].
 //!
-//! A document is JSON text or a serialized protobuf `Struct`; both become the same [`Value`], which is then read by a reader
-//! that reports **every** problem with its path. Nothing falls back to a default that opens.
+//! A document is JSON text or a serialized protobuf `Struct`; both become the same [`Value`], which is then read by a
+//! reader that reports **every** problem with its path. Nothing falls back to a default that opens.
 
 mod authentication;
 mod clients;
@@ -67,8 +67,8 @@ pub fn parse_value(document: &Value, environment: &dyn Environment) -> Result<Co
     compile(document, environment, 0)
 }
 
-/// The patterns of the routes of `inbound`, in their order, as far as they can be read: for those who explain a table, which does not
-/// keep them.
+/// The patterns of the routes of `inbound`, in their order, as far as they can be read: for `attachectl explain`, since
+/// a table does not keep them.
 pub fn route_patterns(document: &Value) -> Vec<Pattern> {
     let problems = Problems::default();
     let root = Node::root(document, &problems);
@@ -83,14 +83,14 @@ fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Res
     let config = root.fields(&["inbound", "outbound", "sharing"]).and_then(|fields| {
         let (inbound, outbound) = (fields.optional("inbound"), fields.optional("outbound"));
         if inbound.is_none() && outbound.is_none() {
-            root.problem::<()>("there is neither the block `inbound` nor the block `outbound`");
+            root.problem::<()>("expected a block `inbound` or `outbound`");
         }
         let has_inbound = inbound.is_some();
         let inbound = inbound.map(|node| inbound::read(&node, environment, version));
         let outbound = outbound.map(|node| outbound::read(&node, environment, has_inbound));
         let has_vm_id = environment.has_vm_id();
         let shared = Some(Sharing { seal: None, shares_unsealed_tokens: false, has_vm_id, group: version });
-        let sharing = fields.or("sharing", shared, |node| sharing::read(&node, environment, version));
+        let sharing = fields.or("sharing", shared, |node| sharing::read(node, environment, version));
         // What is there and was not understood has been reported.
         let outbound =
             outbound.map_or(Some(None), |outbound| outbound.map(|outbound| Some(Rc::new(outbound))))?;

@@ -1,4 +1,5 @@
-//! What an operator should know about a configuration that holds together: the log tells it at the start, and `attachectl check`.
+//! What an operator should know about a configuration that holds together: the log tells it at the start, and
+//! `attachectl check`.
 
 use super::Config;
 use crate::base::Level;
@@ -28,16 +29,18 @@ fn shared(sharing: Option<&Sharing>) -> &'static str {
     match sharing.trust() {
         Trust::Adopts if sharing.is_sealed() => "threads share key sets, metadata and tokens, sealed",
         Trust::Adopts if sharing.shares_tokens() => {
-            "threads share key sets, issuers' metadata and tokens unsealed: every module of this `vm_id` can read and replace them"
+            "threads share key sets, issuers' metadata and tokens unsealed: every module of this `vm_id` can \
+             read and replace them"
         }
         Trust::Adopts => {
-            "threads share key sets and issuers' metadata unsealed: every module of this `vm_id` can replace them; each thread \
-             obtains its own tokens"
+            "threads share key sets and issuers' metadata unsealed: every module of this `vm_id` can replace \
+             them; each thread obtains its own tokens"
         }
         Trust::Confirms => {
-            "threads share no documents and no tokens: there is neither a `vm_id` nor a sealing secret, so any module of the proxy \
-             could have written them. Each thread fetches for itself; what another one publishes only confirms, for a while, \
-             what it has. With `sharing.process.sealing_secret` all is shared"
+            "threads share no documents and no tokens: there is neither a `vm_id` nor a sealing secret, so any \
+             module of the proxy could have written them. Each thread fetches for itself; what another one \
+             publishes only confirms, for a while, what it has. With `sharing.process.sealing_secret` all is \
+             shared"
         }
     }
 }
@@ -46,9 +49,11 @@ fn discovers(outbound: &Outbound) -> bool {
     outbound.endpoints.iter().any(|endpoint| matches!(endpoint.place, EndpointPlace::Discovered(_)))
 }
 
-const TOKENS_WITHOUT_VM_ID: &str = "sharing.process.tokens: `unsealed` has no effect without a `vm_id`: any module of the proxy \
-                                    could put a token of its own in the place of ours. Each thread obtains its own tokens, \
-                                    unless `sharing.process.sealing_secret` seals them";
-const UNSEALED_ENDPOINTS: &str = "sharing.process.tokens: `unsealed` is not for the metadata of token endpoints: whoever can \
-                                  replace it says where the client's secret is sent. Each thread fetches it for itself, unless \
-                                  `sharing.process.sealing_secret` seals it";
+const TOKENS_WITHOUT_VM_ID: &str = "\
+    sharing.process.tokens: `unsealed` has no effect without a `vm_id`: any module of the proxy could put a \
+    token of its own in the place of ours. Each thread obtains its own tokens, unless \
+    `sharing.process.sealing_secret` seals them";
+const UNSEALED_ENDPOINTS: &str = "\
+    sharing.process.tokens: `unsealed` is not for the metadata of token endpoints: a module that can replace it \
+    chooses where the client's secret is sent. Each thread fetches it for itself, unless \
+    `sharing.process.sealing_secret` seals it";

@@ -1,4 +1,5 @@
-//! Reads a [`Value`] field by field and collects every problem on the way. A reader that answers `None` has reported why.
+//! Reads a [`Value`] field by field and collects every problem on the way. A reader that answers `None` has reported
+//! why.
 
 use core::cell::RefCell;
 use core::fmt::Display;
@@ -22,7 +23,7 @@ pub(super) struct Node<'a> {
     problems: &'a Problems,
 }
 
-/// The members of an object, each known and there once.
+/// The members of an object, each known and none a duplicate.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
     node: Node<'a>,
@@ -59,7 +60,7 @@ impl<'a> Node<'a> {
         self.value
     }
 
-    /// Reports a problem here. Returns `None`, for whoever has nothing better to return.
+    /// Reports a problem here. Returns `None`, so that a reader can return what this returns.
     pub(super) fn problem<T>(&self, text: impl Display) -> Option<T> {
         self.report(&text);
         None
@@ -92,7 +93,7 @@ impl<'a> Node<'a> {
                     known.join(", ")
                 ));
             } else if members.iter().take(index).any(|(other, _)| other == name) {
-                self.problem::<()>(format_args!("the field `{name}` is there twice"));
+                self.problem::<()>(format_args!("duplicate field `{name}`"));
             }
         }
         Some(Fields { node: self.clone(), members })
@@ -114,7 +115,7 @@ impl<'a> Node<'a> {
             |(name, value): &'a (String, Value)| (name.as_str(), fields.member(&printable(name), value));
         for (index, (name, _)) in members.iter().enumerate() {
             if members.iter().take(index).any(|(other, _)| other == name) {
-                self.problem::<()>(format_args!("the field `{}` is there twice", printable(name)));
+                self.problem::<()>(format_args!("duplicate field `{}`", printable(name)));
             }
         }
         Some(members.iter().map(node).collect())
@@ -146,19 +147,50 @@ impl<'a> Node<'a> {
         Some(items.iter().enumerate().map(node).collect())
     }
 
-    /// A list whose elements are all read, so that each one's problems are reported.
-    pub(super) fn each<T>(&self, max: usize, read: impl FnMut(Self) -> Option<T>) -> Option<Vec<T>> {
-        let read: Vec<Option<T>> = self.list(max)?.into_iter().map(read).collect();
-        read.into_iter().collect()
+    /// A list of at least one element and at most `max`, all of which are read, so that each one's problems are
+    /// reported.
+    pub(super) fn each<T>(
+        &self,
+        max: usize,
+        mut read: impl FnMut(&Self) -> Option<T>,
+    ) -> Option<Vec<(Self, Option<T>)>> {
+        let read = |item| {
+            let value = read(&item);
+            (item, value)
+        };
+        Some(self.list(max)?.into_iter().map(read).collect())
     }
 
-    /// A text that is not empty.
-    pub(super) fn text(&self) -> Option<&'a str> {
-        let Some(text) = self.value.as_text() else {
-            return self.problem(format_args!("expected a text, got {}", self.value.kind()));
+    /// The same, if no element has a problem or is equal to an earlier one. `what` is what the elements are called.
+    pub(super) fn distinct<T: PartialEq>(
+        &self,
+        max: usize,
+        what: &str,
+        read: impl FnMut(&Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.distinct_by(max, what, read, T::eq)
+    }
+
+    /// The same, where `same` says which elements are equal.
+    pub(super) fn distinct_by<T>(
+        &self,
+        max: usize,
+        what: &str,
+        read: impl FnMut(&Self) -> Option<T>,
+        same: impl Fn(&T, &T) -> bool,
+    ) -> Option<Vec<T>> {
+        let items = self.each(max, read)?;
+        refuse_duplicates(&items, what, same);
+        items.into_iter().map(|(_, item)| item).collect()
+    }
+
+    /// A string that is not empty.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        let Some(text) = self.value.as_str() else {
+            return self.problem(format_args!("expected a string, got {}", self.value.kind()));
         };
         if text.is_empty() {
-            return self.problem("the text is empty");
+            return self.problem("the string is empty");
         }
         if text.len() > MAX_TEXT {
             return self.problem(format_args!("longer than {MAX_TEXT} bytes"));
@@ -166,15 +198,15 @@ impl<'a> Node<'a> {
         Some(text)
     }
 
-    /// A text that passes `test`; `expected` says what that is.
-    pub(super) fn text_that(&self, expected: &str, test: impl Fn(&str) -> bool) -> Option<&'a str> {
-        let text = self.text()?;
+    /// A string that passes `test`; `expected` says what that is.
+    pub(super) fn string_that(&self, expected: &str, test: impl Fn(&str) -> bool) -> Option<&'a str> {
+        let text = self.string()?;
         if test(text) { Some(text) } else { self.problem(format_args!("expected {expected}")) }
     }
 
     /// One of a few words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
-        let text = self.text()?;
+        let text = self.string()?;
         let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         match words.iter().find(|(word, _)| *word == text) {
             Some((_, meaning)) => Some(*meaning),
@@ -185,34 +217,34 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
+    /// `true` or `false`.
     pub(super) fn boolean(&self) -> Option<bool> {
         if let Value::Bool(value) = self.value {
             return Some(*value);
         }
-        self.problem(format_args!("expected true or false, got {}", self.value.kind()))
+        self.problem(format_args!("expected a boolean, got {}", self.value.kind()))
     }
 
-    pub(super) fn integer(&self, min: u64, max: u64) -> Option<u64> {
+    /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
+    pub(super) fn integer<T: TryFrom<u64>>(&self, min: u64, max: u64) -> Option<T> {
         let number = match self.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Float(number) => whole(*number),
-            // Envoy's YAML reader hands over numbers above 2³¹ − 1 as texts.
-            Value::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
+            // Envoy's YAML reader hands over numbers above 2³¹ − 1 as strings.
+            Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::List(_) | Value::Object(_) => {
                 return self.problem(format_args!("expected a number, got {}", self.value.kind()));
             }
         };
         let max = max.min(MAX_INTEGER);
-        match number.filter(|number| (min..=max).contains(number)) {
-            Some(number) => Some(number),
-            None => self.problem(format_args!("expected a whole number from {min} to {max}")),
-        }
+        let number =
+            number.filter(|number| (min..=max).contains(number)).and_then(|number| number.try_into().ok());
+        number.or_else(|| self.problem(format_args!("expected a whole number from {min} to {max}")))
     }
 
     /// A duration with a unit: `250ms`, `5s`, `10m`, `24h`.
     pub(super) fn duration(&self, min: Duration, max: Duration) -> Option<Duration> {
-        let duration = self.value.as_text().and_then(duration);
+        let duration = self.value.as_str().and_then(duration);
         match duration {
             None => {
                 self.problem("expected a duration with a unit, like \"250ms\", \"5s\", \"10m\" or \"24h\"")
@@ -239,7 +271,12 @@ impl<'a> Fields<'a> {
 
     /// A member that must be there.
     pub(super) fn required(&self, name: &str) -> Option<Node<'a>> {
-        self.optional(name).or_else(|| self.node.problem(format_args!("the field `{name}` is missing")))
+        self.optional(name).or_else(|| self.node.problem(format_args!("missing field `{name}`")))
+    }
+
+    /// Reads a member that must be there.
+    pub(super) fn read<T>(&self, name: &str, read: impl FnOnce(&Node<'a>) -> Option<T>) -> Option<T> {
+        self.required(name).and_then(|node| read(&node))
     }
 
     /// Reads a member that may be left out: then it is `default`.
@@ -247,12 +284,21 @@ impl<'a> Fields<'a> {
         &self,
         name: &str,
         default: T,
-        read: impl FnOnce(Node<'a>) -> Option<T>,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
     ) -> Option<T> {
         match self.optional(name) {
             None => Some(default),
-            Some(node) => read(node),
+            Some(node) => read(&node),
         }
+    }
+
+    /// Reads a member that may be left out: then it is `None`.
+    pub(super) fn maybe<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Node<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.or(name, None, |node| read(node).map(Some))
     }
 
     /// The object itself.
@@ -266,24 +312,31 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reports each element of which `same` says that it stands for the same as an earlier one.
-pub(super) fn refuse_duplicates<'a, T>(items: &[(Node<'a>, T)], what: &str, same: impl Fn(&T, &T) -> bool) {
+/// Reports each element of which `same` says that it is equal to an earlier one.
+pub(super) fn refuse_duplicates<T>(
+    items: &[(Node<'_>, Option<T>)],
+    what: &str,
+    same: impl Fn(&T, &T) -> bool,
+) {
     for (index, (node, item)) in items.iter().enumerate() {
-        if items.iter().take(index).any(|(_, other)| same(other, item)) {
-            node.problem::<()>(format_args!("{what} is there already"));
+        let mut earlier = items.iter().take(index).filter_map(|(_, other)| other.as_ref());
+        if item.as_ref().is_some_and(|item| earlier.any(|other| same(other, item))) {
+            node.problem::<()>(format_args!("duplicate {what}"));
         }
     }
 }
 
-/// Reports each element that is equal to an earlier one. For lists that are too long to compare each with each.
+/// Reports each element that is equal to an earlier one, at `suffix` below it. For lists that are too long to compare
+/// each with each.
 pub(super) fn refuse_repeated<'n, 'a: 'n, T: Eq + Hash>(
-    items: impl IntoIterator<Item = (&'n Node<'a>, T)>,
+    items: impl IntoIterator<Item = (&'n Node<'a>, Option<T>)>,
+    suffix: &str,
     what: &str,
 ) {
     let mut seen = HashSet::new();
     for (node, item) in items {
-        if !seen.insert(item) {
-            node.problem::<()>(format_args!("{what} is there already"));
+        if item.is_some_and(|item| !seen.insert(item)) {
+            node.below(suffix).problem::<()>(format_args!("duplicate {what}"));
         }
     }
 }
@@ -317,7 +370,7 @@ pub(super) fn printable(name: &str) -> String {
     name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// More would not be read.
+/// An operator would not read more.
 const MAX_PROBLEMS: usize = 100;
 /// Longer than any URL or name that makes sense here.
 const MAX_TEXT: usize = 4096;

@@ -1,6 +1,7 @@
 //! Words that earlier versions of the filter had for fields and values.
 
-/// Each word's successor. A word is only taken for its successor where that may stand; the places are named for readers.
+/// Each word's successor. A word is only taken for its successor where that may stand; the places are named for
+/// readers.
 #[rustfmt::skip]
 pub(super) const RENAMED: [(&str, &str); 6] = [
     // outbound.clients[]
@@ -17,7 +18,8 @@ pub(super) const RENAMED: [(&str, &str); 6] = [
     ("believe", "accept"),
 ];
 
-/// What `word` is called now, if it is one of those and its successor is one of the words that are `known` in its place.
+/// What `word` is called now, if it is one of those and its successor is one of the words that are `known` in its
+/// place.
 pub(super) fn renamed<'a>(word: &str, mut known: impl Iterator<Item = &'a str>) -> Option<&'static str> {
     let (_, new) = RENAMED.into_iter().find(|(old, _)| *old == word)?;
     known.any(|known| known == new).then_some(new)

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::issuers::MAX_ISSUERS;
-use super::reader::{Fields, Node, printable, refuse_duplicates};
+use super::reader::{Fields, Node, printable, refuse_repeated};
 use super::value::Value;
 use super::values;
 use crate::policy::{
@@ -23,16 +23,16 @@ pub(super) struct RouteContext<'a> {
 }
 
 /// Reads both.
-pub(super) fn read(inbound: &Fields<'_>, setting: RouteContext<'_>) -> Option<RouteTable> {
-    let issuers = setting.issuers;
+pub(super) fn read(inbound: &Fields<'_>, context: RouteContext<'_>) -> Option<RouteTable> {
+    let issuers = context.issuers;
     let routes = inbound.or("routes", Vec::new(), |node| {
-        let routes: Vec<_> =
-            node.list(MAX_ROUTES)?.into_iter().map(|item| (item.clone(), route(&item, setting))).collect();
-        refuse_repeated_names(&routes);
+        let routes = node.each(MAX_ROUTES, |item| route(item, context))?;
+        let names = routes.iter().map(|(node, route)| (node, route.as_ref().map(|(_, route)| &route.name)));
+        refuse_repeated(names, ".name", "route name");
         Some(routes)
     });
-    let default = inbound.required("default").and_then(|node| default(&node, issuers));
-    let default = default.map(|route| Route { allowed: setting.allowed, ..route });
+    let default = inbound.read("default", |node| default(node, issuers));
+    let default = default.map(|route| Route { allowed: context.allowed, ..route });
     let routes = routes?;
     let is_whole = default.is_some() && routes.iter().all(|(_, route)| route.is_some());
     // What clashes is told even where other routes are not understood.
@@ -103,20 +103,11 @@ pub(super) fn report<'n, 'a: 'n>(
     }
 }
 
-fn refuse_repeated_names<'a>(routes: &[(Node<'a>, Option<(Pattern, Route)>)]) {
-    let mut seen = std::collections::BTreeSet::new();
-    for (node, route) in routes {
-        if route.as_ref().is_some_and(|(_, route)| !seen.insert(&route.name)) {
-            node.below(".name").problem::<()>("a route of this name is there already");
-        }
-    }
-}
-
-fn route(node: &Node<'_>, setting: RouteContext<'_>) -> Option<(Pattern, Route)> {
+fn route(node: &Node<'_>, context: RouteContext<'_>) -> Option<(Pattern, Route)> {
     let fields = node.fields(&["name", "match", "require", "public", "deny", "mode", "allow_in_path"])?;
-    let name = fields.required("name").and_then(|node| values::name(&node));
-    let pattern = fields.required("match").and_then(|node| pattern(&node, setting.case));
-    let rule = rule(&fields, setting.issuers);
+    let name = fields.read("name", values::name);
+    let pattern = fields.read("match", |node| pattern(node, context.case));
+    let rule = rule(&fields, context.issuers);
     let mode = fields.or("mode", Mode::Enforce, |node| {
         let mode = node.word(&[("enforce", Mode::Enforce), ("report_only", Mode::ReportOnly)])?;
         if mode == Mode::ReportOnly && matches!(rule, Some(Rule::Public)) {
@@ -124,24 +115,22 @@ fn route(node: &Node<'_>, setting: RouteContext<'_>) -> Option<(Pattern, Route)>
         }
         Some(mode)
     });
-    let allowed = allowed_in_path(&fields).map(|allowed| allowed.with(setting.allowed));
+    let allowed = allowed_in_path(&fields).map(|allowed| allowed.with(context.allowed));
     Some((pattern?, Route { name: name?, rule: rule?, mode: mode?, allowed: allowed? }))
 }
 
 /// The features that `allow_in_path` names.
 pub(super) fn allowed_in_path(fields: &Fields<'_>) -> Option<PathFeatures> {
     fields.or("allow_in_path", PathFeatures::NONE, |node| {
-        let features = node.each(PathFeatures::NAMES.len(), |item| {
-            item.word(&PathFeatures::NAMES).map(|feature| (item, feature))
-        })?;
-        refuse_duplicates(&features, "this feature", |a, b| a == b);
-        Some(features.into_iter().map(|(_, feature)| feature).fold(PathFeatures::NONE, PathFeatures::with))
+        let names = PathFeatures::NAMES;
+        let features = node.distinct(names.len(), "feature", |item| item.word(&names))?;
+        Some(features.into_iter().fold(PathFeatures::NONE, PathFeatures::with))
     })
 }
 
 fn default(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Route> {
-    let rule = if node.value().as_text().is_some() {
-        node.text_that("deny, { public: {} } or { require: { … } }", |text| text == "deny")
+    let rule = if node.value().as_str().is_some() {
+        node.string_that("deny, { public: {} } or { require: { … } }", |text| text == "deny")
             .map(|_| Rule::Deny)
     } else {
         let fields = node.fields(&["require", "public"])?;
@@ -176,8 +165,8 @@ fn requirement(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Requireme
         (None, Some(_)) => node.problem("name `issuers`: more than one is configured"),
         (None, None) => None,
     };
-    let all_of = fields.or("scopes", Vec::new(), |node| scopes(&node));
-    let any_of = fields.or("any_scope", Vec::new(), |node| scopes(&node));
+    let all_of = fields.or("scopes", Vec::new(), scopes);
+    let any_of = fields.or("any_scope", Vec::new(), scopes);
     let names_scopes = fields.optional("scopes").is_some() || fields.optional("any_scope").is_some();
     match fields.optional("authenticated") {
         Some(node) if names_scopes => return node.problem("scopes are named: leave `authenticated` out"),
@@ -191,22 +180,19 @@ fn requirement(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Requireme
 }
 
 fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[IssuerId]>> {
-    let places = node.each(MAX_ISSUERS, |item| {
-        let name = item.text()?;
+    let accepted = node.distinct(MAX_ISSUERS, "issuer", |item| {
+        let name = item.string()?;
         let place = issuers?.iter().position(|issuer| **issuer == *name);
         let Some(place) = place else {
-            return item.problem(format_args!("no issuer is named `{}`", printable(name)));
+            return item.problem(format_args!("unknown issuer `{}`", printable(name)));
         };
-        IssuerId::at(place).map(|issuer| (item, issuer))
-    })?;
-    refuse_duplicates(&places, "this issuer", |a, b| a == b);
-    Some(places.into_iter().map(|(_, place)| place).collect())
+        IssuerId::at(place)
+    });
+    accepted.map(Rc::from)
 }
 
 pub(super) fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
-    let scopes = node.each(MAX_SCOPES, |item| values::scope(item.clone()).map(|scope| (item, scope)))?;
-    refuse_duplicates(&scopes, "this scope", |a, b| a == b);
-    Some(scopes.into_iter().map(|(_, scope)| scope).collect())
+    node.distinct(MAX_SCOPES, "scope", values::scope)
 }
 
 fn pattern(node: &Node<'_>, case: LetterCase) -> Option<Pattern> {
@@ -216,8 +202,8 @@ fn pattern(node: &Node<'_>, case: LetterCase) -> Option<Pattern> {
         (None, Some(node)) => prefix(&node).map(PathPattern::Prefix),
         (None, None) | (Some(_), Some(_)) => node.problem("expected exactly one of path, prefix"),
     };
-    let methods = fields.or("methods", Vec::new(), |node| methods(&node));
-    let authorities = fields.or("authorities", Vec::new(), |node| authorities(&node));
+    let methods = fields.or("methods", Vec::new(), methods);
+    let authorities = fields.or("authorities", Vec::new(), authorities);
     let case = letter_case(&fields, case);
     Some(Pattern { authorities: authorities?, path: path?, methods: methods?, case: case? })
 }
@@ -232,26 +218,22 @@ pub(super) fn letter_case(fields: &Fields<'_>, default: LetterCase) -> Option<Le
 pub(super) fn methods(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
     let is_method = |text: &str| {
         let is_word = text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
-        // Nobody sends these; who writes them means that the list should be left out.
+        // Clients do not send these; an operator who writes them means that the list should be left out.
         is_word && !["ANY", "ALL"].contains(&text)
     };
-    let read = |item: Node<'_>| item.text_that("a method in upper case, like GET", is_method).map(Rc::from);
-    let methods = node.each(MAX_METHODS, |item| read(item.clone()).map(|method: Rc<str>| (item, method)))?;
-    refuse_duplicates(&methods, "this method", |a, b| a == b);
-    Some(methods.into_iter().map(|(_, method)| method).collect())
+    let read =
+        |item: &Node<'_>| item.string_that("a method in upper case, like GET", is_method).map(Rc::from);
+    node.distinct(MAX_METHODS, "method", read)
 }
 
 pub(super) fn authorities(node: &Node<'_>) -> Option<Vec<Authority>> {
-    let authorities =
-        node.each(MAX_AUTHORITIES, |item| authority(&item).map(|authority| (item, authority)))?;
-    refuse_duplicates(&authorities, "this authority", |a, b| a == b);
-    Some(authorities.into_iter().map(|(_, authority)| authority).collect())
+    node.distinct(MAX_AUTHORITIES, "authority", authority)
 }
 
 fn authority(node: &Node<'_>) -> Option<Authority> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     let is_host = |text: &str| !text.is_empty() && text.len() <= 261 && text.bytes().all(allowed);
-    let text = node.text_that("a host like api.example.com, or *.example.com", |text| {
+    let text = node.string_that("a host like api.example.com, or *.example.com", |text| {
         is_host(text.strip_prefix("*.").unwrap_or(text))
     })?;
     let lower = text.to_ascii_lowercase();
@@ -294,7 +276,7 @@ pub(super) fn prefix(node: &Node<'_>) -> Option<Vec<Segment>> {
 }
 
 pub(super) fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
-    let text = node.text_that("a path without query: it begins with /", |text| {
+    let text = node.string_that("a path without query: it begins with /", |text| {
         text.starts_with('/') && !text.contains('?')
     })?;
     let path = match RequestPath::parse(text.as_bytes()) {
@@ -312,7 +294,7 @@ pub(super) fn segments(node: &Node<'_>) -> Option<Vec<Segment>> {
     let segments = segments?;
     let names: Vec<&String> = segments.iter().filter_map(|(_, name)| name.as_ref()).collect();
     if names.iter().enumerate().any(|(index, name)| names.iter().take(index).any(|other| other == name)) {
-        return node.problem("a variable is there twice");
+        return node.problem("duplicate variable");
     }
     Some(segments.into_iter().map(|(segment, _)| segment).collect())
 }

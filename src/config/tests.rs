@@ -124,9 +124,9 @@ fn what_is_no_document_says_so() {
     assert_eq!(error(b"[]"), "expected an object, got a list");
     assert_eq!(error(b"7"), "expected an object, got a number");
     assert_eq!(error(b"null"), "expected an object, got null");
-    assert_eq!(error(b"true"), "expected an object, got true or false");
-    assert_eq!(error(b"\"x\""), "expected an object, got a text");
-    assert_eq!(error(b"{}"), "there is neither the block `inbound` nor the block `outbound`");
+    assert_eq!(error(b"true"), "expected an object, got a boolean");
+    assert_eq!(error(b"\"x\""), "expected an object, got a string");
+    assert_eq!(error(b"{}"), "expected a block `inbound` or `outbound`");
     assert_eq!(error(br#"{"inbound":null}"#), "inbound: expected an object, got null");
 }
 
@@ -222,23 +222,23 @@ fn required_fields_must_be_there() {
         ("/routes/0", "match"),
     ] {
         let path = format!("inbound{}", place.replace("/0", "[0]").replace('/', "."));
-        assert_eq!(problems(&without(place, field)), [format!("{path}: the field `{field}` is missing")]);
+        assert_eq!(problems(&without(place, field)), [format!("{path}: missing field `{field}`")]);
     }
-    refuses("/resource", json!({}), "inbound.resource: the field `identifier` is missing");
+    refuses("/resource", json!({}), "inbound.resource: missing field `identifier`");
     refuses(
         "/forward_claims",
         json!([{ "claim": "sub" }]),
-        "inbound.forward_claims[0]: the field `header` is missing",
+        "inbound.forward_claims[0]: missing field `header`",
     );
     refuses(
         "/forward_claims",
         json!([{ "header": "x-a" }]),
-        "inbound.forward_claims[0]: the field `claim` is missing",
+        "inbound.forward_claims[0]: missing field `claim`",
     );
     refuses(
         "/token/sources",
         json!([{ "query": {} }]),
-        "inbound.token.sources[0].query: the field `name` is missing",
+        "inbound.token.sources[0].query: missing field `name`",
     );
 }
 
@@ -249,19 +249,19 @@ fn a_repeated_field_is_refused_at_any_depth() {
         (
             r#""default":"deny""#,
             r#""default":"deny","default":{"public":{}}"#,
-            "inbound: the field `default` is there twice",
+            "inbound: duplicate field `default`",
         ),
         (
             r#""path":"/orders""#,
             r#""path":"/a","path":"/b""#,
-            "inbound.routes[0].match: the field `path` is there twice",
+            "inbound.routes[0].match: duplicate field `path`",
         ),
         (
             r#""cluster":"idp""#,
             r#""cluster":"a","cluster":"b""#,
-            "inbound.issuers[0].keys.jwks: the field `cluster` is there twice",
+            "inbound.issuers[0].keys.jwks: duplicate field `cluster`",
         ),
-        (r#"{"inbound":"#, r#"{"inbound":{},"inbound":"#, "the field `inbound` is there twice"),
+        (r#"{"inbound":"#, r#"{"inbound":{},"inbound":"#, "duplicate field `inbound`"),
     ] {
         assert!(text.contains(once), "{once}");
         let errors = parse(text.replacen(once, twice, 1).as_bytes(), &Variables).unwrap_err();
@@ -285,7 +285,7 @@ fn numbers_are_whole_and_in_range() {
     refuses("/version", json!("9007199254740992"), version);
     refuses("/version", json!("99999999999999999999999"), version);
     for text in ["seven", "-7", "7.0", " 7"] {
-        refuses("/version", json!(text), "inbound.version: expected a number, got a text");
+        refuses("/version", json!(text), "inbound.version: expected a number, got a string");
     }
     refuses("/version", json!(null), "inbound.version: expected a number, got null");
     for (pointer, min, max) in [
@@ -414,14 +414,14 @@ fn names_label_metrics() {
         for name in ["Corp", "a b", "a.b", "ä", "a;b", "a=b", &"a".repeat(65)] {
             refuses(pointer, json!(name), &odd);
         }
-        refuses(pointer, json!(""), &format!("{path}: the text is empty"));
-        refuses(pointer, json!(7), &format!("{path}: expected a text, got a number"));
+        refuses(pointer, json!(""), &format!("{path}: the string is empty"));
+        refuses(pointer, json!(7), &format!("{path}: expected a string, got a number"));
         refuses(pointer, json!("a".repeat(4097)), &format!("{path}: longer than 4096 bytes"));
         for name in ["default", "none", "other"] {
             refuses(
                 pointer,
                 json!(name),
-                &format!("{path}: the name `{name}` has a meaning of its own in metrics; choose another"),
+                &format!("{path}: the name `{name}` is reserved for metrics: choose another"),
             );
         }
     }
@@ -440,7 +440,7 @@ fn issuers_are_described_without_contradiction() {
         json!("all"),
         &format!("{issuer}.audiences: expected a list of audiences, or the word any"),
     );
-    refuses("/issuers/0/audiences", json!(["a", ""]), &format!("{issuer}.audiences[1]: the text is empty"));
+    refuses("/issuers/0/audiences", json!(["a", ""]), &format!("{issuer}.audiences[1]: the string is empty"));
     refuses("/issuers/0/type", json!("jwt"), &format!("{issuer}.type: expected one of any, at+jwt"));
     refuses(
         "/issuers/0/expiry",
@@ -450,7 +450,7 @@ fn issuers_are_described_without_contradiction() {
     refuses(
         "/issuers/0/scopes_from",
         json!([["a", ""]]),
-        &format!("{issuer}.scopes_from[0][1]: the text is empty"),
+        &format!("{issuer}.scopes_from[0][1]: the string is empty"),
     );
     refuses("/issuers/0/scopes_from", json!([[]]), &format!("{issuer}.scopes_from[0]: the list is empty"));
     accepts("/issuers/0/scopes_from", json!([["a", "b", "c", "d", "e", "f", "g", "h"]]));
@@ -470,14 +470,14 @@ fn issuers_are_described_without_contradiction() {
         "/issuers/0/algorithms",
         json!(["HS256", "RS256"]),
         &format!(
-            "{issuer}.algorithms: HS* cannot stand beside other algorithms: its key is a secret, theirs is public"
+            "{issuer}.algorithms: HS* cannot be combined with other algorithms: its key is a secret, theirs is public"
         ),
     );
     refuses(
         "/issuers/0/algorithms",
         json!(["HS256"]),
         &format!(
-            "{issuer}.keys.jwks: HS* keys are secrets, and a fetched document is none: use shared_secret"
+            "{issuer}.keys.jwks: HS* keys are secrets, and fetched documents are public: use shared_secret"
         ),
     );
     let one_of = format!("{issuer}.keys: expected exactly one of jwks, discovery, inline, shared_secret");
@@ -516,7 +516,7 @@ fn urls_are_plain() {
     refuses(
         "/resource/identifier",
         json!("https://h.example/?q"),
-        "inbound.resource.identifier: a resource identifier here has no query",
+        "inbound.resource.identifier: a resource identifier must not have a query",
     );
     refuses(
         "/resource/identifier",
@@ -571,7 +571,7 @@ fn a_shared_secret_is_as_long_as_its_hash_and_never_shown() {
     );
     assert_eq!(
         shared("SHORT", json!(["HS256"])),
-        [format!("{path}: a secret of 16 bytes, at least 32 are needed")]
+        [format!("{path}: the secret has 16 bytes, fewer than 32")]
     );
     assert_eq!(
         shared("UNSET", json!(["HS256"])),
@@ -631,7 +631,7 @@ fn token_sources_are_places_that_exist() {
         );
     }
     let twice = json!([{ "header": { "name": "X-Token" } }, { "header": { "name": "x-token" } }]);
-    refuses("/token/sources", twice, "inbound.token.sources[1]: this place is there already");
+    refuses("/token/sources", twice, "inbound.token.sources[1]: duplicate source");
     refuses(
         "/token/after_verification",
         json!("drop"),
@@ -658,7 +658,7 @@ fn claims_go_to_headers_that_are_free() {
         "upgrade",
         "x-forwarded-for",
     ] {
-        header(reserved, "this header steers the connection or the proxy: choose another");
+        header(reserved, "this header controls the connection or the proxy: choose another");
     }
     header(":path", "expected a header name of letters, digits and dashes, at most 64 characters");
     header("x_sub", "expected a header name of letters, digits and dashes, at most 64 characters");
@@ -666,17 +666,17 @@ fn claims_go_to_headers_that_are_free() {
     document["inbound"]["forward_claims"] = json!([{ "claim": "sub", "header": "X-Token" }]);
     assert_eq!(
         problems(&document),
-        ["inbound.forward_claims[0].header: the token sits in this header: choose another"]
+        ["inbound.forward_claims[0].header: the token is in this header: choose another"]
     );
     refuses(
         "/forward_claims",
         json!([{ "claim": "sub", "header": "x-a" }, { "claim": "iss", "header": "X-A" }]),
-        "inbound.forward_claims[1]: this header is there already",
+        "inbound.forward_claims[1]: duplicate header",
     );
     refuses(
         "/forward_claims",
         json!([{ "claim": 7, "header": "x-a" }]),
-        "inbound.forward_claims[0].claim: expected a text, got a number",
+        "inbound.forward_claims[0].claim: expected a string, got a number",
     );
 }
 
@@ -705,7 +705,7 @@ fn a_claim_is_forwarded_as_the_type_that_is_named() {
         refuses("/forward_claims", json!([entry]), &format!("inbound.forward_claims[0]{problem}"));
     };
     entry(json!({ "type": "list" }), ".type: expected one of string, integer, boolean, strings");
-    entry(json!({ "type": "strings" }), ": the field `separator` is missing");
+    entry(json!({ "type": "strings" }), ": missing field `separator`");
     for separator in ["ab", "a", "7", "é", "\t", "\u{7f}"] {
         let expected = ".separator: expected one character: a space or a punctuation mark";
         entry(json!({ "type": "strings", "separator": separator }), expected);
@@ -732,7 +732,7 @@ fn words_are_those_that_are_listed() {
         refuses(pointer, json!("OFF"), &format!("{path}: expected one of {known}"));
     }
     accepts("/token_cache", json!("off"));
-    refuses("/token_cache", json!(false), "inbound.token_cache: expected an object, got true or false");
+    refuses("/token_cache", json!(false), "inbound.token_cache: expected an object, got a boolean");
     refuses(
         "/denials/realm",
         json!("a\"b"),
@@ -743,7 +743,7 @@ fn words_are_those_that_are_listed() {
         refuses(
             "/denials",
             json!({ "detail": "terse", member: value }),
-            "inbound.denials: `detail: terse` tells nothing: leave `realm` and `body` out",
+            "inbound.denials: `detail: terse` shows neither `realm` nor `body`: leave them out",
         );
     }
 }
@@ -796,7 +796,7 @@ fn patterns_are_paths_that_cannot_be_misread() {
     path("/a b", "the path holds a character that is not allowed in a URI");
     path("/a#b", "the path holds a character that is not allowed in a URI");
     path(&"/a".repeat(129), "the path has more than 128 segments");
-    path("/{a}/x/{a}", "a variable is there twice");
+    path("/{a}/x/{a}", "duplicate variable");
     for odd in ["/x{a}", "/{a}x", "/{}", "/{a b}".replace(' ', "-").as_str(), "/{a", "/a}"] {
         path(odd, "a variable is a whole segment, like {order_id}");
     }
@@ -851,13 +851,13 @@ fn patterns_are_paths_that_cannot_be_misread() {
     }
     for word in [json!("no"), json!(0), json!(null)] {
         let kind = if word.is_string() {
-            "a text"
+            "a string"
         } else if word.is_null() {
             "null"
         } else {
             "a number"
         };
-        let expected = format!("expected true or false, got {kind}");
+        let expected = format!("expected a boolean, got {kind}");
         refuses("/case_sensitive", word.clone(), &format!("inbound.case_sensitive: {expected}"));
         let path = "inbound.routes[0].match.case_sensitive";
         refuses("/routes/0/match/case_sensitive", word, &format!("{path}: {expected}"));
@@ -872,7 +872,7 @@ fn patterns_are_paths_that_cannot_be_misread() {
     refuses(
         "/allow_overrides",
         json!(["x-http-method", "x-http-method"]),
-        "inbound.allow_overrides[1]: this header is there already",
+        "inbound.allow_overrides[1]: duplicate header",
     );
     refuses("/allow_overrides", json!([]), "inbound.allow_overrides: the list is empty");
     accepts("/allow_overrides", json!(["x-original-url"]));
@@ -900,10 +900,7 @@ fn a_requirement_is_never_empty_by_accident() {
         );
     }
     accepts("/routes/0/require", json!({ "scopes": ["a".repeat(256)] }));
-    require(
-        json!({ "issuers": ["stranger"], "scopes": ["a"] }),
-        ".issuers[0]: no issuer is named `stranger`",
-    );
+    require(json!({ "issuers": ["stranger"], "scopes": ["a"] }), ".issuers[0]: unknown issuer `stranger`");
     let mut two = base();
     let mut second = two["inbound"]["issuers"][0].clone();
     second["name"] = json!("second");
@@ -921,7 +918,7 @@ fn the_default_is_written_out() {
         refuses("/default", json!(word), expected);
     }
     refuses("/default", json!({}), "inbound.default: expected exactly one of require, public, deny");
-    refuses("/default", json!(false), "inbound.default: expected an object, got true or false");
+    refuses("/default", json!(false), "inbound.default: expected an object, got a boolean");
     accepts("/default", json!({ "public": {} }));
     accepts("/default", json!({ "require": { "scopes": ["a"] } }));
 }
@@ -929,50 +926,46 @@ fn the_default_is_written_out() {
 #[test]
 fn nothing_is_there_twice() {
     for (pointer, value, problem) in [
-        (
-            "/issuers/0/audiences",
-            json!(["a", "a"]),
-            "inbound.issuers[0].audiences[1]: this audience is there already",
-        ),
+        ("/issuers/0/audiences", json!(["a", "a"]), "inbound.issuers[0].audiences[1]: duplicate audience"),
         (
             "/issuers/0/algorithms",
             json!(["RS256", "ES256", "RS256"]),
-            "inbound.issuers[0].algorithms[2]: this algorithm is there already",
+            "inbound.issuers[0].algorithms[2]: duplicate algorithm",
         ),
         (
             "/issuers/0/scopes_from",
             json!(["scope", ["scope"]]),
-            "inbound.issuers[0].scopes_from[1]: this claim is there already",
+            "inbound.issuers[0].scopes_from[1]: duplicate claim",
         ),
         (
             "/routes/0/allow_in_path",
             json!(["semicolon", "semicolon"]),
-            "inbound.routes[0].allow_in_path[1]: this feature is there already",
+            "inbound.routes[0].allow_in_path[1]: duplicate feature",
         ),
         (
             "/routes/0/match/methods",
             json!(["GET", "GET"]),
-            "inbound.routes[0].match.methods[1]: this method is there already",
+            "inbound.routes[0].match.methods[1]: duplicate method",
         ),
         (
             "/routes/0/match/authorities",
             json!(["a.b", "A.B"]),
-            "inbound.routes[0].match.authorities[1]: this authority is there already",
+            "inbound.routes[0].match.authorities[1]: duplicate authority",
         ),
         (
             "/routes/0/require/scopes",
             json!(["a", "a"]),
-            "inbound.routes[0].require.scopes[1]: this scope is there already",
+            "inbound.routes[0].require.scopes[1]: duplicate scope",
         ),
         (
             "/routes/0/require/any_scope",
             json!(["a", "a"]),
-            "inbound.routes[0].require.any_scope[1]: this scope is there already",
+            "inbound.routes[0].require.any_scope[1]: duplicate scope",
         ),
         (
             "/routes/0/require/issuers",
             json!(["corp", "corp"]),
-            "inbound.routes[0].require.issuers[1]: this issuer is there already",
+            "inbound.routes[0].require.issuers[1]: duplicate issuer",
         ),
     ] {
         refuses(pointer, value, problem);
@@ -983,11 +976,11 @@ fn nothing_is_there_twice() {
     issuer["issuer"] = json!("https://other.example");
     let mut same_name = named.clone();
     same_name["inbound"]["issuers"].as_array_mut().unwrap().push(issuer.clone());
-    assert_eq!(problems(&same_name), ["inbound.issuers[1]: an issuer of this name is there already"]);
+    assert_eq!(problems(&same_name), ["inbound.issuers[1]: duplicate issuer name"]);
     issuer["issuer"] = json!("https://idp.example");
     issuer["name"] = json!("other-name");
     named["inbound"]["issuers"].as_array_mut().unwrap().push(issuer);
-    assert_eq!(problems(&named), ["inbound.issuers[1]: this issuer is there already"]);
+    assert_eq!(problems(&named), ["inbound.issuers[1]: duplicate issuer"]);
     let route = |name: &str, path: &str, methods: &[&str]| {
         let mut route = json!({ "name": name, "match": { "path": path }, "public": {} });
         if !methods.is_empty() {
@@ -998,7 +991,7 @@ fn nothing_is_there_twice() {
     refuses(
         "/routes",
         json!([route("a", "/a", &[]), route("a", "/b", &[])]),
-        "inbound.routes[1].name: a route of this name is there already",
+        "inbound.routes[1].name: duplicate route name",
     );
     let same =
         "inbound.routes[1].match: matches the same requests as routes[0]: same authority, path and method";
@@ -1035,22 +1028,22 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "inbound.version: expected a whole number from 1 to 9007199254740991",
             "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
             "inbound.issuers[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
-            "inbound.issuers[0].issuer: the text is empty",
-            "inbound.issuers[0]: the field `audiences` is missing",
+            "inbound.issuers[0].issuer: the string is empty",
+            "inbound.issuers[0]: missing field `audiences`",
             "inbound.issuers[0].keys.jwks.uri: expected a URL like https://host/path",
-            "inbound.issuers[0].keys.jwks: the field `cluster` is missing",
+            "inbound.issuers[0].keys.jwks: missing field `cluster`",
             "inbound.token.sources: the list is empty",
             "inbound.denials.detail: expected one of full, terse",
             "inbound.waiting.requests: expected a whole number from 1 to 10000",
             "inbound.waiting.deadline: expected a duration from 10ms to 60s",
             "inbound.token_cache: expected one of off",
-            "inbound.routes[0]: the field `name` is missing",
+            "inbound.routes[0]: missing field `name`",
             "inbound.routes[0].match.path: expected a path without query: it begins with /",
             "inbound.routes[0].match.methods[0]: expected a method in upper case, like GET",
             "inbound.routes[0].require: name scopes, any_scope, or write `authenticated: {}` for any valid token",
             "inbound.routes[1].match: expected exactly one of path, prefix",
             "inbound.routes[1]: expected exactly one of require, public, deny",
-            "inbound: the field `default` is missing",
+            "inbound: missing field `default`",
         ]
     );
 }
@@ -1148,8 +1141,8 @@ fn json_text_and_struct_are_never_taken_for_each_other() {
             "{error}"
         );
     }
-    // A text that is a `Struct` too, of fields that protobuf skips: a line feed, a length of 123, then fields 4 of 105 bytes
-    // and of one byte each. It is told as the broken text that it is.
+    // A text that is a `Struct` too, of fields that protobuf skips: a line feed, a length of 123, then fields 4 of 105
+    // bytes and of one byte each. It is told as the broken text that it is.
     let both = format!("\n{{\"i{}{}", "x".repeat(105), " a".repeat(8));
     assert!(prost_types::Struct::decode(both.as_bytes()).is_ok());
     let error = parse(both.as_bytes(), &Variables).unwrap_err().to_string();

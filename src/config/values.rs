@@ -11,19 +11,18 @@ use crate::oauth::parse_url;
 /// A name that labels metrics: `[a-z0-9_-]{1,64}`, and none that metrics use for something else.
 pub(super) fn name(node: &Node<'_>) -> Option<Rc<str>> {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    let text = node.text_that("a name of a-z, 0-9, _ and -, at most 64 characters", |text| {
+    let text = node.string_that("a name of a-z, 0-9, _ and -, at most 64 characters", |text| {
         text.len() <= 64 && text.bytes().all(allowed)
     })?;
     if ["default", "none", "other"].contains(&text) {
-        return node
-            .problem(format_args!("the name `{text}` has a meaning of its own in metrics; choose another"));
+        return node.problem(format_args!("the name `{text}` is reserved for metrics: choose another"));
     }
     Some(text.into())
 }
 
 /// A header's name, in lower case.
 pub(super) fn header_name(node: &Node<'_>) -> Option<Rc<str>> {
-    let text = node.text_that(HEADER_NAME, is_header_name)?;
+    let text = node.string_that(HEADER_NAME, is_header_name)?;
     Some(text.to_ascii_lowercase().into())
 }
 
@@ -35,18 +34,20 @@ pub(super) fn is_header_name(text: &str) -> bool {
 
 /// A text that shows as it is: no character of it steers anything.
 pub(super) fn plain(node: &Node<'_>) -> Option<Rc<str>> {
-    node.text_that("a text without control characters", |text| !text.chars().any(char::is_control))
+    node.string_that("a string without control characters", |text| !text.chars().any(char::is_control))
         .map(Rc::from)
 }
 
 /// What `iss` says.
 pub(super) fn issuer<'a>(node: &Node<'a>) -> Option<&'a str> {
-    node.text_that("an issuer of visible ASCII characters", |text| text.bytes().all(|b| b.is_ascii_graphic()))
+    node.string_that("an issuer of visible ASCII characters", |text| {
+        text.bytes().all(|b| b.is_ascii_graphic())
+    })
 }
 
 /// An absolute URI of any scheme, without fragment (RFC 8707 §2).
 pub(super) fn absolute_uri(node: &Node<'_>) -> Option<Rc<str>> {
-    node.text_that("an absolute URI of visible ASCII characters, without fragment", |text| {
+    node.string_that("an absolute URI of visible ASCII characters, without fragment", |text| {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         is_plain && parse_url(text).is_some()
     })
@@ -54,8 +55,8 @@ pub(super) fn absolute_uri(node: &Node<'_>) -> Option<Rc<str>> {
 }
 
 /// A scope (RFC 6749 §3.3).
-pub(super) fn scope(node: Node<'_>) -> Option<Rc<str>> {
-    node.text_that(
+pub(super) fn scope(node: &Node<'_>) -> Option<Rc<str>> {
+    node.string_that(
         "a scope: visible characters without space, quote and backslash, at most 256",
         is_scope_token,
     )
@@ -65,9 +66,10 @@ pub(super) fn scope(node: Node<'_>) -> Option<Rc<str>> {
 /// A claim's name, or the list of names that leads to it.
 pub(super) fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
     let names: Vec<&str> = if node.value().as_list().is_some() {
-        node.each(ClaimPath::MAX_NAMES, |item| item.text())?
+        let names = node.each(ClaimPath::MAX_NAMES, Node::string)?;
+        names.into_iter().map(|(_, name)| name).collect::<Option<_>>()?
     } else {
-        vec![node.text()?]
+        vec![node.string()?]
     };
     ClaimPath::new(&names).or_else(|| node.problem("expected a claim's name or a list of names"))
 }
@@ -75,7 +77,7 @@ pub(super) fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
 /// A text that may stand in a quoted string of a challenge as it is.
 pub(super) fn quotable(node: &Node<'_>) -> Option<Rc<str>> {
     let allowed = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
-    node.text_that("visible ASCII without quotes and backslashes, at most 128 characters", |text| {
+    node.string_that("visible ASCII without quotes and backslashes, at most 128 characters", |text| {
         text.len() <= 128 && text.bytes().all(allowed)
     })
     .map(Rc::from)
@@ -83,7 +85,7 @@ pub(super) fn quotable(node: &Node<'_>) -> Option<Rc<str>> {
 
 /// An absolute http or https URL without user, password and fragment, of visible ASCII.
 pub(super) fn http_url(node: &Node<'_>) -> Option<url::Url> {
-    let text = node.text_that("a URL of visible ASCII characters without quotes", |text| {
+    let text = node.string_that("a URL of visible ASCII characters without quotes", |text| {
         text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
     })?;
     let Some(url) = parse_url(text) else { return node.problem("expected a URL like https://host/path") };
@@ -101,7 +103,7 @@ pub(super) fn env<'a>(node: &Node<'a>) -> Option<Node<'a>> {
 
 /// What the environment variable that is named here holds.
 pub(super) fn variable(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
-    let name = node.text()?;
+    let name = node.string()?;
     match environment.variable(name) {
         Some(text) => Some(Secret::new(text)),
         None => node.problem(format_args!(
@@ -122,7 +124,8 @@ pub(super) fn secret(node: &Node<'_>, environment: &dyn Environment) -> Option<S
     }
 }
 
-/// The secret in the environment variable that is named here, as it stands there, but for the end of a line that files have.
+/// The secret in the environment variable that is named here, as it stands there, but for the end of a line that files
+/// have.
 pub(super) fn client_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Secret> {
     let variable = variable(node, environment)?;
     let text = str::from_utf8(variable.expose()).unwrap_or_default();

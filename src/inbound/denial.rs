@@ -26,7 +26,7 @@ pub enum Denial {
     #[error("the request carries a protected header")]
     HeaderReserved,
     /// `Connection` names a header of ours: a server that heeds it would not see it (RFC 9110 §7.6.1).
-    #[error("the request names a protected header as one of the connection")]
+    #[error("`connection` names a protected header")]
     HeaderHopByHop,
     /// There is no path that a route could match.
     #[error("{0}")]

@@ -52,8 +52,8 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// The algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1). Two names may mean one algorithm: from here on
-    /// only the algorithm counts, so that a key and a list allow both or neither.
+    /// The algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1). Two names may mean one algorithm: from
+    /// here on only the algorithm counts, so that a key and a list allow both or neither.
     pub fn parse(name: &str) -> Option<Self> {
         // RFC 9864 §2.2: what `EdDSA` with a key on Ed25519 means. The other names of RFC 7518 say all there is to say.
         if name == "Ed25519" {
@@ -81,7 +81,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether whoever can verify can also sign.
+    /// Whether the key that verifies can also sign.
     pub const fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }

@@ -112,9 +112,9 @@ pub enum SigningError {
         /// The algorithm that was asked for.
         algorithm: Algorithm,
     },
-    /// The host does not sign with this RSA key, and nobody has allowed the portable engine to: nobody has shown that its operations
-    /// with private RSA keys tell nothing of the key by their time, as those of all pure Rust did (RUSTSEC-2023-0071).
-    #[error("the host does not sign with this RSA key, and the portable engine is not allowed to")]
+    /// The host does not sign with this RSA key, and `portable_rsa` does not allow the module to: that the time of its
+    /// operations with private RSA keys does not depend on the key has not been proved (compare RUSTSEC-2023-0071).
+    #[error("the host does not sign with this RSA key, and `portable_rsa` does not allow the module to")]
     PortableRsa,
     /// The arithmetic came to no signature: the key's primes are none, or the source of randomness is broken.
     #[error("the key or the source of randomness is unusable")]
@@ -167,11 +167,11 @@ mod tests {
             (SigningError::AlgorithmNotForKey { algorithm: Algorithm::Ps256 }, "the key is not for PS256"),
             (
                 SigningError::PortableRsa,
-                "the host does not sign with this RSA key, and the portable engine is not allowed to",
+                "the host does not sign with this RSA key, and `portable_rsa` does not allow the module to",
             ),
             (SigningError::Unusable, "the key or the source of randomness is unusable"),
             (SigningError::Host, "the host does not sign"),
-            (SigningError::Unsigned(Unsigned), "the token came to no signature"),
+            (SigningError::Unsigned(Unsigned), "the token could not be signed"),
         ];
         let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
         for (error, text) in errors {

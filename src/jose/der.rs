@@ -1,5 +1,5 @@
-//! The little of DER (X.690 §10.1) that private keys are made of. Reading them by the crates of each format would take 40 KB of
-//! the module.
+//! The little of DER (X.690 §10.1) that private keys are made of. Reading them by the crates of each format would take
+//! 40 KB of the module.
 
 use zeroize::Zeroizing;
 
@@ -88,7 +88,8 @@ pub(super) fn public_numbers(numbers: [&[u8]; 2]) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of a number that is not negative: a zero where the first bit would be a sign, and the shortest that say it.
+/// The bytes of a number that is not negative: a zero where the first bit would be a sign, and the shortest that say
+/// it.
 fn signed(bytes: &[u8]) -> [&[u8]; 2] {
     let bytes = super::key::without_zeros(bytes);
     let sign: &[u8] = if bytes.first().is_some_and(|first| *first < 0x80) { &[] } else { &[0] };

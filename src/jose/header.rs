@@ -45,8 +45,8 @@ impl<'t> Header<'t> {
             return Err(TokenError::AlgorithmNone);
         }
         let algorithm = Algorithm::parse(algorithm).ok_or(TokenError::AlgorithmUnknown)?;
-        // `cty` is ignored whatever it says (RFC 7515 §4): of a nested token, which we do not unwrap (RFC 7519 §5.2), the
-        // payload is not the JSON object that claims are, and is refused for that.
+        // `cty` is ignored whatever it says (RFC 7515 §4): of a nested token, which we do not unwrap (RFC 7519 §5.2),
+        // the payload is not the JSON object that claims are, and is refused for that.
         Ok(Self {
             algorithm,
             // An empty name is none: no key bears it, here or elsewhere.

@@ -62,10 +62,10 @@ impl<'t> Object<'t> {
     /// Reads a text that is one object and nothing else.
     pub fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
         let text = core::str::from_utf8(text).map_err(|_| JsonError::NotUtf8)?;
-        let budget = Budget { values: Cell::new(MAX_JSON_VALUES), fault: Cell::new(None) };
+        let limits = Limits { values: Cell::new(MAX_JSON_VALUES), fault: Cell::new(None) };
         let mut reader = serde_json::Deserializer::from_str(text);
-        let value = Seed { budget: &budget, depth: 0 }.deserialize(&mut reader);
-        let value = value.map_err(|error| budget.fault.get().unwrap_or_else(|| syntax(&error)))?;
+        let value = ValueReader { limits: &limits, depth: 0 }.deserialize(&mut reader);
+        let value = value.map_err(|error| limits.fault.get().unwrap_or_else(|| syntax(&error)))?;
         reader.end().map_err(|_| JsonError::TrailingData)?;
         if let Json::Object(object) = value { Ok(object) } else { Err(JsonError::NotAnObject) }
     }
@@ -106,19 +106,19 @@ pub enum JsonError {
         column: usize,
     },
     /// Something follows the value.
-    #[error("something follows the JSON value")]
+    #[error("trailing characters")]
     TrailingData,
     /// The value is no object.
     #[error("not an object")]
     NotAnObject,
     /// An object names a member twice.
-    #[error("an object names a member twice")]
+    #[error("duplicate member")]
     DuplicateMember,
     /// Arrays and objects are nested deeper than [`MAX_JSON_DEPTH`].
-    #[error("nested deeper than {MAX_JSON_DEPTH}")]
+    #[error("nested deeper than {MAX_JSON_DEPTH} levels")]
     TooDeep,
     /// An object has more than [`MAX_JSON_MEMBERS`] members.
-    #[error("an object of more than {MAX_JSON_MEMBERS} members")]
+    #[error("an object has more than {MAX_JSON_MEMBERS} members")]
     TooManyMembers,
     /// There are more than [`MAX_JSON_VALUES`] values in all.
     #[error("more than {MAX_JSON_VALUES} values")]
@@ -145,13 +145,13 @@ fn syntax(error: &serde_json::Error) -> JsonError {
     JsonError::Syntax { line: error.line(), column: error.column() }
 }
 
-/// What a text may still spend, and the bound that it ran into: serde_json's error cannot carry ours.
-struct Budget {
+/// How many values a text may still have, and the bound that it exceeded: serde_json's error cannot carry ours.
+struct Limits {
     values: Cell<usize>,
     fault: Cell<Option<JsonError>>,
 }
 
-impl Budget {
+impl Limits {
     fn refuse<E: serde::de::Error>(&self, fault: JsonError) -> E {
         self.fault.set(Some(fault));
         E::custom("")
@@ -159,33 +159,33 @@ impl Budget {
 }
 
 #[derive(Clone, Copy)]
-struct Seed<'b> {
-    budget: &'b Budget,
+struct ValueReader<'b> {
+    limits: &'b Limits,
     depth: usize,
 }
 
-impl Seed<'_> {
+impl ValueReader<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= MAX_JSON_DEPTH {
-            return Err(self.budget.refuse(JsonError::TooDeep));
+            return Err(self.limits.refuse(JsonError::TooDeep));
         }
-        Ok(Self { budget: self.budget, depth: self.depth.saturating_add(1) })
+        Ok(Self { limits: self.limits, depth: self.depth.saturating_add(1) })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_> {
     type Value = Json<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Json<'de>, D::Error> {
-        let Some(left) = self.budget.values.get().checked_sub(1) else {
-            return Err(self.budget.refuse(JsonError::TooManyValues));
+        let Some(left) = self.limits.values.get().checked_sub(1) else {
+            return Err(self.limits.refuse(JsonError::TooManyValues));
         };
-        self.budget.values.set(left);
+        self.limits.values.set(left);
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_> {
+impl<'de> Visitor<'de> for ValueReader<'_> {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,21 +227,21 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
-        let seed = self.deeper()?;
+        let reader = self.deeper()?;
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(seed)? {
+        while let Some(element) = elements.next_element_seed(reader)? {
             array.push(element);
         }
         Ok(Json::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
-        let seed = self.deeper()?;
+        let reader = self.deeper()?;
         let mut object: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
-        if seed.depth == 1 {
+        if reader.depth == 1 {
             object.reserve(COMMON_MEMBERS);
         }
-        let mut sorted = SortedPlaces::default();
+        let mut sorted = SortedNames::default();
         while let Some(name) = members.next_key_seed(Name)? {
             let is_new = if object.len() < FEW_MEMBERS {
                 !object.iter().any(|(member, _)| is_named(member, &name))
@@ -250,24 +250,24 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 sorted.add(object.len(), name_at, &&*name)
             };
             if !is_new {
-                return Err(self.budget.refuse(JsonError::DuplicateMember));
+                return Err(self.limits.refuse(JsonError::DuplicateMember));
             }
             if object.len() >= MAX_JSON_MEMBERS {
-                return Err(self.budget.refuse(JsonError::TooManyMembers));
+                return Err(self.limits.refuse(JsonError::TooManyMembers));
             }
-            let value = members.next_value_seed(seed)?;
+            let value = members.next_value_seed(reader)?;
             object.push((name, value));
         }
         Ok(Json::Object(Object(object)))
     }
 }
 
-/// The places of an object's members, sorted by their names: whoever writes hundreds of members must not have each compared with
-/// each.
+/// The places of an object's members, sorted by their names: a client that sends hundreds of members must not have each
+/// compared with each.
 #[derive(Debug, Default)]
-struct SortedPlaces(Vec<usize>);
+struct SortedNames(Vec<usize>);
 
-impl SortedPlaces {
+impl SortedNames {
     /// Adds the name of the next member, of which there are `count` already; `false` if one of them has it.
     fn add<N: Ord>(&mut self, count: usize, name_at: impl Fn(usize) -> N, name: &N) -> bool {
         for earlier in self.0.len()..count {

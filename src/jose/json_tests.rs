@@ -47,7 +47,7 @@ fn a_repeated_member_is_found_among_many_wherever_it_stands() {
 fn many_members_are_not_compared_each_with_each() {
     let comparisons = Cell::new(0);
     let counted = |place: usize| Counted { name: place * 37 % MAX_JSON_MEMBERS, comparisons: &comparisons };
-    let mut sorted = SortedPlaces::default();
+    let mut sorted = SortedNames::default();
     for count in FEW_MEMBERS..MAX_JSON_MEMBERS {
         assert!(sorted.add(count, counted, &counted(count)));
     }
@@ -151,11 +151,11 @@ fn every_error_says_what_is_wrong() {
     let texts = [
         (JsonError::NotUtf8, "not UTF-8"),
         (JsonError::Syntax { line: 1, column: 2 }, "not JSON at line 1, column 2"),
-        (JsonError::TrailingData, "something follows the JSON value"),
+        (JsonError::TrailingData, "trailing characters"),
         (JsonError::NotAnObject, "not an object"),
-        (JsonError::DuplicateMember, "an object names a member twice"),
-        (JsonError::TooDeep, "nested deeper than 16"),
-        (JsonError::TooManyMembers, "an object of more than 256 members"),
+        (JsonError::DuplicateMember, "duplicate member"),
+        (JsonError::TooDeep, "nested deeper than 16 levels"),
+        (JsonError::TooManyMembers, "an object has more than 256 members"),
         (JsonError::TooManyValues, "more than 8192 values"),
     ];
     for (error, text) in texts {

@@ -1,8 +1,8 @@
 //! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2) → a [`Key`], or the reason why it is passed over.
 //!
-//! `kty`, `crv`, `use`, `key_ops` and `alg` only ever narrow what a key may verify. Private members are not read. A member that
-//! is `null` is absent; numbers may be padded, since it is the parsed key that counts ([`KeyId`](super::KeyId)) and not its
-//! spelling.
+//! `kty`, `crv`, `use`, `key_ops` and `alg` only ever narrow what a key may verify. Private members are not read. A
+//! member that is `null` is absent; numbers may be padded, since it is the parsed key that counts
+//! ([`KeyId`](super::KeyId)) and not its spelling.
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::base64url;
@@ -16,7 +16,7 @@ use crate::base::Secret;
 pub(super) enum Symmetric {
     /// It is part of the configuration.
     Allowed,
-    /// It was fetched: whoever can read a published secret can sign with it.
+    /// It was fetched: every client that can read a published secret can sign with it.
     Refused,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn parse(jwk: &Object<'_>, symmetric: Symmetric) -> Result<Key, KeyEr
     Ok(Key::new(kid, algorithms(jwk, &material)?, material))
 }
 
-/// Whether the key carries members that nobody but its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An
+/// Whether the key carries members that only its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An
 /// issuer that publishes them has lost the key; what we keep of it can still only verify.
 pub(super) fn has_private_members(jwk: &Object<'_>) -> bool {
     let private = ["d", "p", "q", "dp", "dq", "qi", "oth"];
@@ -59,8 +59,8 @@ fn elliptic(jwk: &Object<'_>) -> Result<Material, KeyError> {
     }
 }
 
-/// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included. Libraries that write numbers leave them
-/// out or put one more before: the number is the same, and the point that it makes has to lie on the curve.
+/// RFC 7518 §6.2.1.2: each coordinate is as long as the field, leading zeros included. Libraries that write numbers
+/// leave them out or put one more before: the number is the same, and the point that it makes has to lie on the curve.
 pub(super) fn point(jwk: &Object<'_>, size: usize) -> Result<Vec<u8>, KeyError> {
     let mut point = vec![UNCOMPRESSED];
     for member in ["x", "y"] {

@@ -19,7 +19,7 @@ pub struct Key {
     material: Material,
 }
 
-/// The material in the form in which the portable engine wants it.
+/// The material in the form in which `RustCrypto` takes it.
 #[derive(Clone)]
 pub(super) enum Material {
     Symmetric(Secret),
@@ -30,7 +30,8 @@ pub(super) enum Material {
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
 }
 
-/// How long an RSA key's modulus and its signatures are, in bytes: the key itself would count its bits at each question.
+/// How long an RSA key's modulus and its signatures are, in bytes: the key itself would count its bits at each
+/// question.
 pub(super) type ModulusBytes = usize;
 
 /// A public key, and its SubjectPublicKeyInfo for the engine that wants that.
@@ -299,7 +300,7 @@ pub enum KeyError {
     #[error("`kty` is not RSA, EC, OKP or oct")]
     KeyType,
     /// `crv` is none that we use.
-    #[error("`crv` is not a curve that signs and is supported")]
+    #[error("`crv` is not a supported signature curve")]
     Curve,
     /// `use` says that the key is not for signatures (RFC 7517 §4.2).
     #[error("`use` is not sig")]
@@ -308,13 +309,13 @@ pub enum KeyError {
     #[error("`key_ops` lacks verify")]
     Operations,
     /// `alg` is no signature algorithm of this type of key (RFC 7517 §4.4).
-    #[error("`alg` is not a signature algorithm of such a key")]
+    #[error("`alg` is not a signature algorithm for this type of key")]
     Algorithm,
     /// A symmetric key in a document that others can read.
     #[error("a symmetric key is only accepted from the configuration")]
     Symmetric,
     /// The secret is shorter than the hash (RFC 7518 §3.2).
-    #[error("a secret of {bytes} bytes, at least {least} are needed")]
+    #[error("the secret has {bytes} bytes, fewer than {least}")]
     SecretTooShort {
         /// How long it is.
         bytes: usize,
@@ -322,13 +323,13 @@ pub enum KeyError {
         least: usize,
     },
     /// The secret is longer than [`MAX_SECRET_BYTES`].
-    #[error("a secret of {bytes} bytes, at most {MAX_SECRET_BYTES} are used")]
+    #[error("the secret has {bytes} bytes, more than {MAX_SECRET_BYTES}")]
     SecretTooLong {
         /// How long it is.
         bytes: usize,
     },
     /// The RSA modulus is too small or too large (RFC 7518 §3.3).
-    #[error("an RSA modulus of {bits} bits, expected {MIN_RSA_BITS} to {MAX_RSA_BITS}")]
+    #[error("the RSA modulus has {bits} bits, expected {MIN_RSA_BITS} to {MAX_RSA_BITS}")]
     ModulusSize {
         /// How large it is.
         bits: usize,

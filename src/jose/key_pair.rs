@@ -16,7 +16,7 @@ pub(super) struct KeyPair {
     pub(super) pkcs8: Option<Secret>,
 }
 
-/// The private half in the form in which the portable engine wants it. Each wipes itself when dropped.
+/// The private half in the form in which `RustCrypto` takes it. Each wipes itself when dropped.
 pub(super) enum Private {
     Rsa(Box<RsaPrivateKey>),
     P256(Box<p256::ecdsa::SigningKey>),

@@ -23,7 +23,7 @@ pub struct ParsedKeySet {
     pub set: KeySet,
     /// The keys that cannot.
     pub skipped: Vec<SkippedKey>,
-    /// Some key of the document carries private members: whoever published it must replace that key.
+    /// Some key of the document carries private members: the issuer must replace that key.
     pub private_members: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct SkippedKey {
 }
 
 impl KeySet {
-    /// Reads a document that was fetched. Symmetric keys in it are passed over: everyone who can fetch it could sign.
+    /// Reads a document that was fetched. Symmetric keys in it are skipped: every client that can fetch it could sign.
     pub fn parse(document: &[u8]) -> Result<ParsedKeySet, KeySetError> {
         parse(document, Symmetric::Refused)
     }
@@ -56,7 +56,7 @@ impl KeySet {
         set
     }
 
-    /// The keys to try a token with, all of them for `algorithm`, likely ones first. Each costs a check: whoever tries them has
+    /// The keys to try a token with, all of them for `algorithm`, likely ones first. Each costs a check: the caller has
     /// to bound that.
     ///
     /// `kid` is a hint (RFC 7515 §4.1.4), and it only narrows:
@@ -74,15 +74,15 @@ impl KeySet {
         kid: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Rc<Key>> + Clone {
         let (first, second) = match kid {
-            None => (Wanted::Unnamed, Some(Wanted::AnyName)),
-            Some(kid) if self.has_kid(kid) => (Wanted::Name(kid), None),
-            Some(_) => (Wanted::Unnamed, None),
+            None => (KeyFilter::Unnamed, Some(KeyFilter::AnyName)),
+            Some(kid) if self.has_kid(kid) => (KeyFilter::Name(kid), None),
+            Some(_) => (KeyFilter::Unnamed, None),
         };
         let keys = core::iter::once(first).chain(second).flat_map(move |wanted| {
             self.keys.iter().filter(move |key| match wanted {
-                Wanted::Unnamed => key.kid().is_none(),
-                Wanted::AnyName => key.kid().is_some(),
-                Wanted::Name(kid) => key.kid() == Some(kid),
+                KeyFilter::Unnamed => key.kid().is_none(),
+                KeyFilter::AnyName => key.kid().is_some(),
+                KeyFilter::Name(kid) => key.kid() == Some(kid),
             })
         });
         keys.filter(move |key| key.algorithms().contains(algorithm))
@@ -118,7 +118,8 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The keys of several sets, in turn: a token that names none is tried with the first of each before the second of any.
+    /// The keys of several sets, in turn: a token that names none is tried with the first of each before the second of
+    /// any.
     pub fn united(sets: &[&Self]) -> Self {
         let mut united = Self::default();
         let longest = sets.iter().map(|set| set.len()).max().unwrap_or_default();
@@ -143,7 +144,7 @@ impl KeySet {
 }
 
 #[derive(Clone, Copy)]
-enum Wanted<'a> {
+enum KeyFilter<'a> {
     Unnamed,
     AnyName,
     Name(&'a str),
@@ -178,7 +179,7 @@ fn parse(document: &[u8], symmetric: Symmetric) -> Result<ParsedKeySet, KeySetEr
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// Longer than [`MAX_KEY_SET_BYTES`].
-    #[error("a key set of {bytes} bytes, at most {MAX_KEY_SET_BYTES} are read")]
+    #[error("the key set has {bytes} bytes, more than {MAX_KEY_SET_BYTES}")]
     TooLong {
         /// How long it is.
         bytes: usize,
@@ -193,7 +194,7 @@ pub enum KeySetError {
     #[error("`keys` is not an array")]
     KeysType,
     /// More keys than [`MAX_KEYS`].
-    #[error("a key set of {keys} keys, at most {MAX_KEYS} are read")]
+    #[error("the key set has {keys} keys, more than {MAX_KEYS}")]
     TooManyKeys {
         /// How many there are.
         keys: usize,

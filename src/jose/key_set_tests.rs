@@ -193,11 +193,11 @@ fn what_is_no_key_set_is_an_error() {
 #[test]
 fn every_error_says_what_is_wrong() {
     let errors = [
-        (KeySetError::TooLong { bytes: 300_000 }, "a key set of 300000 bytes, at most 262144 are read"),
+        (KeySetError::TooLong { bytes: 300_000 }, "the key set has 300000 bytes, more than 262144"),
         (KeySetError::Json(JsonError::NotAnObject), "the key set: not an object"),
         (KeySetError::KeysMissing, "`keys` is missing"),
         (KeySetError::KeysType, "`keys` is not an array"),
-        (KeySetError::TooManyKeys { keys: 129 }, "a key set of 129 keys, at most 128 are read"),
+        (KeySetError::TooManyKeys { keys: 129 }, "the key set has 129 keys, more than 128"),
     ];
     for (error, text) in errors {
         assert_eq!(error.to_string(), text);

@@ -1,5 +1,5 @@
-//! Signatures whose verdict is known: an engine that gets one of them wrong, either way, is not used. And a key to sign with,
-//! for an engine that may not be there.
+//! Signatures whose verdict is known: an engine that gets one of them wrong, either way, is not used. And a key to sign
+//! with, for an engine that may not be there.
 //!
 //! Made once for this purpose with OpenSSL over one message; the private keys were not kept.
 
@@ -118,9 +118,9 @@ mod tests {
     use super::*;
 
     /// Says yes to everything, as an engine would whose verdict is misread.
-    struct Yes;
+    struct AcceptAll;
 
-    impl Crypto for Yes {
+    impl Crypto for AcceptAll {
         fn verify(&self, _: Algorithm, _: &Key, _: &[u8], _: &[u8]) -> Result<(), SignatureError> {
             Ok(())
         }
@@ -144,7 +144,7 @@ mod tests {
     fn the_portable_engine_knows_every_answer_and_a_yes_man_none() {
         for algorithm in ALGORITHMS {
             assert!(passes(&RustCrypto, algorithm), "{algorithm}");
-            assert!(!passes(&Yes, algorithm), "{algorithm}");
+            assert!(!passes(&AcceptAll, algorithm), "{algorithm}");
         }
     }
 
@@ -159,6 +159,6 @@ mod tests {
     #[test]
     fn the_portable_engine_signs_and_garbage_is_no_signature() {
         assert!(signs(&RustCrypto, &Zeros));
-        assert!(!signs(&Yes, &Zeros));
+        assert!(!signs(&AcceptAll, &Zeros));
     }
 }

@@ -1,7 +1,8 @@
-//! Headers that are known already: all tokens that an issuer signs with one key have the same first part, byte for byte.
+//! Headers that are known already: all tokens that an issuer signs with one key have the same first part, byte for
+//! byte.
 //!
-//! What a header says depends on its text alone, so remembering is the same as reading once more. Only the header of a token whose
-//! signature was good is remembered, so that only an issuer can fill the few places.
+//! What a header says depends on its text alone, so remembering is the same as reading once more. Only the header of a
+//! token whose signature was good is remembered, so that only an issuer can fill the few places.
 
 use std::rc::Rc;
 
@@ -26,9 +27,9 @@ impl KnownHeaders {
         Some(Rc::clone(header))
     }
 
-    /// Remembers a header, encoded in `text`, of a token whose signature was good. When all places are taken, only one new header
-    /// in [`PASSED_OVER`] replaces the oldest: otherwise, with more headers than places, each would be replaced before it comes
-    /// again.
+    /// Remembers a header, encoded in `text`, of a token whose signature was good. When all places are taken, only one
+    /// new header in [`PASSED_OVER`] replaces the oldest: otherwise, with more headers than places, each would be
+    /// replaced before it comes again.
     pub(super) fn add(&mut self, text: &[u8], header: &Header<'_>) {
         if text.len() > MAX_KNOWN_HEADER_BYTES || self.get(text).is_some() {
             return;
@@ -49,13 +50,14 @@ impl KnownHeaders {
     }
 }
 
-/// Most filters know a few issuers, each of which signs with one key or, for a while, two; looking through so many is still
-/// cheaper than reading one.
+/// Most filters know a few issuers, each of which signs with one key or, for a while, two; looking through so many is
+/// still cheaper than reading one.
 pub const MAX_KNOWN_HEADERS: usize = 16;
-/// How long a header may be to be remembered, encoded: with a certificate's thumbprint or a URL for a key id it has some 200
-/// characters.
+/// How long a header may be to be remembered, encoded: with a certificate's thumbprint or a URL for a key id it has
+/// some 200 characters.
 pub const MAX_KNOWN_HEADER_BYTES: usize = 512;
-/// A new key's header is known after so many of its tokens; one that comes once costs a look and, one time of so many, a place.
+/// A new key's header is known after so many of its tokens; one that comes once costs a look and, one time of so many,
+/// a place.
 const PASSED_OVER: usize = 16;
 
 #[cfg(test)]
@@ -66,9 +68,9 @@ mod tests {
     use crate::base::{Random, Secret};
     use base64ct::{Base64UrlUnpadded, Encoding as _};
 
-    struct Nothing;
+    struct Zeros;
 
-    impl Random for Nothing {
+    impl Random for Zeros {
         fn fill(&self, _: &mut [u8]) {}
     }
 
@@ -81,7 +83,7 @@ mod tests {
     fn raw_token(header: &str) -> String {
         let encode = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
         let signed = format!("{}.{}", encode(header.as_bytes()), encode(br#"{"iss":"corp"}"#));
-        let signature = RustCrypto.sign(Algorithm::Es256, &key(), signed.as_bytes(), &Nothing).unwrap();
+        let signature = RustCrypto.sign(Algorithm::Es256, &key(), signed.as_bytes(), &Zeros).unwrap();
         format!("{signed}.{}", encode(&signature))
     }
 

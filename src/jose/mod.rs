@@ -1,5 +1,5 @@
-//! From bytes to a checked signature, and to a signature of ours: tokens, keys and key sets of RFC 7515, 7517, 7518, 7519
-//! and 8037.
+//! From bytes to a checked signature, and to a signature of ours: tokens, keys and key sets of RFC 7515, 7517, 7518,
+//! 7519 and 8037.
 //!
 //! Knows no clock, no issuer and no claim's meaning. Whatever a client or issuer sends, the answer is a value of a
 //! closed type: nothing here traps. The order of types is the order of trust: bytes → [`UnverifiedToken`] →

@@ -123,7 +123,8 @@ pub fn signature(algorithm: Algorithm, answer: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// An ECDSA signature as DER wants it (RFC 3279 §2.2.3): r and s as numbers. Each is in [1, n-1], n being the order of the curve.
+/// An ECDSA signature as DER wants it (RFC 3279 §2.2.3): r and s as numbers. Each is in [1, n-1], n being the order of
+/// the curve.
 fn der_of(signature: &[u8], order: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let (r, s) = signature.split_at_checked(order.len()).ok_or(SignatureError::OutOfRange)?;
     // As long as the order, so that their bytes compare as the numbers do.
@@ -151,7 +152,8 @@ const P521_ORDER: [u8; 66] = [
 /// Four fields at most, each with a key of one byte and a length of at most ten.
 const MAX_FRAMING: usize = 44;
 
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`, of which [`arguments`] writes each field without a copy.
+/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`, of which [`arguments`] writes each field without a
+/// copy.
 #[cfg(test)]
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct VerifySignatureArguments {
@@ -174,7 +176,7 @@ struct VerifySignatureResult {
     error: String,
 }
 
-/// `envoy.source.extensions.common.wasm.SignResult`, without the text of an error, which nobody reads.
+/// `envoy.source.extensions.common.wasm.SignResult`, without the text of an error, which is not used.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct SignResult {
     #[prost(bool, tag = "1")]

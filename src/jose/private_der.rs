@@ -34,8 +34,8 @@ pub(super) fn parse(text: &str) -> Result<KeyPair, SigningKeyError> {
     }
 }
 
-/// The bytes of a block. Lines may be of any length, and ended by the two characters `\n`: so they come out of environment
-/// variables and folded YAML.
+/// The bytes of a block. Lines may be of any length, and ended by the two characters `\n`: so they come out of
+/// environment variables and folded YAML.
 fn decode(body: &str) -> Option<Zeroizing<Vec<u8>>> {
     // As long as it can become: a buffer that grows leaves its contents behind.
     let mut characters = Zeroizing::new(Vec::with_capacity(body.len()));

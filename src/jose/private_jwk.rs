@@ -38,7 +38,8 @@ pub(super) fn parse(text: &[u8]) -> Result<PrivateJwk, SigningKeyError> {
     Ok(PrivateJwk { pair, kid: jwk::kid(&jwk)?, algorithms })
 }
 
-/// RFC 7518 §6.3.2. Keys without their primes, which it allows, would have to be factored; nobody makes keys with more than two.
+/// RFC 7518 §6.3.2. Keys without their primes, which it allows, would have to be factored; keys with more than two are
+/// not in use.
 fn rsa(jwk: &Object<'_>) -> Result<KeyPair, SigningKeyError> {
     if jwk.get("oth").is_some() {
         return Err(SigningKeyError::Kind);

@@ -1,8 +1,9 @@
-//! Signatures with a private RSA key (RFC 8017 §5.2.1, §8.1.1, §8.2.1), over the constant-time arithmetic that checking them needs
-//! anyway. The `rsa` crate's own signing would take 190 KB of the module.
+//! Signatures with a private RSA key (RFC 8017 §5.2.1, §8.1.1, §8.2.1), over the constant-time arithmetic that checking
+//! them needs anyway. The `rsa` crate's own signing would take 190 KB of the module.
 //!
-//! The primes, exponents and intermediate values go through operations whose time depends on their lengths alone; each base is
-//! blinded. Even so it is not as well examined as BoringSSL's, so [`SigningKey`](super::SigningKey) keeps it behind a permission.
+//! The primes, exponents and intermediate values go through operations whose time depends on their lengths alone; each
+//! base is blinded. Even so it is not as well examined as BoringSSL's, so [`SigningKey`](super::SigningKey) keeps it
+//! behind a permission.
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd, Resize as _};
@@ -42,8 +43,8 @@ struct Prime {
 }
 
 impl RsaPrivateKey {
-    /// The key of these numbers, if they are one: each prime of at most half the modulus's bits, and what the private half
-    /// does, `public` undoes.
+    /// The key of these numbers, if they are one: each prime of at most half the modulus's bits, and what the private
+    /// half does, `public` undoes.
     pub(super) fn new(public: &RsaPublicKey, numbers: &RsaNumbers<'_>) -> Option<Self> {
         // The lengths are those of the public half, whatever the private numbers are.
         let half = public.n().bits().div_ceil(2);
@@ -74,8 +75,8 @@ impl RsaPrivateKey {
         usize::try_from(self.public.n().bits()).unwrap_or_default()
     }
 
-    /// The signature of a block that is less than the modulus, or `None` when it would not verify: then the key or the source is
-    /// unusable, and a wrong result could give the primes away.
+    /// The signature of a block that is less than the modulus, or `None` when it would not verify: then the key or the
+    /// source is unusable, and a wrong result could give the primes away.
     pub(super) fn sign(&self, block: &[u8], random: &dyn Random) -> Option<Vec<u8>> {
         let whole = self.public.n_params();
         let block = BoxedUint::from_be_slice(block, whole.bits_precision()).ok()?;
@@ -93,7 +94,7 @@ impl RsaPrivateKey {
         bytes.get(start..).map(<[u8]>::to_vec)
     }
 
-    /// A number below the modulus that nobody can predict. Sixteen bytes more than the modulus has leave no bias that matters.
+    /// An unpredictable number below the modulus. Sixteen bytes more than the modulus has leave no bias that matters.
     fn mask(&self, random: &dyn Random) -> Option<BoxedUint> {
         let bits = self.public.n_bits_precision().checked_add(128)?;
         let mut bytes = Zeroizing::new(vec![0; usize::try_from(bits.div_ceil(8)).ok()?]);

@@ -1,5 +1,5 @@
-//! A key that signs what we say of ourselves: client assertions (RFC 7523 §2.2). It comes from the operator, so each way in
-//! which it can be wrong has a message of its own; none shows a byte of it.
+//! A key that signs what we say of ourselves: client assertions (RFC 7523 §2.2). It comes from the operator, so each
+//! way in which it can be wrong has a message of its own; none shows a byte of it.
 
 use core::fmt;
 
@@ -40,8 +40,8 @@ impl SigningKey {
         Self { private: pair.private, public, pkcs8: pair.pkcs8, portable_rsa: false }
     }
 
-    /// Whether the portable engine may sign with this key if it is one of RSA. It may not until somebody says so here: that its
-    /// time tells nothing of the key is what it is built for, and what nobody has shown (compare RUSTSEC-2023-0071).
+    /// Whether [`RustCrypto`](super::RustCrypto) may sign with this key if it is one of RSA. By default it may not: it
+    /// is built so that its time does not depend on the key, but that has not been proved (compare RUSTSEC-2023-0071).
     #[must_use]
     pub fn allow_portable_rsa(mut self, allowed: bool) -> Self {
         self.portable_rsa = allowed;
@@ -77,7 +77,7 @@ impl SigningKey {
         &self.private
     }
 
-    /// Whether the portable engine may sign with it; else only the host can.
+    /// Whether `RustCrypto` may sign with it; otherwise only the host can.
     pub fn may_be_portable(&self) -> bool {
         self.portable_rsa || !matches!(self.private, Private::Rsa(_))
     }

@@ -22,16 +22,16 @@ pub enum SigningKeyError {
     #[error("the private key is encrypted: decrypt it with `openssl pkcs8 -topk8 -nodes`")]
     Encrypted,
     /// The PEM block is of a kind that we do not read.
-    #[error("a private key in a format of its own: convert it with `openssl pkcs8 -topk8 -nodes`")]
+    #[error("an unsupported private key format: convert it with `openssl pkcs8 -topk8 -nodes`")]
     Label,
     /// The bytes inside the PEM block are not what its label says.
-    #[error("what is in the PEM block is not what its label says")]
+    #[error("the content of the PEM block does not match its label")]
     Der,
     /// The text begins like JSON and is none.
-    #[error("a JSON Web Key that cannot be read: {0}")]
+    #[error("invalid JSON Web Key: {0}")]
     Json(JsonError),
     /// A member of the JWK, or the public half of the key, is not usable.
-    #[error("an unusable key: {0}")]
+    #[error("unusable key: {0}")]
     Key(#[from] KeyError),
     /// `key_ops` does not say `sign` (RFC 7517 §4.3).
     #[error("`key_ops` lacks sign")]

@@ -109,7 +109,7 @@ fn what_is_signed_verifies_by_the_published_key_and_by_no_other_message() {
 #[test]
 fn the_examples_of_the_rfcs_come_out() {
     let [rsa, p256, ed25519] = jwks();
-    // RFC 7515 §A.2: what is signed there is in the tests of the portable engine too.
+    // RFC 7515 §A.2: what is signed there is in the tests of `RustCrypto` too.
     let message = concat!(
         "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ij",
         "p0cnVlfQ"
@@ -155,7 +155,8 @@ fn rsa_is_not_signed_with_by_the_portable_engine_until_that_is_allowed() {
     assert_eq!(RustCrypto.sign(Algorithm::Rs256, &key, b"", &dice()), Err(SigningError::PortableRsa));
 }
 
-/// With PSS the block is one bit shorter than the modulus: a byte shorter for the first of these, and not for the second.
+/// With PSS the block is one bit shorter than the modulus: a byte shorter for the first of these, and not for the
+/// second.
 #[test]
 fn a_modulus_of_no_whole_bytes_signs_like_any_other() {
     for base64 in [RSA_2049, RSA_2055] {
@@ -403,7 +404,7 @@ fn nothing_secret_is_shown() {
             let Some(secret) = jwk[member].as_str() else { continue };
             let damaged = with(jwk.clone(), member, json!(format!("{secret}!")));
             let text = error(&damaged).to_string();
-            assert_eq!(text, format!("an unusable key: `{member}` is not base64url"));
+            assert_eq!(text, format!("unusable key: `{member}` is not base64url"));
         }
     }
     let text = error(r#"{"kty":"OKP","crv":"Ed25519","d":"hunter2"hunter3"}"#).to_string();
@@ -415,7 +416,7 @@ fn messages_say_what_to_do() {
     let texts = [
         (
             SigningKeyError::Label,
-            "a private key in a format of its own: convert it with `openssl pkcs8 -topk8 -nodes`",
+            "an unsupported private key format: convert it with `openssl pkcs8 -topk8 -nodes`",
         ),
         (
             SigningKeyError::Encrypted,

@@ -199,7 +199,7 @@ impl<'t> SignedToken<'t> {
         &self.token.header
     }
 
-    /// The claims: the words of whoever holds the key.
+    /// The claims: what the holder of the key says.
     pub fn claims(&self) -> &'t Object<'t> {
         &self.token.claims
     }
@@ -209,8 +209,8 @@ impl<'t> SignedToken<'t> {
         self.key
     }
 
-    /// Has `headers` remember what the header says, unless that was known before. A signature has been checked: only an issuer
-    /// can fill the few places.
+    /// Has `headers` remember what the header says, unless that was known before. A signature has been checked: only an
+    /// issuer can fill the few places.
     pub fn remember_header(&self, headers: &mut KnownHeaders) {
         let parts = self.token.parts;
         if parts.known.is_none() {

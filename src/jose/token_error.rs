@@ -29,7 +29,7 @@ impl fmt::Display for TokenPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Longer than [`MAX_TOKEN_BYTES`].
-    #[error("a token of {bytes} bytes, at most {limit} are read")]
+    #[error("the token has {bytes} bytes, more than {limit}")]
     TooLong {
         /// How long it is.
         bytes: usize,
@@ -92,10 +92,10 @@ pub enum TokenError {
     #[error("`crit` names extensions that are not understood")]
     Critical,
     /// The header has a `b64` other than `true` (RFC 7797 §3).
-    #[error("`b64` is not understood")]
+    #[error("`b64` is not supported")]
     UnencodedPayload,
     /// The header has a `zip` that names something.
-    #[error("`zip` is not understood")]
+    #[error("`zip` is not supported")]
     Compressed,
 }
 

@@ -231,15 +231,12 @@ fn debug_output_shows_no_credential() {
 fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
     let json = TokenError::Json { part: TokenPart::Claims, error: JsonError::TooDeep };
     let errors = [
-        (
-            TokenError::TooLong { bytes: 16385, limit: 16384 },
-            "a token of 16385 bytes, at most 16384 are read",
-        ),
+        (TokenError::TooLong { bytes: 16385, limit: 16384 }, "the token has 16385 bytes, more than 16384"),
         (TokenError::Parts { found: 2 }, "expected 3 parts separated by dots, got 2"),
         (TokenError::Encrypted, "the token is encrypted"),
         (TokenError::EmptyPart { part: TokenPart::Signature }, "the signature is empty"),
         (TokenError::Encoding { part: TokenPart::Header }, "the header is not base64url"),
-        (json, "the claims: nested deeper than 16"),
+        (json, "the claims: nested deeper than 16 levels"),
         (TokenError::MemberType { member: "kid" }, "`kid` in the header is not a string"),
         (
             TokenError::MemberTooLong { member: "kid", limit: 256 },
@@ -249,8 +246,8 @@ fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
         (TokenError::AlgorithmNone, "`alg` is none: the token is not signed"),
         (TokenError::AlgorithmUnknown, "`alg` is not a known signature algorithm"),
         (TokenError::Critical, "`crit` names extensions that are not understood"),
-        (TokenError::UnencodedPayload, "`b64` is not understood"),
-        (TokenError::Compressed, "`zip` is not understood"),
+        (TokenError::UnencodedPayload, "`b64` is not supported"),
+        (TokenError::Compressed, "`zip` is not supported"),
     ];
     let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
     for (error, text) in &errors {

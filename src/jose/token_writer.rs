@@ -43,7 +43,7 @@ impl TokenWriter<'_> {
 
 /// There is no token, since there is no signature for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token came to no signature")]
+#[error("the token could not be signed")]
 pub struct Unsigned;
 
 /// What signs, behind jwt-compact's trait.

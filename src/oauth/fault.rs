@@ -60,8 +60,8 @@ pub enum TokenFault {
     /// `issued_token_type` is missing (RFC 8693 §2.2.1).
     #[error("the answer to the exchange has no `issued_token_type`")]
     IssuedTypeMissing,
-    /// `expires_in` is no number of seconds.
-    #[error("`expires_in` is no number of seconds")]
+    /// `expires_in` is not a number of seconds.
+    #[error("`expires_in` is not a number of seconds")]
     ExpiresIn,
     /// The token had expired when it was issued, by `expires_in` or by its own `exp`.
     #[error("the token has expired already")]

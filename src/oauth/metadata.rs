@@ -60,7 +60,7 @@ pub(crate) fn read(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// Longer than [`MAX_METADATA_BYTES`].
-    #[error("metadata of {bytes} bytes, at most {MAX_METADATA_BYTES} are read")]
+    #[error("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}")]
     TooLong {
         /// How long it is.
         bytes: usize,
@@ -74,8 +74,8 @@ pub enum MetadataError {
     /// The address is missing.
     #[error("the metadata has no `{}`", .0.name())]
     Missing(Member),
-    /// The address is no URL that can be asked.
-    #[error("`{}` of the metadata is no URL that can be asked", .0.name())]
+    /// The address is not a usable URL.
+    #[error("`{}` of the metadata is not a usable URL", .0.name())]
     Address(Member),
     /// The address is not https.
     #[error("`{}` of the metadata is not https", .0.name())]

@@ -404,7 +404,7 @@ impl Injector {
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.handle_shutdown(context));
         for store in &mut self.stores {
             match store {
-                Store::Own(store) => store.handle_shutdown(&context),
+                Store::Own(store) => store.handle_shutdown(context),
                 Store::Exchange(store) => store.handle_shutdown(),
             }
         }

@@ -40,7 +40,7 @@ pub enum Refusal {
     CallerCredential,
     /// `Connection` names the header that takes our token: a server that heeds it would not see the token (RFC 9110 §7.6.1), and
     /// its 401 would cost us the token.
-    #[error("the request names the token's header as one of the connection")]
+    #[error("`connection` names the token's header")]
     HeaderHopByHop,
     /// Servers may understand the path differently, and it decides about the token.
     #[error("the path is ambiguous")]

@@ -21,13 +21,13 @@ pub enum Authority {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
     /// The host is neither a name nor an address.
-    #[error("the authority is no host with an optional port")]
+    #[error("the authority is not a host with an optional port")]
     NoHost,
     /// What follows the colon is no port.
-    #[error("the authority's port is no number up to 65535")]
+    #[error("the authority's port is not a number up to 65535")]
     NoPort,
     /// It is a host, in a spelling that Envoy takes for another one.
-    #[error("the authority is spelt in a way that proxies take for another host")]
+    #[error("the authority is spelled in a way that proxies may read as another host")]
     Spelling,
 }
 

@@ -29,7 +29,7 @@ pub struct Publication {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The seal is missing, or not made with our secret.
-    #[error("its seal is not ours")]
+    #[error("its seal is not from this secret")]
     Seal,
     /// The encoding is broken, or the times cannot be.
     #[error("it cannot be read")]

@@ -245,7 +245,7 @@ fn a_document_without_our_seal_is_refused_told_and_fetched_instead() {
     threads.advance(1.secs());
     assert_ne!(threads[0].get("/orders", &long(&evil).sign()), "forwarded");
     assert_eq!(threads.counter(&refused()), 4);
-    let line = "issuer corp: a document that another module has left in shared data is refused: its seal is not ours";
+    let line = "issuer corp: a document that another module has left in shared data is refused: its seal is not from this secret";
     assert_eq!(threads.logs(Level::Warn), [line; 4]);
     // One that starts now has nothing to take over, and asks.
     threads.serve("idp", good(&jwks(&[&new])));

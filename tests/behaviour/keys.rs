@@ -52,7 +52,7 @@ fn faults() -> Vec<(HttpReply, &'static str, String)> {
         fault(good("[]"), "malformed", "the key set: not an object"),
         fault(good("{}"), "malformed", "`keys` is missing"),
         fault(good(r#"{"keys":{}}"#), "malformed", "`keys` is not an array"),
-        fault(good(r#"{"keys":[],"keys":[]}"#), "malformed", "the key set: an object names a member twice"),
+        fault(good(r#"{"keys":[],"keys":[]}"#), "malformed", "the key set: duplicate member"),
         fault(good(r#"{"keys":[]}"#), "empty_set", "the set is empty"),
         fault(good(&oct), "no_usable_key", "the set holds no usable key"),
         fault(
@@ -63,7 +63,7 @@ fn faults() -> Vec<(HttpReply, &'static str, String)> {
         fault(
             many(MAX_KEYS + 1),
             "malformed",
-            &format!("a key set of {} keys, at most {MAX_KEYS} are read", MAX_KEYS + 1),
+            &format!("the key set has {} keys, more than {MAX_KEYS}", MAX_KEYS + 1),
         ),
         fault(too_large, "too_large", "the answer has 1000000 bytes, more than a document may have"),
         fault(HttpReply::Reset, "reset", "the connection was reset"),

@@ -103,7 +103,7 @@ fn every_bad_answer_of_a_token_endpoint_is_a_line_in_the_log_and_over_when_it_is
         (Fault::Huge(2 << 20), "more than a token answer may have"),
         (Fault::Patch(json!({ "access_token": null })), "the answer has no `access_token`"),
         (Fault::Patch(json!({ "expires_in": 0 })), "the token has expired already"),
-        (Fault::Patch(json!({ "expires_in": "soon" })), "`expires_in` is no number of seconds"),
+        (Fault::Patch(json!({ "expires_in": "soon" })), "`expires_in` is not a number of seconds"),
         (good(json!([])), "no token (1 in a row): the answer: "),
         (Fault::EmptyBody, "no token (1 in a row): the answer: "),
         (Fault::HalfJson, "no token (1 in a row): the answer: "),

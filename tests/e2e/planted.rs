@@ -84,7 +84,7 @@ fn a_planted_key_set_is_refused_by_its_seal() {
         echo(&proxy.get("sealed", "/").bearer(&scoped(corp, "orders:read")).send().unwrap());
     }
     assert_eq!(proxy.taken("sealed"), VMS - 1);
-    let line = "issuer sealed: a document that another module has left in shared data is refused: its seal is not ours";
+    let line = "issuer sealed: a document that another module has left in shared data is refused: its seal is not from this secret";
     assert!(proxy.envoy().logs().contains(line));
     // Whoever is new there asks the issuer.
     let asked = corp.jwks_requests();

@@ -37,7 +37,7 @@ fn keys_come_from_one_source_or_from_a_list_of_them() {
     );
     refuses(KEYS, json!([]), &format!("{PATH}: the list is empty"));
     let twice = json!([jwks("https://a.example/"), jwks("https://b.example/"), jwks("https://a.example")]);
-    refuses(KEYS, twice, &format!("{PATH}[2]: this source is there already"));
+    refuses(KEYS, twice, &format!("{PATH}[2]: duplicate key source"));
     let one_of = "expected exactly one of jwks, discovery, inline, shared_secret";
     refuses(KEYS, json!([jwks("https://a.example/"), {}]), &format!("{PATH}[1]: {one_of}"));
 }
@@ -100,11 +100,11 @@ fn discovery_needs_no_more_than_a_cluster() {
     assert_eq!((&*found.cluster, &*found.jwks_cluster, found.allow_http), ("idp", "keys", true));
     let seconds = [found.schedule.refresh, found.schedule.min_refresh, found.jwks_schedule.refresh];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [10, 10, 20]);
-    refuses(KEYS, json!({ "discovery": {} }), &format!("{PATH}.discovery: the field `cluster` is missing"));
+    refuses(KEYS, json!({ "discovery": {} }), &format!("{PATH}.discovery: missing field `cluster`"));
     refuses(
         KEYS,
         json!([discovery(json!({})), discovery(json!({ "tls": "optional" }))]),
-        &format!("{PATH}[1]: this source is there already"),
+        &format!("{PATH}[1]: duplicate key source"),
     );
 }
 
@@ -163,7 +163,7 @@ fn threads_share_unless_told_not_to_and_seal_when_told_how() {
     assert_eq!(sharing(sealed("UNSET")), problem(format!("{path}: {unset}")));
     assert_eq!(sharing(json!("all")), problem("sharing: expected one of none, process".to_owned()));
     assert_eq!(sharing(json!({})), problem("sharing: expected exactly one of process".to_owned()));
-    let missing = "sharing.process: the field `sealing_secret` is missing".to_owned();
+    let missing = "sharing.process: missing field `sealing_secret`".to_owned();
     assert_eq!(sharing(json!({ "process": {} })), problem(missing));
 }
 
@@ -204,7 +204,7 @@ fn tokens_are_shared_only_with_a_seal_or_when_told_to_without_one() {
     );
     assert_eq!(
         sharing(process(json!({ "sealing_secret": "GOOD" }))),
-        problem(".sealing_secret: expected an object, got a text")
+        problem(".sealing_secret: expected an object, got a string")
     );
 }
 

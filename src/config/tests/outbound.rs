@@ -1,4 +1,5 @@
-//! The block `outbound`: what it says as a whole. Its clients, their authentication and destinations have files of their own.
+//! The block `outbound`: what it says as a whole. Its clients, their authentication and destinations have files of
+//! their own.
 
 use super::*;
 use crate::outbound::{Client, EndpointPlace, Outbound};
@@ -167,13 +168,13 @@ fn required_fields_must_be_there() {
         ("/destinations/0/match", "authorities"),
         ("/destinations/0/match", "clusters"),
     ] {
-        let problem = format!("{}: the field `{field}` is missing", path(place));
+        let problem = format!("{}: missing field `{field}`", path(place));
         assert_eq!(problems(&without(place, field)), [problem]);
     }
     let text = json!({ "outbound": outbound() }).to_string();
     let twice = text.replacen(r#""unmatched":"pass""#, r#""unmatched":"pass","unmatched":"deny""#, 1);
     let error = parse(twice.as_bytes(), &Secrets).unwrap_err().to_string();
-    assert_eq!(error, "outbound: the field `unmatched` is there twice");
+    assert_eq!(error, "outbound: duplicate field `unmatched`");
 }
 
 #[test]
@@ -226,7 +227,7 @@ fn a_clusters_filter_has_no_inbound_half() {
     both["outbound"] = outbound();
     assert_eq!(problems(&both), Vec::<String>::new());
     both["outbound"]["position"] = json!("upstream");
-    let problem = "outbound.position: `inbound` runs in the listener: give the cluster's filter a configuration of its own";
+    let problem = "outbound.position: the block `inbound` runs in a listener: leave it out of an upstream filter's configuration";
     assert_eq!(problems(&both), [problem]);
 }
 
@@ -243,12 +244,12 @@ fn a_plaintext_cluster_is_one_to_which_tokens_go() {
     refuses(
         "/plaintext_clusters",
         json!(["billing", "billing"]),
-        "outbound.plaintext_clusters[1]: this cluster is there already",
+        "outbound.plaintext_clusters[1]: duplicate cluster",
     );
     // A cluster of a destination that could not be read may be the one.
     let mut document = with("/plaintext_clusters", json!(["other"]));
     document["outbound"]["destinations"][0]["match"]["clusters"] = json!(["other", 7]);
-    let problem = "outbound.destinations[0].match.clusters[1]: expected a text, got a number";
+    let problem = "outbound.destinations[0].match.clusters[1]: expected a string, got a number";
     assert_eq!(problems(&document), [problem]);
 }
 
@@ -276,16 +277,16 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "outbound.position: expected one of downstream, upstream",
             "outbound.clients[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
             "outbound.clients[0].token_endpoint.uri: expected a URL like https://host/path",
-            "outbound.clients[0].token_endpoint: the field `cluster` is missing",
+            "outbound.clients[0].token_endpoint: missing field `cluster`",
             &format!("outbound.clients[0].authentication: expected exactly one of {methods}"),
             "outbound.clients[0].scopes[0]: expected a scope: visible characters without space, quote and backslash, at most 256",
-            "outbound.clients[0].header: the field `name` is missing",
+            "outbound.clients[0].header: missing field `name`",
             "outbound.clients[1]: expected exactly one of token_endpoint, discovery",
-            "outbound.clients[1].client_id: the text is empty",
+            "outbound.clients[1].client_id: the string is empty",
             "outbound.clients[1].authentication.client_secret_post.secret.env: the environment variable UNSET is not set: pass it to the VM, or export it for attachectl",
             "outbound.destinations[0].match.authorities: the list is empty",
             "outbound.destinations[0].match: expected path or prefix, not both",
-            "outbound.destinations[1]: the field `match` is missing",
+            "outbound.destinations[1]: missing field `match`",
             "outbound.destinations[1].caller_credential: expected one of deny, replace, keep",
             "outbound.unmatched: expected one of pass, deny",
             "outbound.waiting.requests: expected a whole number from 1 to 10000",

@@ -174,7 +174,7 @@ fn what_no_engine_signs_does_not_leave_and_the_operator_reads_why() {
     let document = with_clients(&[client("billing", assertion(json!({})))], json!({}));
     for (signing, why) in [
         (Signing::Refuses, "the host does not sign"),
-        (Signing::SignsNothing, "the token came to no signature"),
+        (Signing::SignsNothing, "the token could not be signed"),
     ] {
         let (mut proxy, tokens) = proxy(&document);
         proxy.set_signing(signing);

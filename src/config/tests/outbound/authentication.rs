@@ -82,7 +82,7 @@ fn id_and_secret_are_form_encoded_unless_the_server_wants_them_as_they_are() {
     }
     let place = format!("{CLIENT}.authentication.client_secret_basic.encoding");
     for id in ["a:b", ":", "https://orders.example"] {
-        let colon = "`client_id` holds a colon, at which the server would end it: only `form` hides it";
+        let colon = "`client_id` contains a colon, at which the server would end it: only `form` escapes it";
         assert_eq!(problems(&basic(id, json!("none"))), [format!("{place}: {colon}")], "{id}");
     }
     assert_eq!(problems(&basic("a", json!("url"))), [format!("{place}: expected one of form, none")]);
@@ -101,7 +101,7 @@ fn a_client_has_a_name_unless_its_cluster_sets_the_credential() {
         client.extend(id.map(|id| ("client_id".to_owned(), json!(id))));
         document
     };
-    let missing = format!("{CLIENT}: the field `client_id` is missing");
+    let missing = format!("{CLIENT}: missing field `client_id`");
     assert_eq!(problems(&with_id(None, "tls_client_auth")), [missing]);
     assert_eq!(problems(&with_id(Some("orders"), "tls_client_auth")), Vec::<String>::new());
     for id in [None, Some("orders")] {
@@ -109,7 +109,7 @@ fn a_client_has_a_name_unless_its_cluster_sets_the_credential() {
         assert_eq!(client.request.credentials.client_id.as_deref(), id);
         assert!(matches!(client.request.credentials.authentication, Authentication::SetByCluster));
     }
-    let control = format!("{CLIENT}.client_id: expected a text without control characters");
+    let control = format!("{CLIENT}.client_id: expected a string without control characters");
     refuses("/clients/0/client_id", json!("a\nb"), &control);
     for method in ["tls_client_auth", "set_by_cluster"] {
         let document = authenticating(method, json!({ "secret": "x" }));
@@ -143,8 +143,8 @@ fn an_assertion_is_signed_as_the_key_can() {
     assert_eq!(assertion(json!({ "key": { "env": "ED_KEY" }, "algorithm": "EdDSA" })).kid, None);
     assert_eq!(assertion(json!({ "key": { "env": "RSA_KEY" }, "algorithm": "RS512" })).kid, None);
 
-    refuses_to_sign(json!({ "algorithm": null }), ": the field `algorithm` is missing");
-    refuses_to_sign(json!({ "key": null }), ": the field `key` is missing");
+    refuses_to_sign(json!({ "algorithm": null }), ": missing field `algorithm`");
+    refuses_to_sign(json!({ "key": null }), ": missing field `key`");
     refuses_to_sign(
         json!({ "algorithm": "HS256" }),
         ".algorithm: expected one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA",
@@ -169,7 +169,7 @@ fn an_assertion_is_signed_as_the_key_can() {
             ".certificate_thumbprint: expected the SHA-256 of a certificate, base64url without padding",
         );
     }
-    refuses_to_sign(json!({ "kid": "" }), ".kid: the text is empty");
+    refuses_to_sign(json!({ "kid": "" }), ".kid: the string is empty");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn an_assertion_is_for_the_issuer_or_for_whom_it_says() {
     assert_eq!(&*made.audience, "https://idp.example/a");
     // Whose issuer cannot be read is not asked for an audience besides.
     document["outbound"]["clients"][0]["discovery"]["issuer"] = json!(7);
-    assert_eq!(problems(&document), [format!("{CLIENT}.discovery.issuer: expected a text, got a number")]);
+    assert_eq!(problems(&document), [format!("{CLIENT}.discovery.issuer: expected a string, got a number")]);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn only_who_says_so_signs_with_rsa_outside_of_envoy() {
     refuses_to_sign(json!({ "portable_rsa": "yes" }), ".portable_rsa: expected one of deny, allow");
     refuses_to_sign(
         json!({ "portable_rsa": "allow" }),
-        ".portable_rsa: ES256 is not of RSA: leave `portable_rsa` out",
+        ".portable_rsa: ES256 is not an RSA algorithm: leave `portable_rsa` out",
     );
     let debug = |portable| format!("{:?}", compiled(&signing(rsa("RS256", portable))).unwrap());
     assert!(debug("allow").contains("portable_rsa: true") && debug("deny").contains("portable_rsa: false"));

@@ -45,11 +45,12 @@ fn a_token_may_be_of_further_types_but_of_none_that_wants_a_proof() {
     let client = client(&with(at, json!(["BearerToken", "urn:example:key"])));
     assert_eq!(client.request.token_types, [Rc::from("BearerToken"), Rc::from("urn:example:key")]);
     for proved in ["DPoP", "dpop", "PoP", "MAC"] {
-        let problem =
-            format!("{place}[0]: tokens of this type want a proof with each request, which is not sent");
+        let problem = format!(
+            "{place}[0]: tokens of this type need a proof with each request, which the filter does not send"
+        );
         refuses(at, json!([proved]), &problem);
     }
-    let twice = format!("{place}[1]: this type is there already");
+    let twice = format!("{place}[1]: duplicate token type");
     refuses(at, json!(["ApiKey", "apikey"]), &twice);
     for odd in ["a b", "é", &"x".repeat(129)] {
         let visible = format!("{place}[0]: expected a type of visible ASCII characters, at most 128");
@@ -143,7 +144,7 @@ fn lists_are_neither_empty_nor_too_long_and_hold_nothing_twice() {
         accepts(pointer, many(max, item));
         refuses(pointer, many(max + 1, item), &format!("{path}: more than {max} entries"));
         refuses(pointer, json!([]), &format!("{path}: the list is empty"));
-        refuses(pointer, many(2, |_| item(1)), &format!("{path}[1]: this {what} is there already"));
+        refuses(pointer, many(2, |_| item(1)), &format!("{path}[1]: duplicate {what}"));
     }
     for odd in ["r", "/r", "https://r.example/#a", "https://r.example/ä", "urn:a b"] {
         refuses(
@@ -164,7 +165,7 @@ fn lists_are_neither_empty_nor_too_long_and_hold_nothing_twice() {
         let text = with(pointer, json!({ "x-a": "b" })).to_string();
         let twice = text.replacen(r#""x-a":"b""#, r#""x-a":"b","x-a":"c""#, 1);
         let error = parse(twice.as_bytes(), &Secrets).unwrap_err();
-        assert_eq!(error.0[0].to_string(), format!("{path}: the field `x-a` is there twice"));
+        assert_eq!(error.0[0].to_string(), format!("{path}: duplicate field `x-a`"));
     }
 }
 
@@ -174,7 +175,7 @@ fn further_parameters_are_none_of_the_filters_own() {
         let problem = format!("{CLIENT}.parameters.{name}: {problem}");
         refuses("/clients/0/parameters", json!({ name: value }), &problem);
     };
-    let own = "this parameter has a field of its own, or follows from others: leave it out here";
+    let own = "this parameter is set by other fields: leave it out here";
     for name in [
         "grant_type",
         "scope",
@@ -199,9 +200,9 @@ fn further_parameters_are_none_of_the_filters_own() {
         let problem = format!("{CLIENT}.parameters.{shown}: {problem}");
         refuses("/clients/0/parameters", json!({ name: "x" }), &problem);
     }
-    refused("a", json!(""), "the text is empty");
-    refused("a", json!("\0"), "expected a text without control characters");
-    refused("a", json!(7), "expected a text, got a number");
+    refused("a", json!(""), "the string is empty");
+    refused("a", json!("\0"), "expected a string without control characters");
+    refused("a", json!(7), "expected a string, got a number");
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn further_headers_are_none_of_the_filters_own() {
     refuses(
         "/clients/0/headers",
         json!({ "X-A": "a", "x-a": "b" }),
-        &format!("{CLIENT}.headers.x-a: this header is there already"),
+        &format!("{CLIENT}.headers.x-a: duplicate header"),
     );
 }
 
@@ -259,7 +260,8 @@ fn a_token_goes_to_a_header_that_is_free_with_a_scheme_that_is_a_word() {
         refuses("/clients/0/header", json!({ "name": name }), &problem);
     }
     for name in ["host", "cookie", "content-length", "te", "x-envoy-a", "x-forwarded-for"] {
-        let problem = format!("{path}.name: this header steers the connection or the proxy: choose another");
+        let problem =
+            format!("{path}.name: this header controls the connection or the proxy: choose another");
         refuses("/clients/0/header", json!({ "name": name }), &problem);
     }
     let word = "expected a word of letters, digits and dashes like Bearer, at most 32 characters";
@@ -267,7 +269,7 @@ fn a_token_goes_to_a_header_that_is_free_with_a_scheme_that_is_a_word() {
         let problem = format!("{path}.scheme: {word}");
         refuses("/clients/0/header", json!({ "name": "x-token", "scheme": prefix }), &problem);
     }
-    let problem = format!("{path}.scheme: the text is empty");
+    let problem = format!("{path}.scheme: the string is empty");
     refuses("/clients/0/header", json!({ "name": "x-token", "scheme": "" }), &problem);
 }
 
@@ -312,13 +314,13 @@ fn a_token_is_exchanged_only_for_one_that_was_verified() {
     let mut kept = exchanging(json!({}));
     for word in ["deny", "keep"] {
         kept["outbound"]["destinations"][0]["caller_credential"] = json!(word);
-        let sits = "the token to exchange sits where its successor goes: write `caller_credential: replace`";
+        let sits = "the exchanged token goes where the caller's token is: write `caller_credential: replace`";
         assert_eq!(problems(&kept), [format!("outbound.destinations[0]: {sits}")]);
     }
     kept["outbound"]["clients"][0]["header"] = json!({ "name": "x-token" });
     assert_eq!(problems(&kept), [""; 0], "beside it");
 
-    let alone = "only a verified token of the caller's is exchanged: configure the block `inbound`";
+    let alone = "only a verified token is exchanged: configure the block `inbound`";
     refuses("/clients/0/token_exchange", json!({}), &format!("{path}: {alone}"));
     let mut upstream = with("/clients/0/token_exchange", json!({}));
     upstream["outbound"]["position"] = json!("upstream");
@@ -327,6 +329,6 @@ fn a_token_is_exchanged_only_for_one_that_was_verified() {
     assert_eq!(problems(&upstream), [format!("{path}: {there}")]);
     let mut early = exchanging(json!({}));
     early["outbound"]["clients"][0]["obtain"] = json!("on_demand");
-    let brought = "tokens are exchanged when requests bring them: leave `obtain` out";
+    let brought = "`obtain` does not apply to a token exchange: leave it out";
     assert_eq!(problems(&early), [format!("{CLIENT}.obtain: {brought}")]);
 }

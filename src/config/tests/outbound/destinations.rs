@@ -98,7 +98,7 @@ fn patterns_are_those_of_routes() {
         accepts(&pointer, many(max, item));
         refuses(&pointer, many(max + 1, item), &format!("{path}.{list}: more than {max} entries"));
         refuses(&pointer, json!([]), &format!("{path}.{list}: the list is empty"));
-        refuses(&pointer, json!(["a", "a"]), &format!("{path}.{list}[1]: this {what} is there already"));
+        refuses(&pointer, json!(["a", "a"]), &format!("{path}.{list}[1]: duplicate {what}"));
     }
 }
 
@@ -152,14 +152,14 @@ fn route_metadata_chooses_only_where_it_is_read_and_by_nothing_else() {
 fn every_client_is_named_and_every_name_is_a_clients() {
     let of = |client: &str, cluster: &str| json!({ "client": client, "match": { "clusters": [cluster] } });
     assert_eq!(problems(&block(&["a", "b"], &[of("a", "1"), of("b", "2")])), Vec::<String>::new());
-    let nobody = "no destination names this client: its token would be obtained for nobody";
+    let nobody = "no destination names this client: leave it out";
     assert_eq!(problems(&block(&["a", "b"], &[of("a", "1")])), [format!("outbound.clients[1]: {nobody}")]);
-    let unknown = "outbound.destinations[1].client: no client is named `a?b`";
+    let unknown = "outbound.destinations[1].client: unknown client `a?b`";
     assert_eq!(problems(&block(&["a"], &[of("a", "1"), of("a\nb", "2")])), [unknown]);
     // Where a name could not be read, it may be that one.
     let odd = "outbound.clients[1].name: expected a name of a-z, 0-9, _ and -, at most 64 characters";
     assert_eq!(problems(&block(&["a", "B"], &[of("a", "1"), of("B", "2")])), [odd]);
-    let twice = "outbound.clients[1].name: a client of this name is there already";
+    let twice = "outbound.clients[1].name: duplicate client name";
     assert_eq!(problems(&block(&["a", "a"], &[of("a", "1")])), [twice]);
 }
 
