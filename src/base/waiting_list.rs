@@ -6,6 +6,25 @@ use core::time::Duration;
 use super::effect::StreamId;
 use super::time::Timestamp;
 
+/// What is configured for requests that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingSettings {
+    /// The most requests of one list, at least 1.
+    pub requests: usize,
+    /// How long one waits at most. Not zero.
+    pub deadline: Duration,
+}
+
+impl WaitingSettings {
+    /// The bounds of a list of requests that wait for one of so many things. Of several, none takes more than half of the list:
+    /// while one is down, the others are still waited for.
+    pub fn bounds(self, things: usize) -> WaitingBounds {
+        let Self { requests, deadline } = self;
+        let share = if things > 1 { requests.div_ceil(2) } else { requests };
+        WaitingBounds { requests, share, deadline }
+    }
+}
+
 /// The bounds of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingBounds {

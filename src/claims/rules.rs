@@ -35,7 +35,7 @@ pub struct Rules {
 /// Whom a token must be for (RFC 7519 §4.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audiences {
-    /// Anybody: has to be written out.
+    /// Any audience: has to be written out.
     Any,
     /// At least one of these must be in `aud`.
     OneOf(Vec<Rc<str>>),

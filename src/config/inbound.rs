@@ -6,10 +6,11 @@ use std::rc::Rc;
 use super::environment::Environment;
 use super::reader::{Fields, Node};
 use super::{issuers, routes, values};
+use crate::base::WaitingSettings;
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
     self, AfterVerification, CacheSettings, DenialBody, DenialSettings, Detail, FilterState, Issuer,
-    MetadataUse, Preflight, ProtectedHeaders, ReservedHeaders, Resource, TokenSource, WaitingSettings,
+    MetadataUse, Preflight, ProtectedHeaders, ReservedHeaders, Resource, TokenSource,
 };
 use crate::policy::{IssuerId, LetterCase, Overridden, Overrides, PathFeatures, RouteTable, Rule};
 

@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::reader::{Node, refuse_repeated};
 use super::{clients, destinations, inbound, values};
 use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
-use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched, WaitingSettings};
+use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched};
 use crate::policy::Overrides;
 
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: bool) -> Option<Outbound> {
@@ -61,7 +61,6 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
     let breaker = fields.or("breaker", DEFAULT_BREAKER, breaker);
 
     let (clients, endpoints) = assembled(clients?)?;
-    let waiting = waiting?;
     let table = table?;
     let allowed_overrides = allowed_overrides?;
     Some(Outbound {
@@ -75,7 +74,7 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
         unmatched: unmatched?,
         reads_route_metadata: route_metadata?,
         plaintext_clusters: plaintext_clusters?,
-        waiting: WaitingSettings { requests: waiting.requests, deadline: waiting.deadline },
+        waiting: waiting?,
         purge_interval: purge_interval?,
         breaker: breaker?,
     })

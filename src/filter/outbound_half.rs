@@ -9,8 +9,7 @@ use super::MAX_RETRY_AFTER;
 use super::calls::{CallPurpose, Calls};
 use super::common::Common;
 use crate::base::{
-    self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingBounds,
-    WaitingList,
+    self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingList,
 };
 use crate::inbound::{self, TokenPlace};
 use crate::outbound::{
@@ -80,15 +79,11 @@ impl OutboundHalf {
         seed: [u8; 16],
         context: &mut Context<'_>,
     ) -> Self {
-        let bounds = settings.waiting;
-        // While one client's server is down, the others are still waited for.
-        let share = if settings.clients.len() > 1 { bounds.requests.div_ceil(2) } else { bounds.requests };
-        let bounds = WaitingBounds { requests: bounds.requests, share, deadline: bounds.deadline };
         Self {
             injector: Injector::new(Rc::clone(settings), sharing, seed, context),
             inbound,
-            waiting: WaitingList::new(bounds),
-            longest: bounds.requests,
+            waiting: WaitingList::new(settings.waiting.bounds(settings.clients.len())),
+            longest: settings.waiting.requests,
             metrics: TokenMetrics::new(settings),
         }
     }

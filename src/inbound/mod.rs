@@ -41,4 +41,4 @@ pub use settings::{
     AfterVerification, DenialBody, DenialSettings, Detail, FilterState, Issuer, MetadataUse, Preflight,
     ReservedHeaders, Settings, TokenPlace, TokenSource,
 };
-pub use waiting::{WaitingLists, WaitingRequest, WaitingSettings};
+pub use waiting::{WaitingLists, WaitingRequest};

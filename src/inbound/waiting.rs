@@ -3,17 +3,8 @@
 use core::time::Duration;
 
 use super::decision::{Wait, WaitReason};
-use crate::base::{self, RequestHead, StreamId, Timestamp, WaitingBounds, WaitingList};
+use crate::base::{self, RequestHead, StreamId, Timestamp, WaitingList, WaitingSettings};
 use crate::policy::IssuerId;
-
-/// Bounds for waiting requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitingSettings {
-    /// The most requests for each [`WaitReason`], at least 1.
-    pub requests: usize,
-    /// How long a request waits at most. Not zero.
-    pub deadline: Duration,
-}
 
 /// A request that waits for something of an issuer's.
 pub type WaitingRequest = base::Parked<IssuerId, (RequestHead, Wait)>;
@@ -26,12 +17,9 @@ pub struct WaitingLists {
 }
 
 impl WaitingLists {
-    /// Empty lists. With several issuers, none takes more than half of a list: while one is down, the others are still
-    /// waited for.
+    /// Empty lists.
     pub fn new(settings: WaitingSettings, issuers: usize) -> Self {
-        let WaitingSettings { requests, deadline } = settings;
-        let share = if issuers > 1 { requests.div_ceil(2) } else { requests };
-        let list = || WaitingList::new(WaitingBounds { requests, share, deadline });
+        let list = || WaitingList::new(settings.bounds(issuers));
         Self { first_keys: list(), unknown_key: list() }
     }
 

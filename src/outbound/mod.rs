@@ -29,7 +29,6 @@ pub use lifetime::{DEFAULT_MARGIN, LifetimeRules, MAX_LIFETIME};
 pub use refusal::Refusal;
 pub use settings::{
     Client, Endpoint, EndpointDiscovery, EndpointPlace, Obtain, Outbound, Position, Unmatched,
-    WaitingSettings,
 };
 pub use token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS, Token};
 pub use token_store::{TokenChange, TokenEvent, TokenStore};

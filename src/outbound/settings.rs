@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::destination::DestinationTable;
 use super::lifetime::LifetimeRules;
+use crate::base::WaitingSettings;
 use crate::oauth::{Address, BreakerSettings, Schedule, TokenRequest};
 use crate::policy::Overrides;
 
@@ -38,15 +39,6 @@ pub struct Outbound {
     pub purge_interval: Duration,
     /// When endpoints are left alone.
     pub breaker: BreakerSettings,
-}
-
-/// Bounds for requests that wait for tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitingSettings {
-    /// The most requests, at least 1.
-    pub requests: usize,
-    /// How long a request waits at most. Not zero.
-    pub deadline: Duration,
 }
 
 /// Where the filter runs.
