@@ -199,7 +199,7 @@ fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
     if member(value, "inbound").is_some() || member(value, "outbound").is_some() {
         return found.push(Document::new(place.to_owned(), Content::Value(value.clone()), None));
     }
-    let kind = member(value, "kind").and_then(Value::as_text).unwrap_or_default();
+    let kind = member(value, "kind").and_then(Value::as_str).unwrap_or_default();
     let spec = member(value, "spec");
     match kind {
         "WasmPlugin" => found.extend(spec.and_then(|spec| member(spec, "pluginConfig")).map(|config| {
@@ -239,11 +239,11 @@ fn find(value: &Value, place: &str, found: &mut Vec<Document>) {
 
 /// Looks for wasm filters anywhere below; those of other modules have no block of ours and are passed over.
 fn filters(value: &Value, place: &str, manager: Option<&Value>, found: &mut Vec<Document>) {
-    if member(value, "@type").and_then(Value::as_text).is_some_and(|name| name.ends_with(WASM_FILTER)) {
+    if member(value, "@type").and_then(Value::as_str).is_some_and(|name| name.ends_with(WASM_FILTER)) {
         let plugin = member(value, "config");
         let name = plugin
             .and_then(|plugin| member(plugin, "name"))
-            .and_then(Value::as_text)
+            .and_then(Value::as_str)
             .unwrap_or("without a name");
         let place = joined(place, &format!("filter {name}"));
         let configuration = plugin.and_then(|plugin| member(plugin, "configuration"));

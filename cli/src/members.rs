@@ -15,7 +15,7 @@ pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 
 /// A member that is a text, or the empty one.
 pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    member(value, name).and_then(Value::as_text).unwrap_or_default()
+    member(value, name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn is_camel_case_of(member: &str, name: &str) -> bool {

@@ -54,7 +54,7 @@ pub(crate) fn notes(config: &Config, manager: &Value) -> Vec<String> {
         let place = format!("route_config.virtual_hosts[{index}]");
         let routes = list(host, "routes");
         let demands = has_ours(host) || routes.iter().any(has_ours);
-        let domains: Vec<&str> = list(host, "domains").iter().filter_map(Value::as_text).collect();
+        let domains: Vec<&str> = list(host, "domains").iter().filter_map(Value::as_str).collect();
         let lacks_port =
             |domain: &&&str| !domain.contains(['*', ':']) && !domains.contains(&&*format!("{domain}:*"));
         if let Some(domain) = domains.iter().find(lacks_port).filter(|_| demands && looks_at_ports) {
@@ -89,7 +89,7 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    member(value, name).and_then(Value::as_text).unwrap_or_default()
+    member(value, name).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
