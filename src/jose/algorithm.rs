@@ -34,6 +34,24 @@ pub enum Algorithm {
     EdDsa,
 }
 
+/// What an algorithm does with the hash of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Hmac,
+    RsaPkcs1,
+    RsaPss,
+    Ecdsa,
+    EdDsa,
+}
+
+/// A hash function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
 impl Algorithm {
     /// Every algorithm, in the order of their declaration.
     pub const ALL: [Self; 13] = [
@@ -83,24 +101,49 @@ impl Algorithm {
 
     /// Whether the key that verifies can also sign.
     pub const fn is_symmetric(self) -> bool {
-        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+        matches!(self.scheme(), Scheme::Hmac)
     }
 
-    const fn bit(self) -> u16 {
+    pub(super) const fn scheme(self) -> Scheme {
         match self {
-            Self::Hs256 => 1 << 0,
-            Self::Hs384 => 1 << 1,
-            Self::Hs512 => 1 << 2,
-            Self::Rs256 => 1 << 3,
-            Self::Rs384 => 1 << 4,
-            Self::Rs512 => 1 << 5,
-            Self::Ps256 => 1 << 6,
-            Self::Ps384 => 1 << 7,
-            Self::Ps512 => 1 << 8,
-            Self::Es256 => 1 << 9,
-            Self::Es384 => 1 << 10,
-            Self::Es512 => 1 << 11,
-            Self::EdDsa => 1 << 12,
+            Self::Hs256 | Self::Hs384 | Self::Hs512 => Scheme::Hmac,
+            Self::Rs256 | Self::Rs384 | Self::Rs512 => Scheme::RsaPkcs1,
+            Self::Ps256 | Self::Ps384 | Self::Ps512 => Scheme::RsaPss,
+            Self::Es256 | Self::Es384 | Self::Es512 => Scheme::Ecdsa,
+            Self::EdDsa => Scheme::EdDsa,
+        }
+    }
+
+    pub(super) const fn hash(self) -> Hash {
+        match self {
+            Self::Hs256 | Self::Rs256 | Self::Ps256 | Self::Es256 => Hash::Sha256,
+            Self::Hs384 | Self::Rs384 | Self::Ps384 | Self::Es384 => Hash::Sha384,
+            Self::Hs512 | Self::Rs512 | Self::Ps512 | Self::Es512 | Self::EdDsa => Hash::Sha512,
+        }
+    }
+
+    #[allow(clippy::as_conversions, reason = "the place in the declaration, below 13")]
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+impl Hash {
+    /// How long it is, in bytes.
+    pub(super) const fn size(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// BoringSSL's name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
         }
     }
 }

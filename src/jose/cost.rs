@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, Hash, Scheme};
 use super::crypto::Engine;
 use super::key::Key;
 
@@ -16,23 +16,18 @@ pub(super) fn of_check(engine: Engine, algorithm: Algorithm, key: &Key, message_
         Engine::Envoy => (ENVOY_RSA, ENVOY_P256, ENVOY_P384, ENVOY_P521, ENVOY_KIB),
         Engine::RustCrypto => (PORTABLE_RSA, PORTABLE_P256, PORTABLE_P384, PORTABLE_P521, PORTABLE_KIB),
     };
-    let arithmetic = match algorithm {
-        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => HMAC,
-        Algorithm::Rs256
-        | Algorithm::Rs384
-        | Algorithm::Rs512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512 => {
+    let arithmetic = match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::Hmac, _) => HMAC,
+        (Scheme::RsaPkcs1 | Scheme::RsaPss, _) => {
             // A signature is as long as the modulus, and a multiplication costs the square of it.
             let bytes = u32::try_from(key.signature_len(algorithm)).unwrap_or(u32::MAX);
             let square = rsa.saturating_mul(bytes).saturating_mul(bytes);
             square.checked_div(RSA_BYTES.saturating_mul(RSA_BYTES)).unwrap_or(square)
         }
-        Algorithm::Es256 => p256,
-        Algorithm::Es384 => p384,
-        Algorithm::Es512 => p521,
-        Algorithm::EdDsa => ED25519,
+        (Scheme::Ecdsa, Hash::Sha256) => p256,
+        (Scheme::Ecdsa, Hash::Sha384) => p384,
+        (Scheme::Ecdsa, Hash::Sha512) => p521,
+        (Scheme::EdDsa, _) => ED25519,
     };
     let kibibytes = u32::try_from(message_bytes.div_ceil(1024)).unwrap_or(u32::MAX);
     arithmetic.saturating_add(hashing.saturating_mul(kibibytes))

@@ -99,27 +99,14 @@ impl Key {
         &self.material
     }
 
-    /// How long a signature of this key is, in JOSE's encoding.
+    /// How long a signature of this key by one of its algorithms is, in JOSE's encoding.
     pub(super) fn signature_len(&self, algorithm: Algorithm) -> usize {
-        match algorithm {
-            Algorithm::Hs256 => 32,
-            Algorithm::Hs384 => 48,
-            Algorithm::Es256 | Algorithm::EdDsa | Algorithm::Hs512 => 64,
-            Algorithm::Es384 => 96,
-            Algorithm::Es512 => 132,
-            Algorithm::Rs256
-            | Algorithm::Rs384
-            | Algorithm::Rs512
-            | Algorithm::Ps256
-            | Algorithm::Ps384
-            | Algorithm::Ps512 => match &self.material {
-                Material::Rsa(_, modulus_bytes) => *modulus_bytes,
-                Material::Symmetric(_)
-                | Material::P256(_)
-                | Material::P384(_)
-                | Material::P521(_)
-                | Material::Ed25519(_) => 0,
-            },
+        match &self.material {
+            Material::Symmetric(_) => algorithm.hash().size(),
+            Material::Rsa(_, modulus_bytes) => *modulus_bytes,
+            Material::P256(_) | Material::Ed25519(_) => 64,
+            Material::P384(_) => 96,
+            Material::P521(_) => 132,
         }
     }
 }
@@ -207,12 +194,8 @@ impl Material {
         match self {
             Self::Symmetric(secret) => {
                 let bytes = secret.expose().len();
-                let hashes = [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)];
-                hashes
-                    .into_iter()
-                    .filter(|(_, least)| bytes >= *least)
-                    .map(|(algorithm, _)| algorithm)
-                    .collect()
+                let hmac = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512].into_iter();
+                hmac.filter(|algorithm| bytes >= algorithm.hash().size()).collect()
             }
             Self::Rsa(..) => AlgorithmSet::RSA,
             Self::P256(_) => AlgorithmSet::of(&[Algorithm::Es256]),

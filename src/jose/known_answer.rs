@@ -3,7 +3,7 @@
 //!
 //! Made once for this purpose with OpenSSL over one message; the private keys were not kept.
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, Hash, Scheme};
 use super::crypto::{Crypto, SignatureError};
 use super::json::Object;
 use super::jwk::{self, Symmetric};
@@ -39,20 +39,14 @@ pub fn signs(crypto: &dyn Crypto, random: &dyn Random) -> bool {
 
 /// The key and the signature over [`MESSAGE`].
 fn known(algorithm: Algorithm) -> Option<(Key, Vec<u8>)> {
-    let (key, signature) = match algorithm {
-        Algorithm::Rs256 => (RSA_KEY, RS256),
-        Algorithm::Rs384 => (RSA_KEY, RS384),
-        Algorithm::Rs512 => (RSA_KEY, RS512),
-        Algorithm::Es256 => (P256_KEY, ES256),
-        Algorithm::Es384 => (P384_KEY, ES384),
-        Algorithm::Es512 => (P521_KEY, ES512),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512
-        | Algorithm::EdDsa => return None,
+    let (key, signature) = match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::RsaPkcs1, Hash::Sha256) => (RSA_KEY, RS256),
+        (Scheme::RsaPkcs1, Hash::Sha384) => (RSA_KEY, RS384),
+        (Scheme::RsaPkcs1, Hash::Sha512) => (RSA_KEY, RS512),
+        (Scheme::Ecdsa, Hash::Sha256) => (P256_KEY, ES256),
+        (Scheme::Ecdsa, Hash::Sha384) => (P384_KEY, ES384),
+        (Scheme::Ecdsa, Hash::Sha512) => (P521_KEY, ES512),
+        (Scheme::Hmac | Scheme::RsaPss | Scheme::EdDsa, _) => return None,
     };
     let key = jwk::parse(&Object::parse(key.as_bytes()).ok()?, Symmetric::Refused).ok()?;
     Some((key, super::base64url::decode(signature.as_bytes())?))

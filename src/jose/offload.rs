@@ -8,7 +8,7 @@ use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use zeroize::Zeroizing;
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, Hash, Scheme};
 use super::crypto::{SignatureError, SigningError};
 use super::der;
 use super::key::Key;
@@ -40,23 +40,14 @@ pub fn arguments(
     signature: &[u8],
 ) -> Result<Vec<u8>, SignatureError> {
     let not_for_key = SignatureError::AlgorithmNotForKey { algorithm };
-    let as_it_is = Cow::Borrowed(signature);
-    let (hash_function, signature) = match algorithm {
-        Algorithm::Rs256 => ("sha256", as_it_is),
-        Algorithm::Rs384 => ("sha384", as_it_is),
-        Algorithm::Rs512 => ("sha512", as_it_is),
-        Algorithm::Es256 => ("sha256", der_of(signature, &P256_ORDER)?.into()),
-        Algorithm::Es384 => ("sha384", der_of(signature, &P384_ORDER)?.into()),
-        Algorithm::Es512 => ("sha512", der_of(signature, &P521_ORDER)?.into()),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512
-        | Algorithm::EdDsa => return Err(not_for_key),
+    let signature: Cow<'_, [u8]> = match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::RsaPkcs1, _) => signature.into(),
+        (Scheme::Ecdsa, Hash::Sha256) => der_of(signature, &P256_ORDER)?.into(),
+        (Scheme::Ecdsa, Hash::Sha384) => der_of(signature, &P384_ORDER)?.into(),
+        (Scheme::Ecdsa, Hash::Sha512) => der_of(signature, &P521_ORDER)?.into(),
+        (Scheme::Hmac | Scheme::RsaPss | Scheme::EdDsa, _) => return Err(not_for_key),
     };
-    Ok(encode(&[hash_function.as_bytes(), key.spki().ok_or(not_for_key)?, &signature, message]))
+    Ok(encode(&[algorithm.hash().name().as_bytes(), key.spki().ok_or(not_for_key)?, &signature, message]))
 }
 
 /// The arguments of [`SIGN_FUNCTION`], encoded: the private key is among them, so they are wiped when dropped.
@@ -66,25 +57,11 @@ pub fn sign_arguments(
     message: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, SigningError> {
     let not_for_key = SigningError::AlgorithmNotForKey { algorithm };
-    let hash_function = match algorithm {
-        Algorithm::Rs256 | Algorithm::Es256 => "sha256",
-        Algorithm::Rs384 => "sha384",
-        Algorithm::Rs512 => "sha512",
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512
-        | Algorithm::EdDsa => return Err(not_for_key),
-    };
-    if !key.algorithms().contains(algorithm) {
+    if !SIGNING.contains(&algorithm) || !key.algorithms().contains(algorithm) {
         return Err(not_for_key);
     }
     let pkcs8 = key.pkcs8().ok_or(not_for_key)?;
-    Ok(Zeroizing::new(encode(&[hash_function.as_bytes(), pkcs8.expose(), message])))
+    Ok(Zeroizing::new(encode(&[algorithm.hash().name().as_bytes(), pkcs8.expose(), message])))
 }
 
 /// The fields 1, 2, 3… of a message. Reserves their room at once: a buffer that grows leaves its contents behind.
@@ -108,18 +85,12 @@ pub fn verdict(answer: &[u8]) -> Option<bool> {
 /// The signature in the answer of [`SIGN_FUNCTION`], in JOSE's encoding; `None` when there is none.
 pub fn signature(algorithm: Algorithm, answer: &[u8]) -> Option<Vec<u8>> {
     let SignResult { result: true, signature } = SignResult::decode(answer).ok()? else { return None };
-    match algorithm {
-        Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => Some(signature),
-        Algorithm::Es256 => Some(p256::ecdsa::Signature::from_der(&signature).ok()?.to_bytes().to_vec()),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa => None,
+    match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::RsaPkcs1, _) => Some(signature),
+        (Scheme::Ecdsa, Hash::Sha256) => {
+            Some(p256::ecdsa::Signature::from_der(&signature).ok()?.to_bytes().to_vec())
+        }
+        (Scheme::Ecdsa | Scheme::Hmac | Scheme::RsaPss | Scheme::EdDsa, _) => None,
     }
 }
 

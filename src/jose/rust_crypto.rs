@@ -6,7 +6,7 @@ use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha2::digest::DynDigest;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-use super::algorithm::Algorithm;
+use super::algorithm::{Algorithm, Hash, Scheme};
 use super::crypto::{Crypto, Engine, SignatureError, SigningError, admissible};
 use super::key::{Key, Material};
 use super::key_pair::Private;
@@ -91,20 +91,13 @@ fn hmac(algorithm: Algorithm, secret: &[u8], message: &[u8], tag: &[u8]) -> Resu
                 .map_err(mismatch)
         };
     }
-    match algorithm {
-        Algorithm::Hs256 => check!(Sha256),
-        Algorithm::Hs384 => check!(Sha384),
-        Algorithm::Hs512 => check!(Sha512),
-        Algorithm::Rs256
-        | Algorithm::Rs384
-        | Algorithm::Rs512
-        | Algorithm::Ps256
-        | Algorithm::Ps384
-        | Algorithm::Ps512
-        | Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa => Err(SignatureError::AlgorithmNotForKey { algorithm }),
+    match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::Hmac, Hash::Sha256) => check!(Sha256),
+        (Scheme::Hmac, Hash::Sha384) => check!(Sha384),
+        (Scheme::Hmac, Hash::Sha512) => check!(Sha512),
+        (Scheme::RsaPkcs1 | Scheme::RsaPss | Scheme::Ecdsa | Scheme::EdDsa, _) => {
+            Err(SignatureError::AlgorithmNotForKey { algorithm })
+        }
     }
 }
 
@@ -119,21 +112,17 @@ fn rsa(
             key.verify($scheme, &<$hash>::digest(message), signature).map_err(mismatch)
         };
     }
-    match algorithm {
-        Algorithm::Rs256 => check!(Pkcs1v15Sign::new::<Sha256>(), Sha256),
-        Algorithm::Rs384 => check!(Pkcs1v15Sign::new::<Sha384>(), Sha384),
-        Algorithm::Rs512 => check!(Pkcs1v15Sign::new::<Sha512>(), Sha512),
+    match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::RsaPkcs1, Hash::Sha256) => check!(Pkcs1v15Sign::new::<Sha256>(), Sha256),
+        (Scheme::RsaPkcs1, Hash::Sha384) => check!(Pkcs1v15Sign::new::<Sha384>(), Sha384),
+        (Scheme::RsaPkcs1, Hash::Sha512) => check!(Pkcs1v15Sign::new::<Sha512>(), Sha512),
         // The salt is as long as the hash, and MGF1 uses the same hash (RFC 7518 §3.5).
-        Algorithm::Ps256 => check!(Pss::<Sha256>::new(), Sha256),
-        Algorithm::Ps384 => check!(Pss::<Sha384>::new(), Sha384),
-        Algorithm::Ps512 => check!(Pss::<Sha512>::new(), Sha512),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa => Err(SignatureError::AlgorithmNotForKey { algorithm }),
+        (Scheme::RsaPss, Hash::Sha256) => check!(Pss::<Sha256>::new(), Sha256),
+        (Scheme::RsaPss, Hash::Sha384) => check!(Pss::<Sha384>::new(), Sha384),
+        (Scheme::RsaPss, Hash::Sha512) => check!(Pss::<Sha512>::new(), Sha512),
+        (Scheme::Hmac | Scheme::Ecdsa | Scheme::EdDsa, _) => {
+            Err(SignatureError::AlgorithmNotForKey { algorithm })
+        }
     }
 }
 
@@ -152,20 +141,16 @@ fn rsa_signature(
         random.fill(&mut salt);
         pss_block(digest, &hash, &salt, key.bits())
     };
-    let block = match algorithm {
-        Algorithm::Rs256 => pkcs1(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message)),
-        Algorithm::Rs384 => pkcs1(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message)),
-        Algorithm::Rs512 => pkcs1(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)),
-        Algorithm::Ps256 => pss(&mut Sha256::new()),
-        Algorithm::Ps384 => pss(&mut Sha384::new()),
-        Algorithm::Ps512 => pss(&mut Sha512::new()),
-        Algorithm::Hs256
-        | Algorithm::Hs384
-        | Algorithm::Hs512
-        | Algorithm::Es256
-        | Algorithm::Es384
-        | Algorithm::Es512
-        | Algorithm::EdDsa => return Err(SigningError::AlgorithmNotForKey { algorithm }),
+    let block = match (algorithm.scheme(), algorithm.hash()) {
+        (Scheme::RsaPkcs1, Hash::Sha256) => pkcs1(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message)),
+        (Scheme::RsaPkcs1, Hash::Sha384) => pkcs1(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message)),
+        (Scheme::RsaPkcs1, Hash::Sha512) => pkcs1(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)),
+        (Scheme::RsaPss, Hash::Sha256) => pss(&mut Sha256::new()),
+        (Scheme::RsaPss, Hash::Sha384) => pss(&mut Sha384::new()),
+        (Scheme::RsaPss, Hash::Sha512) => pss(&mut Sha512::new()),
+        (Scheme::Hmac | Scheme::Ecdsa | Scheme::EdDsa, _) => {
+            return Err(SigningError::AlgorithmNotForKey { algorithm });
+        }
     };
     key.sign(&block, random).ok_or(SigningError::Unusable)
 }
