@@ -168,10 +168,8 @@ impl Settings {
             return Challenge { scheme, parameters: [const { None }; 5] };
         }
         let error = class.on_the_wire().error;
-        let scopes = match class {
-            DenialClass::InsufficientScope(scopes) => Some(scopes.join(" ")),
-            _ => None,
-        };
+        let scopes =
+            if let DenialClass::InsufficientScope(scopes) = class { Some(scopes.join(" ")) } else { None };
         let resource = self.resource.as_ref();
         let parameters = [
             self.denials.realm.as_deref().map(|realm| ("realm", realm.into())),

@@ -175,6 +175,8 @@ const MAX_LIST: usize = 64;
 mod tests {
     use super::*;
 
+    type Pair<'a> = (&'a [u8], &'a [u8]);
+
     fn word(n: usize) -> [u8; 4] {
         u32::try_from(n).unwrap().to_le_bytes()
     }
@@ -212,8 +214,8 @@ mod tests {
             let head = RequestHead { route_metadata: Some(bytes.to_vec()), ..RequestHead::default() };
             RequestMetadata::read(&head).client()
         };
-        let (scopes, billing): ((&[u8], &[u8]), (&[u8], &[u8])) =
-            ((b"scopes", b"a"), (b"client", b"billing"));
+        let scopes: Pair<'_> = (b"scopes", b"a");
+        let billing: Pair<'_> = (b"client", b"billing");
         assert_eq!(RequestMetadata::default().client(), MetadataClient::None);
         assert_eq!(read(&pairs(&[scopes])), MetadataClient::None);
         assert_eq!(read(&pairs(&[scopes, billing])), MetadataClient::Named("billing".into()));
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_routes_client_comes_before_the_virtual_hosts() {
-        let of = |route: &[(&[u8], &[u8])], virtual_host: &[(&[u8], &[u8])]| {
+        let of = |route: &[Pair<'_>], virtual_host: &[Pair<'_>]| {
             let (route, virtual_host) = (Some(pairs(route)), Some(pairs(virtual_host)));
             let head = RequestHead {
                 route_metadata: route,
@@ -233,7 +235,8 @@ mod tests {
             };
             RequestMetadata::read(&head).client()
         };
-        let (a, b): ((&[u8], &[u8]), (&[u8], &[u8])) = ((b"client", b"a"), (b"client", b"b"));
+        let a: Pair<'_> = (b"client", b"a");
+        let b: Pair<'_> = (b"client", b"b");
         assert_eq!(of(&[a], &[b]), MetadataClient::Named("a".into()));
         assert_eq!(of(&[(b"scopes", b"s")], &[b]), MetadataClient::Named("b".into()));
         assert_eq!(of(&[(b"client", b"")], &[b]), MetadataClient::Malformed);
