@@ -24,7 +24,7 @@ impl ContentCoding {
     pub fn of(headers: &Headers) -> Option<Self> {
         let names = headers.values("content-encoding").flat_map(|value| value.split(|byte| *byte == b','));
         let mut codings = names.map(<[u8]>::trim_ascii).filter(|name| {
-            // `identity` is none. It belongs in no answer, and servers write it all the same.
+            // `identity` is not a coding. It does not belong in an answer, but servers write it all the same.
             !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
         });
         let name = codings.next()?.to_ascii_lowercase();

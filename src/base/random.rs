@@ -2,6 +2,6 @@
 
 /// A source of unpredictable bytes.
 pub trait Random {
-    /// Fills all of `bytes`. It cannot fail: a source that can run dry is no source for keys and names.
+    /// Fills all of `bytes`. It cannot fail: a source that can run dry must not be used for keys and names.
     fn fill(&self, bytes: &mut [u8]);
 }

@@ -225,7 +225,7 @@ fn forwarded_type(fields: &Fields<'_>) -> Option<ForwardedType> {
     }
 }
 
-/// Whether a header steers the connection or the proxy.
+/// Whether a header controls the connection or the proxy.
 pub(super) fn is_reserved(header: &str) -> bool {
     RESERVED_HEADERS.contains(&header)
         || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| header.starts_with(prefix))

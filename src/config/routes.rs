@@ -94,8 +94,8 @@ pub(super) fn report<'n, 'a: 'n>(
                 .map(|(index, _)| format!("{list}[{index}]"))
                 .collect();
             block.below(format_args!(".{list}")).problem::<()>(format_args!(
-                "a request might have to be held against {steps} patterns in turn, and {} are the most: at too many \
-                 segments a variable stands beside a literal, as in {}",
+                "a request might have to be compared with {steps} patterns, more than {}: too many segments have a \
+                 variable beside a literal, as in {}",
                 RouteTable::MAX_STEPS,
                 named.join(", ")
             ));

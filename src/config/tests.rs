@@ -157,7 +157,8 @@ fn a_document_is_bounded_at_its_limit() {
 
 #[test]
 fn unknown_fields_are_refused_everywhere() {
-    let inbound = "version, issuers, token, forward_claims, resource, denials, cors_preflight, case_sensitive, allow_overrides, route_metadata, filter_state, waiting, token_cache, routes, default";
+    let inbound = "version, issuers, token, forward_claims, resource, denials, cors_preflight, case_sensitive, \
+        allow_overrides, route_metadata, filter_state, waiting, token_cache, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
     assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, outbound, sharing"]);
@@ -280,7 +281,7 @@ fn numbers_are_whole_and_in_range() {
     for number in [json!(1), json!(7.0), json!(9_007_199_254_740_991_u64)] {
         accepts("/version", number);
     }
-    // Envoy's YAML reader hands over numbers above 2³¹ − 1 as texts.
+    // Envoy's YAML reader hands over numbers above 2³¹ − 1 as strings.
     accepts("/version", json!("20261120"));
     refuses("/version", json!("9007199254740992"), version);
     refuses("/version", json!("99999999999999999999999"), version);
@@ -463,7 +464,8 @@ fn issuers_are_described_without_contradiction() {
         "/issuers/0/algorithms",
         json!(["RS256", "none"]),
         &format!(
-            "{issuer}.algorithms[1]: expected one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
+            "{issuer}.algorithms[1]: expected one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
+             ES256, ES384, ES512, EdDSA"
         ),
     );
     refuses(
@@ -777,7 +779,9 @@ fn a_route_says_exactly_one_thing() {
     refuses(
         "/routes/0/allow_in_path",
         json!(["double_slash"]),
-        "inbound.routes[0].allow_in_path[0]: expected one of empty_segment, dot_segment, encoded_slash, encoded_backslash, encoded_dot, encoded_control, backslash, semicolon, bad_escape, needless_escape, lower_case_escape",
+        "inbound.routes[0].allow_in_path[0]: expected one of empty_segment, dot_segment, encoded_slash, \
+         encoded_backslash, encoded_dot, encoded_control, backslash, semicolon, bad_escape, needless_escape, \
+         lower_case_escape",
     );
 }
 
@@ -839,7 +843,8 @@ fn patterns_are_paths_that_cannot_be_misread() {
         refuses(
             "/routes/0/match/authorities",
             json!([host]),
-            "inbound.routes[0].match.authorities[0]: expected a host of labels with single dots between them, or an address",
+            "inbound.routes[0].match.authorities[0]: expected a host of labels with single dots between them, or an \
+             address",
         );
     }
     for port in ["a:0", "a:080", "a:65536", "a:", "[::1]a"] {
@@ -1026,7 +1031,8 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
         [
             "unknown field `outbond`, expected one of inbound, outbound, sharing",
             "inbound.version: expected a whole number from 1 to 9007199254740991",
-            "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
+            "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, \
+             type, expiry, max_lifetime, clock_skew, scopes_from",
             "inbound.issuers[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
             "inbound.issuers[0].issuer: the string is empty",
             "inbound.issuers[0]: missing field `audiences`",

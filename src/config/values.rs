@@ -1,4 +1,4 @@
-//! The small languages inside texts: names, header names, claim paths, URLs.
+//! The small languages inside strings: names, header names, claim paths, URLs.
 
 use std::rc::Rc;
 
@@ -32,7 +32,7 @@ pub(super) fn is_header_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(allowed)
 }
 
-/// A text that shows as it is: no character of it steers anything.
+/// A string that is shown as it is: it has no control characters.
 pub(super) fn plain(node: &Node<'_>) -> Option<Rc<str>> {
     node.string_that("a string without control characters", |text| !text.chars().any(char::is_control))
         .map(Rc::from)
@@ -74,7 +74,7 @@ pub(super) fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
     ClaimPath::new(&names).or_else(|| node.problem("expected a claim's name or a list of names"))
 }
 
-/// A text that may stand in a quoted string of a challenge as it is.
+/// A string that may stand in a quoted string of a challenge as it is.
 pub(super) fn quotable(node: &Node<'_>) -> Option<Rc<str>> {
     let allowed = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
     node.string_that("visible ASCII without quotes and backslashes, at most 128 characters", |text| {

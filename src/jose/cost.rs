@@ -1,5 +1,5 @@
 //! What a signature check takes of a worker's time, by an estimate that is the same on every machine: what failing
-//! checks may cost is held against it, and not against a clock, which the core does not read.
+//! checks may cost is measured by it, and not by a clock, which the core does not read.
 //!
 //! The figures are those of one check in Envoy on a slow core of today, parsing the key and the call included, each the
 //! upper end of what was measured (docs/performance.md, "What a failing check costs"): rather too much than too little.

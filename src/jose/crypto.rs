@@ -116,7 +116,7 @@ pub enum SigningError {
     /// operations with private RSA keys does not depend on the key has not been proved (compare RUSTSEC-2023-0071).
     #[error("the host does not sign with this RSA key, and `portable_rsa` does not allow the module to")]
     PortableRsa,
-    /// The arithmetic came to no signature: the key's primes are none, or the source of randomness is broken.
+    /// No signature could be computed: the key's primes are not prime, or the source of randomness is broken.
     #[error("the key or the source of randomness is unusable")]
     Unusable,
     /// The host gave no signature.

@@ -49,7 +49,7 @@ impl<'t> Header<'t> {
         // the payload is not the JSON object that claims are, and is refused for that.
         Ok(Self {
             algorithm,
-            // An empty name is none: no key bears it, here or elsewhere.
+            // An empty `kid` is as good as absent: no key has it, here or elsewhere.
             kid: string(&object, "kid", MAX_KID_BYTES)?.filter(|kid| !kid.is_empty()).cloned(),
             typ: string(&object, "typ", MAX_TYP_BYTES)?.cloned(),
         })
@@ -90,7 +90,7 @@ fn string<'o, 't>(
     }
 }
 
-/// The longest registered `alg` has 20 characters or so; a longer one is no algorithm of ours.
+/// The longest registered `alg` has 20 characters or so; a longer one is not an algorithm of ours.
 const MAX_ALG_BYTES: usize = 64;
 /// How long a key id may be. Thumbprints take 43 characters; the longest in use (URLs of key vaults, DIDs) stay under
 /// 200.

@@ -108,7 +108,7 @@ pub enum JsonError {
     /// Something follows the value.
     #[error("trailing characters")]
     TrailingData,
-    /// The value is no object.
+    /// The value is not an object.
     #[error("not an object")]
     NotAnObject,
     /// An object names a member twice.

@@ -1,4 +1,4 @@
-//! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2) → a [`Key`], or the reason why it is passed over.
+//! One JSON Web Key (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2) → a [`Key`], or the reason why it is skipped.
 //!
 //! `kty`, `crv`, `use`, `key_ops` and `alg` only ever narrow what a key may verify. Private members are not read. A
 //! member that is `null` is absent; numbers may be padded, since it is the parsed key that counts
@@ -114,7 +114,7 @@ pub(super) fn may(jwk: &Object<'_>, operation: &str) -> Result<bool, KeyError> {
     Ok(operations.iter().any(|one| one.as_str() == Some(operation)))
 }
 
-/// The key's name (RFC 7517 §4.5). One that no token can say, empty or no string, is none: nothing depends on it.
+/// The key's name (RFC 7517 §4.5). One that is empty or not a string, which no token can name, is as good as absent.
 pub(super) fn kid(jwk: &Object<'_>) -> Result<Option<String>, KeyError> {
     match jwk.get("kid").and_then(Json::as_str).filter(|kid| !kid.is_empty()) {
         Some(kid) if kid.len() > MAX_KID_BYTES => {

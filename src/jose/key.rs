@@ -42,7 +42,7 @@ pub(super) struct Public<K> {
 }
 
 impl Key {
-    /// A key of HMAC. It may be used for each hash that is no longer than the secret (RFC 7518 §3.2).
+    /// An HMAC key. It may be used for each hash that is no longer than the secret (RFC 7518 §3.2).
     pub fn symmetric(secret: Secret, kid: Option<String>) -> Result<Self, KeyError> {
         let material = Material::symmetric(secret)?;
         let algorithms = material.algorithms();
@@ -250,7 +250,7 @@ impl fmt::Debug for KeyId {
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The entry is no object.
+    /// The entry is not an object.
     #[error("not an object")]
     NotAnObject,
     /// A member is missing.
@@ -279,10 +279,10 @@ pub enum KeyError {
         /// How long it may be.
         limit: usize,
     },
-    /// `kty` is none that we use.
+    /// `kty` is not one that we use.
     #[error("`kty` is not RSA, EC, OKP or oct")]
     KeyType,
-    /// `crv` is none that we use.
+    /// `crv` is not one that we use.
     #[error("`crv` is not a supported signature curve")]
     Curve,
     /// `use` says that the key is not for signatures (RFC 7517 §4.2).
@@ -291,7 +291,7 @@ pub enum KeyError {
     /// `key_ops` does not say `verify` (RFC 7517 §4.3).
     #[error("`key_ops` lacks verify")]
     Operations,
-    /// `alg` is no signature algorithm of this type of key (RFC 7517 §4.4).
+    /// `alg` is not a signature algorithm of this type of key (RFC 7517 §4.4).
     #[error("`alg` is not a signature algorithm for this type of key")]
     Algorithm,
     /// A symmetric key in a document that others can read.

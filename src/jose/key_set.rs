@@ -1,6 +1,6 @@
 //! A JSON Web Key Set (RFC 7517 §5): the keys of one issuer, and which of them a token may be tried with.
 //!
-//! Keys that we cannot use are passed over with their reason and never spoil the others; limits on the whole document
+//! Keys that we cannot use are skipped with their reason and never spoil the others; limits on the whole document
 //! are errors.
 
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub struct ParsedKeySet {
     pub private_members: bool,
 }
 
-/// A key that was passed over.
+/// A key that was skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
     /// Its place in `keys`, from 0.
@@ -175,7 +175,7 @@ fn parse(document: &[u8], symmetric: Symmetric) -> Result<ParsedKeySet, KeySetEr
     Ok(parsed)
 }
 
-/// Why a document is no key set.
+/// Why a document is not a key set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// Longer than [`MAX_KEY_SET_BYTES`].
@@ -190,7 +190,7 @@ pub enum KeySetError {
     /// The document has no `keys`.
     #[error("`keys` is missing")]
     KeysMissing,
-    /// `keys` is no array.
+    /// `keys` is not an array.
     #[error("`keys` is not an array")]
     KeysType,
     /// More keys than [`MAX_KEYS`].

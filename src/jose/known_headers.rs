@@ -120,7 +120,7 @@ mod tests {
         let text = raw_token(&header(1));
         assert!(known.meet(&text) && known.knows(&text));
         assert!(known.meet(&text) && known.headers.len() == 1);
-        // In each place: a letter, a dot, and what is no base64url.
+        // In each place: a letter, a dot, and what is not base64url.
         for at in 0..text.len() {
             for byte in *b"A.\xff" {
                 let mut other = text.clone().into_bytes();

@@ -8,7 +8,7 @@ use super::key_pair::{ED25519, KeyPair, P256, RSA};
 use super::rsa_private::RsaNumbers;
 use super::signing_key_error::SigningKeyError;
 
-/// Reads the one private key in this text; certificates and parameters beside it are passed over.
+/// Reads the one private key in this text; certificates and parameters beside it are skipped.
 pub(super) fn parse(text: &str) -> Result<KeyPair, SigningKeyError> {
     let mut blocks = text.split(BEGIN).skip(1).filter_map(|block| block.split_once(DASHES));
     let Some((label, rest)) = blocks.find(|(label, _)| label.ends_with(PRIVATE_KEY)) else {

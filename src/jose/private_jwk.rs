@@ -18,7 +18,7 @@ pub(super) struct PrivateJwk {
     pub(super) algorithms: AlgorithmSet,
 }
 
-/// Reads one JWK, which is an object; a key set is none.
+/// Reads one JWK, which is an object; a key set is not accepted.
 pub(super) fn parse(text: &[u8]) -> Result<PrivateJwk, SigningKeyError> {
     let jwk = Object::parse(text).map_err(SigningKeyError::Json)?;
     let kty = required(&jwk, "kty")?;

@@ -9,7 +9,7 @@ pub enum SigningKeyError {
     /// The text is longer than [`MAX_SIGNING_KEY_BYTES`].
     #[error("longer than {MAX_SIGNING_KEY_BYTES} bytes")]
     TooLong,
-    /// The text is no JSON object and has no PEM block with a private key.
+    /// The text is not a JSON object and has no PEM block with a private key.
     #[error("expected a private key in PEM, or a private JSON Web Key")]
     NoPrivateKey,
     /// There is more than one private key, and which one is meant is not ours to guess.
@@ -27,7 +27,7 @@ pub enum SigningKeyError {
     /// The bytes inside the PEM block are not what its label says.
     #[error("the content of the PEM block does not match its label")]
     Der,
-    /// The text begins like JSON and is none.
+    /// The text begins like JSON but is not JSON.
     #[error("invalid JSON Web Key: {0}")]
     Json(JsonError),
     /// A member of the JWK, or the public half of the key, is not usable.

@@ -344,8 +344,8 @@ fn routes_whose_look_up_could_take_too_long_are_refused_by_name() {
     let errors = crate::proxy::compile(&config(mixtures(10))).unwrap_err().to_string();
     assert_eq!(
         errors,
-        "inbound.routes: a request might have to be held against 2047 patterns in turn, and 1024 are the most: at too many \
-         segments a variable stands beside a literal, as in routes[1023], routes[511], routes[767], routes[255], \
+        "inbound.routes: a request might have to be compared with 2047 patterns, more than 1024: too many segments have a \
+         variable beside a literal, as in routes[1023], routes[511], routes[767], routes[255], \
          routes[895], routes[383], routes[639], routes[127]"
     );
 }

@@ -121,11 +121,13 @@ fn unknown_fields_are_refused_everywhere() {
     for (place, known) in [
         (
             "",
-            "position, clients, destinations, unmatched, route_metadata, allow_overrides, plaintext_clusters, waiting, purge_interval, breaker",
+            "position, clients, destinations, unmatched, route_metadata, allow_overrides, plaintext_clusters, \
+             waiting, purge_interval, breaker",
         ),
         (
             "/clients/0",
-            "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, headers, header, renewal_margin, default_lifetime, obtain, token_exchange, token_types",
+            "name, token_endpoint, discovery, client_id, authentication, scopes, audience, resources, parameters, \
+             headers, header, renewal_margin, default_lifetime, obtain, token_exchange, token_types",
         ),
         ("/clients/0/token_endpoint", "uri, cluster, timeout, tls"),
         ("/clients/0/authentication/client_secret_basic", "secret, encoding"),
@@ -227,7 +229,8 @@ fn a_clusters_filter_has_no_inbound_half() {
     both["outbound"] = outbound();
     assert_eq!(problems(&both), Vec::<String>::new());
     both["outbound"]["position"] = json!("upstream");
-    let problem = "outbound.position: the block `inbound` runs in a listener: leave it out of an upstream filter's configuration";
+    let problem = "outbound.position: the block `inbound` runs in a listener: leave it out of an upstream filter's \
+        configuration";
     assert_eq!(problems(&both), [problem]);
 }
 
@@ -259,7 +262,8 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
         "position": "sideways",
         "clients": [
             { "name": "A", "token_endpoint": { "uri": "x" }, "authentication": {}, "scopes": ["a b"], "header": {} },
-            { "name": "b", "client_id": "", "authentication": { "client_secret_post": { "secret": { "env": "UNSET" } } } },
+            { "name": "b", "client_id": "",
+              "authentication": { "client_secret_post": { "secret": { "env": "UNSET" } } } },
         ],
         "destinations": [
             { "match": { "authorities": [], "clusters": ["c"], "path": "/", "prefix": "/" }, "client": "nobody" },
@@ -279,11 +283,13 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "outbound.clients[0].token_endpoint.uri: expected a URL like https://host/path",
             "outbound.clients[0].token_endpoint: missing field `cluster`",
             &format!("outbound.clients[0].authentication: expected exactly one of {methods}"),
-            "outbound.clients[0].scopes[0]: expected a scope: visible characters without space, quote and backslash, at most 256",
+            "outbound.clients[0].scopes[0]: expected a scope: visible characters without space, quote and backslash, \
+             at most 256",
             "outbound.clients[0].header: missing field `name`",
             "outbound.clients[1]: expected exactly one of token_endpoint, discovery",
             "outbound.clients[1].client_id: the string is empty",
-            "outbound.clients[1].authentication.client_secret_post.secret.env: the environment variable UNSET is not set: pass it to the VM, or export it for attachectl",
+            "outbound.clients[1].authentication.client_secret_post.secret.env: the environment variable UNSET is not \
+             set: pass it to the VM, or export it for attachectl",
             "outbound.destinations[0].match.authorities: the list is empty",
             "outbound.destinations[0].match: expected path or prefix, not both",
             "outbound.destinations[1]: missing field `match`",

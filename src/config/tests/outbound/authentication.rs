@@ -191,7 +191,10 @@ fn an_assertion_is_for_the_issuer_or_for_whom_it_says() {
 
 #[test]
 fn only_who_says_so_signs_with_rsa_outside_of_envoy() {
-    let rsa = |algorithm: &str, portable: &str| json!({ "key": { "env": "RSA_KEY" }, "algorithm": algorithm, "portable_rsa": portable });
+    let rsa = |algorithm: &str, portable: &str| {
+        json!({ "key": { "env": "RSA_KEY" }, "algorithm": algorithm,
+      "portable_rsa": portable })
+    };
     assert_eq!(problems(&signing(rsa("PS256", "allow"))), Vec::<String>::new());
     assert_eq!(problems(&signing(rsa("RS256", "allow"))), Vec::<String>::new());
     assert_eq!(problems(&signing(rsa("RS256", "deny"))), Vec::<String>::new());

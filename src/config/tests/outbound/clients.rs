@@ -18,7 +18,8 @@ fn a_client_asks_for_what_it_says() {
     let mut document = json!({ "outbound": outbound() });
     document["outbound"]["clients"][0].as_object_mut().unwrap().extend(
         json!({
-            "scopes": ["invoices:write", "a"], "audience": "https://billing.example", "resources": ["urn:x:y", "https://r.example/"],
+            "scopes": ["invoices:write", "a"], "audience": "https://billing.example", "resources": ["urn:x:y",
+              "https://r.example/"],
             "parameters": { "tenant": "blue one" }, "headers": { "X-Api-Key": "a b" }, "header": { "name": "X-Token" },
             "renewal_margin": "1m", "default_lifetime": "2m", "obtain": "on_demand",
         })

@@ -104,7 +104,8 @@ fn patterns_are_those_of_routes() {
 
 #[test]
 fn the_filters_own_calls_go_where_no_token_goes() {
-    let problem = "this cluster carries a client's token requests or metadata, and the filter never handles its own calls: give the destination a cluster of its own";
+    let problem = "this cluster carries a client's token requests or metadata, and the filter never handles its own \
+        calls: give the destination a cluster of its own";
     refuses(
         "/destinations/0/match/clusters",
         json!(["billing", "idp"]),
@@ -168,7 +169,8 @@ fn destinations_that_clash_are_told_beside_other_problems() {
     let of = |fields: Json| json!({ "match": fields });
     let same = |first: usize, second: usize| {
         format!(
-            "outbound.destinations[{second}].match: matches the same requests as destinations[{first}]: same cluster, authority, path, method and route name"
+            "outbound.destinations[{second}].match: matches the same requests as destinations[{first}]: same \
+             cluster, authority, path, method and route name"
         )
     };
     let clash = |all: &[Json]| problems(&block(&["billing"], all));
@@ -213,7 +215,8 @@ fn the_lists_are_bounded_at_their_limits() {
     let destinations: Vec<Json> = (0..=MAX_DESTINATIONS)
         .map(|n| {
             let host = format!("h{n}.internal");
-            json!({ "client": names[n % MAX_CLIENTS], "match": { "authorities": [host], "clusters": [format!("u{n}")] } })
+            json!({ "client": names[n % MAX_CLIENTS], "match": { "authorities": [host],
+              "clusters": [format!("u{n}")] } })
         })
         .collect();
     let full = block(&names[..MAX_CLIENTS], &destinations[..MAX_DESTINATIONS]).to_string();
@@ -237,6 +240,7 @@ fn a_table_has_room_for_so_many_combinations() {
     let mut all: Vec<Json> = (0..40).map(|n| one(n, 50)).collect();
     assert_eq!(problems(&block(&["billing"], &all)), Vec::<String>::new());
     all.push(json!({}));
-    let problem = "outbound.destinations: more than 100000 combinations of cluster, authority and route name: name fewer, or use suffixes like *.internal";
+    let problem = "outbound.destinations: more than 100000 combinations of cluster, authority and route name: name \
+        fewer, or use suffixes like *.internal";
     assert_eq!(problems(&block(&["billing"], &all)), [problem]);
 }
