@@ -22,8 +22,8 @@
 //!
 //! # One request that comes in
 //!
-//! `host::http` hands a [`base::RequestHead`] to [`filter::Filter::handle_request`]; [`inbound::Authorizer`] finds the route
-//! ([`policy::RouteTable`]), takes the token from its place and has it verified: [`jose::UnverifiedToken`] →
+//! `host::http` hands a [`base::RequestHead`] to [`filter::Filter::handle_request`]; [`inbound::Authorizer`] finds the
+//! route ([`policy::RouteTable`]), takes the token from its place and has it verified: [`jose::UnverifiedToken`] →
 //! [`jose::SignedToken`] → [`claims::VerifiedToken`] → [`inbound::Permit`]. The [`inbound::Decision`] is counted
 //! ([`telemetry::Metrics`]) and becomes edits or a response, which the host carries out. A request that needs keys waits
 //! ([`inbound::WaitingLists`]) until [`filter::Filter::handle_reply`] brings them to its [`issuer::KeyStore`], or
@@ -31,19 +31,19 @@
 //!
 //! # One token
 //!
-//! A request that goes out passes [`filter::Filter::handle_request`] as well; [`outbound::Injector`] finds its destination
-//! ([`outbound::DestinationTable`]: cluster and authority first), sees that nobody's credential is overwritten and that the way is
-//! encrypted, and puts the client's token on it. Where there is none yet, the request waits; on the next tick, or at once if
-//! threads share, the [`outbound::TokenStore`] has its turn: [`oauth::Breaker`], lease ([`sharing::SingleFlight`]), call
-//! ([`oauth::TokenRequest`]). The reply ([`oauth::TokenAnswer`]) becomes the token of all threads. When an upstream answers 401,
-//! [`filter::Filter::handle_response`] purges it.
+//! A request that goes out passes [`filter::Filter::handle_request`] as well; [`outbound::Injector`] finds its
+//! destination ([`outbound::DestinationTable`]: cluster and authority first), sees that nobody's credential is
+//! overwritten and that the way is encrypted, and puts the client's token on it. Where there is none yet, the request
+//! waits; on the next tick, or at once if threads share, the [`outbound::TokenStore`] has its turn: [`oauth::Breaker`],
+//! lease ([`sharing::SingleFlight`]), call ([`oauth::TokenRequest`]). The reply ([`oauth::TokenAnswer`]) becomes the
+//! token of all threads. When an upstream answers 401, [`filter::Filter::handle_response`] purges it.
 //!
 //! # One key set
 //!
 //! On a tick an [`issuer::KeyStore`] finds that a document is due, takes the lease that the threads share
 //! ([`sharing::SingleFlight`]), and has the host send a call. The reply becomes the issuer's keys, is published, and
-//! ([`sharing::WorkerGroup`]) wakes the other threads, which take it over by [`filter::Filter::handle_wake`]; those who waited for
-//! it are decided about.
+//! ([`sharing::WorkerGroup`]) wakes the other threads, which take it over by [`filter::Filter::handle_wake`]; those who
+//! waited for it are decided about.
 
 #![cfg_attr(test, allow(clippy::unwrap_in_result, reason = "a test that fails may panic"))]
 

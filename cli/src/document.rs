@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use attache::config::{self, Config, ConfigErrors, Value};
-use attache::sharing::Trust;
+use attache::sharing::PublicationUse;
 
 use crate::members::member;
 use crate::{capabilities, edits, egress, former_order, metadata_places};
@@ -149,7 +149,10 @@ impl Document {
     /// spelling.
     pub fn notices(&self, config: &Config) -> Vec<String> {
         let where_unknown = "in a VM without `vm_id`, as Istio makes them: ";
-        let depends_on_vm = config.sharing.as_ref().is_some_and(|sharing| sharing.trust() == Trust::Confirms);
+        let depends_on_vm = config
+            .sharing
+            .as_ref()
+            .is_some_and(|sharing| sharing.publication_use() == PublicationUse::Confirm);
         let condition = if self.has_vm_id.is_none() && depends_on_vm { where_unknown } else { "" };
         let own = config.notices().into_iter().map(|(_, line)| format!("{condition}{line}"));
         own.chain(self.notes(config)).collect()

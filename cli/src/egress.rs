@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use attache::config::Value;
-use attache::outbound::{Outbound, Position};
+use attache::outbound::{self, Position};
 
 use crate::members::{list, member, text};
 
 /// Each place that would send a token by mistake, or that contradicts what the configuration rests on.
 /// `manager` is the one that the filter is in, `managers` are all of the file.
 pub(crate) fn contradictions(
-    outbound: &Outbound,
+    outbound: &outbound::Settings,
     manager: Option<&Value>,
     managers: &[Value],
     clusters: &[Value],

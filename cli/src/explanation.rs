@@ -79,10 +79,10 @@ impl Question {
 
     /// What an issuer answers, as far as the question says.
     fn answer(&self, config: &Config, purpose: CallPurpose) -> Option<HttpReply> {
-        let CallPurpose::Issuer { issuer, place } = purpose else { return None };
+        let CallPurpose::Issuer { issuer, document } = purpose else { return None };
         let issuer = config.inbound.as_ref()?.issuers.get(issuer)?;
         let (_, keys) = self.key_sets.iter().find(|(name, _)| **name == *issuer.name)?;
-        let body = match place.part {
+        let body = match document.kind {
             DocumentKind::Keys => keys.clone(),
             DocumentKind::Metadata => {
                 let metadata = json!({ "issuer": &*issuer.rules.issuer, "jwks_uri": "https://keys.example" });

@@ -1,5 +1,5 @@
-//! All that this module can do to the world. Commands act on calls and waiting requests and need the root context, so events of a
-//! request cannot give them; observations can be made from every context.
+//! All that this module can do to the world. Commands act on calls and waiting requests and need the root context, so
+//! events of a request cannot give them; observations can be made from every context.
 
 use std::rc::Rc;
 

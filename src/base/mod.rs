@@ -29,4 +29,4 @@ pub use pairs::{NameFilter, Pairs, PairsError, decode_pairs, encode_pairs};
 pub use random::Random;
 pub use secret::Secret;
 pub use time::Timestamp;
-pub use waiting_list::{MAX_WAITING_BYTES, Parked, WaitingBounds, WaitingList, WaitingSettings};
+pub use waiting_list::{MAX_WAITING_BYTES, Parked, WaitingBounds, WaitingList};

@@ -1,37 +1,16 @@
-//! Requests that wait for something, oldest first. Bounded in number, bytes and time, and no one thing that is waited for takes all
-//! places.
+//! Requests that wait for something, oldest first. Bounded in number, bytes and time, and no one thing that is waited
+//! for takes all places.
 
 use core::time::Duration;
 
 use super::effect::StreamId;
 use super::time::Timestamp;
 
-/// What is configured for requests that wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitingSettings {
-    /// The most requests of one list, at least 1.
-    pub requests: usize,
-    /// How long one waits at most. Not zero.
-    pub deadline: Duration,
-}
-
-impl WaitingSettings {
-    /// The bounds of a list of requests that wait for one of so many things. Of several, none takes more than half of the list:
-    /// while one is down, the others are still waited for.
-    pub fn bounds(self, things: usize) -> WaitingBounds {
-        let Self { requests, deadline } = self;
-        let share = if things > 1 { requests.div_ceil(2) } else { requests };
-        WaitingBounds { requests, share, deadline }
-    }
-}
-
 /// The bounds of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingBounds {
     /// The most requests, at least 1.
     pub requests: usize,
-    /// The most of them that wait for the same.
-    pub share: usize,
     /// How long one waits at most. Not zero.
     pub deadline: Duration,
 }
@@ -55,20 +34,24 @@ pub struct Parked<K, T> {
 #[derive(Debug)]
 pub struct WaitingList<K, T> {
     bounds: WaitingBounds,
-    places: Vec<Place<K, T>>,
+    /// The most requests that wait for the same.
+    share: usize,
+    waiters: Vec<Waiter<K, T>>,
 }
 
 #[derive(Debug)]
-struct Place<K, T> {
+struct Waiter<K, T> {
     parked: Parked<K, T>,
     /// What it waits for has come.
     is_ready: bool,
 }
 
 impl<K: PartialEq, T> WaitingList<K, T> {
-    /// An empty list.
-    pub fn new(bounds: WaitingBounds) -> Self {
-        Self { bounds, places: Vec::new() }
+    /// An empty list. Where requests wait for several `keys`, none of these takes more than half of it: while one does
+    /// not come, the others are still waited for.
+    pub fn new(bounds: WaitingBounds, keys: usize) -> Self {
+        let share = if keys > 1 { bounds.requests.div_ceil(2) } else { bounds.requests };
+        Self { bounds, share, waiters: Vec::new() }
     }
 
     /// Puts a request on the list.
@@ -78,42 +61,39 @@ impl<K: PartialEq, T> WaitingList<K, T> {
     /// [`MAX_WAITING_BYTES`].
     pub fn park(&mut self, parked: Parked<K, T>) -> Result<(), Box<Parked<K, T>>> {
         let (mut of_key, mut bytes) = (0_usize, parked.bytes);
-        for Place { parked: other, .. } in &self.places {
+        for Waiter { parked: other, .. } in &self.waiters {
             of_key = of_key.saturating_add(usize::from(other.key == parked.key));
             bytes = bytes.saturating_add(other.bytes);
         }
-        if self.places.len() >= self.bounds.requests
-            || of_key >= self.bounds.share
-            || bytes > MAX_WAITING_BYTES
-        {
+        if self.waiters.len() >= self.bounds.requests || of_key >= self.share || bytes > MAX_WAITING_BYTES {
             return Err(Box::new(parked));
         }
-        self.places.push(Place { parked, is_ready: false });
+        self.waiters.push(Waiter { parked, is_ready: false });
         Ok(())
     }
 
     /// What these wait for has come.
     pub fn make_ready(&mut self, which: impl Fn(&K, &T) -> bool) {
-        self.places
+        self.waiters
             .iter_mut()
-            .filter(|place| which(&place.parked.key, &place.parked.item))
-            .for_each(|place| place.is_ready = true);
+            .filter(|waiter| which(&waiter.parked.key, &waiter.parked.item))
+            .for_each(|waiter| waiter.is_ready = true);
     }
 
     /// Takes off those for whom it has come, at most `most`, the oldest first.
     pub fn take_ready(&mut self, most: usize) -> Vec<Parked<K, T>> {
-        self.places.extract_if(.., |place| place.is_ready).take(most).map(|place| place.parked).collect()
+        self.waiters.extract_if(.., |waiter| waiter.is_ready).take(most).map(|waiter| waiter.parked).collect()
     }
 
-    /// Whether what somebody waits for has come.
+    /// Whether what a request waits for has come.
     pub fn has_ready(&self) -> bool {
-        self.places.iter().any(|place| place.is_ready)
+        self.waiters.iter().any(|waiter| waiter.is_ready)
     }
 
     /// Takes off all whose time is up and for whom nothing has come.
     pub fn take_overdue(&mut self, now: Timestamp) -> Vec<Parked<K, T>> {
         let deadline = self.bounds.deadline;
-        self.take(|place| !place.is_ready && now >= place.parked.arrived.after(deadline))
+        self.take(|waiter| !waiter.is_ready && now >= waiter.parked.arrived.after(deadline))
     }
 
     /// Takes off all there are.
@@ -123,7 +103,7 @@ impl<K: PartialEq, T> WaitingList<K, T> {
 
     /// Forgets a request that has ended.
     pub fn forget(&mut self, stream: StreamId) {
-        self.places.retain(|place| place.parked.stream != stream);
+        self.waiters.retain(|waiter| waiter.parked.stream != stream);
     }
 
     /// How long a request waits at most.
@@ -133,16 +113,16 @@ impl<K: PartialEq, T> WaitingList<K, T> {
 
     /// How many requests wait.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.waiters.len()
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.waiters.is_empty()
     }
 
-    fn take(&mut self, which: impl Fn(&Place<K, T>) -> bool) -> Vec<Parked<K, T>> {
-        self.places.extract_if(.., |place| which(place)).map(|place| place.parked).collect()
+    fn take(&mut self, which: impl Fn(&Waiter<K, T>) -> bool) -> Vec<Parked<K, T>> {
+        self.waiters.extract_if(.., |waiter| which(waiter)).map(|waiter| waiter.parked).collect()
     }
 }
 
@@ -158,7 +138,7 @@ mod tests {
     }
 
     fn list() -> WaitingList<u8, ()> {
-        WaitingList::new(WaitingBounds { requests: 3, share: 2, deadline: Duration::from_secs(5) })
+        WaitingList::new(WaitingBounds { requests: 3, deadline: Duration::from_secs(5) }, 2)
     }
 
     #[test]

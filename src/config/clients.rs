@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::reader::{Fields, Node, refuse_duplicates, refuse_repeated};
 use super::{endpoints, inbound, routes, values};
 use crate::oauth::{Credentials, Grant, TokenRequest};
-use crate::outbound::{Client, Endpoint, LifetimeRules, Obtain, Position};
+use crate::outbound::{Client, Endpoint, EndpointId, LifetimeRules, Obtain, Position};
 
 /// What a client's settings depend on.
 pub(super) struct ClientContext<'e> {
@@ -102,7 +102,7 @@ fn client(
     let (header, prefix) = header?;
     Some(Client {
         name: name?,
-        endpoint: 0,
+        endpoint: EndpointId(0),
         request: TokenRequest {
             credentials: credentials?,
             grant: grant?,

@@ -5,17 +5,17 @@ use std::rc::Rc;
 
 use super::reader::{Node, printable};
 use super::{routes, values};
-use crate::outbound::{CallerCredential, ChosenBy, Destination, DestinationTable};
+use crate::outbound::{CallerCredential, ChosenBy, ClientId, Destination, DestinationTable};
 use crate::policy::{LetterCase, PathPattern, Pattern};
 
 /// What destinations refer to.
 pub(super) struct DestinationContext<'c> {
     /// The clients' places by name.
-    pub(super) clients: HashMap<&'c str, usize>,
+    pub(super) clients: HashMap<&'c str, ClientId>,
     /// Whether all clients have a name that could be read: one that is not there does not exist.
     pub(super) knows_all_clients: bool,
     /// The clients that put what they get in exchange where callers' tokens sit.
-    pub(super) exchanging: HashSet<usize>,
+    pub(super) exchanging: HashSet<ClientId>,
     /// The clusters that carry the filter's own calls.
     pub(super) own_clusters: HashSet<&'c str>,
     /// Whether route metadata is read; `None` when that could not be read.
@@ -34,7 +34,7 @@ pub(super) struct Destinations {
 #[derive(Default)]
 pub(super) struct References {
     /// Clients, by their places.
-    pub(super) clients: HashSet<usize>,
+    pub(super) clients: HashSet<ClientId>,
     pub(super) clusters: HashSet<Rc<str>>,
 }
 
@@ -137,7 +137,7 @@ fn destination(
     Some((pattern, destination))
 }
 
-fn client(node: &Node<'_>, context: &DestinationContext<'_>) -> Option<usize> {
+fn client(node: &Node<'_>, context: &DestinationContext<'_>) -> Option<ClientId> {
     let name = node.string()?;
     match context.clients.get(name) {
         Some(place) => Some(*place),

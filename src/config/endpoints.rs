@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::reader::{Fields, Node};
 use super::{key_sources, values};
 use crate::oauth::Address;
-use crate::outbound::{Endpoint, EndpointDiscovery, EndpointPlace};
+use crate::outbound::{Endpoint, EndpointDiscovery, EndpointLocation};
 
 /// What the configuration says about the issuer behind an endpoint.
 pub(super) enum EndpointIssuer {
@@ -42,7 +42,11 @@ fn token_endpoint(node: &Node<'_>) -> Option<Endpoint> {
     let cluster = fields.read("cluster", values::plain);
     let timeout = key_sources::timeout(&fields);
     allow_http?;
-    Some(Endpoint { cluster: cluster?, timeout: timeout?, place: EndpointPlace::At(Address::of(&uri?)) })
+    Some(Endpoint {
+        cluster: cluster?,
+        timeout: timeout?,
+        location: EndpointLocation::At(Address::of(&uri?)),
+    })
 }
 
 fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, EndpointIssuer)> {
@@ -79,7 +83,7 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, EndpointIssuer)> {
         Some(Endpoint {
             cluster: token_cluster?,
             timeout: schedule.timeout,
-            place: EndpointPlace::Discovered(discovery),
+            location: EndpointLocation::Discovered(discovery),
         })
     };
     Some((endpoint(), endpoint_issuer))

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::environment::Environment;
 use super::reader::{Fields, Node};
 use super::{issuers, routes, values};
-use crate::base::WaitingSettings;
+use crate::base::WaitingBounds;
 use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
 use crate::inbound::{
     self, AfterVerification, CacheSettings, DenialBody, DenialSettings, Detail, FilterState, Issuer,
@@ -288,13 +288,13 @@ fn denials(node: &Node<'_>) -> Option<DenialSettings> {
     Some(denials)
 }
 
-pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingSettings> {
+pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingBounds> {
     let fields = node.fields(&["requests", "deadline"])?;
     let requests = fields.or("requests", DEFAULT_WAITING.requests, |node| node.integer(1, 10_000));
     let deadline = fields.or("deadline", DEFAULT_WAITING.deadline, |node| {
         node.duration(Duration::from_millis(10), Duration::from_secs(60))
     });
-    Some(WaitingSettings { requests: requests?, deadline: deadline? })
+    Some(WaitingBounds { requests: requests?, deadline: deadline? })
 }
 
 fn cache(node: &Node<'_>) -> Option<Option<CacheSettings>> {
@@ -317,8 +317,8 @@ const fn default_denials() -> DenialSettings {
 }
 
 /// A few seconds at a few dozen requests a second: what comes in while a proxy starts.
-pub(super) const DEFAULT_WAITING: WaitingSettings =
-    WaitingSettings { requests: 256, deadline: Duration::from_secs(5) };
+pub(super) const DEFAULT_WAITING: WaitingBounds =
+    WaitingBounds { requests: 256, deadline: Duration::from_secs(5) };
 /// Thousands of machine clients with tokens of one to two kilobytes.
 const DEFAULT_CACHE: CacheSettings = CacheSettings { entries: 8192, bytes: 16 * 1024 * 1024 };
 /// Each place costs a look at every request.

@@ -33,7 +33,6 @@ pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
 pub use value::Value;
 
 use crate::inbound::ReservedHeaders;
-use crate::outbound::Outbound;
 use crate::policy::Pattern;
 use crate::sharing::Sharing;
 use reader::{Node, Problems};
@@ -44,7 +43,7 @@ pub struct Config {
     /// What requests that come in have to bring; `None`: nothing.
     pub inbound: Option<Rc<crate::inbound::Settings>>,
     /// Which requests that go out get whose token; `None`: none.
-    pub outbound: Option<Rc<Outbound>>,
+    pub outbound: Option<Rc<crate::outbound::Settings>>,
     /// What the threads of a process share; `None`: nothing.
     pub sharing: Option<Sharing>,
     /// Tells the document from others: the inbound half's `version`, or a digest.

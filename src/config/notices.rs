@@ -3,20 +3,20 @@
 
 use super::Config;
 use crate::base::Level;
-use crate::outbound::{EndpointPlace, Outbound};
-use crate::sharing::{Sharing, Trust};
+use crate::outbound::{self, EndpointLocation};
+use crate::sharing::{PublicationUse, Sharing};
 
 impl Config {
     /// What the threads share, and each setting about it that has less effect than it seems to have. One line each.
     pub fn notices(&self) -> Vec<(Level, &'static str)> {
         let mut notices = vec![(Level::Info, shared(self.sharing.as_ref()))];
         let unsealed = self.sharing.as_ref().filter(|sharing| sharing.shares_unsealed_tokens);
-        match unsealed.map(Sharing::trust) {
-            Some(Trust::Confirms) => notices.push((Level::Warn, TOKENS_WITHOUT_VM_ID)),
-            Some(Trust::Adopts) if self.outbound.as_deref().is_some_and(discovers) => {
+        match unsealed.map(Sharing::publication_use) {
+            Some(PublicationUse::Confirm) => notices.push((Level::Warn, TOKENS_WITHOUT_VM_ID)),
+            Some(PublicationUse::Adopt) if self.outbound.as_deref().is_some_and(discovers) => {
                 notices.push((Level::Warn, UNSEALED_ENDPOINTS));
             }
-            Some(Trust::Adopts) | None => {}
+            Some(PublicationUse::Adopt) | None => {}
         }
         notices
     }
@@ -26,17 +26,17 @@ fn shared(sharing: Option<&Sharing>) -> &'static str {
     let Some(sharing) = sharing else {
         return "threads share nothing: each fetches and obtains all for itself";
     };
-    match sharing.trust() {
-        Trust::Adopts if sharing.is_sealed() => "threads share key sets, metadata and tokens, sealed",
-        Trust::Adopts if sharing.shares_tokens() => {
+    match sharing.publication_use() {
+        PublicationUse::Adopt if sharing.is_sealed() => "threads share key sets, metadata and tokens, sealed",
+        PublicationUse::Adopt if sharing.shares_tokens() => {
             "threads share key sets, issuers' metadata and tokens unsealed: every module of this `vm_id` can \
              read and replace them"
         }
-        Trust::Adopts => {
+        PublicationUse::Adopt => {
             "threads share key sets and issuers' metadata unsealed: every module of this `vm_id` can replace \
              them; each thread obtains its own tokens"
         }
-        Trust::Confirms => {
+        PublicationUse::Confirm => {
             "threads share no documents and no tokens: there is neither a `vm_id` nor a sealing secret, so any \
              module of the proxy could have written them. Each thread fetches for itself; what another one \
              publishes only confirms, for a while, what it has. With `sharing.process.sealing_secret` all is \
@@ -45,8 +45,8 @@ fn shared(sharing: Option<&Sharing>) -> &'static str {
     }
 }
 
-fn discovers(outbound: &Outbound) -> bool {
-    outbound.endpoints.iter().any(|endpoint| matches!(endpoint.place, EndpointPlace::Discovered(_)))
+fn discovers(outbound: &outbound::Settings) -> bool {
+    outbound.endpoints.iter().any(|endpoint| matches!(endpoint.location, EndpointLocation::Discovered(_)))
 }
 
 const TOKENS_WITHOUT_VM_ID: &str = "\

@@ -10,10 +10,14 @@ use super::environment::Environment;
 use super::reader::{Node, refuse_repeated};
 use super::{clients, destinations, inbound, values};
 use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
-use crate::outbound::{Client, Endpoint, Outbound, Position, Unmatched};
+use crate::outbound::{self, Client, ClientId, Endpoint, EndpointId, Position, Unmatched};
 use crate::policy::Overrides;
 
-pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: bool) -> Option<Outbound> {
+pub(super) fn read(
+    node: &Node<'_>,
+    environment: &dyn Environment,
+    has_inbound: bool,
+) -> Option<outbound::Settings> {
     let fields = node.fields(&[
         "position",
         "clients",
@@ -63,9 +67,9 @@ pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, has_inbound: 
     let (clients, endpoints) = assembled(clients?)?;
     let table = table?;
     let allowed_overrides = allowed_overrides?;
-    Some(Outbound {
+    Some(outbound::Settings {
         position: position?,
-        names: clients.iter().enumerate().map(|(place, client)| (Rc::clone(&client.name), place)).collect(),
+        names: (0..).map(ClientId).zip(&clients).map(|(id, client)| (Rc::clone(&client.name), id)).collect(),
         clients,
         own_clusters: endpoints.iter().flat_map(Endpoint::clusters).cloned().collect(),
         endpoints,
@@ -91,10 +95,10 @@ fn destination_context<'c>(
         own_clusters: HashSet::new(),
         reads_route_metadata,
     };
-    for (place, client) in clients.unwrap_or_default().iter().enumerate() {
+    for (id, client) in (0..).map(ClientId).zip(clients.unwrap_or_default()) {
         match &client.name {
             Some(name) => {
-                context.clients.entry(name).or_insert(place);
+                context.clients.entry(name).or_insert(id);
             }
             None => context.knows_all_clients = false,
         }
@@ -102,7 +106,7 @@ fn destination_context<'c>(
             matches!(client.request.grant, Grant::TokenExchange { .. }) && *client.header == *"authorization"
         };
         if client.client.as_ref().is_some_and(takes_its_place) {
-            context.exchanging.insert(place);
+            context.exchanging.insert(id);
         }
         if let Some(endpoint) = &client.endpoint {
             context.own_clusters.extend(endpoint.clusters().map(|cluster| &**cluster));
@@ -113,10 +117,10 @@ fn destination_context<'c>(
 
 fn refuse_unused(clients: &[ParsedClient<'_>], named: &References) {
     let mut names = HashSet::new();
-    for (place, client) in clients.iter().enumerate() {
+    for (id, client) in (0..).map(ClientId).zip(clients) {
         // The second of a name is another problem.
         let is_first = client.name.as_ref().is_some_and(|name| names.insert(name));
-        if is_first && !named.clients.contains(&place) {
+        if is_first && !named.clients.contains(&id) {
             client.node.problem::<()>("no destination names this client: leave it out");
         }
     }
@@ -134,7 +138,7 @@ fn assembled(parsed: Vec<ParsedClient<'_>>) -> Option<(Vec<Rc<Client>>, Vec<Endp
         if place == new {
             endpoints.push(endpoint);
         }
-        clients.push(Rc::new(Client { endpoint: place, ..client? }));
+        clients.push(Rc::new(Client { endpoint: EndpointId(place), ..client? }));
     }
     Some((clients, endpoints))
 }

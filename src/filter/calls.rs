@@ -14,7 +14,7 @@ pub enum CallPurpose {
         /// The issuer, by its place in the configuration.
         issuer: usize,
         /// Which of its documents.
-        place: IssuerDocument,
+        document: IssuerDocument,
     },
     /// A token of ours, or where to ask for one.
     Outbound(OutboundCall),

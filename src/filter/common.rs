@@ -21,13 +21,13 @@ impl Common {
         }
     }
 
-    /// The most waiting requests, of a list of `longest`, that one callback may take on. Where there is no other callback before
-    /// the next tick, the longest list still is empty within seconds.
+    /// The most waiting requests, of a list of `longest`, that one callback may take on. Where there is no other
+    /// callback before the next tick, the longest list still is empty within seconds.
     pub(super) fn resumed_at_once(&self, longest: usize) -> usize {
         if self.group.has_queue() { MAX_RESUMED } else { MAX_RESUMED.max(longest.div_ceil(MAX_RESUMED)) }
     }
 }
 
-/// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a worker does
-/// nothing else meanwhile.
+/// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a
+/// worker does nothing else meanwhile.
 const MAX_RESUMED: usize = 32;

@@ -13,7 +13,8 @@ use crate::inbound::{
     self, Authorizer, Decision, Denial, Evaluation, FilterState, MetadataUse, Observer, Request, Wait,
     WaitReason, WaitingLists, WaitingRequest, Work,
 };
-use crate::issuer::{self, IssuerDocument, KeyBounds, KeyStore, Report};
+use crate::issuer::{IssuerDocument, IssuerEvent, KeyBounds, KeyStore};
+use crate::oauth::{DocumentEvent, FetchOutcome};
 use crate::policy::{IssuerId, Mode, RequestMetadata};
 use crate::sharing::{Context, Sharing, Updates};
 use crate::telemetry::fetch_line;
@@ -172,10 +173,9 @@ impl InboundHalf {
         }
         for _ in 0..MAX_UPDATED {
             let Some(index) = self.outdated.pop_first() else { break };
-            let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
-            store.handle_updates(context, &mut reports);
-            self.take_reports(index, reports, context, common);
+            let events = store.handle_updates(context);
+            self.take_events(index, events, context, common);
         }
     }
 
@@ -189,73 +189,60 @@ impl InboundHalf {
     ) {
         let first = self.first_store;
         for index in (first..self.stores.len()).chain(0..first) {
-            let mut reports = Vec::new();
             let Some(store) = self.stores.get_mut(index) else { continue };
             let could_call = !calls.budget.is_spent();
-            let made = store.handle_tick(&mut calls.budget, context, &mut reports);
+            let (events, made) = store.handle_tick(&mut calls.budget, context);
             if could_call && calls.budget.is_spent() {
                 self.first_store = index.saturating_add(1);
             }
-            for (place, call) in made {
-                calls.send(CallPurpose::Issuer { issuer: index, place }, call, commands);
+            for (document, call) in made {
+                calls.send(CallPurpose::Issuer { issuer: index, document }, call, commands);
             }
-            self.take_reports(index, reports, context, common);
+            self.take_events(index, events, context, common);
         }
     }
 
     /// Takes the reply to a fetch.
     pub(super) fn handle_reply(
         &mut self,
-        (issuer, place): (usize, IssuerDocument),
+        (issuer, document): (usize, IssuerDocument),
         reply: HttpReply,
         context: &mut Context<'_>,
         common: &mut Common,
     ) {
         let Some(store) = self.stores.get_mut(issuer) else { return };
-        let report = store.handle_reply(place, reply, context);
-        self.take_reports(issuer, report.into_iter().collect(), context, common);
+        let event = store.handle_reply(document, reply, context);
+        self.take_events(issuer, event.into_iter().collect(), context, common);
     }
 
     /// Tells of what happened to an issuer's documents, and lets others know of what this thread fetched.
-    fn take_reports(
+    fn take_events(
         &mut self,
         index: usize,
-        reports: Vec<Report>,
+        events: Vec<IssuerEvent>,
         context: &mut Context<'_>,
         common: &mut Common,
     ) {
-        use issuer::Outcome;
         let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
             return;
         };
-        for report in reports {
-            common.metrics.record_report(Some(issuer), &report);
-            let is_new = match &report.outcome {
-                Outcome::Changed(_) | Outcome::Unchanged | Outcome::Moved => true,
-                Outcome::Confirmed
-                | Outcome::Failed(_)
-                | Outcome::Elsewhere(_)
-                | Outcome::Refused(_)
-                | Outcome::Expired => false,
-            };
-            if is_new {
+        for event in events {
+            common.metrics.record_fetch(issuer, &event);
+            let IssuerEvent { document, event: DocumentEvent { is_shared, outcome, .. } } = &event;
+            if matches!(outcome, FetchOutcome::Changed(_) | FetchOutcome::Unchanged) {
                 self.waiting.make_ready(issuer);
+                let id = self.stores.get(index).and_then(|store| store.id(*document));
+                if let Some(id) = id.filter(|_| !is_shared) {
+                    common.group.publish_update(id, context);
+                }
             }
-            let document = self.stores.get(index).and_then(|store| store.id(report.place));
-            if let Some(document) = document.filter(|_| is_new && !report.is_shared) {
-                common.group.publish_update(document, context);
-            }
-            if let Outcome::Refused(why) = &report.outcome {
-                context.observations.extend(common.reports.refused(
-                    "issuer",
-                    &settings.name,
-                    *why,
-                    context.now,
-                ));
+            if let FetchOutcome::Rejected(why) = outcome {
+                let line = common.reports.refused("issuer", &settings.name, *why, context.now);
+                context.observations.extend(line);
             }
             // All threads see a document grow too old, and one tells of it.
-            if report.outcome != Outcome::Expired || common.group.is_leader() {
-                context.observations.extend(fetch_line(&settings.name, &report));
+            if *outcome != FetchOutcome::Expired || common.group.is_leader() {
+                context.observations.extend(fetch_line(&settings.name, &event));
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Events in, commands and observations out: the only code that knows all the parts. Deterministic: the same events at the same
-//! times give the same commands.
+//! Events in, commands and observations out: the only code that knows all the parts. Deterministic: the same events at
+//! the same times give the same commands.
 //!
 //! - [`Filter::handle_request`]: a request's headers have come; the answer is its return value.
 //! - [`Filter::handle_response`]: the upstream has answered a request that carries a token of ours.
@@ -9,8 +9,8 @@
 //! - [`Filter::handle_stream_end`]: a request is over, answered or not.
 //! - [`Filter::handle_shutdown`]: this configuration's time is over.
 //!
-//! A request passes the inbound half, which verifies the caller's token, and then the outbound half, which puts ours on it. Both
-//! have the same events; a half that is not configured lets everything pass.
+//! A request passes the inbound half, which verifies the caller's token, and then the outbound half, which puts ours on
+//! it. Both have the same events; a half that is not configured lets everything pass.
 
 mod calls;
 mod common;
@@ -169,9 +169,9 @@ impl Filter {
     ) {
         self.note(context.now);
         match self.calls.take(id) {
-            Some(CallPurpose::Issuer { issuer, place }) => {
+            Some(CallPurpose::Issuer { issuer, document }) => {
                 let Some(inbound) = &mut self.inbound else { return };
-                inbound.handle_reply((issuer, place), reply, context, &mut self.common);
+                inbound.handle_reply((issuer, document), reply, context, &mut self.common);
             }
             Some(CallPurpose::Outbound(purpose)) => {
                 let Some(outbound) = &mut self.outbound else { return };

@@ -12,9 +12,10 @@ use crate::base::{
     self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingList,
 };
 use crate::inbound::{self, TokenPlace};
+use crate::oauth::FetchOutcome;
 use crate::outbound::{
-    BreakerChange, EndpointEvent, Injection, Injector, Outbound, OutboundCall, OutboundEvent, Outgoing,
-    Refusal, Subject, SubjectDigest, TokenChange,
+    self, BreakerChange, ClientId, EgressDenial, Injection, InjectionOutcome, Injector, OutboundCall,
+    OutboundEvent, Outgoing, Subject, SubjectDigest, TokenChange,
 };
 use crate::policy::MetadataClient;
 use crate::sharing::{Context, Sharing, Updates};
@@ -26,7 +27,7 @@ pub(super) struct OutboundHalf {
     /// Where a caller's token sits, for an exchange.
     inbound: Option<Rc<inbound::Settings>>,
     /// By client.
-    waiting: WaitingList<usize, (RequestHead, AdmittedRequest)>,
+    waiting: WaitingList<ClientId, (RequestHead, AdmittedRequest)>,
     longest: usize,
     metrics: TokenMetrics,
 }
@@ -73,7 +74,7 @@ impl AdmittedRequest {
 
 impl OutboundHalf {
     pub(super) fn new(
-        settings: &Rc<Outbound>,
+        settings: &Rc<outbound::Settings>,
         inbound: Option<Rc<inbound::Settings>>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
@@ -82,7 +83,7 @@ impl OutboundHalf {
         Self {
             injector: Injector::new(Rc::clone(settings), sharing, seed, context),
             inbound,
-            waiting: WaitingList::new(settings.waiting.bounds(settings.clients.len())),
+            waiting: WaitingList::new(settings.waiting, settings.clients.len()),
             longest: settings.waiting.requests,
             metrics: TokenMetrics::new(settings),
         }
@@ -148,42 +149,43 @@ impl OutboundHalf {
         match injection {
             Injection::OwnCall(edits) => Some(admitted.forward(edits)),
             Injection::Passed(edits) => {
-                let outcome = if edits.is_empty() { "passed" } else { "stripped" };
+                let is_stripped = !edits.is_empty();
+                let outcome = if is_stripped { InjectionOutcome::Stripped } else { InjectionOutcome::Passed };
                 self.metrics.record_injection(None, outcome);
                 Some(admitted.forward(edits))
             }
             Injection::Kept(client, edits) => {
-                self.metrics.record_injection(Some(client), "kept");
+                self.metrics.record_injection(Some(client), InjectionOutcome::Kept);
                 Some(admitted.forward(edits))
             }
             Injection::Injected(client, edits) => {
-                self.metrics.record_injection(Some(client), "injected");
+                self.metrics.record_injection(Some(client), InjectionOutcome::Injected);
                 Some(admitted.forward(edits))
             }
             Injection::Wait(client, subject) => {
                 let retry_after = self.retry_after(client, now);
                 if self.injector.next_attempt(client, now) >= patience {
-                    let refusal = Refusal::TokenUnavailable { retry_after };
-                    return Some(self.refuse(Some(client), refusal, context, common));
+                    let denial = EgressDenial::TokenUnavailable { retry_after };
+                    return Some(self.deny(Some(client), denial, context, common));
                 }
                 let (stream, arrived, bytes) = (admitted.stream, admitted.arrived, head.size());
                 let item = (core::mem::take(head), AdmittedRequest { subject, ..admitted });
                 match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => None,
                     Err(_) => {
-                        let refusal = Refusal::WaitingFull { retry_after };
-                        Some(self.refuse(Some(client), refusal, context, common))
+                        let denial = EgressDenial::WaitingFull { retry_after };
+                        Some(self.deny(Some(client), denial, context, common))
                     }
                 }
             }
-            Injection::Refused(client, refusal) => Some(self.refuse(client, refusal, context, common)),
+            Injection::Denied(client, denial) => Some(self.deny(client, denial, context, common)),
         }
     }
 
     pub(super) fn handle_response(&mut self, stream: StreamId, status: u16, context: &mut Context<'_>) {
         if let Some((client, purge)) = self.injector.handle_response(stream, status, context.now) {
             self.metrics.record_purge(client, purge);
-            if let Some(client) = self.injector.settings().clients.get(client) {
+            if let Some(client) = self.injector.settings().client(client) {
                 context.observations.extend(purge_line(&client.name, purge));
             }
         }
@@ -267,35 +269,35 @@ impl OutboundHalf {
 
     fn give_up(
         &mut self,
-        waited: Vec<base::Parked<usize, (RequestHead, AdmittedRequest)>>,
+        waited: Vec<base::Parked<ClientId, (RequestHead, AdmittedRequest)>>,
         context: &mut Context<'_>,
         common: &mut Common,
     ) -> Vec<Command> {
         let waited = waited.into_iter().map(|parked| {
-            let refusal =
-                Refusal::TokenUnavailable { retry_after: self.retry_after(parked.key, context.now) };
-            let outcome = self.refuse(Some(parked.key), refusal, context, common);
+            let denial =
+                EgressDenial::TokenUnavailable { retry_after: self.retry_after(parked.key, context.now) };
+            let outcome = self.deny(Some(parked.key), denial, context, common);
             Command::Resume { stream: parked.stream, outcome }
         });
         waited.collect()
     }
 
-    fn refuse(
+    fn deny(
         &mut self,
-        client: Option<usize>,
-        refusal: Refusal,
+        client: Option<ClientId>,
+        denial: EgressDenial,
         context: &mut Context<'_>,
         common: &mut Common,
     ) -> Outcome {
-        self.metrics.record_injection(client, refusal.label());
-        let annotation = self.metrics.annotation(client, refusal.label());
-        if refusal.is_operators() {
-            context.observations.extend(common.reports.egress(refusal, &annotation, context.now));
+        self.metrics.record_injection(client, InjectionOutcome::Denied(denial));
+        let annotation = self.metrics.annotation(client, denial);
+        if denial.is_operators_fault() {
+            context.observations.extend(common.reports.egress(denial, &annotation, context.now));
         }
-        Outcome::Respond { response: refusal.response(), annotation }
+        Outcome::Respond { response: denial.response(), annotation }
     }
 
-    fn retry_after(&self, client: usize, now: Timestamp) -> Duration {
+    fn retry_after(&self, client: ClientId, now: Timestamp) -> Duration {
         self.injector.next_attempt(client, now).since(now).min(MAX_RETRY_AFTER)
     }
 
@@ -306,43 +308,42 @@ impl OutboundHalf {
             let (is_new, purpose) = match &event {
                 OutboundEvent::Token { client, event, subject } => {
                     self.metrics.record_event(*client, event, context.observations);
-                    let name = settings
-                        .clients
-                        .get(*client)
-                        .map(|client| Rc::clone(&client.name))
-                        .unwrap_or_default();
-                    if let TokenChange::Refused(why) = &event.what {
+                    let name =
+                        settings.client(*client).map(|client| Rc::clone(&client.name)).unwrap_or_default();
+                    if let TokenChange::Rejected(why) = &event.change {
                         let line = common.reports.refused("client", &name, *why, context.now);
                         context.observations.extend(line);
                     }
                     // All threads see a token expire, and one tells of it.
-                    if event.what != TokenChange::Expired || common.group.is_leader() {
+                    if event.change != TokenChange::Expired || common.group.is_leader() {
                         context.observations.extend(token_line(&name, event, subject.is_some()));
                     }
                     if event.breaker != BreakerChange::None {
                         context.observations.extend(breaker_line(&name, event.breaker));
                     }
                     // Those who wait learn of a failure as well: what they wait for may be too far off now.
-                    // What concerns one caller is no news to the others.
-                    let is_of_one = match &event.what {
+                    // What concerns one caller resumes no others.
+                    let is_of_one = match &event.change {
                         TokenChange::Failed(fault) => fault.is_about_subject(),
-                        TokenChange::Obtained { .. } | TokenChange::Refused(_) | TokenChange::Expired => true,
+                        TokenChange::Obtained { .. } | TokenChange::Rejected(_) | TokenChange::Expired => {
+                            true
+                        }
                     };
                     let one = subject.as_ref().filter(|_| is_of_one);
                     self.waiting.make_ready(|waiting, (_, admitted)| {
                         waiting == client && (one.is_none() || admitted.subject.as_ref() == one)
                     });
-                    let is_obtained = matches!(event.what, TokenChange::Obtained { is_shared: false, .. });
+                    let is_obtained = matches!(event.change, TokenChange::Obtained { is_shared: false, .. });
                     (is_obtained && subject.is_none(), OutboundCall::Token(*client))
                 }
                 OutboundEvent::Endpoint { endpoint, event } => {
                     let name = settings
                         .endpoints
-                        .get(*endpoint)
+                        .get(endpoint.0)
                         .map(|one| Rc::clone(&one.cluster))
                         .unwrap_or_default();
                     context.observations.extend(endpoint_line(&name, event));
-                    (*event == EndpointEvent::Located, OutboundCall::Metadata(*endpoint))
+                    (event.outcome == FetchOutcome::Changed(()), OutboundCall::Metadata(*endpoint))
                 }
             };
             if let Some(document) = self.injector.id(purpose).filter(|_| is_new) {

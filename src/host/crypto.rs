@@ -2,8 +2,8 @@
 //! everywhere else.
 //!
 //! What checks is decided once, per algorithm, by known answers: a host without the function, or with a wrong or
-//! garbled verdict, is not asked again. What signs is decided by each signature: they are rare, and a check costs less than
-//! they do.
+//! garbled verdict, is not asked again. What signs is decided by each signature: they are rare, and a check costs less
+//! than they do.
 
 use proxy_wasm::hostcalls;
 

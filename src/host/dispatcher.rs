@@ -1,7 +1,8 @@
 //! What stands between the host and the SDK's dispatcher, which panics when it is asked about what it does not know.
 //!
-//! `tools/relink` gives each callback `attache_on_…` the name of the SDK's `proxy_on_…`, which it calls in turn. Where a module is
-//! built without that step, Envoy calls the SDK at once. `docs/decisions/proxy-wasm-sdk.md` goes through all of its panics.
+//! `tools/relink` gives each callback `attache_on_…` the name of the SDK's `proxy_on_…`, which it calls in turn. Where
+//! a module is built without that step, Envoy calls the SDK at once. `docs/decisions/proxy-wasm-sdk.md` goes through
+//! all of its panics.
 #![allow(unsafe_code, unreachable_pub, reason = "exported by name, for the linker's next step")]
 
 use core::cell::RefCell;

@@ -1,5 +1,5 @@
-//! What becomes of a request, as host calls on the current context. Headers change first, and the request goes on last: after
-//! that the host refuses changes.
+//! What becomes of a request, as host calls on the current context. Headers change first, and the request goes on last:
+//! after that the host refuses changes.
 
 use proxy_wasm::types::MapType;
 

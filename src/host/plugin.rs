@@ -1,4 +1,5 @@
-//! The plugin on one thread: what its root context and its requests share. Events go to the filter, its commands and observations to the host.
+//! The plugin on one thread: what its root context and its requests share. Events go to the filter, its commands and
+//! observations to the host.
 
 use core::cell::RefCell;
 use core::time::Duration;
@@ -93,8 +94,8 @@ impl Plugin {
         }
     }
 
-    /// Makes each call of the SDK's that panics where a capability restriction leaves it out, and that nothing else makes while
-    /// a configuration is read: it is refused then, and no VM is lost while it serves.
+    /// Makes each call of the SDK's that panics where a capability restriction leaves it out, and that nothing else
+    /// makes while a configuration is read: it is refused then, and no VM is lost while it serves.
     fn prove_host_calls(&self) {
         let _ = hostcalls::set_tick_period(TICK);
         let _ = hostcalls::set_effective_context(self.root);
@@ -220,8 +221,9 @@ impl Plugin {
         }
     }
 
-    /// `None` when the host does not take the call: the cluster is unknown, or has no healthy host. The SDK leaves a copy of the
-    /// header fields behind, a credential among them, that is not wiped: the memory that it lies in has the secret itself.
+    /// `None` when the host does not take the call: the cluster is unknown, or has no healthy host. The SDK leaves a
+    /// copy of the header fields behind, a credential among them, that is not wiped: the memory that it lies in has the
+    /// secret itself.
     fn dispatch(&self, id: CallId, call: &HttpCall) -> Option<()> {
         let headers =
             call.headers.iter().map(|(name, value)| Some((&**name, str::from_utf8(value.expose()).ok()?)));

@@ -1,8 +1,8 @@
-//! The host calls that the SDK cannot make for us, declared here, and every status is a value. With `dispatcher.rs`, the only file
-//! with `unsafe` in it.
+//! The host calls that the SDK cannot make for us, declared here, and every status is a value. With `dispatcher.rs`,
+//! the only file with `unsafe` in it.
 //!
-//! The SDK's `hostcalls` panic on each status that they do not list, and a panic takes the worker's VM. What stands here is called
-//! while requests or ticks are served, and a status that would be one of those can come:
+//! The SDK's `hostcalls` panic on each status that they do not list, and a panic takes the worker's VM. What stands
+//! here is called while requests or ticks are served, and a status that would be one of those can come:
 //!
 //! | call | why not the SDK's |
 //! |---|---|
@@ -94,8 +94,8 @@ pub(super) fn remove_header(map: MapType, name: &str) -> Result<(), HostFailure>
     check(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
 }
 
-/// Answers the request of the effective context. `details` is what `%RESPONSE_CODE_DETAILS%` shows; `headers` are in the pair
-/// encoding.
+/// Answers the request of the effective context. `details` is what `%RESPONSE_CODE_DETAILS%` shows; `headers` are in
+/// the pair encoding.
 pub(super) fn send_response(
     status: u16,
     details: &str,
@@ -128,7 +128,8 @@ pub(super) fn set_property(name: &str, value: &str) -> Result<(), HostFailure> {
 /// A value that all VMs of the process with our `vm_id` share, and its version.
 pub(super) fn shared_data(key: &str) -> Result<(Vec<u8>, u32), HostFailure> {
     let mut version = 0;
-    // SAFETY: the key's pointer and length; `returned` hands in two locals that outlive the call, and the version is a third.
+    // SAFETY: the key's pointer and length; `returned` hands in two locals that outlive the call, and the version is a
+    // third.
     let value = returned(|data, size| unsafe {
         proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version)
     })?;
@@ -169,8 +170,8 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from the SDK's `proxy_on_memory_allocate(size)`, a boxed slice of `size` bytes, and gives it to
-    // us alone.
+    // SAFETY: the host got `data` from the SDK's `proxy_on_memory_allocate(size)`, a boxed slice of `size` bytes, and
+    // gives it to us alone.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 

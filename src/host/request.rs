@@ -34,7 +34,8 @@ impl HttpContext for Request {
         })
     }
 
-    /// Only the response to a request that carries a token of ours is looked at, and its status alone; it always goes on.
+    /// Only the response to a request that carries a token of ours is looked at, and its status alone; it always goes
+    /// on.
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         with(&self.plugin, |plugin| {
             if plugin.carries_token(self.stream) {

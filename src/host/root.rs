@@ -52,7 +52,8 @@ impl RootContext for Root {
     }
 }
 
-/// The dispatcher drops a root context when the host deletes it. `on_done` would tell a moment before, but of each request too.
+/// The dispatcher drops a root context when the host deletes it. `on_done` would tell a moment before, but of each
+/// request too.
 impl Drop for Root {
     fn drop(&mut self) {
         with(&self.plugin, Plugin::shut_down);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::cache::CacheSettings;
 use super::protected_headers::ProtectedHeaders;
 use super::resource::Resource;
-use crate::base::{NameFilter, WaitingSettings};
+use crate::base::{NameFilter, WaitingBounds};
 use crate::claims::{ForwardedClaim, Rules};
 use crate::issuer::KeySource;
 use crate::policy::{IssuerId, Overrides, RouteTable};
@@ -41,7 +41,7 @@ pub struct Settings {
     /// What requirements on Envoy's own routes count for.
     pub route_metadata: MetadataUse,
     /// Bounds for the requests that wait for keys.
-    pub waiting: WaitingSettings,
+    pub waiting: WaitingBounds,
     /// Bounds for the verified tokens that are kept; `None` keeps none.
     pub cache: Option<CacheSettings>,
     /// What each route demands.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::decision::{Wait, WaitReason};
-use crate::base::{self, RequestHead, StreamId, Timestamp, WaitingList, WaitingSettings};
+use crate::base::{self, RequestHead, StreamId, Timestamp, WaitingBounds, WaitingList};
 use crate::policy::IssuerId;
 
 /// A request that waits for something of an issuer's.
@@ -17,9 +17,10 @@ pub struct WaitingLists {
 }
 
 impl WaitingLists {
-    /// Empty lists.
-    pub fn new(settings: WaitingSettings, issuers: usize) -> Self {
-        let list = || WaitingList::new(settings.bounds(issuers));
+    /// Empty lists. With several issuers, none takes more than half of a list: while one is down, the others are still
+    /// waited for.
+    pub fn new(bounds: WaitingBounds, issuers: usize) -> Self {
+        let list = || WaitingList::new(bounds, issuers);
         Self { first_keys: list(), unknown_key: list() }
     }
 

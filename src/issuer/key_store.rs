@@ -1,17 +1,18 @@
 //! The keys of one issuer, from all of its sources. Sends nothing itself.
 //!
-//! A set is replaced only by a good one: while the issuer is down, the last good keys stay, up to a maximum. Fetches for unknown
-//! keys are coalesced: at most one in [`Schedule::unknown_key_interval`](crate::oauth::Schedule::unknown_key_interval), whatever the
-//! traffic and however many threads there are.
+//! A set is replaced only by a good one: while the issuer is down, the last good keys stay, up to a maximum. Fetches
+//! for unknown keys are coalesced: at most one in
+//! [`Schedule::unknown_key_interval`](crate::oauth::Schedule::unknown_key_interval), whatever the traffic and however
+//! many threads there are.
 
 use std::rc::Rc;
 
 use super::settings::KeySource;
-use super::source::{Common, DocumentKind, FetchFailures, Source, SourceChange, SourceEvent};
+use super::source::{Common, DocumentKind, Source, SourceChange, SourceEvent};
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES};
-use crate::oauth::{Document, FetchError, RefreshHint};
-use crate::sharing::{Context, Sharing, Unreadable};
+use crate::oauth::{Document, DocumentEvent, RefreshHint};
+use crate::sharing::{Context, Sharing};
 
 /// The keys of one issuer.
 #[derive(Clone, Debug)]
@@ -30,41 +31,25 @@ pub struct IssuerDocument {
     /// The source, as the configuration counts them.
     pub source: usize,
     /// Which of its documents.
-    pub part: DocumentKind,
+    pub kind: DocumentKind,
 }
 
 /// Something happened to one of the documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct IssuerEvent {
     /// To which.
-    pub place: IssuerDocument,
-    /// Another thread fetched it.
-    pub is_shared: bool,
-    /// How many fetches of it had failed in a row before.
-    pub failures: u32,
+    pub document: IssuerDocument,
     /// What.
-    pub outcome: Outcome,
+    pub event: DocumentEvent<IssuerChange>,
 }
 
-/// What happened to a document.
+/// What is other about an issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The issuer's keys are others now.
-    Changed(KeyChange),
-    /// The metadata names another address of the keys.
-    Moved,
-    /// It is what it was, as of now.
-    Unchanged,
-    /// Another thread has fetched it, and it is what it was.
-    Confirmed,
-    /// It was not fetched; what there is stays.
-    Failed(FetchError),
-    /// It is not at the first of its addresses; the other one is asked next.
-    Elsewhere(FetchError),
-    /// What another thread should have left is not to be believed.
-    Refused(Unreadable),
-    /// It has been stale for too long: what it held counts no more.
-    Expired,
+pub enum IssuerChange {
+    /// Its keys.
+    Keys(KeyChange),
+    /// The address of its keys that the metadata names.
+    Address,
 }
 
 /// How the keys differ from those before.
@@ -112,7 +97,8 @@ impl KeyBounds {
 }
 
 impl KeyStore {
-    /// A store that fetches for the first time at once. `me` is random, and tells this thread from others of its process.
+    /// A store that fetches for the first time at once. `me` is random, and tells this thread from others of its
+    /// process.
     pub fn new(
         sources: &[KeySource],
         bounds: KeyBounds,
@@ -164,8 +150,8 @@ impl KeyStore {
         self.sources.iter().any(|source| source.keys().is_none())
     }
 
-    /// Whether all current sets were asked for after `then`, by the clock as it is `now`: a key id that they lack was unknown to
-    /// the issuer after that.
+    /// Whether all current sets were asked for after `then`, by the clock as it is `now`: a key id that they lack was
+    /// unknown to the issuer after that.
     pub fn is_newer_than(&self, then: Timestamp, now: Timestamp) -> bool {
         let mut remote = self.sources.iter().filter(|source| source.is_remote());
         remote.all(|source| {
@@ -181,13 +167,13 @@ impl KeyStore {
 
     /// A request waits for a key that is not here: asks for a fetch as soon as the interval allows.
     pub fn want_unknown_key(&mut self) {
-        self.sources.iter_mut().for_each(|source| source.wish(RefreshHint::Urgent));
+        self.sources.iter_mut().for_each(|source| source.refresh(RefreshHint::Urgent));
     }
 
-    /// A signature does not fit the key that it names: the issuer may have replaced the key and kept the name. Asks for a fetch
-    /// ahead of its date, and no sooner than the shortest refresh: anybody can forge a signature.
+    /// A signature does not fit the key that it names: the issuer may have replaced the key and kept the name. Asks for
+    /// a fetch ahead of its date, and no sooner than the shortest refresh: every client can forge a signature.
     pub fn want_changed_key(&mut self) {
-        self.sources.iter_mut().for_each(|source| source.wish(RefreshHint::Doubt));
+        self.sources.iter_mut().for_each(|source| source.refresh(RefreshHint::Doubt));
     }
 
     /// When the next fetch will be sent at the earliest.
@@ -207,90 +193,79 @@ impl KeyStore {
 
     /// There will be no more replies: lets other threads fetch what is under way here.
     pub fn handle_shutdown(&mut self, context: &Context<'_>) {
-        self.sources.iter_mut().for_each(|source| source.handle_end(context));
+        self.sources.iter_mut().for_each(|source| source.handle_shutdown(context));
     }
 
-    /// The numbers by which the process tells news of the documents.
+    /// The numbers by which updates of the documents are told.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
         self.documents().filter_map(Document::id)
     }
 
     /// The number of one of them.
-    pub fn id(&self, place: IssuerDocument) -> Option<u64> {
-        self.sources.get(place.source)?.document(place.part)?.id()
+    pub fn id(&self, document: IssuerDocument) -> Option<u64> {
+        self.sources.get(document.source)?.document(document.kind)?.id()
     }
 
     /// Another thread may have fetched something.
-    pub fn handle_updates(&mut self, context: &mut Context<'_>, reports: &mut Vec<Report>) {
+    pub fn handle_updates(&mut self, context: &mut Context<'_>) -> Vec<IssuerEvent> {
+        let mut events = Vec::new();
         for index in 0..self.sources.len() {
-            let mut happenings = Vec::new();
+            let mut happened = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
-            let failures = source.failures();
-            source.handle_updates(&self.common, context, &mut happenings);
-            reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
+            source.handle_updates(&self.common, context, &mut happened);
+            events.extend(happened.into_iter().map(|event| self.take(index, event)));
         }
+        events
     }
 
-    /// The calls to make now, as many as `budget` allows. A fetch whose reply never came is given up here.
+    /// Time has passed: what happened, and the calls to make now, as many as `budget` allows. A fetch whose reply never
+    /// came is given up here.
     pub fn handle_tick(
         &mut self,
         budget: &mut CallBudget,
         context: &mut Context<'_>,
-        reports: &mut Vec<Report>,
-    ) -> Vec<(IssuerDocument, HttpCall)> {
-        let mut made = Vec::new();
+    ) -> (Vec<IssuerEvent>, Vec<(IssuerDocument, HttpCall)>) {
+        let (mut events, mut made) = (Vec::new(), Vec::new());
         for index in 0..self.sources.len() {
-            let mut happenings = Vec::new();
+            let mut happened = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
-            let failures = source.failures();
-            let sent = source.handle_tick(&self.common, context, budget, &mut happenings);
-            made.extend(sent.into_iter().map(|(part, call)| (IssuerDocument { source: index, part }, call)));
-            reports.extend(happenings.into_iter().map(|happening| self.report(index, failures, happening)));
+            let sent = source.handle_tick(&self.common, context, budget, &mut happened);
+            made.extend(sent.into_iter().map(|(kind, call)| (IssuerDocument { source: index, kind }, call)));
+            events.extend(happened.into_iter().map(|event| self.take(index, event)));
         }
-        made
+        (events, made)
     }
 
     /// Takes the reply to a call; `None` when it is no longer waited for.
     pub fn handle_reply(
         &mut self,
-        place: IssuerDocument,
+        document: IssuerDocument,
         reply: HttpReply,
         context: &mut Context<'_>,
-    ) -> Option<Report> {
-        let source = self.sources.get_mut(place.source)?;
-        let failures = source.failures();
-        let happening = source.handle_reply(place.part, reply, &self.common, context)?;
-        Some(self.report(place.source, failures, happening))
+    ) -> Option<IssuerEvent> {
+        let source = self.sources.get_mut(document.source)?;
+        let event = source.handle_reply(document.kind, reply, &self.common, context)?;
+        Some(self.take(document.source, event))
     }
 
-    fn report(&mut self, index: usize, failures: FetchFailures, happening: SourceEvent) -> Report {
-        let SourceEvent { part, is_shared, what } = happening;
-        let outcome = match what {
-            SourceChange::NewKeys { skipped, private_members } => match self.adopt() {
-                Some(change) => Outcome::Changed(KeyChange { skipped, private_members, ..change }),
+    fn take(&mut self, source: usize, SourceEvent { kind, event }: SourceEvent) -> IssuerEvent {
+        if event.is_expired() {
+            self.adopt();
+        }
+        let event = event.map(|change| match change {
+            SourceChange::Keys { skipped, private_members } => match self.adopt() {
+                Some(change) => Some(IssuerChange::Keys(KeyChange { skipped, private_members, ..change })),
                 // The keys are what they were, and no longer a secret of the issuer's.
                 None if private_members => {
                     let keys = self.keys.as_ref().map_or(0, |keys| keys.len());
-                    Outcome::Changed(KeyChange { keys, skipped, private_members, ..KeyChange::default() })
+                    let change = KeyChange { keys, skipped, private_members, ..KeyChange::default() };
+                    Some(IssuerChange::Keys(change))
                 }
-                None => Outcome::Unchanged,
+                None => None,
             },
-            SourceChange::Moved => Outcome::Moved,
-            SourceChange::Same => Outcome::Unchanged,
-            SourceChange::Confirmed => Outcome::Confirmed,
-            SourceChange::Failed(error) => Outcome::Failed(error),
-            SourceChange::Elsewhere(error) => Outcome::Elsewhere(error),
-            SourceChange::Refused(why) => Outcome::Refused(why),
-            SourceChange::Expired => {
-                self.adopt();
-                Outcome::Expired
-            }
-        };
-        let failures = match part {
-            DocumentKind::Keys => failures.keys,
-            DocumentKind::Metadata => failures.metadata,
-        };
-        Report { place: IssuerDocument { source: index, part }, is_shared, failures, outcome }
+            SourceChange::Address => Some(IssuerChange::Address),
+        });
+        IssuerEvent { document: IssuerDocument { source, kind }, event }
     }
 
     /// Makes the sources' keys the issuer's; `None` when they are what they were.
@@ -343,8 +318,9 @@ impl KeyStore {
     }
 }
 
-/// What all key sets of a filter take in memory: [`MAX_KEYS`](crate::jose::MAX_KEYS) of the largest keys for each of 64 sources;
-/// for each of a thousand, a dozen RSA keys of 4096 bits.
+/// What all key sets of a filter take in memory: [`MAX_KEYS`](crate::jose::MAX_KEYS) of the largest keys for each of 64
+/// sources; for each of a thousand, a dozen RSA keys of 4096 bits.
 pub const MAX_KEYS_BYTES: usize = 56 * 1024 * 1024;
-/// What all published documents of a filter take in the host: the largest for 256 sources, 64 KiB for each of a thousand.
+/// What all published documents of a filter take in the host: the largest for 256 sources, 64 KiB for each of a
+/// thousand.
 pub const MAX_DOCUMENTS_BYTES: usize = 64 * 1024 * 1024;

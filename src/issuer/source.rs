@@ -6,10 +6,10 @@ use super::settings::{Discovery, Jwks, KeySource};
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
 use crate::oauth::{
-    Address, Definition, Document, Event, FetchError, MAX_METADATA_BYTES, Member, News, RefreshHint,
-    read_metadata,
+    Address, Definition, Document, DocumentEvent, FetchError, FetchOutcome, MAX_METADATA_BYTES, Member,
+    RefreshHint, read_metadata,
 };
-use crate::sharing::{Context, Sharing, Unreadable};
+use crate::sharing::{Context, Sharing};
 
 /// What all sources of an issuer have in common.
 #[derive(Clone, Debug)]
@@ -57,38 +57,20 @@ pub enum DocumentKind {
     Metadata,
 }
 
-/// How many fetches of each document have failed in a row.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FetchFailures {
-    pub(super) keys: u32,
-    pub(super) metadata: u32,
-}
-
-/// What happened at a source.
+/// Something happened to a document of a source.
 #[derive(Debug)]
 pub(super) struct SourceEvent {
-    pub(super) part: DocumentKind,
-    pub(super) is_shared: bool,
-    pub(super) what: SourceChange,
+    pub(super) kind: DocumentKind,
+    pub(super) event: DocumentEvent<SourceChange>,
 }
 
+/// What is other about a source.
 #[derive(Debug)]
 pub(super) enum SourceChange {
-    /// A key set has come, and differs from the one before.
-    NewKeys {
-        skipped: usize,
-        private_members: bool,
-    },
-    /// The metadata names another address.
-    Moved,
-    /// It is what it was, as of now.
-    Same,
-    /// Another thread has found that it is what it was.
-    Confirmed,
-    Failed(FetchError),
-    Elsewhere(FetchError),
-    Refused(Unreadable),
-    Expired,
+    /// There is a key set, and it differs from the one before.
+    Keys { skipped: usize, private_members: bool },
+    /// The metadata names another address of it.
+    Address,
 }
 
 impl Source {
@@ -105,7 +87,7 @@ impl Source {
                     identity: Rc::clone(&settings.issuer),
                     is_loose: settings.allow_http,
                     cluster: Rc::clone(&settings.cluster),
-                    places: Address::of_metadata(&settings.url).into(),
+                    addresses: Address::of_metadata(&settings.url).into(),
                     schedule: settings.schedule.clone(),
                     max_bytes: MAX_METADATA_BYTES.min(common.document_bytes),
                 };
@@ -137,14 +119,9 @@ impl Source {
         }
     }
 
-    pub(super) fn failures(&self) -> FetchFailures {
-        let of = |part| self.document(part).map_or(0, Document::failures);
-        FetchFailures { keys: of(DocumentKind::Keys), metadata: of(DocumentKind::Metadata) }
-    }
-
     /// One of the documents.
-    pub(super) fn document(&self, part: DocumentKind) -> Option<&Document> {
-        match (self, part) {
+    pub(super) fn document(&self, kind: DocumentKind) -> Option<&Document> {
+        match (self, kind) {
             (_, DocumentKind::Keys) => self.key_document(),
             (Self::Discovery(discovered), DocumentKind::Metadata) => Some(&discovered.metadata),
             (Self::Inline(_) | Self::Jwks(_), DocumentKind::Metadata) => None,
@@ -160,16 +137,16 @@ impl Source {
         metadata.into_iter().chain(self.key_document())
     }
 
-    pub(super) fn wish(&mut self, wish: RefreshHint) {
+    pub(super) fn refresh(&mut self, hint: RefreshHint) {
         match self {
             Self::Inline(_) => {}
-            Self::Jwks(keys) => keys.document.wish(wish),
+            Self::Jwks(keys) => keys.document.refresh(hint),
             Self::Discovery(discovered) => {
                 if let Some(keys) = &mut discovered.keys {
-                    keys.document.wish(wish);
+                    keys.document.refresh(hint);
                 }
                 // Perhaps the keys have moved.
-                discovered.metadata.wish(RefreshHint::Doubt);
+                discovered.metadata.refresh(RefreshHint::Doubt);
             }
         }
     }
@@ -187,8 +164,8 @@ impl Source {
         metadata.into_iter().chain(keys)
     }
 
-    pub(super) fn handle_end(&mut self, context: &Context<'_>) {
-        self.documents_mut().for_each(|document| document.handle_end(context));
+    pub(super) fn handle_shutdown(&mut self, context: &Context<'_>) {
+        self.documents_mut().for_each(|document| document.handle_shutdown(context));
     }
 
     pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
@@ -247,20 +224,21 @@ impl Source {
 
     pub(super) fn handle_reply(
         &mut self,
-        part: DocumentKind,
+        kind: DocumentKind,
         reply: HttpReply,
         common: &Common,
         context: &mut Context<'_>,
     ) -> Option<SourceEvent> {
-        match (self, part) {
+        match (self, kind) {
             (Self::Jwks(keys), DocumentKind::Keys) => keys.handle_reply(reply, context),
             (Self::Discovery(discovered), DocumentKind::Keys) => {
-                let happening = discovered.keys.as_mut()?.handle_reply(reply, context)?;
-                if matches!(&happening.what, SourceChange::Failed(error) if error.is_elsewhere()) {
+                let happened = discovered.keys.as_mut()?.handle_reply(reply, context)?;
+                let is_missing = |error: &FetchError| error.is_not_found_here();
+                if matches!(&happened.event.outcome, FetchOutcome::Failed(error) if is_missing(error)) {
                     // The keys are not where the metadata said: perhaps it says something else by now.
-                    discovered.metadata.wish(RefreshHint::Doubt);
+                    discovered.metadata.refresh(RefreshHint::Doubt);
                 }
-                Some(happening)
+                Some(happened)
             }
             (Self::Discovery(discovered), DocumentKind::Metadata) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
@@ -280,48 +258,34 @@ impl Discovered {
     fn locate(
         settings: &Discovery,
         keys: &mut Option<KeyDocument>,
-        event: Event<Address>,
+        event: DocumentEvent<Address>,
         common: &Common,
         context: &Context<'_>,
     ) -> SourceEvent {
-        let what = match event.news {
-            News::New(address) => {
-                let jwks = Jwks {
-                    cluster: Rc::clone(&settings.jwks_cluster),
-                    address,
-                    schedule: settings.jwks_schedule.clone(),
-                    accepts_empty_set: settings.accepts_empty_set,
-                };
-                match keys {
-                    None => {
-                        let definition = Self::definition(&jwks, settings, common);
-                        *keys =
-                            Some(KeyDocument::new(definition, jwks.accepts_empty_set, common, context.now));
-                        SourceChange::Moved
-                    }
-                    Some(keys) if keys.is_at(&jwks.address) => SourceChange::Same,
-                    Some(keys) => {
-                        keys.document.move_to(Self::definition(&jwks, settings, common), context.now);
-                        SourceChange::Moved
-                    }
+        if event.is_expired() {
+            // The issuer says no more that these are its keys.
+            *keys = None;
+        }
+        let event = event.map(|address| {
+            let jwks = Jwks {
+                cluster: Rc::clone(&settings.jwks_cluster),
+                address,
+                schedule: settings.jwks_schedule.clone(),
+                accepts_empty_set: settings.accepts_empty_set,
+            };
+            match keys {
+                None => {
+                    let definition = Self::definition(&jwks, settings, common);
+                    *keys = Some(KeyDocument::new(definition, jwks.accepts_empty_set, common, context.now));
                 }
+                Some(keys) if keys.is_at(&jwks.address) => return None,
+                Some(keys) => keys.document.move_to(Self::definition(&jwks, settings, common), context.now),
             }
-            News::Same => SourceChange::Same,
-            News::Confirmed => SourceChange::Confirmed,
-            News::Failed(error) => SourceChange::Failed(error),
-            News::Elsewhere(error) => SourceChange::Elsewhere(error),
-            News::Refused(why) => SourceChange::Refused(why),
-            News::Expired => {
-                // Nobody vouches any more that these are the issuer's keys.
-                *keys = None;
-                SourceChange::Expired
-            }
-        };
-        SourceEvent { part: DocumentKind::Metadata, is_shared: event.is_shared, what }
+            Some(SourceChange::Address)
+        });
+        SourceEvent { kind: DocumentKind::Metadata, event }
     }
-}
 
-impl Discovered {
     /// The key set that the metadata names.
     fn definition(jwks: &Jwks, settings: &Discovery, common: &Common) -> Definition {
         let identity = Rc::clone(&settings.issuer);
@@ -341,14 +305,14 @@ impl KeyDocument {
             identity: jwks.address.url().into(),
             is_loose: jwks.accepts_empty_set,
             cluster: Rc::clone(&jwks.cluster),
-            places: vec![jwks.address.clone()],
+            addresses: vec![jwks.address.clone()],
             schedule: jwks.schedule.clone(),
             max_bytes: common.document_bytes,
         }
     }
 
     fn is_at(&self, address: &Address) -> bool {
-        self.document.definition().places.first() == Some(address)
+        self.document.definition().addresses.first() == Some(address)
     }
 
     fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<SourceEvent> {
@@ -378,26 +342,16 @@ impl KeyDocument {
         Some(self.take(event))
     }
 
-    fn take(&mut self, event: Event<ParsedKeySet>) -> SourceEvent {
-        let what = match event.news {
-            News::New(parsed) => {
-                self.set = Some(Rc::new(parsed.set));
-                SourceChange::NewKeys {
-                    skipped: parsed.skipped.len(),
-                    private_members: parsed.private_members,
-                }
-            }
-            News::Same => SourceChange::Same,
-            News::Confirmed => SourceChange::Confirmed,
-            News::Failed(error) => SourceChange::Failed(error),
-            News::Elsewhere(error) => SourceChange::Elsewhere(error),
-            News::Refused(why) => SourceChange::Refused(why),
-            News::Expired => {
-                self.set = None;
-                SourceChange::Expired
-            }
-        };
-        SourceEvent { part: DocumentKind::Keys, is_shared: event.is_shared, what }
+    fn take(&mut self, event: DocumentEvent<ParsedKeySet>) -> SourceEvent {
+        if event.is_expired() {
+            self.set = None;
+        }
+        let event = event.map(|parsed| {
+            self.set = Some(Rc::new(parsed.set));
+            let (skipped, private_members) = (parsed.skipped.len(), parsed.private_members);
+            Some(SourceChange::Keys { skipped, private_members })
+        });
+        SourceEvent { kind: DocumentKind::Keys, event }
     }
 }
 

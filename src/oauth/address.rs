@@ -31,7 +31,8 @@ impl Address {
         format!("{}://{}{}", self.scheme, self.authority, self.path)
     }
 
-    /// Where the metadata of an issuer may be: RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID after.
+    /// Where the metadata of an issuer may be: RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID
+    /// after.
     pub fn of_metadata(issuer: &Url) -> [Self; 2] {
         let path = issuer.path().trim_end_matches('/');
         let at = |path: String| Self { path: path.into(), ..Self::of(issuer) };
@@ -42,8 +43,8 @@ impl Address {
     }
 }
 
-/// Reads a URL whose host is written as DNS has it. `url` would map any other to such a name by tables that this build does not
-/// have, and what stands in their place is not made for it.
+/// Reads a URL whose host is written as DNS has it. `url` would map any other to such a name by tables that this build
+/// does not have, and what stands in their place is not made for it.
 pub fn parse_url(text: &str) -> Option<Url> {
     let (_, rest) = text.split_once(':')?;
     let authority = rest.trim_start_matches(['/', '\\']).split(['/', '\\', '?', '#']).next()?;

@@ -78,8 +78,8 @@ impl Assertion {
     }
 }
 
-/// What an assertion says (RFC 7523 §3). `iat` and `exp` are here too: jwt-compact's own are dates of a calendar with an
-/// end, and these are numbers.
+/// What an assertion says (RFC 7523 §3). `iat` and `exp` are here too: jwt-compact's own are dates of a calendar with
+/// an end, and these are numbers.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,

@@ -79,7 +79,8 @@ impl Credentials {
         Ok(None)
     }
 
-    /// How long at most the texts are that [`Credentials::apply`] puts into the form, but for an assertion, which is good for once.
+    /// How long at most the texts are that [`Credentials::apply`] puts into the form, but for an assertion, which is
+    /// good for once.
     pub(super) fn size(&self) -> usize {
         let secret = match &self.authentication {
             Authentication::Post(secret) => secret.expose().len(),
@@ -91,8 +92,8 @@ impl Credentials {
         self.client_id.as_deref().map_or(0, str::len).saturating_add(secret)
     }
 
-    /// What the server learns of us that must not be told, in each form in which it does; `None` when that is not known here. An
-    /// assertion is good for one request, which is over.
+    /// What the server learns of us that must not be told, in each form in which it does; `None` when that is not known
+    /// here. An assertion is good for one request, which is over.
     pub(super) fn secrets(&self) -> Option<Vec<Secret>> {
         match &self.authentication {
             Authentication::Basic(secret, encoding) => {
@@ -143,8 +144,8 @@ fn basic(id: &str, secret: &Secret, encoding: BasicEncoding) -> Secret {
     Secret::new([b"Basic ".as_slice(), encoded.expose()].concat())
 }
 
-/// RFC 6749 §2.3.1 wants this, so that a colon or a plus sign survives. A space becomes `%20` and not `+`: servers that decode forms
-/// read either, and those that decode URIs only that.
+/// RFC 6749 §2.3.1 wants this, so that a colon or a plus sign survives. A space becomes `%20` and not `+`: servers that
+/// decode forms read either, and those that decode URIs only that.
 fn form_encoded(text: &[u8]) -> Secret {
     // As long as it can become: a buffer that grows leaves its contents behind.
     let mut encoded = String::with_capacity(text.len().saturating_mul(LONGEST_ESCAPE));

@@ -1,13 +1,13 @@
-//! A circuit breaker before a token endpoint, for all clients that ask there and all threads of the process: an endpoint that is
-//! down is asked by one request at a time, not by each client's retries.
+//! A circuit breaker before a token endpoint, for all clients that ask there and all threads of the process: an
+//! endpoint that is down is asked by one request at a time, not by each client's retries.
 //!
-//! Closed: all may ask. Open, after some failures in a row: nobody may, for a pause. Half-open, after it: one request probes, and its
-//! outcome closes the breaker or opens it again for longer.
+//! Closed: all may ask. Open, after some failures in a row: none may, for a while. Half-open, after it: one request
+//! probes, and its outcome closes the breaker or opens it again for longer.
 
 use core::time::Duration;
 
 use crate::base::Timestamp;
-use crate::sharing::{Context, FetchState, Lease, LeaseLookup, SingleFlight};
+use crate::sharing::{Context, FetchState, LeaseLookup, SingleFlight};
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +33,19 @@ pub enum BreakerState {
 #[derive(Debug)]
 pub struct Breaker {
     settings: BreakerSettings,
-    /// What the process shares of it; `None`: nothing.
-    flight: Option<SingleFlight>,
+    /// Its probes.
+    flight: SingleFlight,
     failures: u32,
     /// Open until then; the epoch when closed.
     until: Timestamp,
     /// A probe of ours is under way until then.
     probe: Option<Timestamp>,
-    /// How often in a row a probe that nobody held could not be taken.
-    failed_acquisitions: u32,
 }
 
 impl Breaker {
     /// A closed breaker.
-    pub fn new(settings: BreakerSettings, flight: Option<SingleFlight>) -> Self {
-        Self { settings, flight, failures: 0, until: Timestamp::EPOCH, probe: None, failed_acquisitions: 0 }
+    pub fn new(settings: BreakerSettings, flight: SingleFlight) -> Self {
+        Self { settings, flight, failures: 0, until: Timestamp::EPOCH, probe: None }
     }
 
     /// What it does now, as far as this thread has heard.
@@ -71,35 +69,25 @@ impl Breaker {
 
     /// Makes sure that the process can share it.
     pub fn seed(&self, context: &Context<'_>) {
-        if let Some(flight) = &self.flight {
-            flight.seed(context.shared);
-        }
+        self.flight.seed(context);
     }
 
-    /// Whether a request may be sent that takes at most `timeout`; its outcome must be recorded.
-    pub fn admit(&mut self, context: &Context<'_>, timeout: Duration) -> bool {
+    /// Whether a request may be sent; its outcome must be recorded.
+    pub fn admit(&mut self, context: &Context<'_>) -> bool {
         let now = context.now;
-        let claim = self.heed(context);
+        let lookup = self.sync(context);
         match self.state(now) {
             BreakerState::Closed => true,
             BreakerState::Open => false,
             BreakerState::HalfOpen => {
-                if self.probe.is_some_and(|until| now < until) || claim.is_some_and(|claim| claim.is_held) {
-                    self.failed_acquisitions = 0;
+                let is_probed = self.probe.is_some_and(|until| now < until);
+                if is_probed || lookup.found().is_some_and(|lease| lease.is_held) {
+                    self.flight.defer();
                     return false;
                 }
-                let hold = timeout.saturating_add(PROBE_GRACE);
-                let is_ours = self
-                    .flight
-                    .as_ref()
-                    .zip(claim)
-                    .is_none_or(|(flight, claim)| flight.take(context.shared, &claim, now, hold));
-                self.failed_acquisitions =
-                    if is_ours { 0 } else { self.failed_acquisitions.saturating_add(1) };
-                // A memory that keeps no lease must not keep us from an endpoint that is back.
-                let is_admitted = is_ours || self.failed_acquisitions >= MAX_FAILED_ACQUISITIONS;
+                let is_admitted = self.flight.acquire(lookup, context);
                 if is_admitted {
-                    self.probe = Some(now.after(hold));
+                    self.probe = Some(now.after(self.flight.hold()));
                 }
                 is_admitted
             }
@@ -109,19 +97,21 @@ impl Breaker {
     /// Time has passed: while it knows of failures, others may know that they are over.
     pub fn handle_tick(&mut self, context: &Context<'_>) {
         if self.failures > 0 {
-            self.heed(context);
+            self.sync(context);
         }
     }
 
-    /// What others have found out counts here too, and so does their success.
-    pub fn heed(&mut self, context: &Context<'_>) -> Option<Lease> {
-        let lookup = self.flight.as_ref()?.look(context.shared, context.now);
-        let LeaseLookup::Found(claim) = lookup else { return None };
-        self.failures = claim.standing.failures;
-        // Only another module, or the clock before it was set back, says that it is open for longer than a breaker ever is.
-        let until = claim.standing.not_before;
-        self.until = if until.since(context.now) > LONGEST_OPEN { Timestamp::EPOCH } else { until };
-        Some(claim)
+    /// What other threads have found out counts here too, and so does their success.
+    pub fn sync(&mut self, context: &Context<'_>) -> LeaseLookup {
+        let lookup = self.flight.look(context);
+        if let LeaseLookup::Found(lease) = lookup {
+            self.failures = lease.state.failures;
+            // Only another module, or the clock before it was set back, says that it is open for longer than a breaker
+            // ever is.
+            let until = lease.state.not_before;
+            self.until = if until.since(context.now) > LONGEST_OPEN { Timestamp::EPOCH } else { until };
+        }
+        lookup
     }
 
     /// A request that was let through has been answered: the endpoint works. Whether that closed the breaker.
@@ -131,7 +121,7 @@ impl Breaker {
         self.probe = None;
         self.until = Timestamp::EPOCH;
         if knew_failures {
-            self.tell(context);
+            self.publish(context);
         }
         was_open
     }
@@ -149,14 +139,14 @@ impl Breaker {
             let most = pause.saturating_add(pause.checked_div(JITTER_PART).unwrap_or_default());
             self.until = context.now.after(context.jitter.between(pause, most));
         }
-        self.tell(context);
+        self.publish(context);
         was_closed && beyond.is_some()
     }
 
     /// The request was not sent after all: it says nothing about the endpoint.
-    pub fn take_back(&mut self, context: &Context<'_>) {
+    pub fn cancel(&mut self, context: &Context<'_>) {
         if self.probe.take().is_some() {
-            self.tell(context);
+            self.publish(context);
         }
     }
 
@@ -166,16 +156,16 @@ impl Breaker {
         self.probe = self.probe.map(|until| until.min(now.after(MAX_OPEN)));
     }
 
-    fn tell(&self, context: &Context<'_>) {
-        let Some(flight) = &self.flight else { return };
-        let LeaseLookup::Found(claim) = flight.look(context.shared, context.now) else { return };
-        let standing = FetchState {
-            sent: Some(context.now),
-            failures: self.failures,
-            not_before: self.until,
-            published: claim.standing.published,
-        };
-        flight.tell(context.shared, &claim, standing);
+    fn publish(&self, context: &Context<'_>) {
+        if let LeaseLookup::Found(lease) = self.flight.look(context) {
+            let state = FetchState {
+                sent: Some(context.now),
+                failures: self.failures,
+                not_before: self.until,
+                published: lease.state.published,
+            };
+            self.flight.publish_state(&lease, state, context);
+        }
     }
 }
 
@@ -183,10 +173,8 @@ impl Breaker {
 pub const MAX_OPEN: Duration = Duration::from_secs(30);
 /// With the longest spread that [`JITTER_PART`] adds.
 const LONGEST_OPEN: Duration = Duration::from_secs(36);
-/// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
-const MAX_FAILED_ACQUISITIONS: u32 = 10;
 /// A probe whose answer the host has lost stops others for this much longer than its timeout.
-const PROBE_GRACE: Duration = Duration::from_secs(5);
+pub const PROBE_GRACE: Duration = Duration::from_secs(5);
 /// A pause is longer by up to one in so many parts, so that proxies do not probe together.
 const JITTER_PART: u32 = 5;
 
@@ -196,14 +184,18 @@ mod tests {
     use crate::sharing::TestHost;
 
     const SETTINGS: BreakerSettings = BreakerSettings { failures: 3, open_duration: Duration::from_secs(5) };
-    const TIMEOUT: Duration = Duration::from_secs(1);
 
     fn at(secs: u64) -> Timestamp {
         Timestamp::from_secs(1_000).after(Duration::from_secs(secs))
     }
 
+    fn breaker() -> Breaker {
+        let hold = Duration::from_secs(1).saturating_add(PROBE_GRACE);
+        Breaker::new(SETTINGS, SingleFlight::new(&[], None, 1, hold))
+    }
+
     fn opened() -> (Breaker, TestHost) {
-        let (mut breaker, mut host) = (Breaker::new(SETTINGS, None), TestHost::new());
+        let (mut breaker, mut host) = (breaker(), TestHost::new());
         assert!(!breaker.fail(&mut host.at(at(0))));
         assert!(!breaker.fail(&mut host.at(at(0))));
         assert_eq!(breaker.state(at(0)), BreakerState::Closed);
@@ -215,24 +207,24 @@ mod tests {
     fn it_opens_at_the_last_of_its_failures_and_probes_once_after_its_pause() {
         let (mut breaker, mut host) = opened();
         assert_eq!(breaker.state(at(4)), BreakerState::Open);
-        assert!(!breaker.admit(&host.at(at(4)), TIMEOUT));
+        assert!(!breaker.admit(&host.at(at(4))));
         assert_eq!(breaker.state(at(7)), BreakerState::HalfOpen);
-        assert!(breaker.admit(&host.at(at(7)), TIMEOUT));
-        assert!(!breaker.admit(&host.at(at(7)), TIMEOUT), "one probe at a time");
+        assert!(breaker.admit(&host.at(at(7))));
+        assert!(!breaker.admit(&host.at(at(7))), "one probe at a time");
         // A probe that is lost holds up the next one for a while only.
-        assert!(breaker.admit(&host.at(at(14)), TIMEOUT));
+        assert!(breaker.admit(&host.at(at(14))));
     }
 
     #[test]
     fn a_probe_that_succeeds_closes_it_and_one_that_fails_opens_it_for_longer() {
         let (mut breaker, mut host) = opened();
-        assert!(breaker.admit(&host.at(at(7)), TIMEOUT));
+        assert!(breaker.admit(&host.at(at(7))));
         assert!(!breaker.fail(&mut host.at(at(8))), "it was open already");
         assert_eq!(breaker.state(at(17)), BreakerState::Open);
-        assert!(breaker.admit(&host.at(at(21)), TIMEOUT));
+        assert!(breaker.admit(&host.at(at(21))));
         assert!(breaker.succeed(&host.at(at(21))));
         assert_eq!(breaker.state(at(21)), BreakerState::Closed);
-        assert!(breaker.admit(&host.at(at(21)), TIMEOUT) && breaker.admit(&host.at(at(21)), TIMEOUT));
+        assert!(breaker.admit(&host.at(at(21))) && breaker.admit(&host.at(at(21))));
     }
 
     #[test]
@@ -248,7 +240,7 @@ mod tests {
 
     #[test]
     fn success_in_between_starts_the_count_anew() {
-        let (mut breaker, mut host) = (Breaker::new(SETTINGS, None), TestHost::new());
+        let (mut breaker, mut host) = (breaker(), TestHost::new());
         for _ in 0..10 {
             breaker.fail(&mut host.at(at(0)));
             breaker.fail(&mut host.at(at(0)));

@@ -1,5 +1,5 @@
-//! One document that is fetched over HTTP and kept fresh, by one thread for all: when it is asked for, how long it counts, and
-//! what an outage does to it. What it says is its reader's business.
+//! One document that is fetched over HTTP and kept fresh, by one thread for all: when it is asked for, how long it
+//! counts, and what an outage does to it. What it says is its reader's business.
 
 mod shared;
 
@@ -9,38 +9,36 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::Address;
 use super::definition::Definition;
-use super::event::{Event, News, Read};
+use super::event::{DocumentEvent, FetchOutcome, Read};
 use super::fetch::{Answer, FetchError};
 use super::timetable::{RefreshHint, Timetable, pause};
 use crate::base::{
     CallBudget, Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness,
 };
-use crate::sharing::{Context, LeaseLookup, Publication, Sharing, SingleFlight, Trust};
+use crate::sharing::{Context, Publication, PublicationUse, Sharing, SingleFlight};
 
 /// A document and its fetches.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     definition: Definition,
-    /// What the process shares about it; `None`: nothing.
-    flight: Option<SingleFlight>,
-    /// What another thread's publication is worth.
-    trust: Trust,
-    /// The place that is asked next.
-    place: usize,
-    /// How many places in a row have said that it is not there.
-    elsewhere: usize,
+    flight: SingleFlight,
+    /// What another thread's publications are good for.
+    publications: PublicationUse,
+    /// The address that is asked next.
+    address: usize,
+    /// How many addresses in a row have said that it is not there.
+    not_found: usize,
     under_way: Option<UnderWay>,
-    /// How often in a row a lease that nobody held could not be taken.
-    failed_acquisitions: u32,
     held: Option<Held>,
     /// Whether a fetch of our own has ended since what we have came, or since we began.
     has_tried: bool,
-    /// A publication has been seen that is past its lifetime: it counts only where a fetch of our own brings nothing newer.
+    /// A publication has been seen that is past its lifetime: it counts only where a fetch of our own brings nothing
+    /// newer.
     is_outdated_there: bool,
     /// When the last good answer came, whether or not it still counts.
     last_good: Option<Timestamp>,
-    /// How far the clock had come before it was set back: what others did until then, by the old clock or the new one, tells
-    /// nothing about what is newer than a request.
+    /// How far the clock had come before it was set back: what others did until then, by the old clock or the new one,
+    /// tells nothing about what is newer than a request.
     old_clock: Timestamp,
     timetable: Timetable,
 }
@@ -79,20 +77,24 @@ struct UnderWay {
 impl Document {
     /// A document that is fetched at once. `me` is random, and tells this thread from others of its process.
     pub(crate) fn new(definition: Definition, sharing: Option<&Sharing>, me: u64, now: Timestamp) -> Self {
-        let flight = sharing.map(|sharing| definition.flight(sharing, me));
-        let trust = sharing.map_or(Trust::Confirms, Sharing::trust);
-        Self::with(definition, flight, trust, now)
+        let flight = definition.flight(sharing, me);
+        let publications = sharing.map_or(PublicationUse::Confirm, Sharing::publication_use);
+        Self::with(definition, flight, publications, now)
     }
 
-    fn with(definition: Definition, flight: Option<SingleFlight>, trust: Trust, now: Timestamp) -> Self {
+    fn with(
+        definition: Definition,
+        flight: SingleFlight,
+        publications: PublicationUse,
+        now: Timestamp,
+    ) -> Self {
         Self {
             definition,
             flight,
-            trust,
-            place: 0,
-            elsewhere: 0,
+            publications,
+            address: 0,
+            not_found: 0,
             under_way: None,
-            failed_acquisitions: 0,
             held: None,
             has_tried: false,
             is_outdated_there: false,
@@ -102,17 +104,17 @@ impl Document {
         }
     }
 
-    /// Moves to another definition: what we have counts until the new place has answered, and no longer than it did.
+    /// Moves to another definition: what we have counts until the new address has answered, and no longer than it did.
     /// Its identity stays.
     pub(crate) fn move_to(&mut self, definition: Definition, now: Timestamp) {
-        let moved = Self::with(definition, self.flight.clone(), self.trust, now);
+        let moved = Self::with(definition, self.flight.clone(), self.publications, now);
         let held = self.held.take().map(|held| Held {
             sent: Timestamp::EPOCH,
             as_new_as: Timestamp::EPOCH,
-            // There is nothing of the new place yet that another thread could confirm.
-            defers_until: match self.trust {
-                Trust::Adopts => held.defers_until,
-                Trust::Confirms => Timestamp::EPOCH,
+            // There is nothing of the new address yet that another thread could confirm.
+            defers_until: match self.publications {
+                PublicationUse::Adopt => held.defers_until,
+                PublicationUse::Confirm => Timestamp::EPOCH,
             },
             digest: [0; 32],
             entity_tag: None,
@@ -145,8 +147,8 @@ impl Document {
         self.timetable.failures()
     }
 
-    pub(crate) fn wish(&mut self, wish: RefreshHint) {
-        self.timetable.wish(wish);
+    pub(crate) fn refresh(&mut self, hint: RefreshHint) {
+        self.timetable.refresh(hint);
     }
 
     /// When the next fetch is sent at the earliest.
@@ -174,32 +176,30 @@ impl Document {
             held.sent = Timestamp::EPOCH;
             held.as_new_as = Timestamp::EPOCH;
             held.until = held.until.min(now.after(staleness));
-            held.defers_until = match self.trust {
-                Trust::Adopts => held.defers_until.min(now.after(refresh)),
-                Trust::Confirms => Timestamp::EPOCH,
+            held.defers_until = match self.publications {
+                PublicationUse::Adopt => held.defers_until.min(now.after(refresh)),
+                PublicationUse::Confirm => Timestamp::EPOCH,
             };
         }
-        // Whether it was sent before or after a request, nobody can tell any more.
+        // Whether it was sent before or after a request cannot be told any more.
         self.under_way = None;
     }
 
     /// Makes sure that the lease can be taken.
     pub(crate) fn seed(&self, context: &Context<'_>) {
-        if let Some(flight) = &self.flight {
-            flight.seed(context.shared);
-        }
+        self.flight.seed(context);
     }
 
     /// There will be no reply any more: another thread may fetch at once.
-    pub(crate) fn handle_end(&mut self, context: &Context<'_>) {
+    pub(crate) fn handle_shutdown(&mut self, context: &Context<'_>) {
         if self.under_way.take().is_some() {
-            self.give_back(context);
+            self.release(context);
         }
     }
 
-    /// What the process knows it by in its news.
+    /// The number by which updates of it are told.
     pub(crate) fn id(&self) -> Option<u64> {
-        self.flight.as_ref().map(SingleFlight::id)
+        self.flight.id()
     }
 
     /// Another thread may have fetched it.
@@ -207,30 +207,29 @@ impl Document {
         &mut self,
         context: &mut Context<'_>,
         read: Read<'_, T>,
-    ) -> Option<Event<T>> {
-        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(context.shared, context.now) else {
-            return None;
-        };
-        self.heed(claim.standing, context, read)
+    ) -> Option<DocumentEvent<T>> {
+        let lease = self.flight.look(context).found()?;
+        self.sync_from(lease.state, context, read)
     }
 
-    /// Time has passed: gives up what is lost, lets go of what is too old, and says what to fetch if that is due and nobody else
-    /// is at it. Another call is sent only where `budget` allows it.
+    /// Time has passed: gives up what is lost, lets go of what is too old, and says what to fetch if that is due and no
+    /// other thread is at it. Another call is sent only where `budget` allows it.
     pub(crate) fn handle_tick<T>(
         &mut self,
         budget: &mut CallBudget,
         context: &mut Context<'_>,
         read: Read<'_, T>,
-    ) -> (Option<Event<T>>, Option<HttpCall>) {
+    ) -> (Option<DocumentEvent<T>>, Option<HttpCall>) {
+        let failures = self.failures();
         if self.held.as_ref().is_some_and(|held| context.now >= held.until) {
             self.held = None;
             self.timetable.mark_due(context.now);
-            return (Some(Event::ours(News::Expired)), None);
+            return (Some(DocumentEvent::own(failures, FetchOutcome::Expired)), None);
         }
         if let Some(under_way) = self.under_way {
-            let event = (context.now >= under_way.sent.after(self.hold_time())).then(|| {
+            let event = (context.now >= under_way.sent.after(self.flight.hold())).then(|| {
                 self.under_way = None;
-                Event::ours(self.fail(FetchError::Lost, None, context))
+                DocumentEvent::own(failures, self.fail(FetchError::Lost, None, context))
             });
             return (event, None);
         }
@@ -241,28 +240,18 @@ impl Document {
         if budget.is_spent() || !self.is_due(context.now) {
             return (None, None);
         }
-        let mut event = None;
-        if let Some(flight) = self.flight.clone() {
-            let has_taken = match flight.look(context.shared, context.now) {
-                LeaseLookup::NoSharedState => true,
-                LeaseLookup::Again => false,
-                LeaseLookup::Found(claim) => {
-                    event = self.heed(claim.standing, context, read);
-                    if !self.is_due(context.now) {
-                        return (event, None);
-                    }
-                    if self.waits_for_others(&claim, context.now) {
-                        self.failed_acquisitions = 0;
-                        return (event, None);
-                    }
-                    flight.take(context.shared, &claim, context.now, self.hold_time())
-                }
-            };
-            self.failed_acquisitions = if has_taken { 0 } else { self.failed_acquisitions.saturating_add(1) };
-            // A memory that keeps no lease must not keep us from fetching.
-            if !has_taken && self.failed_acquisitions < MAX_FAILED_ACQUISITIONS {
-                return (event, None);
-            }
+        let lookup = self.flight.look(context);
+        let lease = lookup.found();
+        let event = lease.and_then(|lease| self.sync_from(lease.state, context, read));
+        if !self.is_due(context.now) {
+            return (event, None);
+        }
+        if lease.is_some_and(|lease| self.waits_for_others(&lease, context.now)) {
+            self.flight.defer();
+            return (event, None);
+        }
+        if !self.flight.acquire(lookup, context) {
+            return (event, None);
         }
         budget.spend();
         (event, Some(self.send(context.now)))
@@ -274,59 +263,55 @@ impl Document {
         reply: HttpReply,
         context: &mut Context<'_>,
         read: Read<'_, T>,
-    ) -> Option<Event<T>> {
+    ) -> Option<DocumentEvent<T>> {
+        let failures = self.failures();
         let under_way = self.under_way.take()?;
-        let news = match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, context.now)
-        {
-            Answer::Failed(error, pause) => {
-                if error == FetchError::NotSent {
-                    self.timetable.take_back(under_way.last_sent);
-                }
-                self.fail(error, pause, context)
-            }
-            Answer::NotModified(headers) => {
-                if self.renew(under_way.sent, &headers, context) {
-                    News::Same
-                } else {
-                    self.fail(FetchError::Status(304), None, context)
-                }
-            }
-            Answer::Document(headers, body) => {
-                let digest = Sha256::digest(&body).into();
-                let publication = Publication {
-                    sent: under_way.sent.min(context.now),
-                    received: context.now,
-                    freshness: freshness(&headers, context.now),
-                    unchanged: self.held_as(&digest).map_or(0, |held| held.unchanged.saturating_add(1)),
-                    entity_tag: entity_tag(&headers).map(str::to_owned),
-                    origin: self.definition.place(self.place).map(Address::url).unwrap_or_default(),
-                    body: Secret::new(body),
-                };
-                if self.last_good_sent().is_some_and(|newest| newest > publication.sent) {
-                    // Another thread was faster, with a newer one.
-                    self.give_back(context);
-                    return Some(Event::ours(News::Same));
-                }
-                match self.hold(&publication, digest, context, read) {
-                    Ok(news) => {
-                        self.publish(&publication, context);
-                        news
+        let outcome =
+            match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, context.now) {
+                Answer::Failed(error, pause) => {
+                    if error == FetchError::NotSent {
+                        self.timetable.cancel(under_way.last_sent);
                     }
-                    Err(error) => self.fail(error, None, context),
+                    self.fail(error, pause, context)
                 }
-            }
-        };
-        Some(Event::ours(news))
-    }
-
-    /// How long a fetch may take, until its reply is given up.
-    fn hold_time(&self) -> Duration {
-        self.definition.schedule.timeout.saturating_add(LOST_AFTER)
+                Answer::NotModified(headers) => {
+                    if self.renew(under_way.sent, &headers, context) {
+                        FetchOutcome::Unchanged
+                    } else {
+                        self.fail(FetchError::Status(304), None, context)
+                    }
+                }
+                Answer::Document(headers, body) => {
+                    let digest = Sha256::digest(&body).into();
+                    let publication = Publication {
+                        sent: under_way.sent.min(context.now),
+                        received: context.now,
+                        freshness: freshness(&headers, context.now),
+                        unchanged: self.held_as(&digest).map_or(0, |held| held.unchanged.saturating_add(1)),
+                        entity_tag: entity_tag(&headers).map(str::to_owned),
+                        origin: self.definition.address(self.address).map(Address::url).unwrap_or_default(),
+                        body: Secret::new(body),
+                    };
+                    if self.last_good_sent().is_some_and(|newest| newest > publication.sent) {
+                        // Another thread was faster, with a newer one.
+                        self.release(context);
+                        return Some(DocumentEvent::own(failures, FetchOutcome::Unchanged));
+                    }
+                    match self.hold(&publication, digest, context, read) {
+                        Ok(outcome) => {
+                            self.publish(&publication, context);
+                            outcome
+                        }
+                        Err(error) => self.fail(error, None, context),
+                    }
+                }
+            };
+        Some(DocumentEvent::own(failures, outcome))
     }
 
     /// Whether a fetch may be sent now, for all that we know.
     fn is_due(&self, now: Timestamp) -> bool {
-        let is_insisting = self.trust == Trust::Adopts && !self.defers(now);
+        let is_insisting = self.publications == PublicationUse::Adopt && !self.defers(now);
         is_insisting || now >= self.next_attempt()
     }
 
@@ -337,10 +322,10 @@ impl Document {
         digest: Digest,
         context: &mut Context<'_>,
         read: Read<'_, T>,
-    ) -> Result<News<T>, FetchError> {
-        let news = match self.held_as(&digest) {
-            Some(_) => News::Same,
-            None => News::New(read(publication.body.expose())?),
+    ) -> Result<FetchOutcome<T>, FetchError> {
+        let outcome = match self.held_as(&digest) {
+            Some(_) => FetchOutcome::Unchanged,
+            None => FetchOutcome::Changed(read(publication.body.expose())?),
         };
         // One that is taken over past its lifetime was tried for already.
         self.has_tried &= context.now >= self.is_fresh_until(publication);
@@ -355,7 +340,7 @@ impl Document {
             entity_tag: publication.entity_tag.clone(),
         });
         self.settle(publication, context.jitter);
-        Ok(news)
+        Ok(outcome)
     }
 
     /// What we have is as good as new; `false` when it has become too old meanwhile.
@@ -388,33 +373,38 @@ impl Document {
         let schedule = &self.definition.schedule;
         let lifetime = schedule.lifetime(good.freshness, good.unchanged);
         let due = good.received.after(pause(lifetime, schedule.min_refresh, jitter));
-        self.elsewhere = 0;
+        self.not_found = 0;
         self.is_outdated_there = false;
         self.last_good = Some(good.received);
         self.timetable.settle_until(good.sent, due);
     }
 
-    fn fail<T>(&mut self, error: FetchError, pause: Option<Duration>, context: &mut Context<'_>) -> News<T> {
+    fn fail<T>(
+        &mut self,
+        error: FetchError,
+        pause: Option<Duration>,
+        context: &mut Context<'_>,
+    ) -> FetchOutcome<T> {
         if error == FetchError::NotSent {
             self.has_tried = true;
-            self.timetable.fail_to_send(context.now, context.jitter);
+            self.timetable.fail_to_send(context);
         } else {
-            self.elsewhere = self.elsewhere.saturating_add(1);
-            let places = self.definition.places.len();
-            if error.is_elsewhere() && places > 1 {
-                self.place = self.place.saturating_add(1).checked_rem(places).unwrap_or_default();
+            self.not_found = self.not_found.saturating_add(1);
+            let addresses = self.definition.addresses.len();
+            if error.is_not_found_here() && addresses > 1 {
+                self.address = self.address.saturating_add(1).checked_rem(addresses).unwrap_or_default();
             }
-            if error.is_elsewhere() && self.elsewhere < places {
-                // The other place is part of the same attempt: the lease stays ours.
+            if error.is_not_found_here() && self.not_found < addresses {
+                // The other address is part of the same attempt: the lease stays ours.
                 self.timetable.try_next_location(context.now);
-                return News::Elsewhere(error);
+                return FetchOutcome::NotFoundHere(error);
             }
-            self.elsewhere = 0;
+            self.not_found = 0;
             self.has_tried = true;
-            self.timetable.fail(pause.unwrap_or_default(), context.now, context.jitter);
+            self.timetable.fail(pause.unwrap_or_default(), context);
         }
-        self.give_back(context);
-        News::Failed(error)
+        self.release(context);
+        FetchOutcome::Failed(error)
     }
 
     fn send(&mut self, now: Timestamp) -> HttpCall {
@@ -424,7 +414,7 @@ impl Document {
             last_sent: self.timetable.send(now),
             is_conditional: entity_tag.is_some(),
         });
-        self.definition.call(self.place, entity_tag)
+        self.definition.call(self.address, entity_tag)
     }
 
     /// What we have, if it is this.
@@ -442,8 +432,3 @@ impl Document {
         self.is_fresh_until(publication).after(self.definition.schedule.max_staleness)
     }
 }
-
-/// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
-const MAX_FAILED_ACQUISITIONS: u32 = 10;
-/// Envoy answers every call within its timeout; this only keeps a fault there from stopping refreshes for ever.
-const LOST_AFTER: Duration = Duration::from_secs(10);

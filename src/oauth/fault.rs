@@ -1,11 +1,13 @@
 //! Why there is no token, and what to make of it.
 
 use core::fmt;
+use core::time::Duration;
 
 use super::word::Word;
 use crate::jose::JsonError;
 
-/// Why a token request brought no token. For the engineer on call and the schedule; holds no more of the server's than a [`Word`].
+/// Why a token request brought no token. For the engineer on call and the schedule; holds no more of the server's than
+/// a [`Word`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
     /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
@@ -19,7 +21,8 @@ pub enum TokenFault {
     /// No answer came within the configured timeout, or within a while after it.
     #[error("no answer in time")]
     Lost,
-    /// The answer is not 200, and says nothing that OAuth knows. Envoy says 503 for a connection that failed and 504 for a timeout.
+    /// The answer is not 200, and says nothing that OAuth knows. Envoy says 503 for a connection that failed and 504
+    /// for a timeout.
     #[error("status {0}")]
     Status(u16),
     /// The server refuses (RFC 6749 §5.2).
@@ -114,8 +117,23 @@ pub enum ErrorCode {
 pub enum FaultClass {
     /// It may be over soon: backoff.
     Transient,
-    /// Somebody has to change something, here or at the server: retried slowly.
+    /// The operator, here or of the server, has to change something: retried slowly.
     Configuration,
+}
+
+/// What came of a token request that brought no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFailure {
+    /// Why.
+    pub fault: TokenFault,
+    /// How long the server wants not to be asked again, if it says so.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<TokenFault> for TokenFailure {
+    fn from(fault: TokenFault) -> Self {
+        Self { fault, retry_after: None }
+    }
 }
 
 impl TokenFault {
@@ -146,8 +164,8 @@ impl TokenFault {
     pub const fn class(&self) -> FaultClass {
         match self {
             Self::Refused(error) => error.code.class(),
-            // Credentials that a proxy before the server refuses are refused all the same. And no server says by chance what kind of
-            // token it issues.
+            // Credentials that a proxy before the server refuses are refused all the same. And no server says by chance
+            // what kind of token it issues.
             Self::Status(401 | 403)
             | Self::Unsigned(_)
             | Self::TokenCharacter(_)
@@ -168,8 +186,8 @@ impl TokenFault {
         }
     }
 
-    /// Whether the endpoint may be down: what counts for its circuit breaker. One that answers, and issues a client what is of no use
-    /// to it, is not, and other clients may fare better.
+    /// Whether the endpoint may be down: what counts for its circuit breaker. One that answers, and issues a client
+    /// what is of no use to it, is not, and other clients may fare better.
     pub const fn is_outage(&self) -> bool {
         match self {
             Self::Reset | Self::Lost | Self::TooLarge(_) | Self::Markup | Self::Malformed(_) => true,
@@ -187,8 +205,8 @@ impl TokenFault {
         }
     }
 
-    /// Whether it can be for the subject token that an exchange brought no token (RFC 8693 §2.2.2): another subject may fare better,
-    /// and no caller may spoil it for the others.
+    /// Whether it can be for the subject token that an exchange brought no token (RFC 8693 §2.2.2): another subject may
+    /// fare better, and no caller may spoil it for the others.
     pub const fn is_about_subject(&self) -> bool {
         match self {
             Self::Refused(error) => error.code.is_about_subject(),

@@ -68,7 +68,7 @@ impl FetchError {
     }
 
     /// Whether another address of the same document may do better: the server says that there is nothing here for us.
-    pub(crate) fn is_elsewhere(&self) -> bool {
+    pub(crate) fn is_not_found_here(&self) -> bool {
         match self {
             // Nothing here, or a page for everything that is not here; not: too often, or out of order.
             Self::Status(status) => {

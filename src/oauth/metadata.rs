@@ -1,4 +1,5 @@
-//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): where an issuer's keys and its token endpoint are.
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3): where an issuer's keys and its token
+//! endpoint are.
 
 use super::address::{Address, parse_url};
 use crate::jose::{Json, JsonError, Object};

@@ -1,11 +1,11 @@
-//! What both halves share about an authorization server: the documents that it publishes (RFC 8414), kept fresh, and how we
-//! authenticate to it and ask it for tokens (RFC 6749).
+//! What both halves share about an authorization server: the documents that it publishes (RFC 8414), kept fresh, and
+//! how we authenticate to it and ask it for tokens (RFC 6749).
 //!
-//! `timetable` (when to ask) → `document` (one HTTP document kept fresh: lease, outage, publication) → `metadata` (what one kind of
-//! document says).
+//! `timetable` (when to ask) → `document` (one HTTP document kept fresh: lease, outage, publication) → `metadata` (what
+//! one kind of document says).
 //!
-//! `token_request` (what is asked) with `authentication` (by whom) → `token_answer` (a token, or a `fault`, with a `word` of the
-//! server's); `breaker` (whether to ask).
+//! `token_request` (what is asked) with `authentication` (by whom) → `token_answer` (a token, or a `fault`, with a
+//! `word` of the server's); `breaker` (whether to ask).
 
 mod address;
 mod assertion;
@@ -25,17 +25,17 @@ mod word;
 pub use address::{Address, parse_url};
 pub use assertion::{Assertion, MAX_ASSERTION_LIFETIME, Signing};
 pub use authentication::{Authentication, BasicEncoding, Credentials, DEFAULT_ASSERTION_LIFETIME};
-pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN};
+pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN, PROBE_GRACE};
 pub(crate) use definition::Definition;
 pub(crate) use document::Document;
-pub(crate) use event::{Event, News};
-pub use fault::{ErrorCode, FaultClass, ServerError, TokenFault};
+pub use event::{DocumentEvent, FetchOutcome};
+pub use fault::{ErrorCode, FaultClass, ServerError, TokenFailure, TokenFault};
 pub use fetch::FetchError;
 pub(crate) use metadata::read as read_metadata;
 pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
+pub(crate) use timetable::{LOST_AFTER, RefreshHint, Timetable};
 pub use timetable::{MAX_RETRY_AFTER, Schedule};
-pub(crate) use timetable::{RefreshHint, Timetable};
-pub use token_answer::{Asked, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, fits_header};
+pub use token_answer::{MAX_TOKEN_ANSWER_BYTES, TokenAnswer, TokenQuery, fits_header};
 pub use token_request::{Grant, TokenRequest};
 pub use word::{MAX_WORD, Word};
 

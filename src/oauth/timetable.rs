@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use super::fault::{FaultClass, TokenFault};
 use crate::base::{Jitter, Timestamp, backoff};
-use crate::sharing::FetchState;
+use crate::sharing::{Context, FetchState};
 
 /// How a document is kept fresh. No duration is zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,8 +24,8 @@ pub struct Schedule {
 impl Schedule {
     /// How long a document is fresh whose server states this, and that has come back `unchanged` so often in a row.
     ///
-    /// A server that wants to be asked more often than `min_refresh` allows, as by `no-store`, says nothing about how often its
-    /// document changes. So one that stays what it is is asked for ever more rarely.
+    /// A server that wants to be asked more often than `min_refresh` allows, as by `no-store`, says nothing about how
+    /// often its document changes. So one that stays what it is is asked for ever more rarely.
     pub(crate) fn lifetime(&self, stated: Option<Duration>, unchanged: u32) -> Duration {
         let lifetime = match stated {
             Some(stated) if stated < self.min_refresh => {
@@ -53,7 +54,7 @@ pub(crate) struct Timetable {
     not_before: Timestamp,
     /// This thread's last attempt has failed, and the next one does not wait for a date.
     tries_again: bool,
-    wish: RefreshHint,
+    hint: RefreshHint,
     /// When the clock was set back last, by the new one; the epoch when it never was.
     begun: Timestamp,
 }
@@ -62,9 +63,9 @@ pub(crate) struct Timetable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RefreshHint {
     None,
-    /// Something does not fit what we have. Soon is soon enough: whoever wants can make it up.
+    /// Something does not fit what we have. Soon is soon enough: every client can make it up.
     Doubt,
-    /// Somebody waits for it.
+    /// A request waits for it.
     Urgent,
 }
 
@@ -78,7 +79,7 @@ impl Timetable {
             unsent: 0,
             not_before: Timestamp::EPOCH,
             tries_again: false,
-            wish: RefreshHint::None,
+            hint: RefreshHint::None,
             begun: Timestamp::EPOCH,
         }
     }
@@ -87,8 +88,8 @@ impl Timetable {
         self.failures.saturating_add(self.unsent)
     }
 
-    pub(crate) fn wish(&mut self, wish: RefreshHint) {
-        self.wish = self.wish.max(wish);
+    pub(crate) fn refresh(&mut self, hint: RefreshHint) {
+        self.hint = self.hint.max(hint);
     }
 
     /// When the next fetch is sent at the earliest.
@@ -96,7 +97,7 @@ impl Timetable {
         if self.tries_again {
             return self.not_before;
         }
-        let pause = match self.wish {
+        let pause = match self.hint {
             RefreshHint::None => None,
             RefreshHint::Doubt => Some(schedule.unknown_key_interval.max(schedule.min_refresh)),
             RefreshHint::Urgent => Some(schedule.unknown_key_interval),
@@ -105,7 +106,7 @@ impl Timetable {
         pause.map_or(self.due, |pause| self.due.min(allowed(pause))).max(self.not_before)
     }
 
-    /// As [`Timetable::next_attempt`], where there are no wishes.
+    /// As [`Timetable::next_attempt`], where nothing is wanted before it is due.
     pub(crate) fn next(&self) -> Timestamp {
         if self.tries_again { self.not_before } else { self.due.max(self.not_before) }
     }
@@ -125,24 +126,24 @@ impl Timetable {
 
     /// A fetch is sent; returns when the one before was.
     pub(crate) fn send(&mut self, now: Timestamp) -> Option<Timestamp> {
-        self.wish = RefreshHint::None;
+        self.hint = RefreshHint::None;
         self.last_sent.replace(now)
     }
 
     /// The fetch was not sent after all.
-    pub(crate) fn take_back(&mut self, last_sent: Option<Timestamp>) {
+    pub(crate) fn cancel(&mut self, last_sent: Option<Timestamp>) {
         self.last_sent = last_sent;
     }
 
-    /// All is well until the next date, after a fetch that another thread has made for us. A fetch that cannot wait for a date is
-    /// still wanted.
+    /// All is well until the next date, after a fetch that another thread has made for us. A fetch that cannot wait for
+    /// a date is still wanted.
     pub(crate) fn put_off(&mut self, due: Timestamp) {
         self.due = self.due.max(due);
     }
 
     /// Whether a fetch is wanted before it is due.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.wish != RefreshHint::None
+        self.hint != RefreshHint::None
     }
 
     /// All is well until `due`; what came was asked for at `sent`.
@@ -153,19 +154,30 @@ impl Timetable {
         self.unsent = 0;
         self.not_before = Timestamp::EPOCH;
         self.tries_again = false;
-        // Whoever waited is looked at again now, and asks again if it has to.
-        self.wish = RefreshHint::None;
+        // A request that waited is decided about again now, and asks again if it has to.
+        self.hint = RefreshHint::None;
     }
 
     /// A fetch has failed, and the server wants to be left alone for `pause`.
-    pub(crate) fn fail(&mut self, pause: Duration, now: Timestamp, jitter: &mut Jitter) {
+    pub(crate) fn fail(&mut self, pause: Duration, context: &mut Context<'_>) {
         self.failures = self.failures.saturating_add(1);
         self.unsent = 0;
         self.tries_again = true;
-        self.not_before = now.after(backoff(self.failures, jitter).max(pause.min(MAX_RETRY_AFTER)));
+        let pause = backoff(self.failures, context.jitter).max(pause.min(MAX_RETRY_AFTER));
+        self.not_before = context.now.after(pause);
     }
 
-    /// After a failure, the next attempt is no later than at `latest`, unless the server wants to be left alone for `pause`.
+    /// A token request has failed with this fault, and the server wants to be left alone for `pause`.
+    pub(crate) fn fail_for(&mut self, fault: &TokenFault, pause: Duration, context: &mut Context<'_>) {
+        match fault {
+            TokenFault::NotSent => self.fail_to_send(context),
+            fault if fault.class() == FaultClass::Configuration => self.fail(pause.max(SLOW_RETRY), context),
+            _ => self.fail(pause, context),
+        }
+    }
+
+    /// After a failure, the next attempt is no later than at `latest`, unless the server wants to be left alone for
+    /// `pause`.
     pub(crate) fn try_again_by(&mut self, latest: Timestamp, pause: Duration, now: Timestamp) {
         self.not_before = self.not_before.min(latest).max(now.after(pause.min(MAX_RETRY_AFTER)));
     }
@@ -177,32 +189,34 @@ impl Timetable {
         self.not_before = now;
     }
 
-    /// This thread's host did not take the call. Nobody was asked, and another thread may have better luck.
-    pub(crate) fn fail_to_send(&mut self, now: Timestamp, jitter: &mut Jitter) {
+    /// This thread's host did not take the call. No server was asked, and another thread may have better luck.
+    pub(crate) fn fail_to_send(&mut self, context: &mut Context<'_>) {
         self.unsent = self.unsent.saturating_add(1);
         self.tries_again = true;
-        self.not_before = now.after(backoff(self.failures(), jitter).min(MAX_UNSENT_PAUSE));
+        let pause = backoff(self.failures(), context.jitter).min(MAX_UNSENT_PAUSE);
+        self.not_before = context.now.after(pause);
     }
 
     /// What other threads know. A lease is a hint: it can hold us back for a while, and never makes us ask sooner.
-    pub(crate) fn heed(&mut self, standing: &FetchState) {
-        self.last_sent = self.last_sent.max(standing.sent);
-        self.failures = self.failures.max(standing.failures);
-        // A pause follows upon a fetch. Where that is to come, or was sent before the clock was set back, the pause could be long over.
-        if standing.sent.is_some_and(|sent| sent >= self.begun) {
-            self.not_before = self.not_before.max(standing.not_before);
+    pub(crate) fn sync_from(&mut self, state: &FetchState) {
+        self.last_sent = self.last_sent.max(state.sent);
+        self.failures = self.failures.max(state.failures);
+        // A pause follows upon a fetch. Where that is to come, or was sent before the clock was set back, the pause
+        // could be long over.
+        if state.sent.is_some_and(|sent| sent >= self.begun) {
+            self.not_before = self.not_before.max(state.not_before);
         }
     }
 
     /// What other threads may know.
-    pub(crate) fn standing(&self, published: Timestamp) -> FetchState {
+    pub(crate) fn state(&self, published: Option<Timestamp>) -> FetchState {
         let not_before = if self.unsent > 0 { Timestamp::EPOCH } else { self.not_before };
         FetchState { sent: self.last_sent, failures: self.failures, not_before, published }
     }
 }
 
-/// How long after a good fetch the next one is due: ahead of the end of the lifetime, not for all documents at once, and not before
-/// `least`.
+/// How long after a good fetch the next one is due: ahead of the end of the lifetime, not for all documents at once,
+/// and not before `least`.
 pub(crate) fn pause(lifetime: Duration, least: Duration, jitter: &mut Jitter) -> Duration {
     let part = |percent: u32| lifetime.checked_div(100).unwrap_or_default().saturating_mul(percent);
     jitter.between(part(EARLIEST_PERCENT), part(LATEST_PERCENT)).max(least)
@@ -213,7 +227,13 @@ const EARLIEST_PERCENT: u32 = 80;
 const LATEST_PERCENT: u32 = 95;
 /// The default of `refresh`: no operator who has not said otherwise expects a withdrawn key to last longer.
 const MAX_UNSTATED_LIFETIME: Duration = Duration::from_secs(600);
-/// A cluster that comes late, as a mesh's do, is used within this time; until then, trying costs nobody anything.
+/// A cluster that comes late, as a mesh's do, is used within this time; until then, trying costs nothing.
 const MAX_UNSENT_PAUSE: Duration = Duration::from_secs(1);
-/// A server that asks to be left alone for longer is asked again after this time all the same: an outage would be ours then.
+/// What an operator has to mend is not mended within seconds, and servers lock out clients that keep trying wrong
+/// secrets.
+const SLOW_RETRY: Duration = Duration::from_secs(60);
+/// Envoy answers every call within its timeout; this only keeps a fault there from stopping fetches for ever.
+pub(crate) const LOST_AFTER: Duration = Duration::from_secs(10);
+/// A server that asks to be left alone for longer is asked again after this time all the same: an outage would be ours
+/// then.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);

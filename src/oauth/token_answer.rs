@@ -1,9 +1,10 @@
-//! What a token endpoint answers (RFC 6749 §5.1, §5.2; RFC 8693 §2.2): a token, or why there is none and what that means for the
-//! next attempt. Whatever a server sends, nothing here traps, and no error holds more of it than a [`Word`].
+//! What a token endpoint answers (RFC 6749 §5.1, §5.2; RFC 8693 §2.2): a token, or why there is none and what that
+//! means for the next attempt. Whatever a server sends, nothing here traps, and no error holds more of it than a
+//! [`Word`].
 
 use core::time::Duration;
 
-use super::fault::{ErrorCode, ServerError, TokenFault};
+use super::fault::{ErrorCode, ServerError, TokenFailure, TokenFault};
 use super::token_request::{Grant, TokenRequest};
 use super::word::Word;
 use crate::base::{HttpReply, Secret, Timestamp, retry_after};
@@ -12,17 +13,19 @@ use crate::jose::{Json, Object};
 /// A token as it was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAnswer {
-    /// The access token: visible ASCII without space and comma, so that it fits a header as it is, and is known again in it.
+    /// The access token: visible ASCII without space and comma, so that it fits a header as it is, and is known again
+    /// in it.
     pub token: Secret,
     /// How long it lives from when it was asked for (RFC 6749 §5.1); `None` when the server does not say. Never zero.
     pub expires_in: Option<Duration>,
-    /// How many of the scopes that were asked for it lacks. More than none is no error (RFC 6749 §3.3), and worth a line.
+    /// How many of the scopes that were asked for it lacks. More than none is no error (RFC 6749 §3.3), and worth a
+    /// line.
     pub missing_scopes: usize,
 }
 
 /// What was asked for: an answer is held against it.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct TokenQuery<'a> {
     /// The request.
     pub request: &'a TokenRequest,
     /// The subject token of an exchange (RFC 8693).
@@ -36,14 +39,10 @@ impl TokenAnswer {
     ///
     /// # Errors
     /// Why there is no token, and how long the server wants to be left alone.
-    pub fn read(
-        reply: HttpReply,
-        asked: Asked<'_>,
-        now: Timestamp,
-    ) -> Result<Self, (TokenFault, Option<Duration>)> {
+    pub fn read(reply: HttpReply, asked: TokenQuery<'_>, now: Timestamp) -> Result<Self, TokenFailure> {
         let (status, headers, body) = match reply {
-            HttpReply::NotSent => return Err((TokenFault::NotSent, None)),
-            HttpReply::Reset => return Err((TokenFault::Reset, None)),
+            HttpReply::NotSent => return Err(TokenFault::NotSent.into()),
+            HttpReply::Reset => return Err(TokenFault::Reset.into()),
             HttpReply::Response { status, headers, body } => (status, headers, body),
         };
         if !HAS_TOKEN.contains(&status) {
@@ -56,17 +55,17 @@ impl TokenAnswer {
                 _ => None,
             };
             let fault = code.map_or(TokenFault::Status(status), TokenFault::Refused);
-            return Err((fault, retry_after(&headers, now)));
+            return Err(TokenFailure { fault, retry_after: retry_after(&headers, now) });
         }
         let body = match body {
             Ok(body) if body.len() <= MAX_TOKEN_ANSWER_BYTES => Secret::new(body),
-            Ok(body) => return Err((TokenFault::TooLarge(body.len()), None)),
-            Err(size) => return Err((TokenFault::TooLarge(size), None)),
+            Ok(body) => return Err(TokenFault::TooLarge(body.len()).into()),
+            Err(size) => return Err(TokenFault::TooLarge(size).into()),
         };
-        Self::parse(body.expose(), asked).map_err(|fault| (fault, None))
+        Ok(Self::parse(body.expose(), asked)?)
     }
 
-    fn parse(body: &[u8], asked: Asked<'_>) -> Result<Self, TokenFault> {
+    fn parse(body: &[u8], asked: TokenQuery<'_>) -> Result<Self, TokenFault> {
         let is_markup = body.trim_ascii_start().starts_with(b"<");
         let answer = Object::parse(body)
             .map_err(|error| if is_markup { TokenFault::Markup } else { TokenFault::Malformed(error) })?;
@@ -95,13 +94,13 @@ impl TokenAnswer {
     }
 }
 
-impl Asked<'_> {
+impl TokenQuery<'_> {
     fn is_exchange(&self) -> bool {
         matches!(self.request.grant, Grant::TokenExchange { .. })
     }
 
-    /// Whether the token is one that its bearer may use as it is. Only RFC 8693 §2.2.1 insists that a server says so: others leave
-    /// `token_type` out, although RFC 6749 §5.1 asks for it, and mean Bearer.
+    /// Whether the token is one that its bearer may use as it is. Only RFC 8693 §2.2.1 insists that a server says so:
+    /// others leave `token_type` out, although RFC 6749 §5.1 asks for it, and mean Bearer.
     fn check_type(&self, token_type: Option<&Json<'_>>, token: &str) -> Result<(), TokenFault> {
         let word = match token_type {
             None | Some(Json::Null) if self.is_exchange() => return Err(TokenFault::TokenTypeMissing),
@@ -140,9 +139,9 @@ impl Asked<'_> {
     }
 }
 
-/// The rule for each form of `expires_in`: whole or fractional seconds, as a number or, as some servers have it, as the same in a
-/// text; `null` is as good as absent; zero and less has expired already; anything else is malformed. What is huge is as long as
-/// can be told, and bounded by whoever keeps the token.
+/// The rule for each form of `expires_in`: whole or fractional seconds, as a number or, as some servers have it, as the
+/// same in a text; `null` is as good as absent; zero and less has expired already; anything else is malformed. What is
+/// huge is as long as can be told, and bounded by the store that keeps the token.
 fn expires_in(value: &Json<'_>) -> Result<Option<Duration>, TokenFault> {
     let seconds = match value {
         Json::Null => return Ok(None),
@@ -170,8 +169,8 @@ const fn fits(character: char) -> bool {
     character.is_ascii_graphic() && character != ','
 }
 
-/// What an answer with a token may have as its status: RFC 6749 §5.1 says 200; a proxy that has changed anything about it makes that
-/// 203 (RFC 9110 §15.3.4); and servers to which a token is a thing that they create say 201.
+/// What an answer with a token may have as its status: RFC 6749 §5.1 says 200; a proxy that has changed anything about
+/// it makes that 203 (RFC 9110 §15.3.4); and servers to which a token is a thing that they create say 201.
 const HAS_TOKEN: [u16; 3] = [200, 201, 203];
 /// The most numbers of an error that are told. Entra ID sends one, or two.
 const MAX_NUMBERS: usize = 4;
@@ -196,8 +195,8 @@ mod tests {
     }
 
     fn read_with(body: &str, request: &TokenRequest) -> Result<TokenAnswer, TokenFault> {
-        let asked = Asked { request, subject: None, max_token_bytes: 100 };
-        TokenAnswer::read(reply(200, body), asked, NOW).map_err(|(fault, _)| fault)
+        let asked = TokenQuery { request, subject: None, max_token_bytes: 100 };
+        TokenAnswer::read(reply(200, body), asked, NOW).map_err(|failure| failure.fault)
     }
 
     fn request() -> TokenRequest {
@@ -384,19 +383,20 @@ mod tests {
         let bytes = MAX_TOKEN_ANSWER_BYTES + 1;
         assert_eq!(read(&padded(bytes)), Err(TokenFault::TooLarge(bytes)));
         let request = request();
-        let asked = Asked { request: &request, subject: None, max_token_bytes: 1 };
+        let asked = TokenQuery { request: &request, subject: None, max_token_bytes: 1 };
         let reply = HttpReply::Response { status: 200, headers: Headers::default(), body: Err(bytes) };
-        assert_eq!(TokenAnswer::read(reply, asked, NOW), Err((TokenFault::TooLarge(bytes), None)));
+        assert_eq!(TokenAnswer::read(reply, asked, NOW), Err(TokenFault::TooLarge(bytes).into()));
     }
 
     #[test]
     fn an_error_of_oauths_is_read_where_it_may_stand_and_retry_after_always() {
         let request = request();
-        let asked = Asked { request: &request, subject: None, max_token_bytes: 1 };
+        let asked = TokenQuery { request: &request, subject: None, max_token_bytes: 1 };
         let of = |status, body: &str| {
             let headers = [("retry-after", "7")].into_iter().collect();
             let reply = HttpReply::Response { status, headers, body: Ok(body.into()) };
-            TokenAnswer::read(reply, asked, NOW).unwrap_err()
+            let TokenFailure { fault, retry_after } = TokenAnswer::read(reply, asked, NOW).unwrap_err();
+            (fault, retry_after)
         };
         let pause = Some(Duration::from_secs(7));
         let refused = |code| (refused(code), pause);
@@ -414,8 +414,8 @@ mod tests {
         let body = r#"{"access_token":"t"}"#;
         let request = request();
         let of = |status| {
-            let asked = Asked { request: &request, subject: None, max_token_bytes: 1 };
-            TokenAnswer::read(reply(status, body), asked, NOW).map_err(|(fault, _)| fault)
+            let asked = TokenQuery { request: &request, subject: None, max_token_bytes: 1 };
+            TokenAnswer::read(reply(status, body), asked, NOW).map_err(|failure| failure.fault)
         };
         for status in [200, 201, 203] {
             assert!(of(status).is_ok(), "{status}");

@@ -1,5 +1,5 @@
-//! A word of a server's that a log line may show. Servers are not to be trusted with our logs: they know our credentials, and some
-//! say them back.
+//! A word of a server's that a log line may show. Servers are not to be trusted with our logs: they know our
+//! credentials, and some say them back.
 
 use core::fmt;
 use std::rc::Rc;

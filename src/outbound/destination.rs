@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::ids::ClientId;
 use crate::policy::{
     Authority, ByAuthority, Mode, Overridden, PathFeatures, Pattern, RequestAuthority, RequestPath, Route,
     RouteId, RouteTable, Rule, TableProblem,
@@ -12,7 +13,7 @@ use crate::policy::{
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// The client, by its place in the configuration.
-    pub client: usize,
+    pub client: ClientId,
     /// The clusters; at least one.
     pub clusters: Vec<Rc<str>>,
     /// The names of Envoy's routes; empty means any.
@@ -54,7 +55,7 @@ pub struct DestinationTable {
     /// The hosts of each, in the same order.
     authorities: Vec<Vec<Authority>>,
     /// The places of each client's.
-    of_clients: HashMap<usize, Vec<usize>>,
+    of_clients: HashMap<ClientId, Vec<usize>>,
     /// By cluster.
     tables: HashMap<Rc<str>, Tables>,
 }
@@ -83,10 +84,11 @@ pub enum Match<'a> {
     Destination(&'a Destination),
     /// Servers may understand its path differently, and here the path matters.
     AmbiguousPath,
-    /// It goes to a cluster of some destination, and its authority is none, or in a spelling by which Envoy chooses another route.
+    /// It goes to a cluster of some destination, and its authority is none, or in a spelling by which Envoy chooses
+    /// another route.
     BadAuthority,
-    /// Its method has a lower-case letter, and here the method or Envoy's route matters: servers that do not look at case take it for
-    /// another one.
+    /// Its method has a lower-case letter, and here the method or Envoy's route matters: servers that do not look at
+    /// case take it for another one.
     BadMethod,
     /// It goes nowhere that is known.
     None,
@@ -201,9 +203,9 @@ impl DestinationTable {
         Match::None
     }
 
-    /// A destination that lets the tokens of this client go where a request goes, whatever else it asks for: Envoy's route has named
-    /// the client.
-    pub fn of_client(&self, client: usize, cluster: &str, to: &Target<'_>) -> Match<'_> {
+    /// A destination that lets the tokens of this client go where a request goes, whatever else it asks for: Envoy's
+    /// route has named the client.
+    pub fn of_client(&self, client: ClientId, cluster: &str, to: &Target<'_>) -> Match<'_> {
         let Some(tables) = self.tables.get(cluster) else { return Match::None };
         let authority = match tables.read(to) {
             Ok((authority, _)) => authority,
@@ -290,7 +292,7 @@ mod tests {
 
     fn destination(client: usize, cluster: &str) -> Destination {
         Destination {
-            client,
+            client: ClientId(client),
             clusters: vec![cluster.into()],
             route_names: Vec::new(),
             caller_credential: CallerCredential::Deny,
@@ -318,7 +320,7 @@ mod tests {
         to: &Target<'_>,
     ) -> Option<usize> {
         match table.find(cluster, route.map(str::as_bytes), to) {
-            Match::Destination(destination) => Some(destination.client),
+            Match::Destination(destination) => Some(destination.client.0),
             Match::AmbiguousPath | Match::BadAuthority | Match::BadMethod | Match::None => None,
         }
     }
@@ -331,20 +333,20 @@ mod tests {
         assert_eq!(client(&table, "b", None, &to("a.internal", "/x")), None);
         assert_eq!(client(&table, "a", None, &to("b.internal", "/x")), None);
         let of = |client, cluster, authority| {
-            matches!(table.of_client(client, cluster, &to(authority, "/")), Match::Destination(_))
+            matches!(table.of_client(ClientId(client), cluster, &to(authority, "/")), Match::Destination(_))
         };
         assert!(of(7, "a", "a.internal:80"));
         assert!(!of(7, "a", "b.internal") && !of(7, "b", "a.internal") && !of(6, "a", "a.internal"));
         for authority in ["a.internal:x", "x@a.internal", "a.internal..", ""] {
             let is_bad = |found| matches!(found, Match::BadAuthority);
             assert!(is_bad(table.find("a", None, &to(authority, "/"))), "{authority}");
-            assert!(is_bad(table.of_client(7, "a", &to(authority, "/"))), "{authority}");
+            assert!(is_bad(table.of_client(ClientId(7), "a", &to(authority, "/"))), "{authority}");
             assert!(matches!(table.find("b", None, &to(authority, "/")), Match::None), "{authority}");
         }
     }
 
     #[test]
-    fn where_paths_matter_an_ambiguous_one_chooses_nobody() {
+    fn where_paths_matter_an_ambiguous_one_chooses_none() {
         let admin = PathPattern::Prefix(vec![crate::policy::Segment::Literal("admin".into())]);
         let table = table(vec![
             (pattern("a", any()), destination(1, "a")),
@@ -380,7 +382,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(client(&table, "a", None, &to("a", "/")), Some(1));
-        assert!(matches!(table.of_client(2, "a", &to("a", "/")), Match::Destination(_)));
+        assert!(matches!(table.of_client(ClientId(2), "a", &to("a", "/")), Match::Destination(_)));
     }
 
     /// Envoy compares bytes: another spelling may lead to another of its routes.
@@ -395,7 +397,10 @@ mod tests {
             assert!(matches!(by_name.find("a", None, &to("a", path)), Match::AmbiguousPath), "{path}");
             for table in &by_metadata {
                 let is_allowed = path.contains("%3A") && table.all()[0].allowed != PathFeatures::NONE;
-                let found = [table.find("a", None, &to("a", path)), table.of_client(1, "a", &to("a", path))];
+                let found = [
+                    table.find("a", None, &to("a", path)),
+                    table.of_client(ClientId(1), "a", &to("a", path)),
+                ];
                 for found in found {
                     assert_eq!(matches!(found, Match::Destination(_)), is_allowed, "{path}");
                     assert_eq!(matches!(found, Match::AmbiguousPath), !is_allowed, "{path}");

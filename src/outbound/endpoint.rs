@@ -3,13 +3,14 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::settings::{Endpoint, EndpointDiscovery, EndpointPlace};
+use super::event::BreakerChange;
+use super::settings::{Endpoint, EndpointDiscovery, EndpointLocation};
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
-    Address, Breaker, BreakerSettings, BreakerState, Definition, Document, Event, FetchError,
-    MAX_METADATA_BYTES, Member, News, Signing, TokenFault, TokenRequest, read_metadata,
+    Address, Breaker, BreakerSettings, BreakerState, Definition, Document, DocumentEvent, FetchError,
+    LOST_AFTER, MAX_METADATA_BYTES, Member, PROBE_GRACE, Signing, TokenFault, TokenRequest, read_metadata,
 };
-use crate::sharing::{Context, Sharing, SingleFlight, Trust};
+use crate::sharing::{Context, PublicationUse, Sharing, SingleFlight};
 
 /// A token endpoint.
 #[derive(Debug)]
@@ -21,20 +22,9 @@ pub struct EndpointState {
     breaker: Breaker,
 }
 
-/// What happened to an endpoint's metadata.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndpointEvent {
-    /// It names an address, or another one.
-    Located,
-    /// It could not be fetched.
-    Failed(FetchError),
-    /// It has been stale for too long: nobody says any more where the endpoint is.
-    Expired,
-}
-
 impl EndpointState {
-    /// An endpoint that has not been asked. `me` is random. Its metadata is shared only sealed: a module that says where the endpoint is
-    /// gets the client's secret.
+    /// An endpoint that has not been asked. `me` is random. Its metadata is shared only sealed: a module that says
+    /// where the endpoint is gets the client's secret.
     pub(super) fn new(
         settings: &Endpoint,
         breaker: BreakerSettings,
@@ -42,18 +32,19 @@ impl EndpointState {
         me: u64,
         now: Timestamp,
     ) -> Self {
-        let (address, identity) = match &settings.place {
-            EndpointPlace::At(address) => (Some(address.clone()), address.url()),
-            EndpointPlace::Discovered(discovery) => (None, discovery.issuer.to_string()),
+        let (address, identity) = match &settings.location {
+            EndpointLocation::At(address) => (Some(address.clone()), address.url()),
+            EndpointLocation::Discovered(discovery) => (None, discovery.issuer.to_string()),
         };
         let fields = [&b"token endpoint"[..], settings.cluster.as_bytes(), identity.as_bytes()];
         // Where any module of the proxy could write it, an endpoint that works could be made to look as if it failed.
-        let breaker_sharing = sharing.filter(|sharing| sharing.trust() == Trust::Adopts);
-        let flight = breaker_sharing.map(|sharing| SingleFlight::new(&fields, sharing.seal.clone(), me));
+        let breaker_sharing = sharing.filter(|sharing| sharing.publication_use() == PublicationUse::Adopt);
+        let hold = settings.timeout.saturating_add(PROBE_GRACE);
+        let flight = SingleFlight::new(&fields, breaker_sharing, me, hold);
         let metadata_sharing = sharing.filter(|sharing| sharing.is_sealed());
-        let metadata = match &settings.place {
-            EndpointPlace::At(_) => None,
-            EndpointPlace::Discovered(discovery) => Some(document(discovery, metadata_sharing, me, now)),
+        let metadata = match &settings.location {
+            EndpointLocation::At(_) => None,
+            EndpointLocation::Discovered(discovery) => Some(document(discovery, metadata_sharing, me, now)),
         };
         Self { settings: settings.clone(), address, metadata, breaker: Breaker::new(breaker, flight) }
     }
@@ -77,14 +68,14 @@ impl EndpointState {
         located.max(self.breaker.opens_at(now))
     }
 
-    /// The number by which the process tells news of the metadata.
+    /// The number by which updates of the metadata are told.
     pub(super) fn id(&self) -> Option<u64> {
         self.metadata.as_ref().and_then(Document::id)
     }
 
-    /// The longest that a token request takes.
-    pub(super) fn timeout(&self) -> Duration {
-        self.settings.timeout
+    /// How long a token request may take, until its reply is given up.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.timeout.saturating_add(LOST_AFTER)
     }
 
     /// Where it is, if that is known.
@@ -93,13 +84,13 @@ impl EndpointState {
     }
 
     /// Another thread may have found that it fails, or works.
-    pub(super) fn heed(&mut self, context: &Context<'_>) {
-        self.breaker.heed(context);
+    pub(super) fn sync(&mut self, context: &Context<'_>) {
+        self.breaker.sync(context);
     }
 
     /// Whether a request may be sent now; its outcome must be recorded.
     pub(super) fn admit(&mut self, context: &Context<'_>) -> bool {
-        self.address.is_some() && self.breaker.admit(context, self.settings.timeout)
+        self.address.is_some() && self.breaker.admit(context)
     }
 
     /// The call of a token request.
@@ -119,7 +110,7 @@ impl EndpointState {
     pub(super) fn record(&mut self, fault: Option<&TokenFault>, context: &mut Context<'_>) -> BreakerChange {
         let changed = match fault {
             Some(TokenFault::NotSent | TokenFault::Unsigned(_)) => {
-                self.breaker.take_back(context);
+                self.breaker.cancel(context);
                 return BreakerChange::None;
             }
             Some(fault) if fault.is_outage() => {
@@ -136,19 +127,19 @@ impl EndpointState {
         &mut self,
         budget: &mut CallBudget,
         context: &mut Context<'_>,
-    ) -> (Option<EndpointEvent>, Option<HttpCall>) {
+    ) -> (Option<DocumentEvent<()>>, Option<HttpCall>) {
         self.breaker.handle_tick(context);
         let Some((document, discovery)) = self.discovery() else { return (None, None) };
         let read = |body: &[u8]| read(body, &discovery);
         let (event, call) = document.handle_tick(budget, context, &read);
-        (event.and_then(|event| self.take(event)), call)
+        (event.map(|event| self.take(event)), call)
     }
 
     /// Another thread may have fetched the metadata.
-    pub(super) fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<EndpointEvent> {
+    pub(super) fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<DocumentEvent<()>> {
         let (document, discovery) = self.discovery()?;
         let event = document.handle_updates(context, &|body| read(body, &discovery))?;
-        self.take(event)
+        Some(self.take(event))
     }
 
     /// Takes the reply to a fetch of the metadata; whether other threads should hear of it.
@@ -156,10 +147,10 @@ impl EndpointState {
         &mut self,
         reply: HttpReply,
         context: &mut Context<'_>,
-    ) -> Option<EndpointEvent> {
+    ) -> Option<DocumentEvent<()>> {
         let (document, discovery) = self.discovery()?;
         let event = document.handle_reply(reply, context, &|body| read(body, &discovery))?;
-        self.take(event)
+        Some(self.take(event))
     }
 
     pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
@@ -168,48 +159,32 @@ impl EndpointState {
     }
 
     pub(super) fn handle_shutdown(&mut self, context: &Context<'_>) {
-        self.breaker.take_back(context);
+        self.breaker.cancel(context);
         if let Some(document) = &mut self.metadata {
-            document.handle_end(context);
+            document.handle_shutdown(context);
         }
     }
 
     fn discovery(&mut self) -> Option<(&mut Document, EndpointDiscovery)> {
-        match &self.settings.place {
-            EndpointPlace::At(_) => None,
-            EndpointPlace::Discovered(discovery) => {
+        match &self.settings.location {
+            EndpointLocation::At(_) => None,
+            EndpointLocation::Discovered(discovery) => {
                 let discovery = discovery.clone();
                 self.metadata.as_mut().map(|document| (document, discovery))
             }
         }
     }
 
-    fn take(&mut self, event: Event<Address>) -> Option<EndpointEvent> {
-        match event.news {
-            News::New(address) => {
-                let is_same = self.address.as_ref() == Some(&address);
-                self.address = Some(address);
-                (!is_same).then_some(EndpointEvent::Located)
-            }
-            News::Same | News::Confirmed | News::Elsewhere(_) | News::Refused(_) => None,
-            News::Failed(error) => Some(EndpointEvent::Failed(error)),
-            News::Expired => {
-                self.address = None;
-                Some(EndpointEvent::Expired)
-            }
+    fn take(&mut self, event: DocumentEvent<Address>) -> DocumentEvent<()> {
+        if event.is_expired() {
+            self.address = None;
         }
+        event.map(|address| {
+            let is_same = self.address.as_ref() == Some(&address);
+            self.address = Some(address);
+            (!is_same).then_some(())
+        })
     }
-}
-
-/// What an outcome did to a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerChange {
-    /// Nothing that is worth a line.
-    None,
-    /// It lets nobody through from now on.
-    Opened,
-    /// It lets all through again.
-    Closed,
 }
 
 fn read(body: &[u8], discovery: &EndpointDiscovery) -> Result<Address, FetchError> {
@@ -222,7 +197,7 @@ fn document(discovery: &EndpointDiscovery, sharing: Option<&Sharing>, me: u64, n
         identity: Rc::clone(&discovery.issuer),
         is_loose: discovery.allow_http,
         cluster: Rc::clone(&discovery.cluster),
-        places: Address::of_metadata(&discovery.url).into(),
+        addresses: Address::of_metadata(&discovery.url).into(),
         schedule: discovery.schedule.clone(),
         max_bytes: MAX_METADATA_BYTES,
     };

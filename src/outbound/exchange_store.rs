@@ -1,4 +1,5 @@
-//! Tokens that the callers' own were exchanged for (RFC 8693), by the digest of the caller's token. They never leave this thread.
+//! Tokens that the callers' own were exchanged for (RFC 8693), by the digest of the caller's token. They never leave
+//! this thread.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -6,29 +7,17 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::endpoint::{BreakerChange, EndpointState};
-use super::lifetime::{Lifetime, expiry};
+use super::endpoint::EndpointState;
+use super::event::{BreakerChange, TokenChange, TokenEvent};
+use super::issued_token::{IssuedToken, SentRequest};
+use super::lifetime::Lifetime;
 use super::settings::Client;
+use super::subject::{Subject, SubjectDigest};
 use super::token::{IssuedTokens, RecentTokens, Token};
-use super::token_store::{TokenChange, TokenEvent};
 use super::unauthorized::{Purge, UnauthorizedReport};
-use crate::base::{CallBudget, HttpCall, HttpReply, Secret, Timestamp};
-use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault};
+use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
+use crate::oauth::{Timetable, TokenFailure, TokenFault};
 use crate::sharing::Context;
-
-/// The SHA-256 of a caller's token.
-pub type SubjectDigest = [u8; 32];
-
-/// A caller's token, verified.
-#[derive(Clone, Debug)]
-pub struct Subject {
-    /// What it is known by.
-    pub digest: SubjectDigest,
-    /// The token itself.
-    pub token: Secret,
-    /// When it expires, if it does: what it was exchanged for counts no longer.
-    pub expires: Timestamp,
-}
 
 /// The exchanged tokens of one client.
 #[derive(Debug)]
@@ -74,7 +63,7 @@ struct Entry {
 enum State {
     /// To be asked for.
     Wanted(Subject),
-    /// Asked for.
+    /// TokenQuery for.
     UnderWay {
         subject: Subject,
         sent: Timestamp,
@@ -83,9 +72,6 @@ enum State {
     /// The server does not accept the subject: it is not asked again until then.
     Refused(Timestamp),
 }
-
-/// Something about one subject.
-type Of<T> = (SubjectDigest, T);
 
 /// What there is for a subject.
 #[derive(Clone, Debug)]
@@ -117,8 +103,8 @@ impl ExchangeStore {
         }
     }
 
-    /// What there is for a subject; from now on it is wanted, if `may_wait`: where nobody can be asked in time, nothing is written
-    /// down.
+    /// What there is for a subject; from now on it is wanted, if `may_wait`: where the endpoint cannot be asked in
+    /// time, nothing is written down.
     pub(super) fn get(
         &mut self,
         subject: &Subject,
@@ -172,15 +158,15 @@ impl ExchangeStore {
     /// An upstream has answered 401 to the token of this subject.
     pub(super) fn handle_unauthorized(
         &mut self,
-        complaint: &UnauthorizedReport,
+        report: &UnauthorizedReport,
         subject: &SubjectDigest,
         issued: &mut IssuedTokens,
     ) -> Option<Purge> {
         let State::Held(held) = &self.entries.get(subject)?.state else { return None };
-        if held.fingerprint != complaint.token {
+        if held.fingerprint != report.token {
             return None;
         }
-        if !complaint.should_purge(held, self.failures()) {
+        if !report.should_purge(held, self.failures()) {
             return Some(Purge::Retained);
         }
         self.remove(subject, issued);
@@ -194,18 +180,18 @@ impl ExchangeStore {
         endpoint: &mut EndpointState,
         issued: &mut IssuedTokens,
         context: &mut Context<'_>,
-    ) -> (Vec<Of<TokenEvent>>, Vec<Of<HttpCall>>) {
+    ) -> (Vec<(SubjectDigest, TokenEvent)>, Vec<(SubjectDigest, HttpCall)>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
         let mut happened =
             |digest, event: Option<TokenEvent>| events.extend(event.map(|event| (digest, event)));
-        let patience = endpoint.timeout().saturating_add(LOST_AFTER);
-        let is_lost = |digest: &&SubjectDigest| {
-            let entry = self.entries.get(*digest);
-            matches!(entry, Some(Entry { state: State::UnderWay { sent, .. }, .. }) if context.now >= sent.after(patience))
+        let patience = endpoint.patience();
+        let is_lost = |digest: &&SubjectDigest| match self.entries.get(*digest).map(|entry| &entry.state) {
+            Some(State::UnderWay { sent, .. }) => context.now >= sent.after(patience),
+            Some(State::Wanted(_) | State::Held(_) | State::Refused(_)) | None => false,
         };
         let lost: Vec<SubjectDigest> = self.under_way.iter().filter(is_lost).copied().collect();
         for digest in lost {
-            happened(digest, self.conclude(digest, Err((TokenFault::Lost, None)), endpoint, issued, context));
+            happened(digest, self.conclude(digest, Err(TokenFault::Lost.into()), endpoint, issued, context));
         }
         while !budget.is_spent() && self.under_way.len() < MAX_UNDER_WAY && context.now >= self.next_attempt()
         {
@@ -216,7 +202,7 @@ impl ExchangeStore {
             };
             let subject = subject.clone();
             if subject.expires <= context.now {
-                // It has waited for too long; nobody is asked about it.
+                // It has waited for too long, and is not asked about.
                 happened(digest, self.refuse(digest, issued, context.now));
                 continue;
             }
@@ -235,7 +221,7 @@ impl ExchangeStore {
                     made.push((digest, call));
                 }
                 Err(fault) => {
-                    happened(digest, self.conclude(digest, Err((fault, None)), endpoint, issued, context))
+                    happened(digest, self.conclude(digest, Err(fault.into()), endpoint, issued, context))
                 }
             }
         }
@@ -253,34 +239,16 @@ impl ExchangeStore {
     ) -> Option<TokenEvent> {
         let entry = self.entries.get(&digest)?;
         let State::UnderWay { subject, sent } = &entry.state else { return None };
-        let (sent, subject_expires) = (*sent, subject.expires);
-        let asked = Asked {
-            request: &self.client.request,
-            subject: Some(&subject.token),
-            max_token_bytes: super::MAX_ACCESS_TOKEN_BYTES.min(self.longest_token()),
-        };
-        let answer = TokenAnswer::read(reply, asked, context.now).and_then(|answer| {
-            let rules = &self.client.lifetime;
-            let own = expiry(answer.token.expose(), answer.expires_in, sent, rules);
-            let expires = own.min(subject_expires);
-            if expires <= context.now {
-                Err((TokenFault::ExpiredAtIssue, None))
-            } else {
-                Ok((answer, expires))
-            }
-        });
-        self.conclude(
-            digest,
-            answer.map(|(answer, expires)| (answer, sent, expires)),
-            endpoint,
-            issued,
-            context,
-        )
+        let max_token_bytes = super::MAX_ACCESS_TOKEN_BYTES.min(self.longest_token());
+        let request =
+            SentRequest { client: &self.client, sent: *sent, subject: Some(subject), max_token_bytes };
+        let answer = request.read(reply, context.now);
+        self.conclude(digest, answer, endpoint, issued, context)
     }
 
     pub(super) fn handle_clock_step(&mut self, issued: &mut IssuedTokens, now: Timestamp) {
         self.timetable.reset(now);
-        // By which clock they expire, nobody can tell any more. What is under way comes back to nobody.
+        // By which clock they expire cannot be told any more. No reply to what is under way is taken.
         let all: Vec<SubjectDigest> = self.entries.keys().copied().collect();
         all.iter().for_each(|digest| self.remove(digest, issued));
         self.wanted.clear();
@@ -293,7 +261,7 @@ impl ExchangeStore {
     fn conclude(
         &mut self,
         digest: SubjectDigest,
-        answer: Result<(TokenAnswer, Timestamp, Timestamp), (TokenFault, Option<Duration>)>,
+        answer: Result<IssuedToken, TokenFailure>,
         endpoint: &mut EndpointState,
         issued: &mut IssuedTokens,
         context: &mut Context<'_>,
@@ -305,41 +273,35 @@ impl ExchangeStore {
         let failures = self.failures();
         self.remove(&digest, issued);
         // What is wrong with one subject says nothing about the endpoint but that it answers.
-        let fault = answer.as_ref().err().map(|(fault, _)| fault).filter(|fault| !fault.is_about_subject());
+        let fault =
+            answer.as_ref().err().map(|failure| &failure.fault).filter(|fault| !fault.is_about_subject());
         let breaker = endpoint.record(fault, context);
-        let what = match answer {
-            Ok((answer, sent, expires)) => {
-                let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, context.jitter);
-                let token = Token::new(&self.client, &answer.token, sent, lifetime, issued);
-                self.timetable.settle_until(sent, context.now);
+        let change = match answer {
+            Ok(answer) => {
+                let lifetime =
+                    Lifetime::new(answer.sent, answer.expires, &self.client.lifetime, context.jitter);
+                let token = Token::new(&self.client, &answer.token, answer.sent, lifetime, issued);
+                self.timetable.settle_until(answer.sent, context.now);
                 if self.make_room(token.size().saturating_add(ENTRY_BYTES), issued) {
                     self.put(digest, State::Held(token), issued);
                 }
-                TokenChange::Obtained {
-                    lifetime: expires.since(sent),
-                    missing_scopes: answer.missing_scopes,
-                    is_shared: false,
-                }
+                TokenChange::obtained(&answer, false)
             }
-            Err((fault, pause)) => {
+            Err(TokenFailure { fault, retry_after }) => {
                 if fault.is_about_subject() {
                     // The server works, and others' tokens may be accepted.
                     self.put_refusal(digest, issued, context.now);
-                } else if fault == TokenFault::NotSent {
-                    self.timetable.fail_to_send(context.now, context.jitter);
                 } else {
-                    let is_slow = fault.class() == FaultClass::Configuration;
-                    let slowly = if is_slow { SLOW_RETRY } else { Duration::ZERO };
-                    self.timetable.fail(pause.unwrap_or_default().max(slowly), context.now, context.jitter);
+                    self.timetable.fail_for(&fault, retry_after.unwrap_or_default(), context);
                 }
                 TokenChange::Failed(fault)
             }
         };
         let took = sent.map(|sent| context.now.since(sent));
-        Some(TokenEvent { failures, what, breaker, took })
+        Some(TokenEvent { failures, change, breaker, took })
     }
 
-    /// Nobody need be asked about this subject.
+    /// The endpoint need not be asked about this subject.
     fn refuse(
         &mut self,
         digest: SubjectDigest,
@@ -349,8 +311,8 @@ impl ExchangeStore {
         self.wanted.retain(|other| *other != digest);
         self.remove(&digest, issued);
         self.put_refusal(digest, issued, now);
-        let what = TokenChange::Failed(TokenFault::ExpiredAtIssue);
-        Some(TokenEvent { failures: self.failures(), what, breaker: BreakerChange::None, took: None })
+        let change = TokenChange::Failed(TokenFault::ExpiredAtIssue);
+        Some(TokenEvent { failures: self.failures(), change, breaker: BreakerChange::None, took: None })
     }
 
     fn put_refusal(&mut self, digest: SubjectDigest, issued: &mut IssuedTokens, now: Timestamp) {
@@ -399,7 +361,7 @@ impl ExchangeStore {
         self.entries.insert(digest, entry);
     }
 
-    /// Whoever removes one that is wanted has taken it off that list.
+    /// A caller that removes one that is wanted has taken it off that list.
     fn remove(&mut self, digest: &SubjectDigest, issued: &mut IssuedTokens) {
         let Some(entry) = self.entries.remove(digest) else { return };
         match &entry.state {
@@ -437,10 +399,6 @@ const ENTRY_BYTES: usize = 256;
 pub const MAX_UNDER_WAY: usize = 32;
 /// How long a subject that was refused is not asked for again.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
-/// As for a client's own token: what somebody has to mend is not mended within seconds.
-const SLOW_RETRY: Duration = Duration::from_secs(60);
-/// Envoy answers every call within its timeout; this only keeps a fault there from holding a place for ever.
-const LOST_AFTER: Duration = Duration::from_secs(10);
 /// The exchanged tokens of all clients that are known again although they are kept no longer, in equal shares, beside
 /// [`MAX_KNOWN_TOKENS`](super::MAX_KNOWN_TOKENS) for each client: some 64 bytes each.
 pub const MAX_KNOWN_EXCHANGED_TOKENS: usize = 16_384;

@@ -1,6 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use super::*;
+use crate::base::Secret;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
 const ROOM: usize = 10_000;
@@ -29,7 +30,7 @@ fn subjects_take_their_bytes_and_not_one_more_but_one_may_always_wait() {
     }
     assert_eq!(store.pending_bytes, ROOM);
     assert!(matches!(store.get(&subject(3, 0), true, &mut known, NOW), Exchanged::Full));
-    // Where nobody can be asked in time, nothing is written down.
+    // Where the endpoint cannot be asked in time, nothing is written down.
     assert!(matches!(store.get(&subject(3, 0), false, &mut known, NOW), Exchanged::Wait));
     assert_eq!(store.entries.len(), 2);
     store.handle_clock_step(&mut known, NOW);

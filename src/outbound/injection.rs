@@ -1,21 +1,22 @@
 //! What the filter hands to the outbound half, and what comes of it.
 
-use super::endpoint::EndpointEvent;
-use super::exchange_store::{Subject, SubjectDigest};
-use super::refusal::Refusal;
-use super::token_store::TokenEvent;
+use super::denial::EgressDenial;
+use super::event::TokenEvent;
+use super::ids::{ClientId, EndpointId};
+use super::subject::{Subject, SubjectDigest};
 use crate::base::{Edit, RequestHead, StreamId, Timestamp};
+use crate::oauth::DocumentEvent;
 use crate::policy::MetadataClient;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutboundCall {
     /// The token of a client.
-    Token(usize),
+    Token(ClientId),
     /// The token of a client for one of its callers.
-    Exchange(usize, SubjectDigest),
+    Exchange(ClientId, SubjectDigest),
     /// The metadata that says where a token endpoint is.
-    Metadata(usize),
+    Metadata(EndpointId),
 }
 
 /// Something happened.
@@ -24,7 +25,7 @@ pub enum OutboundEvent {
     /// To a client's token.
     Token {
         /// The client.
-        client: usize,
+        client: ClientId,
         /// What.
         event: TokenEvent,
         /// For which caller, if it is one of many that callers' tokens are exchanged for.
@@ -33,10 +34,38 @@ pub enum OutboundEvent {
     /// To an endpoint's metadata.
     Endpoint {
         /// The endpoint.
-        endpoint: usize,
+        endpoint: EndpointId,
         /// What.
-        event: EndpointEvent,
+        event: DocumentEvent<()>,
     },
+}
+
+/// What became of a request that goes out, as metrics count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InjectionOutcome {
+    /// It goes where no token goes.
+    Passed,
+    /// The same, and a token of ours was taken out of it.
+    Stripped,
+    /// It keeps its own credential.
+    Kept,
+    /// It carries a token.
+    Injected,
+    /// It is denied.
+    Denied(EgressDenial),
+}
+
+impl InjectionOutcome {
+    /// A stable name for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Stripped => "stripped",
+            Self::Kept => "kept",
+            Self::Injected => "injected",
+            Self::Denied(denial) => denial.label(),
+        }
+    }
 }
 
 /// A request that goes out.
@@ -58,19 +87,19 @@ pub struct Outgoing<'a> {
 /// What becomes of a request that goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Injection {
-    /// It goes to a cluster that carries calls of our own, and most likely is one; the edits take out tokens of ours that a redirect
-    /// has brought there.
+    /// It goes to a cluster that carries calls of our own, and most likely is one; the edits take out tokens of ours
+    /// that a redirect has brought there.
     OwnCall(Vec<Edit>),
     /// It goes where no token goes; the edits take out those of ours that it carries.
     Passed(Vec<Edit>),
     /// It keeps its own credential; the edits take out tokens of ours that it carries beside it.
-    Kept(usize, Vec<Edit>),
+    Kept(ClientId, Vec<Edit>),
     /// It carries this client's token.
-    Injected(usize, Vec<Edit>),
+    Injected(ClientId, Vec<Edit>),
     /// It waits for this client's token, or for the one of a caller.
-    Wait(usize, Option<SubjectDigest>),
-    /// It does not go on.
-    Refused(Option<usize>, Refusal),
+    Wait(ClientId, Option<SubjectDigest>),
+    /// It is denied.
+    Denied(Option<ClientId>, EgressDenial),
 }
 
 impl Outgoing<'_> {

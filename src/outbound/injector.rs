@@ -6,26 +6,26 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
+use super::denial::EgressDenial;
 use super::destination::{CallerCredential, Destination};
 use super::egress::{Entitlement, entitlement};
 use super::endpoint::EndpointState;
-use super::exchange_store::{
-    ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS, SubjectDigest,
-};
+use super::exchange_store::{ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS};
+use super::ids::{ClientId, EndpointId};
 use super::injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
-use super::refusal::Refusal;
-use super::settings::{Client, EndpointPlace, Outbound};
+use super::settings::{Client, EndpointLocation, Settings};
+use super::subject::SubjectDigest;
 use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
 use super::token_store::TokenStore;
 use super::unauthorized::{Purge, UnauthorizedReport};
 use crate::base::{CallBudget, Edit, HttpCall, HttpReply, NameFilter, StreamId, Timestamp};
-use crate::oauth::{BreakerState, Grant};
+use crate::oauth::{BreakerState, Grant, LOST_AFTER};
 use crate::sharing::{Context, Sharing, SingleFlight, Updates};
 
 /// The outbound half of a filter on one thread.
 #[derive(Debug)]
 pub struct Injector {
-    settings: Rc<Outbound>,
+    settings: Rc<Settings>,
     endpoints: Vec<EndpointState>,
     stores: Vec<Store>,
     issued: IssuedTokens,
@@ -36,7 +36,7 @@ pub struct Injector {
     injected: HashMap<StreamId, Injected, FxBuildHasher>,
     /// The client that may call first at the next tick.
     first: usize,
-    /// Somebody waits for a call that can be made at once.
+    /// A request waits for a call that can be made at once.
     is_urgent: bool,
 }
 
@@ -48,7 +48,7 @@ enum Store {
 
 #[derive(Clone, Copy, Debug)]
 struct Injected {
-    client: usize,
+    client: ClientId,
     token: Fingerprint,
     subject: Option<SubjectDigest>,
 }
@@ -56,7 +56,7 @@ struct Injected {
 impl Injector {
     /// Clients that hold nothing but what the process has. `seed` is random.
     pub fn new(
-        settings: Rc<Outbound>,
+        settings: Rc<Settings>,
         sharing: Option<&Sharing>,
         seed: [u8; 16],
         context: &mut Context<'_>,
@@ -94,7 +94,7 @@ impl Injector {
                     )));
                 }
                 let me = context.jitter.number();
-                let flight = token_sharing.map(|sharing| flight(client, &settings, sharing, me));
+                let flight = flight(client, &settings, token_sharing, me);
                 Store::Own(Box::new(TokenStore::new(Rc::clone(client), flight, token_bytes, now)))
             })
             .collect();
@@ -120,7 +120,7 @@ impl Injector {
     }
 
     /// What it is configured to do.
-    pub fn settings(&self) -> &Rc<Outbound> {
+    pub fn settings(&self) -> &Rc<Settings> {
         &self.settings
     }
 
@@ -128,7 +128,7 @@ impl Injector {
     pub fn inject(&mut self, request: &Outgoing<'_>, now: Timestamp) -> Injection {
         let settings = Rc::clone(&self.settings);
         match entitlement(&settings, request.head, request.client) {
-            Err((client, refusal)) => Injection::Refused(client, refusal),
+            Err((client, denial)) => Injection::Denied(client, denial),
             Ok(Entitlement::OwnCall) => Injection::OwnCall(self.removals(request, None)),
             Ok(Entitlement::Nothing) => Injection::Passed(self.removals(request, None)),
             Ok(Entitlement::Token(destination)) => self.inject_into(request, destination, now),
@@ -142,26 +142,27 @@ impl Injector {
         now: Timestamp,
     ) -> Injection {
         let index = destination.client;
-        let Some(client) = self.settings.clients.get(index).map(Rc::clone) else {
-            return Injection::Refused(None, Refusal::ClientUnknown);
+        let Some(client) = self.settings.client(index).map(Rc::clone) else {
+            return Injection::Denied(None, EgressDenial::ClientUnknown);
         };
         if request.head.headers.is_hop_by_hop(&client.header) {
-            return Injection::Refused(Some(index), Refusal::HeaderHopByHop);
+            return Injection::Denied(Some(index), EgressDenial::HeaderHopByHop);
         }
-        // A token of ours that is there already is an earlier attempt's, or came along by a redirect: never the caller's.
+        // A token of ours that is there already is an earlier attempt's, or came along by a redirect: never the
+        // caller's.
         let is_callers = |value: &[u8]| !self.issued.is_ours(&client.header, value);
         if request.values(&client.header).any(is_callers) {
             match destination.caller_credential {
                 CallerCredential::Replace => {}
                 CallerCredential::Keep => return Injection::Kept(index, self.removals(request, None)),
                 CallerCredential::Deny => {
-                    return Injection::Refused(Some(index), Refusal::CallerCredential);
+                    return Injection::Denied(Some(index), EgressDenial::CallerCredential);
                 }
             }
         }
-        let endpoint = self.endpoints.get(client.endpoint);
+        let endpoint = self.endpoints.get(client.endpoint.0);
         let soonest = |own: Timestamp| own.max(endpoint.map_or(now, |endpoint| endpoint.next_attempt(now)));
-        let (token, subject) = match self.stores.get_mut(index) {
+        let (token, subject) = match self.stores.get_mut(index.0) {
             Some(Store::Own(store)) => {
                 store.want();
                 match store.token(now) {
@@ -174,7 +175,7 @@ impl Injector {
             }
             Some(Store::Exchange(store)) => {
                 let Some(subject) = (request.subject)() else {
-                    return Injection::Refused(Some(index), Refusal::SubjectMissing);
+                    return Injection::Denied(Some(index), EgressDenial::SubjectMissing);
                 };
                 let may_wait = soonest(store.next_attempt()) < request.patience;
                 match store.get(&subject, may_wait, &mut self.issued, now) {
@@ -185,15 +186,15 @@ impl Injector {
                         return Injection::Wait(index, Some(subject.digest));
                     }
                     Exchanged::Refused => {
-                        return Injection::Refused(Some(index), Refusal::SubjectRefused);
+                        return Injection::Denied(Some(index), EgressDenial::SubjectRefused);
                     }
                     Exchanged::Full => {
                         let retry_after = Duration::from_secs(1);
-                        return Injection::Refused(Some(index), Refusal::WaitingFull { retry_after });
+                        return Injection::Denied(Some(index), EgressDenial::WaitingFull { retry_after });
                     }
                 }
             }
-            None => return Injection::Refused(Some(index), Refusal::ClientUnknown),
+            None => return Injection::Denied(Some(index), EgressDenial::ClientUnknown),
         };
         let mut edits = self.removals(request, Some(&client.header));
         edits.push(Edit::Set(Rc::clone(&client.header), Rc::clone(token.header_value())));
@@ -223,25 +224,25 @@ impl Injector {
         stream: StreamId,
         status: u16,
         now: Timestamp,
-    ) -> Option<(usize, Purge)> {
+    ) -> Option<(ClientId, Purge)> {
         let Injected { client, token, subject } = self.injected.remove(&stream)?;
         if status != 401 {
             return None;
         }
-        let endpoint = self.endpoints.get(self.settings.clients.get(client)?.endpoint);
+        let endpoint = self.endpoint(client);
         let is_there = |endpoint: &EndpointState| {
             endpoint.address().is_some() && endpoint.breaker(now) == BreakerState::Closed
         };
-        let complaint = UnauthorizedReport {
+        let report = UnauthorizedReport {
             token,
             interval: self.settings.purge_interval,
             is_endpoint_there: endpoint.is_some_and(is_there),
             now,
         };
-        let purge = match (self.stores.get_mut(client)?, subject) {
-            (Store::Own(store), _) => store.handle_unauthorized(&complaint),
+        let purge = match (self.stores.get_mut(client.0)?, subject) {
+            (Store::Own(store), _) => store.handle_unauthorized(&report),
             (Store::Exchange(store), Some(subject)) => {
-                store.handle_unauthorized(&complaint, &subject, &mut self.issued)
+                store.handle_unauthorized(&report, &subject, &mut self.issued)
             }
             (Store::Exchange(_), None) => None,
         }?;
@@ -259,15 +260,15 @@ impl Injector {
         self.injected.remove(&stream);
     }
 
-    /// Whether somebody waits for a call that can be made now.
+    /// Whether a request waits for a call that can be made now.
     pub fn take_urgency(&mut self) -> bool {
         core::mem::take(&mut self.is_urgent)
     }
 
     /// When a token of this client may come at the earliest: at any moment where one is asked for.
-    pub fn next_attempt(&self, client: usize, now: Timestamp) -> Timestamp {
-        let endpoint = self.settings.clients.get(client).and_then(|one| self.endpoints.get(one.endpoint));
-        let (own, is_under_way) = match self.stores.get(client) {
+    pub fn next_attempt(&self, client: ClientId, now: Timestamp) -> Timestamp {
+        let endpoint = self.endpoint(client);
+        let (own, is_under_way) = match self.stores.get(client.0) {
             Some(Store::Own(store)) => (store.next_attempt(), store.is_under_way()),
             Some(Store::Exchange(store)) => (store.next_attempt(), false),
             None => (now, false),
@@ -279,24 +280,24 @@ impl Injector {
     }
 
     /// The token of a client that has one of its own.
-    pub fn token_store(&self, client: usize) -> Option<&TokenStore> {
-        match self.stores.get(client)? {
+    pub fn token_store(&self, client: ClientId) -> Option<&TokenStore> {
+        match self.stores.get(client.0)? {
             Store::Own(store) => Some(store),
             Store::Exchange(_) => None,
         }
     }
 
     /// The endpoint that a client asks.
-    pub fn endpoint(&self, client: usize) -> Option<&EndpointState> {
-        self.endpoints.get(self.settings.clients.get(client)?.endpoint)
+    pub fn endpoint(&self, client: ClientId) -> Option<&EndpointState> {
+        self.endpoints.get(self.settings.endpoint_of(client)?.0)
     }
 
-    /// The number by which the process tells news of a client's token or of an endpoint's metadata.
+    /// The number by which updates of a client's token or of an endpoint's metadata are told.
     pub fn id(&self, purpose: OutboundCall) -> Option<u64> {
         match purpose {
             OutboundCall::Token(client) => self.token_store(client)?.id(),
             OutboundCall::Exchange(..) => None,
-            OutboundCall::Metadata(endpoint) => self.endpoints.get(endpoint)?.id(),
+            OutboundCall::Metadata(EndpointId(place)) => self.endpoints.get(place)?.id(),
         }
     }
 
@@ -307,16 +308,15 @@ impl Injector {
         context: &mut Context<'_>,
     ) -> (Vec<OutboundEvent>, Vec<(OutboundCall, HttpCall)>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
-        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+        for (id, endpoint) in (0..).map(EndpointId).zip(&mut self.endpoints) {
             let (event, call) = endpoint.handle_tick(budget, context);
-            events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
-            made.extend(call.map(|call| (OutboundCall::Metadata(index), call)));
+            events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: id, event }));
+            made.extend(call.map(|call| (OutboundCall::Metadata(id), call)));
         }
         let first = self.first;
-        for client in (first..self.stores.len()).chain(0..first) {
-            let place = self.settings.clients.get(client).map(|one| one.endpoint);
-            let endpoint = place.and_then(|place| self.endpoints.get_mut(place));
-            let (Some(store), Some(endpoint)) = (self.stores.get_mut(client), endpoint) else { continue };
+        for client in (first..self.stores.len()).chain(0..first).map(ClientId) {
+            let endpoint = self.settings.endpoint_of(client).and_then(|id| self.endpoints.get_mut(id.0));
+            let (Some(store), Some(endpoint)) = (self.stores.get_mut(client.0), endpoint) else { continue };
             let could_call = !budget.is_spent();
             match store {
                 Store::Own(store) => {
@@ -336,7 +336,7 @@ impl Injector {
                 }
             }
             if could_call && budget.is_spent() {
-                self.first = client.saturating_add(1);
+                self.first = client.0.saturating_add(1);
             }
         }
         (events, made)
@@ -346,13 +346,13 @@ impl Injector {
     pub fn handle_updates(&mut self, updates: &Updates, context: &mut Context<'_>) -> Vec<OutboundEvent> {
         let mut events = Vec::new();
         let concerns = |id: Option<u64>| id.is_some_and(|id| updates.contains(id));
-        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+        for (id, endpoint) in (0..).map(EndpointId).zip(&mut self.endpoints) {
             if concerns(endpoint.id()) {
                 let event = endpoint.handle_updates(context);
-                events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: index, event }));
+                events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: id, event }));
             }
         }
-        for (client, store) in self.stores.iter_mut().enumerate() {
+        for (client, store) in (0..).map(ClientId).zip(&mut self.stores) {
             if let Store::Own(store) = store
                 && concerns(store.id())
             {
@@ -371,12 +371,12 @@ impl Injector {
         context: &mut Context<'_>,
     ) -> Option<OutboundEvent> {
         if let OutboundCall::Metadata(endpoint) = purpose {
-            let event = self.endpoints.get_mut(endpoint)?.handle_reply(reply, context)?;
+            let event = self.endpoints.get_mut(endpoint.0)?.handle_reply(reply, context)?;
             return Some(OutboundEvent::Endpoint { endpoint, event });
         }
         let (OutboundCall::Token(client) | OutboundCall::Exchange(client, _)) = purpose else { return None };
-        let endpoint = self.endpoints.get_mut(self.settings.clients.get(client)?.endpoint)?;
-        let (event, subject) = match (self.stores.get_mut(client)?, purpose) {
+        let endpoint = self.endpoints.get_mut(self.settings.endpoint_of(client)?.0)?;
+        let (event, subject) = match (self.stores.get_mut(client.0)?, purpose) {
             (Store::Own(store), OutboundCall::Token(_)) => {
                 (store.handle_reply(reply, endpoint, &mut self.issued, context)?, None)
             }
@@ -411,14 +411,15 @@ impl Injector {
     }
 }
 
-/// What the threads share about the token of a client: two clients that differ in anything that changes the answer share nothing.
-fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> SingleFlight {
-    let endpoint = settings.endpoints.get(client.endpoint);
+/// What the threads share about the token of a client: two clients that differ in anything that changes the answer
+/// share nothing.
+fn flight(client: &Client, settings: &Settings, sharing: Option<&Sharing>, me: u64) -> SingleFlight {
+    let endpoint = settings.endpoints.get(client.endpoint.0);
     let (cluster, place) = endpoint.map_or((&b""[..], String::new()), |endpoint| {
-        let place = match &endpoint.place {
-            EndpointPlace::At(address) => address.url(),
-            // Who would not believe an address without TLS shares nothing with who would.
-            EndpointPlace::Discovered(discovery) => {
+        let place = match &endpoint.location {
+            EndpointLocation::At(address) => address.url(),
+            // A client that would not accept an address without TLS shares nothing with one that would.
+            EndpointLocation::Discovered(discovery) => {
                 let rules = if discovery.allow_http { "loose" } else { "strict" };
                 format!("{} by {}, {rules}", discovery.issuer, discovery.cluster)
             }
@@ -428,7 +429,8 @@ fn flight(client: &Client, settings: &Outbound, sharing: &Sharing, me: u64) -> S
     let fields = client.request.fields();
     let own = fields.iter().map(Vec::as_slice);
     let all: Vec<&[u8]> = [&b"token"[..], cluster, place.as_bytes()].into_iter().chain(own).collect();
-    SingleFlight::new(&all, sharing.seal.clone(), me)
+    let timeout = endpoint.map_or(Duration::ZERO, |endpoint| endpoint.timeout);
+    SingleFlight::new(&all, sharing, me, timeout.saturating_add(LOST_AFTER))
 }
 
 /// How long a token may be: what still fits the headers of a request, with room for others.

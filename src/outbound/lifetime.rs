@@ -13,7 +13,7 @@ use crate::jose::Object;
 pub struct LifetimeRules {
     /// How long before its expiry a token is renewed; `None`: a third of its life, at most [`DEFAULT_MARGIN`].
     pub margin: Option<Duration>,
-    /// How long a token lives of which nobody says how long.
+    /// How long a token lives where neither it nor the server says so.
     pub assumed: Duration,
 }
 
@@ -28,8 +28,8 @@ pub(super) struct Lifetime {
     pub(super) renewal: Timestamp,
 }
 
-/// When a token expires: after `expires_in` from when it was asked for, at its own `exp` if it is a JWT, whichever is sooner; after
-/// the assumed lifetime if neither says; never more than [`MAX_LIFETIME`] after it was asked for.
+/// When a token expires: after `expires_in` from when it was asked for, at its own `exp` if it is a JWT, whichever is
+/// sooner; after the assumed lifetime if neither says; never more than [`MAX_LIFETIME`] after it was asked for.
 pub(super) fn expiry(
     token: &[u8],
     expires_in: Option<Duration>,
@@ -83,7 +83,8 @@ pub const DEFAULT_MARGIN: Duration = Duration::from_secs(300);
 const SAFETY_MARGIN: Duration = Duration::from_secs(15);
 /// Even a token that lives for a second is not asked for more often.
 pub(super) const MIN_RENEWAL: Duration = Duration::from_secs(1);
-/// A server that says a year, or a number that no calendar has, is asked again after a day: by then the client may be gone.
+/// A server that says a year, or a number that no calendar has, is asked again after a day: by then the client may be
+/// gone.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]

@@ -5,20 +5,21 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::destination::DestinationTable;
+use super::ids::{ClientId, EndpointId};
 use super::lifetime::LifetimeRules;
-use crate::base::WaitingSettings;
+use crate::base::WaitingBounds;
 use crate::oauth::{Address, BreakerSettings, Schedule, TokenRequest};
 use crate::policy::Overrides;
 
 /// The compiled block `outbound`.
 #[derive(Clone, Debug)]
-pub struct Outbound {
+pub struct Settings {
     /// Where the filter runs.
     pub position: Position,
     /// The identities, in the order of the configuration.
     pub clients: Vec<Rc<Client>>,
     /// The places of the identities, by name.
-    pub names: HashMap<Rc<str>, usize>,
+    pub names: HashMap<Rc<str>, ClientId>,
     /// Where they ask, each once however many clients ask there.
     pub endpoints: Vec<Endpoint>,
     /// The clusters that carry calls of ours: the filter leaves what goes to them alone.
@@ -34,7 +35,7 @@ pub struct Outbound {
     /// Clusters to which tokens may go without TLS.
     pub plaintext_clusters: HashSet<Rc<str>>,
     /// Bounds for requests that wait for tokens.
-    pub waiting: WaitingSettings,
+    pub waiting: WaitingBounds,
     /// The least age of a token that a 401 purges. Not zero.
     pub purge_interval: Duration,
     /// When endpoints are left alone.
@@ -64,8 +65,8 @@ pub enum Unmatched {
 pub struct Client {
     /// Its name, which labels metrics.
     pub name: Rc<str>,
-    /// Its place in [`Outbound::endpoints`].
-    pub endpoint: usize,
+    /// Where it asks.
+    pub endpoint: EndpointId,
     /// What it asks for.
     pub request: TokenRequest,
     /// The header that takes the token, lower case.
@@ -80,7 +81,7 @@ pub struct Client {
     pub exchanged_tokens: usize,
 }
 
-/// When a token is obtained for the first time, and whether it is kept fresh while nobody needs it.
+/// When a token is obtained for the first time, and whether it is kept fresh while no request needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obtain {
     /// When the filter starts, and always.
@@ -97,12 +98,12 @@ pub struct Endpoint {
     /// How long one may take. Not zero.
     pub timeout: Duration,
     /// Where it is.
-    pub place: EndpointPlace,
+    pub location: EndpointLocation,
 }
 
 /// Where a token endpoint is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum EndpointPlace {
+pub enum EndpointLocation {
     /// Here.
     At(Address),
     /// Where the metadata of an issuer says (RFC 8414).
@@ -124,6 +125,18 @@ pub struct EndpointDiscovery {
     pub schedule: Schedule,
 }
 
+impl Settings {
+    /// A client.
+    pub fn client(&self, ClientId(place): ClientId) -> Option<&Rc<Client>> {
+        self.clients.get(place)
+    }
+
+    /// The endpoint that a client asks.
+    pub fn endpoint_of(&self, client: ClientId) -> Option<EndpointId> {
+        self.client(client).map(|client| client.endpoint)
+    }
+}
+
 #[cfg(test)]
 impl Client {
     /// A client that puts its token into `authorization`, behind this prefix.
@@ -142,7 +155,7 @@ impl Client {
         };
         Self {
             name: "c".into(),
-            endpoint: 0,
+            endpoint: EndpointId(0),
             request,
             header: "authorization".into(),
             prefix: prefix.into(),
@@ -156,9 +169,9 @@ impl Client {
 impl Endpoint {
     /// The clusters that carry its calls.
     pub fn clusters(&self) -> impl Iterator<Item = &Rc<str>> {
-        let metadata = match &self.place {
-            EndpointPlace::At(_) => None,
-            EndpointPlace::Discovered(discovery) => Some(&discovery.cluster),
+        let metadata = match &self.location {
+            EndpointLocation::At(_) => None,
+            EndpointLocation::Discovered(discovery) => Some(&discovery.cluster),
         };
         core::iter::once(&self.cluster).chain(metadata)
     }

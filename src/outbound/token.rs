@@ -27,14 +27,14 @@ pub struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u128);
 
-/// The credentials that the filter sets or has set, so that none of them is taken for a caller's. A credential is the whole value of
-/// a header: a token endpoint may issue any word as a token, so neither a part of a value nor the same word in another header or
-/// under another scheme is ours.
+/// The credentials that the filter sets or has set, so that none of them is taken for a caller's. A credential is the
+/// whole value of a header: a token endpoint may issue any word as a token, so neither a part of a value nor the same
+/// word in another header or under another scheme is ours.
 #[derive(Debug)]
 pub struct IssuedTokens {
     seed: [u8; 16],
-    /// How many reasons there are to know each: two clients may get one token. Fingerprints are hashes already, under a key that
-    /// nobody else has.
+    /// How many reasons there are to know each: two clients may get one token. Fingerprints are hashes already, under a
+    /// key that only this filter has.
     all: HashMap<Fingerprint, u32, FxBuildHasher>,
 }
 
@@ -98,8 +98,8 @@ impl IssuedTokens {
         Self { seed, all: HashMap::default() }
     }
 
-    /// The fingerprint of a credential: what this header holds. A scheme is compared without case, and whatever spaces follow it
-    /// (RFC 9110 §11.4), since what lies between two runs of the filter may write it anew.
+    /// The fingerprint of a credential: what this header holds. A scheme is compared without case, and whatever spaces
+    /// follow it (RFC 9110 §11.4), since what lies between two runs of the filter may write it anew.
     pub(super) fn fingerprint(&self, header: &str, value: &[u8]) -> Fingerprint {
         let value = value.trim_ascii();
         let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or_default();

@@ -6,25 +6,27 @@ use std::rc::Rc;
 
 use prost::Message;
 
-use super::endpoint::{BreakerChange, EndpointState};
+use super::endpoint::EndpointState;
+use super::event::{BreakerChange, TokenChange, TokenEvent};
+use super::issued_token::{IssuedToken, SentRequest};
 use super::lifetime::{Lifetime, MIN_RENEWAL, expiry};
 use super::settings::{Client, Obtain};
 use super::token::{IssuedTokens, MAX_KNOWN_TOKENS, RecentTokens, Token};
 use super::unauthorized::{Purge, UnauthorizedReport};
 use crate::base::{CallBudget, HttpCall, HttpReply, Secret, Timestamp};
-use crate::oauth::{Asked, FaultClass, Timetable, TokenAnswer, TokenFault, fits_header};
-use crate::sharing::{Context, FetchState, LeaseLookup, Publication, SingleFlight, Unreadable};
+use crate::oauth::{Timetable, TokenFailure, TokenFault, fits_header};
+use crate::sharing::{Context, FetchState, Publication, SingleFlight, Unreadable};
 
 /// The token of one client.
 #[derive(Debug)]
 pub struct TokenStore {
     client: Rc<Client>,
-    /// What the process shares of it; `None`: nothing.
-    flight: Option<SingleFlight>,
+    flight: SingleFlight,
     token: Option<Token>,
     /// When the newest token that we have had was asked for, whether or not it still counts.
-    newest: Timestamp,
-    /// The same by the clock before it was set back: what was published then says nothing any more about how long it lives.
+    newest: Option<Timestamp>,
+    /// The same by the clock before it was set back: what was published then says nothing any more about how long it
+    /// lives.
     outdated: Option<Timestamp>,
     ring: RecentTokens,
     timetable: Timetable,
@@ -32,46 +34,12 @@ pub struct TokenStore {
     /// A request has needed it since it was obtained.
     is_needed: bool,
     max_token_bytes: usize,
-    failed_acquisitions: u32,
-}
-
-/// Something happened to a client's token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenEvent {
-    /// How many attempts had failed in a row before.
-    pub failures: u32,
-    /// What.
-    pub what: TokenChange,
-    /// What it did to the endpoint's breaker.
-    pub breaker: BreakerChange,
-    /// How long the request took, if it was ours.
-    pub took: Option<core::time::Duration>,
-}
-
-/// What happened to a client's token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenChange {
-    /// There is a new one.
-    Obtained {
-        /// How long it lives.
-        lifetime: core::time::Duration,
-        /// How many of the scopes that were asked for it lacks.
-        missing_scopes: usize,
-        /// Another thread obtained it.
-        is_shared: bool,
-    },
-    /// None was obtained; what there is stays.
-    Failed(TokenFault),
-    /// What another thread should have left is not to be believed.
-    Refused(Unreadable),
-    /// It expired before there was a new one.
-    Expired,
 }
 
 impl TokenStore {
     pub(super) fn new(
         client: Rc<Client>,
-        flight: Option<SingleFlight>,
+        flight: SingleFlight,
         max_token_bytes: usize,
         now: Timestamp,
     ) -> Self {
@@ -79,14 +47,13 @@ impl TokenStore {
             client,
             flight,
             token: None,
-            newest: Timestamp::EPOCH,
+            newest: None,
             outdated: None,
             ring: RecentTokens::default(),
             timetable: Timetable::new(now),
             under_way: None,
             is_needed: false,
             max_token_bytes,
-            failed_acquisitions: 0,
         }
     }
 
@@ -121,24 +88,22 @@ impl TokenStore {
     }
 
     pub(super) fn id(&self) -> Option<u64> {
-        self.flight.as_ref().map(SingleFlight::id)
+        self.flight.id()
     }
 
     pub(super) fn seed(&self, context: &Context<'_>) {
-        if let Some(flight) = &self.flight {
-            flight.seed(context.shared);
-        }
+        self.flight.seed(context);
     }
 
     /// An upstream has answered 401 to a token of ours. Once per token: it is not ours any more when it is purged.
-    pub(super) fn handle_unauthorized(&mut self, complaint: &UnauthorizedReport) -> Option<Purge> {
-        let ours = self.token.as_ref().filter(|ours| ours.fingerprint == complaint.token)?;
-        if !complaint.should_purge(ours, self.failures()) {
+    pub(super) fn handle_unauthorized(&mut self, report: &UnauthorizedReport) -> Option<Purge> {
+        let ours = self.token.as_ref().filter(|ours| ours.fingerprint == report.token)?;
+        if !report.should_purge(ours, self.failures()) {
             return Some(Purge::Retained);
         }
         self.token = None;
         self.is_needed = true;
-        self.timetable.mark_due(complaint.now);
+        self.timetable.mark_due(report.now);
         Some(Purge::Purged)
     }
 
@@ -148,14 +113,12 @@ impl TokenStore {
         issued: &mut IssuedTokens,
         context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
-        let LeaseLookup::Found(claim) = self.flight.as_ref()?.look(context.shared, context.now) else {
-            return None;
-        };
-        self.heed(claim.standing, issued, context)
+        let lease = self.flight.look(context).found()?;
+        self.sync_from(lease.state, issued, context)
     }
 
-    /// Time has passed: gives up what is lost, lets go of what has expired, and says what to send if that is due and nobody else is
-    /// at it.
+    /// Time has passed: gives up what is lost, lets go of what has expired, and says what to send if that is due and no
+    /// other thread is at it.
     pub(super) fn handle_tick(
         &mut self,
         budget: &mut CallBudget,
@@ -167,13 +130,13 @@ impl TokenStore {
         if let Some(expired) = self.token.take_if(|token| !token.counts(context.now)) {
             // However soon a token expires, the next one is not asked for in a loop.
             self.timetable.mark_due(context.now.max(expired.sent.after(MIN_RENEWAL)));
-            // A token that nobody has needed again is missed by nobody.
+            // A token that no request has needed again is missed by none.
             return (is_wanted.then(|| self.event(TokenChange::Expired)), None);
         }
         if let Some(sent) = self.under_way {
-            let is_lost = context.now >= sent.after(endpoint.timeout().saturating_add(LOST_AFTER));
-            let event = is_lost
-                .then(|| self.conclude(Err((TokenFault::Lost, None)), sent, endpoint, issued, context));
+            let is_lost = context.now >= sent.after(self.flight.hold());
+            let event =
+                is_lost.then(|| self.conclude(Err(TokenFault::Lost.into()), endpoint, issued, context));
             return (event, None);
         }
         if budget.is_spent()
@@ -183,36 +146,21 @@ impl TokenStore {
         {
             return (None, None);
         }
-        let mut event = None;
-        let mut lease = None;
-        if let Some(flight) = self.flight.clone() {
-            match flight.look(context.shared, context.now) {
-                LeaseLookup::NoSharedState => {}
-                LeaseLookup::Again => return (None, None),
-                LeaseLookup::Found(claim) => {
-                    event = self.heed(claim.standing, issued, context);
-                    if claim.is_held || context.now < self.next_attempt() {
-                        // Whoever waits is told when there may be a token: the breaker has a say in that.
-                        endpoint.heed(context);
-                        self.failed_acquisitions = 0;
-                        return (event, None);
-                    }
-                    lease = Some((flight, claim));
-                }
-            }
+        let lookup = self.flight.look(context);
+        let lease = lookup.found();
+        let event = lease.and_then(|lease| self.sync_from(lease.state, issued, context));
+        if lease.is_some_and(|lease| lease.is_held) || context.now < self.next_attempt() {
+            // A request that waits is told when there may be a token: the breaker has a say in that.
+            endpoint.sync(context);
+            self.flight.defer();
+            return (event, None);
         }
         if !endpoint.admit(context) {
             return (event, None);
         }
-        if let Some((flight, claim)) = lease {
-            let hold = endpoint.timeout().saturating_add(LOST_AFTER);
-            let has_taken = flight.take(context.shared, &claim, context.now, hold);
-            self.failed_acquisitions = if has_taken { 0 } else { self.failed_acquisitions.saturating_add(1) };
-            // A memory that keeps no lease must not keep us from a token.
-            if !has_taken && self.failed_acquisitions < MAX_FAILED_ACQUISITIONS {
-                endpoint.record(Some(&TokenFault::NotSent), context);
-                return (event, None);
-            }
+        if !self.flight.acquire(lookup, context) {
+            endpoint.record(Some(&TokenFault::NotSent), context);
+            return (event, None);
         }
         match endpoint.call(&self.client.request, None, context) {
             Ok(call) => {
@@ -221,9 +169,7 @@ impl TokenStore {
                 self.timetable.send(context.now);
                 (event, Some(call))
             }
-            Err(fault) => {
-                (Some(self.conclude(Err((fault, None)), context.now, endpoint, issued, context)), None)
-            }
+            Err(fault) => (Some(self.conclude(Err(fault.into()), endpoint, issued, context)), None),
         }
     }
 
@@ -236,25 +182,16 @@ impl TokenStore {
         context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
         let sent = self.under_way?;
-        let asked =
-            Asked { request: &self.client.request, subject: None, max_token_bytes: self.max_token_bytes };
-        let answer = TokenAnswer::read(reply, asked, context.now).and_then(|answer| {
-            let expires = expiry(answer.token.expose(), answer.expires_in, sent, &self.client.lifetime);
-            if expires <= context.now {
-                Err((TokenFault::ExpiredAtIssue, None))
-            } else {
-                Ok((answer, expires))
-            }
-        });
-        Some(self.conclude(answer, sent, endpoint, issued, context))
+        let (client, max_token_bytes) = (&self.client, self.max_token_bytes);
+        let answer = SentRequest { client, sent, subject: None, max_token_bytes }.read(reply, context.now);
+        Some(self.conclude(answer, endpoint, issued, context))
     }
 
-    /// The clock has been set back from `before`: dates of the old one mean nothing, and what we hold is renewed at once. It has
-    /// no longer to live than it had.
+    /// The clock has been set back from `before`: dates of the old one mean nothing, and what we hold is renewed at
+    /// once. It has no longer to live than it had.
     pub(super) fn handle_clock_step(&mut self, before: Timestamp, now: Timestamp) {
         self.timetable.reset(now);
-        let newest = core::mem::take(&mut self.newest);
-        self.outdated = Some(newest).filter(|newest| *newest > Timestamp::EPOCH).or(self.outdated);
+        self.outdated = self.newest.take().or(self.outdated);
         self.under_way = None;
         if let Some(token) = &mut self.token {
             token.lifetime.until = now.after(token.lifetime.until.since(before));
@@ -266,150 +203,129 @@ impl TokenStore {
     /// There will be no reply any more: another thread may ask at once.
     pub(super) fn handle_shutdown(&mut self, context: &Context<'_>) {
         if self.under_way.take().is_some() {
-            self.give_back(context);
+            self.release(context);
         }
     }
 
     fn conclude(
         &mut self,
-        answer: Result<(TokenAnswer, Timestamp), (TokenFault, Option<core::time::Duration>)>,
-        sent: Timestamp,
+        answer: Result<IssuedToken, TokenFailure>,
         endpoint: &mut EndpointState,
         issued: &mut IssuedTokens,
         context: &mut Context<'_>,
     ) -> TokenEvent {
         let failures = self.failures();
         let took = self.under_way.take().map(|sent| context.now.since(sent));
-        let breaker = endpoint.record(answer.as_ref().err().map(|(fault, _)| fault), context);
-        let what = match answer {
-            Ok((answer, expires)) => {
-                self.adopt(&answer.token, sent, expires, issued, context);
-                self.publish(&answer.token, sent, expires, context);
-                TokenChange::Obtained {
-                    lifetime: expires.since(sent),
-                    missing_scopes: answer.missing_scopes,
-                    is_shared: false,
-                }
+        let breaker = endpoint.record(answer.as_ref().err().map(|failure| &failure.fault), context);
+        let change = match answer {
+            Ok(token) => {
+                self.adopt(&token, issued, context);
+                self.publish(&token, context);
+                TokenChange::obtained(&token, false)
             }
-            Err((fault, pause)) => {
-                let is_slow = fault.class() == FaultClass::Configuration;
-                if fault == TokenFault::NotSent {
-                    self.timetable.fail_to_send(context.now, context.jitter);
-                } else {
-                    let slowly = if is_slow { SLOW_RETRY } else { core::time::Duration::ZERO };
-                    let asked = pause.unwrap_or_default();
-                    self.timetable.fail(asked.max(slowly), context.now, context.jitter);
-                    if let Some(until) = self.token(context.now).map(|token| token.lifetime.until) {
-                        // What is mended while the token at hand still serves is found before requests go without. Each pause is half
-                        // of what is left, so that a server that refuses is asked a few times more, and not every second.
-                        let half = until.since(context.now).checked_div(2).unwrap_or_default();
-                        let latest = context.now.after(half.max(SHORTEST_RETRY));
-                        self.timetable.try_again_by(latest, asked, context.now);
-                    }
+            Err(TokenFailure { fault, retry_after }) => {
+                let pause = retry_after.unwrap_or_default();
+                self.timetable.fail_for(&fault, pause, context);
+                let until = self.token(context.now).map(|token| token.lifetime.until);
+                if let Some(until) = until.filter(|_| fault != TokenFault::NotSent) {
+                    // What is mended while the token at hand still serves is found before requests go without. Each
+                    // pause is half of what is left, so that a server that refuses is asked a few times more, and not
+                    // every second.
+                    let half = until.since(context.now).checked_div(2).unwrap_or_default();
+                    let latest = context.now.after(half.max(SHORTEST_RETRY));
+                    self.timetable.try_again_by(latest, pause, context.now);
                 }
                 TokenChange::Failed(fault)
             }
         };
-        self.give_back(context);
-        TokenEvent { failures, what, breaker, took }
+        self.release(context);
+        TokenEvent { failures, change, breaker, took }
     }
 
     /// Takes over what another thread has obtained, if it is newer than what we have had.
-    fn heed(
+    fn sync_from(
         &mut self,
-        standing: FetchState,
+        state: FetchState,
         issued: &mut IssuedTokens,
         context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
         let failures = self.failures();
-        let event = |what| Some(TokenEvent { failures, what, breaker: BreakerChange::None, took: None });
-        if standing.published > self.newest {
-            let shared = self.flight.as_ref()?.published(context.shared, context.now);
+        let event = |change| Some(TokenEvent { failures, change, breaker: BreakerChange::None, took: None });
+        if state.published > self.newest {
+            let shared = self.flight.published(context);
             let shared = shared.and_then(|publication| match publication {
                 Some(publication) if self.is_news(publication.sent) => self.read(&publication).map(Some),
                 Some(_) | None => Ok(None),
             });
             match shared {
-                Ok(Some((token, sent, expires))) if expires > context.now => {
-                    self.adopt(&token, sent, expires, issued, context);
-                    return event(TokenChange::Obtained {
-                        lifetime: expires.since(sent),
-                        missing_scopes: 0,
-                        is_shared: true,
-                    });
+                Ok(Some(token)) if token.expires > context.now => {
+                    self.adopt(&token, issued, context);
+                    return event(TokenChange::obtained(&token, true));
                 }
                 // It is known, and not looked at again.
-                Ok(Some((_, sent, _))) => self.newest = sent,
+                Ok(Some(token)) => self.newest = Some(token.sent),
                 Ok(None) => {}
                 Err(why) => {
                     // Once, and not at every tick.
-                    self.newest = standing.published;
-                    self.timetable.heed(&standing);
-                    return event(TokenChange::Refused(why));
+                    self.newest = state.published;
+                    self.timetable.sync_from(&state);
+                    return event(TokenChange::Rejected(why));
                 }
             }
         }
-        self.timetable.heed(&standing);
+        self.timetable.sync_from(&state);
         None
     }
 
     fn is_news(&self, sent: Timestamp) -> bool {
-        sent > self.newest && self.outdated != Some(sent)
+        Some(sent) > self.newest && self.outdated != Some(sent)
     }
 
-    /// What another thread has published: the token, when it was asked for, and when it expires.
-    fn read(&self, publication: &Publication) -> Result<(Secret, Timestamp, Timestamp), Unreadable> {
+    /// What another thread has published.
+    fn read(&self, publication: &Publication) -> Result<IssuedToken, Unreadable> {
         let shared = SharedToken::decode(publication.body.expose()).map_err(|_| Unreadable::Encoding)?;
         let token = Secret::new(shared.token);
         let text = token.expose();
         if text.is_empty() || text.len() > self.max_token_bytes || !fits_header(text) {
             return Err(Unreadable::Encoding);
         }
-        let longest = expiry(text, Some(super::MAX_LIFETIME), publication.sent, &self.client.lifetime);
-        Ok((token, publication.sent, Timestamp::from_nanos(shared.expires).min(longest)))
+        let sent = publication.sent;
+        let longest = expiry(text, Some(super::MAX_LIFETIME), sent, &self.client.lifetime);
+        let expires = Timestamp::from_nanos(shared.expires).min(longest);
+        Ok(IssuedToken { token, sent, expires, missing_scopes: 0 })
     }
 
-    fn adopt(
-        &mut self,
-        token: &Secret,
-        sent: Timestamp,
-        expires: Timestamp,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
-    ) {
-        let lifetime = Lifetime::new(sent, expires, &self.client.lifetime, context.jitter);
-        let token = Token::new(&self.client, token, sent, lifetime, issued);
+    fn adopt(&mut self, token: &IssuedToken, issued: &mut IssuedTokens, context: &mut Context<'_>) {
+        let sent = token.sent;
+        let lifetime = Lifetime::new(sent, token.expires, &self.client.lifetime, context.jitter);
+        let token = Token::new(&self.client, &token.token, sent, lifetime, issued);
         issued.remember(&mut self.ring, token.fingerprint, MAX_KNOWN_TOKENS);
         self.timetable.settle_until(sent, lifetime.renewal);
-        self.newest = self.newest.max(sent);
+        self.newest = self.newest.max(Some(sent));
         self.is_needed = false;
         self.token = Some(token);
     }
 
-    fn publish(&self, token: &Secret, sent: Timestamp, expires: Timestamp, context: &Context<'_>) {
-        if let Some(flight) = &self.flight {
-            let shared = SharedToken { token: token.expose().to_vec(), expires: expires.nanos() };
-            let publication = Publication {
-                sent,
-                received: context.now,
-                freshness: None,
-                unchanged: 0,
-                entity_tag: None,
-                origin: String::new(),
-                body: Secret::new(shared.encode_to_vec()),
-            };
-            flight.publish(context.shared, &publication, context.now, context.random);
-        }
+    fn publish(&self, token: &IssuedToken, context: &Context<'_>) {
+        let shared = SharedToken { token: token.token.expose().to_vec(), expires: token.expires.nanos() };
+        let publication = Publication {
+            sent: token.sent,
+            received: context.now,
+            freshness: None,
+            unchanged: 0,
+            entity_tag: None,
+            origin: String::new(),
+            body: Secret::new(shared.encode_to_vec()),
+        };
+        self.flight.publish(&publication, context);
     }
 
-    fn give_back(&self, context: &Context<'_>) {
-        if let Some(flight) = &self.flight {
-            flight.give_back(context.shared, self.timetable.standing(self.newest), context.now);
-        }
+    fn release(&self, context: &Context<'_>) {
+        self.flight.release(self.timetable.state(self.newest), context);
     }
 
-    fn event(&self, what: TokenChange) -> TokenEvent {
-        TokenEvent { failures: self.failures(), what, breaker: BreakerChange::None, took: None }
+    fn event(&self, change: TokenChange) -> TokenEvent {
+        TokenEvent { failures: self.failures(), change, breaker: BreakerChange::None, took: None }
     }
 }
 
@@ -425,9 +341,3 @@ struct SharedToken {
 
 /// As short as the first pause after a failure: halves of what is left would come ever faster.
 const SHORTEST_RETRY: core::time::Duration = core::time::Duration::from_millis(250);
-/// What somebody has to mend is not mended within seconds, and servers lock out who keeps trying wrong secrets.
-const SLOW_RETRY: core::time::Duration = core::time::Duration::from_secs(60);
-/// Envoy answers every call within its timeout; this only keeps a fault there from stopping renewals for ever.
-const LOST_AFTER: core::time::Duration = core::time::Duration::from_secs(10);
-/// Somebody takes a lease that several want; a second of ticks in which nobody could is a memory that does not work.
-const MAX_FAILED_ACQUISITIONS: u32 = 10;

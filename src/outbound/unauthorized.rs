@@ -26,8 +26,8 @@ pub(super) struct UnauthorizedReport {
 }
 
 impl UnauthorizedReport {
-    /// Whether it purges the token. One upstream that refuses every token must neither drive the token endpoint nor, while that is
-    /// down, take the token away from all others.
+    /// Whether it purges the token. One upstream that refuses every token must neither drive the token endpoint nor,
+    /// while that is down, take the token away from all others.
     pub(super) fn should_purge(&self, token: &Token, failures: u32) -> bool {
         self.is_endpoint_there && failures == 0 && self.now >= token.sent.after(self.interval)
     }

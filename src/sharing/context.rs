@@ -17,31 +17,3 @@ pub struct Context<'a> {
     /// The metrics and log lines that come of the event.
     pub observations: &'a mut Vec<Observation>,
 }
-
-/// A host without other threads: contexts for unit tests.
-#[cfg(test)]
-pub(crate) struct TestHost {
-    jitter: Jitter,
-    observations: Vec<Observation>,
-}
-
-#[cfg(test)]
-impl TestHost {
-    pub(crate) fn new() -> Self {
-        Self { jitter: Jitter::new([1; 16]), observations: Vec::new() }
-    }
-
-    pub(crate) fn at(&mut self, now: Timestamp) -> Context<'_> {
-        let Self { jitter, observations } = self;
-        let (crypto, shared) = (&crate::jose::RustCrypto, &super::NoSharedState);
-        Context { now, crypto, random: &NotRandom, shared, jitter, observations }
-    }
-}
-
-#[cfg(test)]
-struct NotRandom;
-
-#[cfg(test)]
-impl Random for NotRandom {
-    fn fill(&self, _bytes: &mut [u8]) {}
-}

@@ -7,8 +7,8 @@ use sha2::Sha256;
 
 use crate::base::{Random, Secret};
 
-/// Seals what is published: XChaCha20-Poly1305 over its bytes, bound to its name. Nobody without the secret reads or forges a value,
-/// or puts one in another's place.
+/// Seals what is published: XChaCha20-Poly1305 over its bytes, bound to its name. Only a module with the secret reads a
+/// value, makes one, or puts one in another's place.
 pub struct Seal {
     cipher: XChaCha20Poly1305,
     name: [u8; 32],
@@ -25,7 +25,8 @@ impl Seal {
         Some(Self { cipher, name: derive(secret, b"attache: the name of this seal")? })
     }
 
-    /// The value behind its seal. A nonce is never used twice: it is 192 bits of the host's randomness, drawn for this value.
+    /// The value behind its seal. A nonce is never used twice: it is 192 bits of the host's randomness, drawn for this
+    /// value.
     pub(super) fn close(&self, name: &str, value: &[u8], random: &dyn Random) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         random.fill(&mut nonce);

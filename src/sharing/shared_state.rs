@@ -10,10 +10,10 @@ pub trait SharedState {
     /// Writes a value; with a version, only if that is still the value's. Whether it was written.
     fn set(&self, name: &str, value: &[u8], version: Option<Version>) -> bool;
 
-    /// Opens the queue of this name for whoever calls, and takes it over from whoever had it before.
+    /// Opens the queue of this name for the thread that calls, and takes it over from the thread that had it before.
     fn open_queue(&self, name: &str) -> Option<QueueId>;
 
-    /// Puts a message, which says nothing but that there is news, into a queue. Its owner is called at once.
+    /// Puts a message, which says nothing but that there are updates, into a queue. Its owner is called at once.
     fn wake(&self, queue: QueueId);
 
     /// Takes all messages out of a queue of one's own.
@@ -34,7 +34,7 @@ impl fmt::Debug for QueueId {
     }
 }
 
-/// A process that shares nothing: there is nobody else in it.
+/// A process that shares nothing: there is no other thread in it.
 #[derive(Clone, Copy, Debug)]
 pub struct NoSharedState;
 

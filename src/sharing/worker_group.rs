@@ -18,7 +18,7 @@ pub struct WorkerGroup {
     slot: Option<Slot>,
     next_beat: Timestamp,
     is_leader: bool,
-    /// The number of the last news that we know of.
+    /// The number of the last update that we know of.
     heard: u64,
 }
 
@@ -57,7 +57,7 @@ impl WorkerGroup {
         Self { group, me: me | 1, slot: None, next_beat: Timestamp::EPOCH, is_leader, heard: 0 }
     }
 
-    /// Keeps the slot, or looks for one. Where all are taken, news come with the next tick.
+    /// Keeps the slot, or looks for one. Where all are taken, updates come with the next tick.
     pub fn handle_tick(&mut self, context: &Context<'_>) {
         let (shared, now) = (context.shared, context.now);
         let Some(group) = self.group else { return };
@@ -67,14 +67,15 @@ impl WorkerGroup {
         self.next_beat = now.after(BEAT);
         if !self.beat(shared, now) {
             self.slot = None;
-            self.claim(group, shared, now);
+            self.take_slot(group, shared, now);
         }
-        // One thread tells of what all see alike: the first of its configuration; where there is no memory, each for itself.
+        // One thread tells of what all see alike: the first of its configuration; where there is no memory, each for
+        // itself.
         let Some(place) = self.slot.map(|slot| slot.index) else {
             self.is_leader = read(shared, 0).is_none();
             return;
         };
-        let is_mine = |entry: Entry| entry.group == group && entry.is_live(now);
+        let is_mine = |entry: SlotRecord| entry.group == group && entry.is_live(now);
         self.is_leader =
             !(0..place).any(|index| read(shared, index).is_some_and(|(entry, _)| is_mine(entry)));
     }
@@ -101,7 +102,8 @@ impl WorkerGroup {
         self.is_leader
     }
 
-    /// Tells all others that a document has been published. At most one message lies in a queue: its owner sees all updates at once.
+    /// Tells all others that a document has been published. At most one message lies in a queue: its owner sees all
+    /// updates at once.
     pub fn publish_update(&self, document: u64, context: &Context<'_>) {
         let (shared, now) = (context.shared, context.now);
         if self.group.is_none() {
@@ -112,9 +114,9 @@ impl WorkerGroup {
                 .map_or((Journal::default(), None), |(journal, version)| (journal, Some(version)));
             journal.last = journal.last.wrapping_add(1);
             journal.recent.push(document);
-            let surplus = journal.recent.len().saturating_sub(MAX_RECENT_NEWS);
+            let surplus = journal.recent.len().saturating_sub(MAX_RECENT_UPDATES);
             journal.recent.drain(..surplus);
-            if shared.set(NEWS, &journal.encode_to_vec(), version) {
+            if shared.set(UPDATES, &journal.encode_to_vec(), version) {
                 break;
             }
         }
@@ -124,7 +126,7 @@ impl WorkerGroup {
             if entry.owner == self.me || !entry.is_live(now) || entry.is_called {
                 continue;
             }
-            let called = Entry { is_called: true, ..entry };
+            let called = SlotRecord { is_called: true, ..entry };
             if write(shared, index, &called, Some(version)) {
                 shared.wake(QueueId(entry.queue));
             }
@@ -146,13 +148,13 @@ impl WorkerGroup {
     /// A message has come: takes it, and all others, out of the queue. Whether the queue is ours.
     pub fn handle_wake(&mut self, queue: QueueId, context: &Context<'_>) -> bool {
         let shared = context.shared;
-        // A queue that somebody left behind is drained too: nobody else will.
+        // A queue that a former thread left behind is drained too: no other thread does that.
         shared.drain(queue);
         let Some(slot) = self.slot.filter(|slot| slot.queue == queue) else { return false };
         for _ in 0..MAX_TRIES {
             match read(shared, slot.index) {
                 Some((entry, version)) if entry.owner == self.me && entry.is_called => {
-                    if write(shared, slot.index, &Entry { is_called: false, ..entry }, Some(version)) {
+                    if write(shared, slot.index, &SlotRecord { is_called: false, ..entry }, Some(version)) {
                         break;
                     }
                 }
@@ -169,7 +171,7 @@ impl WorkerGroup {
             && let Some((entry, version)) = read(shared, slot.index)
             && entry.owner == self.me
         {
-            write(shared, slot.index, &Entry::default(), Some(version));
+            write(shared, slot.index, &SlotRecord::default(), Some(version));
         }
     }
 
@@ -182,24 +184,26 @@ impl WorkerGroup {
                 return false;
             }
             // A message that was lost on the way would keep all further ones away.
-            let entry = Entry { beat: now.nanos(), is_called: false, ..entry };
+            let entry = SlotRecord { beat: now.nanos(), is_called: false, ..entry };
             if write(shared, slot.index, &entry, Some(version)) {
-                // Whoever lost a race for this slot may have taken its queue over.
+                // The loser of a race for this slot may have taken its queue over.
                 return shared.open_queue(&queue_name(slot.index)) == Some(slot.queue);
             }
         }
         true
     }
 
-    fn claim(&mut self, group: u64, shared: &dyn SharedState, now: Timestamp) {
+    fn take_slot(&mut self, group: u64, shared: &dyn SharedState, now: Timestamp) {
         for index in 0..MAX_SLOTS {
             let there = read(shared, index);
             if there.is_some_and(|(entry, _)| entry.is_live(now)) {
                 continue;
             }
             let Some(queue) = shared.open_queue(&queue_name(index)) else { return };
-            let entry = Entry { owner: self.me, group, queue: queue.0, beat: now.nanos(), is_called: false };
-            // Two may write to a slot that nobody has had: the loser sees it at the next beat, and looks for another.
+            let entry =
+                SlotRecord { owner: self.me, group, queue: queue.0, beat: now.nanos(), is_called: false };
+            // Two may write to a slot that no thread has had: the loser sees it at the next beat, and looks for
+            // another.
             if write(shared, index, &entry, there.map(|(_, version)| version)) {
                 self.slot = Some(Slot { index, queue });
                 return;
@@ -209,7 +213,7 @@ impl WorkerGroup {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-struct Entry {
+struct SlotRecord {
     #[prost(fixed64, tag = "1")]
     owner: u64,
     #[prost(fixed64, tag = "2")]
@@ -223,23 +227,23 @@ struct Entry {
     is_called: bool,
 }
 
-impl Entry {
+impl SlotRecord {
     fn is_live(&self, now: Timestamp) -> bool {
         let beat = Timestamp::from_nanos(self.beat);
         self.owner != 0 && beat.since(now) <= BEAT && now.since(beat) <= DEAD_AFTER
     }
 }
 
-fn read(shared: &dyn SharedState, index: usize) -> Option<(Entry, Version)> {
+fn read(shared: &dyn SharedState, index: usize) -> Option<(SlotRecord, Version)> {
     let (bytes, version) = shared.get(&slot_name(index))?;
-    Some((Entry::decode(&*bytes).unwrap_or_default(), version))
+    Some((SlotRecord::decode(&*bytes).unwrap_or_default(), version))
 }
 
-fn write(shared: &dyn SharedState, index: usize, entry: &Entry, version: Option<Version>) -> bool {
+fn write(shared: &dyn SharedState, index: usize, entry: &SlotRecord, version: Option<Version>) -> bool {
     shared.set(&slot_name(index), &entry.encode_to_vec(), version)
 }
 
-/// The last news, oldest first.
+/// The last updates, oldest first.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct Journal {
     /// The number of the last of them.
@@ -250,7 +254,7 @@ struct Journal {
 }
 
 fn read_journal(shared: &dyn SharedState) -> Option<(Journal, Version)> {
-    let (bytes, version) = shared.get(NEWS)?;
+    let (bytes, version) = shared.get(UPDATES)?;
     Some((Journal::decode(&*bytes).unwrap_or_default(), version))
 }
 
@@ -262,16 +266,17 @@ fn slot_name(index: usize) -> String {
     format!("attache/1/slot/{index}")
 }
 
-/// The journal. Its numbers only tell what to look at, so a forged one costs a look at everything, or a while until the next tick
-/// of a schedule.
-const NEWS: &str = "attache/1/news";
+/// The journal. Its numbers only tell what to look at, so a forged one costs a look at everything, or a while until the
+/// next tick of a schedule.
+const UPDATES: &str = "attache/1/news";
 /// How often a thread says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
 /// A thread that has missed three beats is gone.
 const DEAD_AFTER: Duration = Duration::from_secs(16);
-/// The most threads that wake each other: 32 workers with eight filters each. Whoever finds no slot hears of news at its tick.
+/// The most threads that wake each other: 32 workers with eight filters each. A thread that finds no slot learns of
+/// updates at its tick.
 pub const MAX_SLOTS: usize = 256;
 /// How much of the past the journal tells one by one: what a second of a thousand issuers brings.
-const MAX_RECENT_NEWS: usize = 64;
+const MAX_RECENT_UPDATES: usize = 64;
 /// Others write to a slot only once in a while.
 const MAX_TRIES: usize = 4;

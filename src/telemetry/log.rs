@@ -6,46 +6,45 @@ use core::time::Duration;
 
 use crate::base::{Level, Observation, Timestamp};
 use crate::inbound::{Decision, DecisionOutcome, Denial};
-use crate::issuer::{DocumentKind, KeyChange, Outcome, Report};
-use crate::outbound::Refusal;
+use crate::issuer::{DocumentKind, IssuerChange, IssuerEvent, KeyChange};
+use crate::oauth::{DocumentEvent, FetchOutcome};
+use crate::outbound::EgressDenial;
 use crate::sharing::Unreadable;
 
 /// The line about what happened to an issuer's documents, if it is worth one.
-pub fn fetch_line(issuer: &str, report: &Report) -> Option<Observation> {
-    let failures = report.failures;
-    let what = match report.place.part {
+pub fn fetch_line(issuer: &str, IssuerEvent { document, event }: &IssuerEvent) -> Option<Observation> {
+    let &DocumentEvent { is_shared, failures, ref outcome } = event;
+    let what = match document.kind {
         DocumentKind::Keys => "keys",
         DocumentKind::Metadata => "metadata",
     };
-    let (level, line) = match &report.outcome {
-        Outcome::Failed(error) => {
+    let (level, line) = match outcome {
+        FetchOutcome::Failed(error) => {
             let failures = failures.saturating_add(1);
             // The first, then ever fewer: an outage is told once, not at every retry.
             let level = if failures.is_power_of_two() { Level::Warn } else { Level::Debug };
-            (level, format!("issuer {issuer}: fetching {what} failed ({failures} in a row): {error}"))
+            (level, format!("fetching {what} failed ({failures} in a row): {error}"))
         }
-        Outcome::Changed(change) => {
+        FetchOutcome::Changed(IssuerChange::Keys(change)) => {
             let level = if change.private_members { Level::Warn } else { Level::Info };
             // One thread tells of it for all.
-            let level = if report.is_shared { Level::Debug } else { level };
-            (level, format!("issuer {issuer}: keys changed: {}", ChangeText(change)))
+            let level = if is_shared { Level::Debug } else { level };
+            (level, format!("keys changed: {}", ChangeText(change)))
         }
-        Outcome::Moved if report.is_shared => return None,
-        Outcome::Elsewhere(error) => {
-            (Level::Debug, format!("issuer {issuer}: no {what} at the first address: {error}"))
+        FetchOutcome::Changed(IssuerChange::Address) if is_shared => return None,
+        FetchOutcome::Changed(IssuerChange::Address) => {
+            (Level::Info, "the metadata names the address of the keys".to_owned())
         }
-        Outcome::Moved => {
-            (Level::Info, format!("issuer {issuer}: the metadata names the address of the keys"))
+        FetchOutcome::NotFoundHere(error) => {
+            (Level::Debug, format!("no {what} at the first address: {error}"))
         }
-        Outcome::Unchanged if failures > 0 && !report.is_shared => {
-            (Level::Info, format!("issuer {issuer}: {what} fetched again after {failures} failures"))
+        FetchOutcome::Unchanged if failures > 0 && !is_shared => {
+            (Level::Info, format!("{what} fetched again after {failures} failures"))
         }
-        Outcome::Expired => {
-            (Level::Error, format!("issuer {issuer}: the {what} are too old, and count no more"))
-        }
-        Outcome::Unchanged | Outcome::Confirmed | Outcome::Refused(_) => return None,
+        FetchOutcome::Expired => (Level::Error, format!("the {what} are too old, and count no more")),
+        FetchOutcome::Unchanged | FetchOutcome::Confirmed | FetchOutcome::Rejected(_) => return None,
     };
-    Some(Observation::Log { level, line })
+    Some(Observation::Log { level, line: format!("issuer {issuer}: {line}") })
 }
 
 /// A change in words: numbers, and the names of a few keys.
@@ -141,8 +140,8 @@ impl Reports {
     }
 
     /// The line about a request that did not leave for a fault of the operator's.
-    pub fn egress(&mut self, refusal: Refusal, annotation: &str, now: Timestamp) -> Option<Observation> {
-        self.line(Level::Warn, format_args!("{refusal}: {annotation}"), now)
+    pub fn egress(&mut self, denial: EgressDenial, annotation: &str, now: Timestamp) -> Option<Observation> {
+        self.line(Level::Warn, format_args!("{denial}: {annotation}"), now)
     }
 
     fn line(&mut self, level: Level, line: fmt::Arguments<'_>, now: Timestamp) -> Option<Observation> {
@@ -174,20 +173,21 @@ mod tests {
     use crate::issuer::IssuerDocument;
     use crate::oauth::FetchError;
 
-    fn line(outcome: Outcome, failures: u32) -> Option<(Level, String)> {
+    fn line(outcome: FetchOutcome<IssuerChange>, failures: u32) -> Option<(Level, String)> {
         told(outcome, failures, false)
     }
 
-    fn told(outcome: Outcome, failures: u32, is_shared: bool) -> Option<(Level, String)> {
-        let place = IssuerDocument { source: 0, part: DocumentKind::Keys };
-        let observation = fetch_line("corp", &Report { place, is_shared, failures, outcome })?;
+    fn told(outcome: FetchOutcome<IssuerChange>, failures: u32, is_shared: bool) -> Option<(Level, String)> {
+        let document = IssuerDocument { source: 0, kind: DocumentKind::Keys };
+        let event = DocumentEvent { is_shared, failures, outcome };
+        let observation = fetch_line("corp", &IssuerEvent { document, event })?;
         let Observation::Log { level, line } = observation else { panic!("{observation:?}") };
         Some((level, line))
     }
 
     #[test]
     fn a_failure_is_a_warning_the_first_time_and_then_ever_more_rarely() {
-        let failed = || Outcome::Failed(FetchError::Status(503));
+        let failed = || FetchOutcome::Failed(FetchError::Status(503));
         let warned = |n: &u32| line(failed(), *n - 1).unwrap().0 == Level::Warn;
         assert_eq!((1..=100).filter(warned).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 64]);
         let text = "issuer corp: fetching keys failed (3 in a row): status 503";
@@ -196,9 +196,9 @@ mod tests {
 
     #[test]
     fn a_set_that_stays_what_it_was_is_worth_no_line_but_after_failures() {
-        assert_eq!(line(Outcome::Unchanged, 0), None);
+        assert_eq!(line(FetchOutcome::Unchanged, 0), None);
         let text = "issuer corp: keys fetched again after 2 failures";
-        assert_eq!(line(Outcome::Unchanged, 2), Some((Level::Info, text.to_owned())));
+        assert_eq!(line(FetchOutcome::Unchanged, 2), Some((Level::Info, text.to_owned())));
     }
 
     #[test]
@@ -207,11 +207,17 @@ mod tests {
         let mut change =
             KeyChange { keys: 3, added: names(&["k2", "k3"]), removed: vec![None], ..KeyChange::default() };
         let text = "issuer corp: keys changed: 3 usable, 2 added (k2, k3), 1 removed (without a name)";
-        assert_eq!(line(Outcome::Changed(change.clone()), 0), Some((Level::Info, text.to_owned())));
-        assert_eq!(told(Outcome::Changed(change.clone()), 0, true), Some((Level::Debug, text.to_owned())));
+        assert_eq!(
+            line(FetchOutcome::Changed(IssuerChange::Keys(change.clone())), 0),
+            Some((Level::Info, text.to_owned()))
+        );
+        assert_eq!(
+            told(FetchOutcome::Changed(IssuerChange::Keys(change.clone())), 0, true),
+            Some((Level::Debug, text.to_owned()))
+        );
         change.skipped = 4;
         change.private_members = true;
-        let (level, line) = line(Outcome::Changed(change), 0).unwrap();
+        let (level, line) = line(FetchOutcome::Changed(IssuerChange::Keys(change)), 0).unwrap();
         assert_eq!(level, Level::Warn);
         let more = ", 4 not usable; the document publishes PRIVATE key material: replace those keys";
         assert_eq!(line, format!("{text}{more}"));

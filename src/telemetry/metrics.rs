@@ -8,8 +8,9 @@ use super::name::{Label, name};
 use super::series::{Counter, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
 use crate::inbound::{self, CacheResult, Decision, DecisionOutcome, Work};
-use crate::issuer::{DocumentKind, KeyStore, Outcome, Report};
+use crate::issuer::{DocumentKind, IssuerEvent, KeyStore};
 use crate::jose::Engine;
+use crate::oauth::FetchOutcome;
 use crate::policy::{IssuerId, RouteId};
 
 /// The metrics of one filter.
@@ -128,20 +129,20 @@ impl Metrics {
     }
 
     /// Counts what became of a fetch, or of what another thread has fetched.
-    pub fn record_report(&mut self, issuer: Option<IssuerId>, report: &Report) {
-        let Some(issuer) = issuer.map(of_issuer) else { return };
+    pub fn record_fetch(&mut self, issuer: IssuerId, IssuerEvent { document, event }: &IssuerEvent) {
+        let issuer = of_issuer(issuer);
         self.gauges.mark_changed();
-        let result = match &report.outcome {
-            Outcome::Changed(_) | Outcome::Moved => "changed",
-            Outcome::Unchanged => "unchanged",
-            Outcome::Confirmed => "confirmed",
-            Outcome::Failed(error) | Outcome::Elsewhere(error) => error.label(),
-            Outcome::Refused(_) => "rejected",
+        let result = match &event.outcome {
+            FetchOutcome::Changed(_) => "changed",
+            FetchOutcome::Unchanged => "unchanged",
+            FetchOutcome::Confirmed => "confirmed",
+            FetchOutcome::Failed(error) | FetchOutcome::NotFoundHere(error) => error.label(),
+            FetchOutcome::Rejected(_) => "rejected",
             // No fetch; the gauges tell.
-            Outcome::Expired => return,
+            FetchOutcome::Expired => return,
         };
-        let (metric, result) = match (report.place.part, report.is_shared) {
-            (_, true) if matches!(report.outcome, Outcome::Refused(_) | Outcome::Confirmed) => {
+        let (metric, result) = match (document.kind, event.is_shared) {
+            (_, true) if matches!(event.outcome, FetchOutcome::Rejected(_) | FetchOutcome::Confirmed) => {
                 (DocumentMetric::Shared, result)
             }
             (_, true) => (DocumentMetric::Shared, "adopted"),

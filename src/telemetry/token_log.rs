@@ -2,13 +2,13 @@
 //! secret.
 
 use crate::base::{Level, Observation};
-use crate::oauth::FaultClass;
-use crate::outbound::{BreakerChange, EndpointEvent, Purge, TokenChange, TokenEvent};
+use crate::oauth::{DocumentEvent, FaultClass, FetchOutcome};
+use crate::outbound::{BreakerChange, Purge, TokenChange, TokenEvent};
 
 /// The line about what happened to a client's token, if it is worth one.
 pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option<Observation> {
     let failures = event.failures;
-    let (level, what) = match &event.what {
+    let (level, what) = match &event.change {
         TokenChange::Failed(fault) => {
             let failures = failures.saturating_add(1);
             // The first, then ever fewer: an outage is told once, not at every retry.
@@ -32,7 +32,7 @@ pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option
             (level, format!("a token for {} s", lifetime.as_secs()))
         }
         TokenChange::Expired => (Level::Warn, "the token expired before there was a new one".to_owned()),
-        TokenChange::Refused(_) => return None,
+        TokenChange::Rejected(_) => return None,
     };
     Some(Observation::Log { level, line: format!("client {client}: {what}") })
 }
@@ -48,11 +48,15 @@ pub fn breaker_line(client: &str, change: BreakerChange) -> Option<Observation> 
 }
 
 /// The line about what happened to the metadata that names a token endpoint, by the cluster that it is asked through.
-pub fn endpoint_line(cluster: &str, event: &EndpointEvent) -> Option<Observation> {
-    let (level, what) = match event {
-        EndpointEvent::Located => (Level::Info, "the metadata names it".to_owned()),
-        EndpointEvent::Failed(error) => (Level::Warn, format!("fetching the metadata failed: {error}")),
-        EndpointEvent::Expired => (Level::Error, "the metadata is too old, and counts no more".to_owned()),
+pub fn endpoint_line(cluster: &str, event: &DocumentEvent<()>) -> Option<Observation> {
+    let (level, what) = match &event.outcome {
+        FetchOutcome::Changed(()) => (Level::Info, "the metadata names it".to_owned()),
+        FetchOutcome::Failed(error) => (Level::Warn, format!("fetching the metadata failed: {error}")),
+        FetchOutcome::Expired => (Level::Error, "the metadata is too old, and counts no more".to_owned()),
+        FetchOutcome::Unchanged
+        | FetchOutcome::Confirmed
+        | FetchOutcome::NotFoundHere(_)
+        | FetchOutcome::Rejected(_) => return None,
     };
     Some(Observation::Log { level, line: format!("token endpoint at {cluster}: {what}") })
 }

@@ -10,15 +10,17 @@ use super::name::{Label, name};
 use super::series::{self, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
 use crate::oauth::BreakerState;
-use crate::outbound::{Injector, Outbound, Purge, TokenChange, TokenEvent};
+use crate::outbound::{
+    self, ClientId, EgressDenial, InjectionOutcome, Injector, Purge, TokenChange, TokenEvent,
+};
 
 /// The metrics of one outbound half.
 #[derive(Debug)]
 pub struct TokenMetrics {
     clients: Vec<Rc<str>>,
     counters: Counters<(Counter, Label)>,
-    gauges: Gauges<(Gauge, usize)>,
-    latencies: HashMap<Option<usize>, Rc<str>, FxBuildHasher>,
+    gauges: Gauges<(Gauge, ClientId)>,
+    latencies: HashMap<Option<ClientId>, Rc<str>, FxBuildHasher>,
     /// How many requests of this thread wait, as the host knows it.
     waiting: u64,
 }
@@ -40,7 +42,7 @@ enum Gauge {
 
 impl TokenMetrics {
     /// No counts yet.
-    pub fn new(settings: &Outbound) -> Self {
+    pub fn new(settings: &outbound::Settings) -> Self {
         Self {
             clients: settings.clients.iter().map(|client| Rc::clone(&client.name)).collect(),
             counters: Counters::new(),
@@ -51,23 +53,29 @@ impl TokenMetrics {
     }
 
     /// Counts what became of a request that goes out.
-    pub fn record_injection(&mut self, client: Option<usize>, outcome: &'static str) {
-        self.count(Counter::Injections(outcome), client);
+    pub fn record_injection(&mut self, client: Option<ClientId>, outcome: InjectionOutcome) {
+        self.count(Counter::Injections(outcome.label()), client);
     }
 
-    /// How a refusal reads in an access log: `outcome=deny reason=… client=…`.
-    pub fn annotation(&self, client: Option<usize>, reason: &str) -> Rc<str> {
-        format!("outcome=deny reason={reason} client={}", of_client(client).text(&self.clients)).into()
+    /// How a denial reads in an access log: `outcome=deny reason=… client=…`.
+    pub fn annotation(&self, client: Option<ClientId>, denial: EgressDenial) -> Rc<str> {
+        let (reason, client) = (denial.label(), of_client(client).text(&self.clients));
+        format!("outcome=deny reason={reason} client={client}").into()
     }
 
     /// Counts what happened to a client's token, and how long its request took.
-    pub fn record_event(&mut self, client: usize, event: &TokenEvent, observations: &mut Vec<Observation>) {
+    pub fn record_event(
+        &mut self,
+        client: ClientId,
+        event: &TokenEvent,
+        observations: &mut Vec<Observation>,
+    ) {
         let client = Some(client);
-        match &event.what {
+        match &event.change {
             TokenChange::Obtained { is_shared: true, .. } => self.count(Counter::Shared("adopted"), client),
             TokenChange::Obtained { .. } => self.count(Counter::Requests("obtained"), client),
             TokenChange::Failed(fault) => self.count(Counter::Requests(fault.label()), client),
-            TokenChange::Refused(_) => self.count(Counter::Shared("rejected"), client),
+            TokenChange::Rejected(_) => self.count(Counter::Shared("rejected"), client),
             // The gauge tells.
             TokenChange::Expired => {}
         }
@@ -89,7 +97,7 @@ impl TokenMetrics {
     }
 
     /// Counts a 401 of an upstream.
-    pub fn record_purge(&mut self, client: usize, purge: Purge) {
+    pub fn record_purge(&mut self, client: ClientId, purge: Purge) {
         let result = match purge {
             Purge::Purged => "purged",
             Purge::Retained => "retained",
@@ -122,7 +130,7 @@ impl TokenMetrics {
     }
 
     fn flush_gauges(&mut self, injector: &Injector, now: Timestamp, observations: &mut Vec<Observation>) {
-        for client in 0..self.clients.len().min(MAX_GAUGED_CLIENTS) {
+        for client in (0..self.clients.len().min(MAX_GAUGED_CLIENTS)).map(ClientId) {
             if let Some(store) = injector.token_store(client) {
                 let left = store.held().map_or(0, |token| token.expires().since(now).as_secs());
                 self.gauge(Gauge::SecondsToExpiry, client, left, observations);
@@ -139,7 +147,7 @@ impl TokenMetrics {
         }
     }
 
-    fn gauge(&mut self, gauge: Gauge, client: usize, value: u64, observations: &mut Vec<Observation>) {
+    fn gauge(&mut self, gauge: Gauge, client: ClientId, value: u64, observations: &mut Vec<Observation>) {
         let metric = match gauge {
             Gauge::SecondsToExpiry => "attache_token_seconds_to_expiry",
             Gauge::Failures => "attache_token_request_failures",
@@ -149,7 +157,7 @@ impl TokenMetrics {
         self.gauges.set((gauge, client), value, || name(metric, &[("client", label())]), observations);
     }
 
-    fn count(&mut self, counter: Counter, client: Option<usize>) {
+    fn count(&mut self, counter: Counter, client: Option<ClientId>) {
         let clients = &self.clients;
         self.counters.add((counter, of_client(client)), 1, |(counter, label)| {
             let (metric, result) = match counter {
@@ -169,8 +177,8 @@ impl CounterKey for (Counter, Label) {
     }
 }
 
-fn of_client(client: Option<usize>) -> Label {
-    client.map_or(Label::None, |place| u32::try_from(place).map_or(Label::Other, Label::At))
+fn of_client(client: Option<ClientId>) -> Label {
+    client.map_or(Label::None, |ClientId(place)| u32::try_from(place).map_or(Label::Other, Label::At))
 }
 
 /// The most clients with a histogram of their own: one takes some ten kilobytes in Envoy. The others share one.

@@ -1,7 +1,7 @@
 //! One filter, a virtual clock, and the issuers that it fetches keys from: what quinn's `Pair` is for connections.
 //!
-//! Time moves only by [`Proxy::advance`], which ticks as the host would. What the filter asks of the world is recorded; a call to
-//! an issuer is answered at once by its [`Service`], or by [`Proxy::reply`] where the service is silent.
+//! Time moves only by [`Proxy::advance`], which ticks as the host would. What the filter asks of the world is recorded;
+//! a call to an issuer is answered at once by its [`Service`], or by [`Proxy::reply`] where the service is silent.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -225,7 +225,8 @@ impl Proxy {
         self.filter.waiting()
     }
 
-    /// Time passes, with a tick as often as the host has one; over long times fewer, which is all the same to timers of minutes.
+    /// Time passes, with a tick as often as the host has one; over long times fewer, which is all the same to timers of
+    /// minutes.
     pub fn advance(&mut self, by: Duration) {
         let step = if by > Duration::from_secs(120) { Duration::from_secs(1) } else { TICK };
         let end = self.now.after(by);
@@ -903,8 +904,8 @@ pub fn compile(config: &Value) -> Result<Config, config::ConfigErrors> {
     config::parse(config.to_string().as_bytes(), &Variables)
 }
 
-/// `HS_KEY` holds 64 bytes, `SEAL` and `OTHER_SEAL` 32 each, `CLIENT_SECRET` and `OTHER_SECRET` what their names say, `OWN_KEY` and
-/// `OTHER_KEY` private keys; nothing else is set.
+/// `HS_KEY` holds 64 bytes, `SEAL` and `OTHER_SEAL` 32 each, `CLIENT_SECRET` and `OTHER_SECRET` what their names say,
+/// `OWN_KEY` and `OTHER_KEY` private keys; nothing else is set.
 pub struct Variables;
 
 impl Environment for Variables {

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use attache::base::{Random, Secret, Timestamp};
+use attache::base::{Jitter, Random, Secret, Timestamp};
+use attache::jose::RustCrypto;
 use attache::sharing::{
-    FetchState, LeaseLookup, Publication, QueueId, Seal, SharedState, SingleFlight, Version,
+    Context, FetchState, Publication, QueueId, Seal, SharedState, Sharing, SingleFlight, Version,
 };
 use attache_harness::issuer::Algorithm;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -150,12 +151,22 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     let board = Board::default();
     // As `issuer::definition` names a document.
     let fields: [&[u8]; 4] = [b"jwks", b"corp", b"https://corp.example/jwks", b"strict"];
-    let flight = SingleFlight::new(&fields, seal, 7);
+    let sharing = Sharing { seal, shares_unsealed_tokens: false, has_vm_id: true, group: 0 };
+    let mut flight = SingleFlight::new(&fields, Some(&sharing), 7, Duration::from_secs(1));
     let now = UNIX_EPOCH.elapsed().unwrap().as_nanos();
     let now = Timestamp::from_nanos(now.try_into().unwrap());
-    assert!(flight.seed(&board));
-    let LeaseLookup::Found(claim) = flight.look(&board, now) else { panic!("there is a lease") };
-    assert!(flight.take(&board, &claim, now, Duration::from_secs(1)));
+    let context = Context {
+        now,
+        crypto: &RustCrypto,
+        random: &Sevens,
+        shared: &board,
+        jitter: &mut Jitter::new([7; 16]),
+        observations: &mut Vec::new(),
+    };
+    flight.seed(&context);
+    let lookup = flight.look(&context);
+    assert!(lookup.found().is_some(), "there is a lease");
+    assert!(flight.acquire(lookup, &context));
     let publication = Publication {
         sent: now,
         received: now,
@@ -165,8 +176,8 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
         origin: "https://corp.example/jwks".to_owned(),
         body: Secret::new(body),
     };
-    flight.publish(&board, &publication, now, &Sevens);
-    flight.give_back(&board, FetchState { sent: Some(now), published: now, ..FetchState::default() }, now);
+    flight.publish(&publication, &context);
+    flight.release(FetchState { sent: Some(now), published: Some(now), ..FetchState::default() }, &context);
     let values = board.0.into_inner();
     assert_eq!(values.len(), 2, "a lease and a document");
     values.into_iter().map(|(name, (value, _))| (name, value)).collect()

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use attache::base::{Headers, HttpReply, Secret, Timestamp, entity_tag, freshness, retry_after};
 use attache::oauth::{
-    Address, Asked, Authentication, Credentials, Grant, Member, TokenAnswer, TokenRequest, fuzzed_metadata,
+    Address, Authentication, Credentials, Grant, Member, TokenAnswer, TokenFailure, TokenQuery, TokenRequest,
+    fuzzed_metadata,
 };
 use serde_json::Value;
 
@@ -56,7 +57,7 @@ fn token_answer(text: &[u8], is_exchange: bool) {
     let now = Timestamp::from_secs(START);
     let request = request(is_exchange);
     let subject = Secret::new("a caller's token");
-    let asked = Asked {
+    let asked = TokenQuery {
         request: &request,
         subject: is_exchange.then_some(&subject),
         max_token_bytes: MAX_TOKEN_BYTES,
@@ -75,7 +76,7 @@ fn token_answer(text: &[u8], is_exchange: bool) {
             assert_eq!(second["access_token"].as_str().map(str::as_bytes), Some(token));
             assert!(second["error"].as_str().is_none(), "a token beside an error");
         }
-        Err((fault, pause)) => {
+        Err(TokenFailure { fault, retry_after: pause }) => {
             let _ = (fault.label(), fault.class(), fault.to_string());
             assert!(pause.is_none_or(|pause| pause == Duration::from_secs(7)), "{pause:?}");
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::issuer::KeySource;
-use crate::sharing::Trust;
+use crate::sharing::PublicationUse;
 
 const KEYS: &str = "/issuers/0/keys";
 const PATH: &str = "inbound.issuers[0].keys";
@@ -183,13 +183,13 @@ fn tokens_are_shared_only_with_a_seal_or_when_told_to_without_one() {
         let mut document = base();
         document["sharing"] = sharing;
         let config = parse(document.to_string().as_bytes(), &Nameless).unwrap();
-        config.sharing.map(|sharing| (sharing.shares_tokens(), sharing.trust()))
+        config.sharing.map(|sharing| (sharing.shares_tokens(), sharing.publication_use()))
     };
     for unsealed in [json!("process"), process(json!({ "tokens": "unsealed" }))] {
-        assert_eq!(nameless(unsealed), Some((false, Trust::Confirms)));
+        assert_eq!(nameless(unsealed), Some((false, PublicationUse::Confirm)));
     }
     let sealed = process(json!({ "sealing_secret": { "env": "GOOD" } }));
-    assert_eq!(nameless(sealed), Some((true, Trust::Adopts)));
+    assert_eq!(nameless(sealed), Some((true, PublicationUse::Adopt)));
     assert_eq!(nameless(json!("none")), None);
     assert_eq!(sharing(process(json!({ "tokens": "unsealed" }))), Ok(Some(false)));
     let problem = |text: &str| Err(vec![format!("sharing.process{text}")]);

@@ -2,7 +2,7 @@
 //! their own.
 
 use super::*;
-use crate::outbound::{Client, EndpointPlace, Outbound};
+use crate::outbound::{self, Client, EndpointLocation};
 
 mod authentication;
 mod clients;
@@ -64,7 +64,7 @@ fn compiled(document: &Json) -> Result<Config, ConfigErrors> {
     parse(document.to_string().as_bytes(), &Secrets)
 }
 
-fn settings(document: &Json) -> Rc<Outbound> {
+fn settings(document: &Json) -> Rc<outbound::Settings> {
     compiled(document).unwrap().outbound.unwrap()
 }
 
@@ -104,15 +104,15 @@ fn path(pointer: &str) -> String {
 #[test]
 fn the_smallest_block_compiles_with_all_defaults() {
     let outbound = settings(&json!({ "outbound": outbound() }));
-    assert_eq!(outbound.position, crate::outbound::Position::Downstream);
-    assert_eq!(outbound.unmatched, crate::outbound::Unmatched::Pass);
+    assert_eq!(outbound.position, outbound::Position::Downstream);
+    assert_eq!(outbound.unmatched, outbound::Unmatched::Pass);
     assert!(!outbound.reads_route_metadata && outbound.plaintext_clusters.is_empty());
     assert_eq!((outbound.waiting.requests, outbound.waiting.deadline.as_secs()), (256, 5));
     assert_eq!(outbound.purge_interval.as_secs(), 10);
     assert_eq!((outbound.breaker.failures, outbound.breaker.open_duration.as_secs()), (5, 5));
     let [endpoint] = &outbound.endpoints[..] else { panic!() };
     assert_eq!((&*endpoint.cluster, endpoint.timeout.as_secs()), ("idp", 5));
-    let EndpointPlace::At(address) = &endpoint.place else { panic!() };
+    let EndpointLocation::At(address) = &endpoint.location else { panic!() };
     assert_eq!(address.url(), "https://idp.example/token");
 }
 

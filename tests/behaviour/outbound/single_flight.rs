@@ -2,7 +2,7 @@
 //! else's.
 
 use attache::base::Level;
-use attache::sharing::{Seal, SingleFlight};
+use attache::sharing::{Sharing, SingleFlight};
 use serde_json::{Value, json};
 
 use super::{
@@ -335,7 +335,8 @@ fn a_clock_that_is_set_back_makes_one_request_for_all_threads() {
 /// The names in the memory are hashes of everything, and the same for everybody.
 #[test]
 fn names_tell_apart_what_reads_alike_when_joined() {
-    let flight = |fields: &[&[u8]]| SingleFlight::new(fields, None::<std::rc::Rc<Seal>>, 1).id();
+    let sharing = Sharing { seal: None, shares_unsealed_tokens: true, has_vm_id: true, group: 0 };
+    let flight = |fields: &[&[u8]]| SingleFlight::new(fields, Some(&sharing), 1, 1.secs()).id();
     assert_ne!(flight(&[b"ab", b"c"]), flight(&[b"a", b"bc"]));
     assert_ne!(flight(&[b"a", b""]), flight(&[b"a"]));
 }

@@ -4,13 +4,14 @@
 
 use std::rc::Rc;
 
-use attache::sharing::SingleFlight;
+use attache::base::Timestamp;
+use attache::sharing::{Sharing, SingleFlight};
 use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::outbound::{client, document, header, threads, to, with_clients};
 use crate::process::Thread;
-use crate::proxy::{Time as _, good};
+use crate::proxy::{Host, START, Time as _, good};
 use crate::threads::{Lease, Published};
 
 const ISSUER: &str = "https://idp.example";
@@ -35,7 +36,12 @@ fn planted_metadata_is_not_believed(sharing: &Value) {
     assert!(tokens.issued() > 0);
     // A name of its own for the metadata there is only where it is sealed. The attacker knows how it would be.
     let fields: [&[u8]; 4] = [b"token endpoint metadata", b"meta", ISSUER.as_bytes(), b"strict"];
-    SingleFlight::new(&fields, None, 1).seed(&Thread { memory: Rc::clone(&threads.memory), number: 99 });
+    let attacker = Thread { memory: Rc::clone(&threads.memory), number: 99 };
+    let unsealed = Sharing { seal: None, shares_unsealed_tokens: true, has_vm_id: true, group: 0 };
+    let mut host = Host::default();
+    let mut context = host.at(Timestamp::from_secs(START));
+    context.shared = &attacker;
+    SingleFlight::new(&fields, Some(&unsealed), 1, 1.secs()).seed(&context);
     for lease in threads.memory.names().into_iter().filter(|name| name.ends_with("/lease")) {
         let now = threads.ago(0.ms());
         let planted = Published {

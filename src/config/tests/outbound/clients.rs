@@ -7,7 +7,7 @@ use crate::outbound::Obtain;
 #[test]
 fn a_client_asks_for_what_it_says() {
     let client = client(&json!({ "outbound": outbound() }));
-    assert_eq!((&*client.name, client.endpoint), ("billing", 0));
+    assert_eq!((&*client.name, client.endpoint), ("billing", outbound::EndpointId(0)));
     assert_eq!((&*client.header, &*client.prefix), ("authorization", "Bearer "));
     assert_eq!((client.lifetime.margin, client.lifetime.assumed.as_secs()), (None, 300));
     assert_eq!((client.obtain, client.request.grant.clone()), (Obtain::AtStart, Grant::ClientCredentials));
@@ -93,7 +93,7 @@ fn a_token_endpoint_is_plain_and_https() {
 fn a_token_endpoint_is_found_by_its_issuer() {
     let outbound = settings(&discovering(json!({})));
     let [endpoint] = &outbound.endpoints[..] else { panic!() };
-    let EndpointPlace::Discovered(found) = &endpoint.place else { panic!() };
+    let EndpointLocation::Discovered(found) = &endpoint.location else { panic!() };
     assert_eq!(
         (&*endpoint.cluster, &*found.cluster, &*found.issuer),
         ("meta", "meta", "https://idp.example")
@@ -107,7 +107,7 @@ fn a_token_endpoint_is_found_by_its_issuer() {
         json!({ "token_cluster": "idp", "tls": "optional", "timeout": "2s", "metadata_refresh": "9s" }),
     ));
     let [endpoint] = &outbound.endpoints[..] else { panic!() };
-    let EndpointPlace::Discovered(found) = &endpoint.place else { panic!() };
+    let EndpointLocation::Discovered(found) = &endpoint.location else { panic!() };
     assert_eq!((&*endpoint.cluster, &*found.cluster, found.allow_http), ("idp", "meta", true));
     let seconds =
         [endpoint.timeout, found.schedule.timeout, found.schedule.refresh, found.schedule.min_refresh];

@@ -37,7 +37,7 @@ fn block(clients: &[&str], destinations: &[Json]) -> Json {
 fn a_destination_is_what_it_says() {
     let table = &settings(&json!({ "outbound": outbound() })).destinations;
     let [destination] = table.all() else { panic!() };
-    assert_eq!((destination.client, destination.route_names.len()), (0, 0));
+    assert_eq!((destination.client, destination.route_names.len()), (outbound::ClientId(0), 0));
     assert_eq!(destination.caller_credential, CallerCredential::Deny);
     assert_eq!(destination.chosen_by, ChosenBy::Match);
     // Any path, even one that servers understand differently.
@@ -204,7 +204,7 @@ fn clients_that_ask_at_one_endpoint_share_it() {
     clients[3]["token_endpoint"]["timeout"] = json!("4000ms");
     let outbound = settings(&document);
     assert_eq!(outbound.endpoints.len(), 2);
-    let places: Vec<usize> = outbound.clients.iter().map(|client| client.endpoint).collect();
+    let places: Vec<usize> = outbound.clients.iter().map(|client| client.endpoint.0).collect();
     assert_eq!(places, [0, 1, 0, 1]);
 }
 

@@ -1,13 +1,13 @@
-//! Why a request does not go on, and how its caller is told. Never 401: the workload would take it for an answer to a credential
-//! of its own.
+//! Why a request does not go on, and how its caller is told. Never 401: the workload would take it for an answer to a
+//! credential of its own.
 
 use core::time::Duration;
 
 use crate::base::Response;
 
-/// Why a request is refused. A closed list: each has one label and one answer.
+/// Why a request is denied. A closed list: each has one label and one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum EgressDenial {
     /// There is no token, and none came in time.
     #[error("no access token could be obtained")]
     TokenUnavailable {
@@ -26,7 +26,7 @@ pub enum Refusal {
     /// A token of the caller's is to be exchanged, and there is none that was verified.
     #[error("there is no verified token to exchange")]
     SubjectMissing,
-    /// Nobody says that the way to the cluster is encrypted, nor that it need not be.
+    /// The operator says neither that connections to the cluster are encrypted, nor that they need not be.
     #[error("the cluster is neither asserted to use TLS nor allowed without")]
     Plaintext,
     /// The route's metadata names a client whose tokens may not go to this cluster and authority.
@@ -38,8 +38,8 @@ pub enum Refusal {
     /// The caller has put a credential where ours goes.
     #[error("the request carries a credential of its own")]
     CallerCredential,
-    /// `Connection` names the header that takes our token: a server that heeds it would not see the token (RFC 9110 §7.6.1), and
-    /// its 401 would cost us the token.
+    /// `Connection` names the header that takes our token: a server that heeds it would not see the token (RFC 9110
+    /// §7.6.1), and its 401 would cost us the token.
     #[error("`connection` names the token's header")]
     HeaderHopByHop,
     /// Servers may understand the path differently, and it decides about the token.
@@ -59,7 +59,7 @@ pub enum Refusal {
     Unmatched,
 }
 
-impl Refusal {
+impl EgressDenial {
     /// A stable name for metrics and access logs.
     pub const fn label(self) -> &'static str {
         match self {
@@ -81,7 +81,7 @@ impl Refusal {
     }
 
     /// Whether it is the operator's to mend.
-    pub const fn is_operators(self) -> bool {
+    pub const fn is_operators_fault(self) -> bool {
         match self {
             Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => true,
             Self::TokenUnavailable { .. }
@@ -104,7 +104,7 @@ impl Refusal {
             Self::TokenUnavailable { retry_after } | Self::WaitingFull { retry_after } => {
                 (503, UNAVAILABLE, Some(retry_after))
             }
-            // Somebody has to change a configuration: to the caller that is an outage like another.
+            // The operator has to change the configuration: to the caller that is an outage like another.
             Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
             Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
             Self::CallerCredential
@@ -137,30 +137,30 @@ const UNAVAILABLE: u32 = 14;
 mod tests {
     use super::*;
 
-    fn all() -> [Refusal; 14] {
+    fn all() -> [EgressDenial; 14] {
         let retry_after = Duration::from_millis(1_001);
         [
-            Refusal::TokenUnavailable { retry_after },
-            Refusal::WaitingFull { retry_after },
-            Refusal::SubjectRefused,
-            Refusal::SubjectMissing,
-            Refusal::Plaintext,
-            Refusal::NotAllowed,
-            Refusal::ClientUnknown,
-            Refusal::CallerCredential,
-            Refusal::HeaderHopByHop,
-            Refusal::PathAmbiguous,
-            Refusal::Authority,
-            Refusal::Method,
-            Refusal::Overridden,
-            Refusal::Unmatched,
+            EgressDenial::TokenUnavailable { retry_after },
+            EgressDenial::WaitingFull { retry_after },
+            EgressDenial::SubjectRefused,
+            EgressDenial::SubjectMissing,
+            EgressDenial::Plaintext,
+            EgressDenial::NotAllowed,
+            EgressDenial::ClientUnknown,
+            EgressDenial::CallerCredential,
+            EgressDenial::HeaderHopByHop,
+            EgressDenial::PathAmbiguous,
+            EgressDenial::Authority,
+            EgressDenial::Method,
+            EgressDenial::Overridden,
+            EgressDenial::Unmatched,
         ]
     }
 
     #[test]
-    fn no_refusal_is_a_401_and_each_has_a_label_of_its_own() {
-        let mut labels: Vec<_> = all().into_iter().map(Refusal::label).collect();
-        assert!(all().into_iter().all(|refusal| refusal.response().status != 401));
+    fn no_denial_is_a_401_and_each_has_a_label_of_its_own() {
+        let mut labels: Vec<_> = all().into_iter().map(EgressDenial::label).collect();
+        assert!(all().into_iter().all(|denial| denial.response().status != 401));
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), all().len());
@@ -168,9 +168,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_whole_seconds_and_never_zero() {
-        let header = |retry_after| Refusal::TokenUnavailable { retry_after }.response().headers;
+        let header = |retry_after| EgressDenial::TokenUnavailable { retry_after }.response().headers;
         assert_eq!(header(Duration::from_millis(1_001)), [("retry-after", "2".to_owned())]);
         assert_eq!(header(Duration::ZERO), [("retry-after", "1".to_owned())]);
-        assert!(Refusal::Plaintext.response().headers.is_empty());
+        assert!(EgressDenial::Plaintext.response().headers.is_empty());
     }
 }
