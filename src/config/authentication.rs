@@ -144,7 +144,7 @@ fn algorithm(fields: &Fields<'_>, key: Option<&SigningKey>, portable_rsa: Option
         let node = fields.optional("portable_rsa")?;
         return node.problem(format_args!("{algorithm} is not an RSA algorithm: leave `portable_rsa` out"));
     }
-    if portable_rsa == Some(false) && ONLY_PORTABLE.contains(algorithm) {
+    if portable_rsa == Some(false) && NOT_IN_ENVOY.contains(algorithm) {
         return node.problem(format_args!(
             "Envoy does not sign {algorithm}: choose RS256, or read what `portable_rsa: allow` means"
         ));
@@ -183,4 +183,4 @@ fn sha256(text: &str) -> Option<[u8; 32]> {
 }
 
 /// What Envoy's `sign` has no word for.
-const ONLY_PORTABLE: AlgorithmSet = AlgorithmSet::of(&[Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512]);
+const NOT_IN_ENVOY: AlgorithmSet = AlgorithmSet::of(&[Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512]);
