@@ -227,6 +227,10 @@ impl<'a> Node<'a> {
 
     /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
     pub(super) fn integer<T: TryFrom<u64>>(&self, min: u64, max: u64) -> Option<T> {
+        self.whole_number(min, max)?.try_into().ok()
+    }
+
+    fn whole_number(&self, min: u64, max: u64) -> Option<u64> {
         let number = match self.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Float(number) => whole(*number),
@@ -237,8 +241,7 @@ impl<'a> Node<'a> {
             }
         };
         let max = max.min(MAX_INTEGER);
-        let number =
-            number.filter(|number| (min..=max).contains(number)).and_then(|number| number.try_into().ok());
+        let number = number.filter(|number| (min..=max).contains(number));
         number.or_else(|| self.problem(format_args!("expected a whole number from {min} to {max}")))
     }
 
