@@ -1,5 +1,7 @@
 //! What both halves use: the other threads, and what is told to the operator.
 
+use core::time::Duration;
+
 use crate::config::Config;
 use crate::sharing::{Context, WorkerGroup};
 use crate::telemetry::{Metrics, Reports};
@@ -31,3 +33,5 @@ impl Common {
 /// The most waiting requests, of each list, that one callback decides about: each may cost a signature check, and a
 /// worker does nothing else meanwhile.
 const MAX_RESUMED: usize = 32;
+/// A caller that is told to come back later than this would be better off not being told.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -4,9 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::MAX_RETRY_AFTER;
 use super::calls::{CallPurpose, Calls};
-use super::common::Common;
+use super::common::{Common, MAX_RETRY_AFTER};
 use super::outbound_half::{AdmittedRequest, AdmittedToken};
 use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{

@@ -313,7 +313,5 @@ impl Filter {
     }
 }
 
-/// A caller that is told to come back later than this would be better off not being told.
-const MAX_RETRY_AFTER: core::time::Duration = core::time::Duration::from_secs(60);
 /// Clocks are slewed by less than this between two events; what is more is a step.
 const CLOCK_TOLERANCE: core::time::Duration = core::time::Duration::from_secs(1);

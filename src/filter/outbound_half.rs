@@ -5,9 +5,8 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::MAX_RETRY_AFTER;
 use super::calls::{CallPurpose, Calls};
-use super::common::Common;
+use super::common::{Common, MAX_RETRY_AFTER};
 use crate::base::{
     self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingList,
 };

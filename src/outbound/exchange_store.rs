@@ -9,7 +9,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::endpoint::EndpointState;
 use super::event::{BreakerChange, TokenChange, TokenEvent};
-use super::issued_token::{IssuedToken, SentRequest};
+use super::issued_token::{IssuedToken, MAX_ACCESS_TOKEN_BYTES, SentRequest};
 use super::lifetime::Lifetime;
 use super::settings::Client;
 use super::subject::{Subject, SubjectDigest};
@@ -239,7 +239,7 @@ impl ExchangeStore {
     ) -> Option<TokenEvent> {
         let entry = self.entries.get(&digest)?;
         let State::UnderWay { subject, sent } = &entry.state else { return None };
-        let max_token_bytes = super::MAX_ACCESS_TOKEN_BYTES.min(self.longest_token());
+        let max_token_bytes = MAX_ACCESS_TOKEN_BYTES.min(self.longest_token());
         let request =
             SentRequest { client: &self.client, sent: *sent, subject: Some(subject), max_token_bytes };
         let answer = request.read(reply, context.now);

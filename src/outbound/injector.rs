@@ -13,6 +13,7 @@ use super::endpoint::EndpointState;
 use super::exchange_store::{ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS};
 use super::ids::{ClientId, EndpointId};
 use super::injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
+use super::issued_token::MAX_ACCESS_TOKEN_BYTES;
 use super::settings::{Client, EndpointLocation, Settings};
 use super::subject::SubjectDigest;
 use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
@@ -433,8 +434,6 @@ fn flight(client: &Client, settings: &Settings, sharing: Option<&Sharing>, me: u
     SingleFlight::new(&all, sharing, me, timeout.saturating_add(LOST_AFTER))
 }
 
-/// How long a token may be: what still fits the headers of a request, with room for others.
-pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
 /// What the tokens of all clients take: the longest for a thousand of them, 1.6 KiB for each of ten thousand.
 pub const MAX_TOKENS_BYTES: usize = 16 * 1024 * 1024;
 /// What all exchanged tokens take, in equal shares for the clients that exchange: some seven thousand tokens of 2 KiB.

@@ -40,3 +40,6 @@ impl SentRequest<'_> {
         Ok(IssuedToken { token, sent, expires, missing_scopes })
     }
 }
+
+/// How long a token may be: what still fits the headers of a request, with room for others.
+pub const MAX_ACCESS_TOKEN_BYTES: usize = 16 * 1024;
