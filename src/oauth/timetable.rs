@@ -169,10 +169,14 @@ impl Timetable {
 
     /// A token request has failed with this fault, and the server wants to be left alone for `pause`.
     pub(crate) fn fail_for(&mut self, fault: &TokenFault, pause: Duration, context: &mut Context<'_>) {
-        match fault {
-            TokenFault::NotSent => self.fail_to_send(context),
-            fault if fault.class() == FaultClass::Configuration => self.fail(pause.max(SLOW_RETRY), context),
-            _ => self.fail(pause, context),
+        let least = match fault.class() {
+            FaultClass::Configuration => SLOW_RETRY,
+            FaultClass::Transient => Duration::ZERO,
+        };
+        if *fault == TokenFault::NotSent {
+            self.fail_to_send(context);
+        } else {
+            self.fail(pause.max(least), context);
         }
     }
 

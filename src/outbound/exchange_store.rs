@@ -73,6 +73,9 @@ enum State {
     Refused(Timestamp),
 }
 
+/// Something about each of some subjects.
+type BySubject<T> = Vec<(SubjectDigest, T)>;
+
 /// What there is for a subject.
 #[derive(Clone, Debug)]
 pub(super) enum Exchanged {
@@ -180,7 +183,7 @@ impl ExchangeStore {
         endpoint: &mut EndpointState,
         issued: &mut IssuedTokens,
         context: &mut Context<'_>,
-    ) -> (Vec<(SubjectDigest, TokenEvent)>, Vec<(SubjectDigest, HttpCall)>) {
+    ) -> (BySubject<TokenEvent>, BySubject<HttpCall>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
         let mut happened =
             |digest, event: Option<TokenEvent>| events.extend(event.map(|event| (digest, event)));
