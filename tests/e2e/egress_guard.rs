@@ -111,7 +111,7 @@ fn a_credential_of_the_callers_is_refused_replaced_or_kept_as_configured() {
         send(proxy.get("egress", "/").header("host", host).header("authorization", value))
     };
     for own in ["Bearer of-the-caller", "Basic eDp5", ""] {
-        for host in ["refuse.internal", HOST] {
+        for host in ["deny.internal", HOST] {
             assert_eq!(with(host, own).status, 400, "{host} {own:?}");
         }
         let replaced = echo(&with("replace.internal", own));
