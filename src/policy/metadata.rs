@@ -9,12 +9,9 @@ use std::rc::Rc;
 use crate::base::{RequestHead, decode_pairs};
 use crate::claims::is_scope_token;
 
-/// The metadata of a request's virtual host and of its route, where there is some.
+/// The metadata of a request's virtual host and of its route, in this order, where there is some.
 #[derive(Clone, Debug, Default)]
-pub struct RequestMetadata {
-    virtual_host: Option<RouteMetadata>,
-    route: Option<RouteMetadata>,
-}
+pub struct RequestMetadata(Vec<RouteMetadata>);
 
 /// What the metadata of one route says, or of one virtual host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,22 +74,19 @@ pub enum RouteMetadataError {
 impl RequestMetadata {
     /// Reads what the host has handed over.
     pub fn read(head: &RequestHead) -> Self {
-        let read = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(RouteMetadata::parse);
-        Self { virtual_host: read(&head.virtual_host_metadata), route: read(&head.route_metadata) }
+        let written = [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
+        Self(written.map(|bytes| RouteMetadata::parse(bytes)).collect())
     }
 
     /// What is demanded of a request that comes in: by the virtual host, and by the route.
     pub fn demands(&self) -> impl Iterator<Item = Result<&MetadataDemand, RouteMetadataError>> {
-        let written = [&self.virtual_host, &self.route].into_iter().flatten();
-        written.filter_map(|metadata| {
-            metadata.demand.as_ref().map_err(|error| *error).map(Option::as_ref).transpose()
-        })
+        let demands = self.0.iter().map(|metadata| metadata.demand.as_ref().map_err(|error| *error));
+        demands.filter_map(|demand| demand.map(Option::as_ref).transpose())
     }
 
     /// The client whose token goes on a request that goes out: the route's word, or else the virtual host's.
     pub fn client(&self) -> MetadataClient {
-        let written = [&self.route, &self.virtual_host].into_iter().flatten();
-        let mut clients = written.map(|metadata| &metadata.client);
+        let mut clients = self.0.iter().rev().map(|metadata| &metadata.client);
         clients.find(|client| **client != MetadataClient::None).cloned().unwrap_or_default()
     }
 }

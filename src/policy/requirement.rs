@@ -51,13 +51,10 @@ impl Requirement {
     /// A token of one of these issuers, with all scopes of `all_of` and, if there are any in `any_of`, one of those.
     pub fn new(issuers: Rc<[IssuerId]>, all_of: Vec<Rc<str>>, any_of: Vec<Rc<str>>) -> Self {
         let scope = |scope| Self::Leaf(Leaf::Scope(scope));
+        let any_of = (!any_of.is_empty()).then(|| Self::Any(any_of.into_iter().map(scope).collect()));
         // The issuer comes first: a token of another one is not told which scopes it would need.
-        let mut parts = vec![Self::Leaf(Leaf::Issuer(issuers))];
-        parts.extend(all_of.into_iter().map(scope));
-        if !any_of.is_empty() {
-            parts.push(Self::Any(any_of.into_iter().map(scope).collect()));
-        }
-        Self::All(parts.into())
+        let issuer = Self::Leaf(Leaf::Issuer(issuers));
+        Self::All([issuer].into_iter().chain(all_of.into_iter().map(scope)).chain(any_of).collect())
     }
 
     /// Whether a token is good enough.
