@@ -41,7 +41,7 @@ pub fn fetch_line(issuer: &str, IssuerEvent { document, event }: &IssuerEvent) -
         FetchOutcome::Unchanged if failures > 0 && !is_shared => {
             (Level::Info, format!("{what} fetched again after {failures} failures"))
         }
-        FetchOutcome::Expired => (Level::Error, format!("the {what} are too old, and count no more")),
+        FetchOutcome::Expired => (Level::Error, format!("the {what} expired: requests get 503")),
         FetchOutcome::Unchanged | FetchOutcome::Confirmed | FetchOutcome::Rejected(_) => return None,
     };
     Some(Observation::Log { level, line: format!("issuer {issuer}: {line}") })

@@ -41,8 +41,8 @@ pub fn token_line(client: &str, event: &TokenEvent, is_exchange: bool) -> Option
 pub fn breaker_line(client: &str, change: BreakerChange) -> Option<Observation> {
     let (level, what) = match change {
         BreakerChange::None => return None,
-        BreakerChange::Opened => (Level::Warn, "its token endpoint fails: left alone but for probes"),
-        BreakerChange::Closed => (Level::Info, "its token endpoint answers again"),
+        BreakerChange::Opened => (Level::Warn, "its token endpoint fails: circuit breaker opened"),
+        BreakerChange::Closed => (Level::Info, "its token endpoint answers again: circuit breaker closed"),
     };
     Some(Observation::Log { level, line: format!("client {client}: {what}") })
 }
@@ -52,7 +52,7 @@ pub fn endpoint_line(cluster: &str, event: &DocumentEvent<()>) -> Option<Observa
     let (level, what) = match &event.outcome {
         FetchOutcome::Changed(()) => (Level::Info, "the metadata names it".to_owned()),
         FetchOutcome::Failed(error) => (Level::Warn, format!("fetching the metadata failed: {error}")),
-        FetchOutcome::Expired => (Level::Error, "the metadata is too old, and counts no more".to_owned()),
+        FetchOutcome::Expired => (Level::Error, "the metadata expired: no token is obtained".to_owned()),
         FetchOutcome::Unchanged
         | FetchOutcome::Confirmed
         | FetchOutcome::NotFoundHere(_)

@@ -226,7 +226,7 @@ fn keys_whose_address_nobody_vouches_for_any_more_count_no_more() {
     proxy.advance(100.ms());
     let answer = proxy.request(Request::get("/orders").bearer(&long(&key).sign()));
     assert!(["waiting", "503 keys_unavailable"].contains(&answer.tells().as_str()), "{}", answer.tells());
-    assert_eq!(proxy.logs(Level::Error), ["issuer corp: the metadata are too old, and count no more"]);
+    assert_eq!(proxy.logs(Level::Error), ["issuer corp: the metadata expired: requests get 503"]);
     let asked = paths(&proxy).iter().filter(|path| **path == "/jwks").count();
     proxy.advance(20.minutes());
     assert_eq!(paths(&proxy).iter().filter(|path| **path == "/jwks").count(), asked);

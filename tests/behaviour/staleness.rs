@@ -11,7 +11,7 @@ fn short() -> Value {
     scheduled(json!({ "refresh": "1m", "max_staleness": "10m" }))
 }
 
-const TOO_OLD: &str = "issuer corp: the keys are too old, and count no more";
+const TOO_OLD: &str = "issuer corp: the keys expired: requests get 503";
 
 #[test]
 fn the_last_good_keys_serve_to_the_end_of_their_time_and_not_a_tick_longer() {

@@ -78,7 +78,10 @@ fn a_verified_claim_cannot_be_named_away_on_an_upgrade() {
     for options in ["upgrade, x-auth-subject", "X-AUTH-SUBJECT,Upgrade", "upgrade, authorization"] {
         let answer = send(options);
         assert_eq!(answer.status, 400, "{options}");
-        assert!(answer.header("www-authenticate").unwrap().contains("`connection` names a protected header"), "{answer:?}");
+        assert!(
+            answer.header("www-authenticate").unwrap().contains("`connection` names a protected header"),
+            "{answer:?}"
+        );
     }
     assert_eq!(proxy.upstream().requests(), 1);
 }

@@ -168,7 +168,7 @@ fn keys_that_are_too_old_count_no_more_and_callers_are_not_blamed() {
             }
         }
         proxy.expect_metric("attache_keys", &[("issuer", name)], 0);
-        let line = format!("issuer {name}: the keys are too old, and count no more");
+        let line = format!("issuer {name}: the keys expired: requests get 503");
         assert!(proxy.envoy().logs().contains(&line));
         assert_eq!(
             proxy.get(name, "/").send().unwrap().status,

@@ -85,7 +85,7 @@ fn an_outage_that_is_longer_ends_for_callers_within_one_probe_of_its_end() {
     let last = refused.iter().map(|came| came.at).max().unwrap();
     assert!(last < first + Duration::from_secs(1), "{:?} after the first good answer", last - first);
     let log = proxy.envoy().logs();
-    assert!(log.contains("client billing: its token endpoint fails: left alone but for probes"));
+    assert!(log.contains("client billing: its token endpoint fails: circuit breaker opened"));
     assert!(log.contains("client billing: its token endpoint answers again"));
 }
 
