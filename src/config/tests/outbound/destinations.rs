@@ -153,8 +153,8 @@ fn route_metadata_chooses_only_where_it_is_read_and_by_nothing_else() {
 fn every_client_is_named_and_every_name_is_a_clients() {
     let of = |client: &str, cluster: &str| json!({ "client": client, "match": { "clusters": [cluster] } });
     assert_eq!(problems(&block(&["a", "b"], &[of("a", "1"), of("b", "2")])), Vec::<String>::new());
-    let nobody = "no destination names this client: leave it out";
-    assert_eq!(problems(&block(&["a", "b"], &[of("a", "1")])), [format!("outbound.clients[1]: {nobody}")]);
+    let unused = "no destination names this client: leave it out";
+    assert_eq!(problems(&block(&["a", "b"], &[of("a", "1")])), [format!("outbound.clients[1]: {unused}")]);
     let unknown = "outbound.destinations[1].client: unknown client `a?b`";
     assert_eq!(problems(&block(&["a"], &[of("a", "1"), of("a\nb", "2")])), [unknown]);
     // Where a name could not be read, it may be that one.
