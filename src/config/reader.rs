@@ -84,14 +84,15 @@ impl<'a> Node<'a> {
             return self.problem(format_args!("expected an object, got {}", self.value.kind()));
         };
         for (index, (name, _)) in members.iter().enumerate() {
-            if let Some(new) = renamed::renamed(name, known.iter().copied()) {
-                self.problem::<()>(format_args!("`{name}` is now `{new}`"));
-            } else if !known.contains(&name.as_str()) {
-                let name = printable(name);
-                self.problem::<()>(format_args!(
-                    "unknown field `{name}`, expected one of {}",
-                    known.join(", ")
-                ));
+            if !known.contains(&name.as_str()) {
+                match renamed::renamed(name, known.iter().copied()) {
+                    Some(new) => self.problem::<()>(format_args!("`{name}` is now `{new}`")),
+                    None => self.problem(format_args!(
+                        "unknown field `{}`, expected one of {}",
+                        printable(name),
+                        known.join(", ")
+                    )),
+                };
             } else if members.iter().take(index).any(|(other, _)| other == name) {
                 self.problem::<()>(format_args!("duplicate field `{name}`"));
             }

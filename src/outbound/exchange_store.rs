@@ -63,7 +63,7 @@ struct Entry {
 enum State {
     /// To be asked for.
     Wanted(Subject),
-    /// TokenQuery for.
+    /// Asked for.
     UnderWay {
         subject: Subject,
         sent: Timestamp,

@@ -307,6 +307,9 @@ impl TokenStore {
     }
 
     fn publish(&self, token: &IssuedToken, context: &Context<'_>) {
+        if !self.flight.is_shared() {
+            return;
+        }
         let shared = SharedToken { token: token.token.expose().to_vec(), expires: token.expires.nanos() };
         let publication = Publication {
             sent: token.sent,

@@ -148,6 +148,11 @@ impl SingleFlight {
         }
     }
 
+    /// Whether there are others to show anything to.
+    pub fn is_shared(&self) -> bool {
+        self.names.is_some()
+    }
+
     /// Shows a document to the others, unless a newer one is there.
     pub fn publish(&self, publication: &Publication, context: &Context<'_>) {
         if let Some(names) = &self.names {

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::shared_state::{QueueId, SharedState, Version};
 use crate::base::Timestamp;
 
-/// A thread's place among those of its shared.
+/// A thread's place among those of its process.
 #[derive(Debug)]
 pub struct WorkerGroup {
     /// Those with the same configuration; `None` when this thread shares nothing.

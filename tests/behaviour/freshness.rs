@@ -164,6 +164,19 @@ fn a_tag_is_sent_back_and_304_makes_the_keys_as_good_as_new() {
 }
 
 #[test]
+fn where_nothing_is_shared_every_fetch_after_the_first_sends_the_tag_back() {
+    let mut alone = bounded();
+    alone["sharing"] = serde_json::json!("none");
+    let mut proxy = Proxy::new(&alone);
+    proxy.serve("idp", with(good(&jwks(&[&Signer::new("k1")])), &[("etag", "\"v1\"")]));
+    proxy.tick();
+    proxy.serve("idp", status(304));
+    proxy.advance_to_call("idp", 5);
+    let sent = proxy.sent();
+    assert!(sent[1..].iter().all(|(_, call)| header_of(call, "if-none-match") == Some("\"v1\"")));
+}
+
+#[test]
 fn a_304_renews_the_keys_of_all_threads_and_states_a_date_of_its_own() {
     let key = Signer::new("k1");
     let mut threads = Threads::new(&bounded(), 4);

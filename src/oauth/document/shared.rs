@@ -121,6 +121,9 @@ impl Document {
     /// Shows the others the document that is there with its new date. Where it is gone, the next fetch asks for all of
     /// it.
     pub(super) fn republish(&mut self, renewed: Publication, digest: &Digest, context: &mut Context<'_>) {
+        if !self.flight.is_shared() {
+            return;
+        }
         match self.flight.published(context) {
             Ok(Some(there)) if Digest::from(Sha256::digest(there.body.expose())) == *digest => {
                 let Publication { entity_tag, origin, body, .. } = there;
