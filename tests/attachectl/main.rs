@@ -1,0 +1,13 @@
+//! `attachectl` as an operator runs it: its arguments, its output and its exit code.
+
+#![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    clippy::unwrap_in_result,
+    clippy::disallowed_methods
+)]
+
+mod check;
+mod tool;
