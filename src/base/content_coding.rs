@@ -1,21 +1,23 @@
 //! How an answer's body is coded for its way (RFC 9110 §8.4). Nothing here decodes: we ask for every answer as it is.
 
-use core::fmt;
-
 use super::http::Headers;
 
 /// A content coding that an answer has, although it was asked for as it is ([`ACCEPT_IDENTITY`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum ContentCoding {
     /// `gzip`, or `x-gzip`, which is the same (RFC 9110 §8.4.1.3).
     Gzip,
     /// `deflate`.
     Deflate,
     /// `br` (RFC 7932).
+    #[strum(serialize = "br")]
     Brotli,
     /// `zstd` (RFC 8878).
+    #[strum(serialize = "zstd")]
     Zstandard,
     /// Another one. Its name is the server's text, and not shown.
+    #[strum(serialize = "a coding that is not known here")]
     Other,
 }
 
@@ -34,18 +36,6 @@ impl ContentCoding {
             b"br" => Self::Brotli,
             b"zstd" => Self::Zstandard,
             _ => Self::Other,
-        })
-    }
-}
-
-impl fmt::Display for ContentCoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gzip => "gzip",
-            Self::Deflate => "deflate",
-            Self::Brotli => "br",
-            Self::Zstandard => "zstd",
-            Self::Other => "a coding that is not known here",
         })
     }
 }

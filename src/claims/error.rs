@@ -4,22 +4,26 @@ use crate::base::Timestamp;
 use crate::jose::Algorithm;
 
 /// Why the claims (or the header) of a token are not good enough for its issuer's rules.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ClaimError {
     /// The rules need a claim that the token lacks.
     #[error("the claim `{claim}` is missing")]
+    #[strum(serialize = "claim_missing")]
     Missing {
         /// The claim's name, from the rules.
         claim: &'static str,
     },
     /// A claim is of a type that RFC 7519 does not give it.
     #[error("the claim `{claim}` is malformed")]
+    #[strum(serialize = "claim_malformed")]
     Malformed {
         /// The claim's name, from the rules.
         claim: &'static str,
     },
     /// A claim that scopes are read from is neither a string nor a list of strings.
     #[error("a scope claim is malformed")]
+    #[strum(serialize = "scope_malformed")]
     MalformedScope,
     /// More scopes than are looked at.
     #[error("the token carries more than {max} scopes")]
@@ -79,19 +83,6 @@ pub enum ClaimError {
 impl ClaimError {
     /// A stable name for metrics and logs.
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "claim_missing",
-            Self::Malformed { .. } => "claim_malformed",
-            Self::MalformedScope => "scope_malformed",
-            Self::TooManyScopes { .. } => "too_many_scopes",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::WrongType => "wrong_type",
-            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
-            Self::Expired { .. } => "expired",
-            Self::NotYetValid { .. } => "not_yet_valid",
-            Self::IssuedInFuture { .. } => "issued_in_future",
-            Self::LifetimeTooLong { .. } => "lifetime_too_long",
-        }
+        self.into()
     }
 }

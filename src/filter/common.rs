@@ -13,6 +13,12 @@ pub(super) struct Common {
     pub(super) reports: Reports,
 }
 
+/// The handling of one event.
+pub(super) struct Turn<'a, 'c> {
+    pub(super) context: &'a mut Context<'c>,
+    pub(super) common: &'a mut Common,
+}
+
 impl Common {
     pub(super) fn new(config: &Config, context: &mut Context<'_>) -> Self {
         let group = config.sharing.as_ref().map(|sharing| sharing.group);
@@ -21,6 +27,11 @@ impl Common {
             metrics: Metrics::new(config.inbound.as_deref(), config.version),
             reports: Reports::default(),
         }
+    }
+
+    /// An event comes.
+    pub(super) fn turn<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> Turn<'a, 'c> {
+        Turn { context, common: self }
     }
 
     /// The most waiting requests, of a list of `longest`, that one callback may take on. Where there is no other

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::calls::{CallPurpose, Calls};
-use super::common::{Common, MAX_RETRY_AFTER};
+use super::common::{MAX_RETRY_AFTER, Turn};
 use super::outbound_half::{AdmittedRequest, AdmittedToken};
 use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::inbound::{
@@ -109,62 +109,51 @@ impl InboundHalf {
         stream: StreamId,
         head: &mut RequestHead,
         observer: &mut (impl Observer + ?Sized),
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
     ) -> InboundVerdict {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(head)) {
             let annotation = "outcome=resource_metadata".into();
             return InboundVerdict::Answered(Outcome::Respond { response, annotation });
         }
-        let pending = Pending { stream, arrived: context.now, waited_for: None };
-        self.evaluate(pending, head, observer, context, common)
+        let pending = Pending { stream, arrived: turn.context.now, waited_for: None };
+        self.evaluate(pending, head, observer, turn)
     }
 
     /// Decides about the requests whose keys have come: as many as one callback may take.
-    pub(super) fn resume_ready(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
-        let most = common.resumed_at_once(self.settings.waiting.requests);
+    pub(super) fn resume_ready(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Resumed> {
+        let most = turn.common.resumed_at_once(self.settings.waiting.requests);
         let ready = self.waiting.take_ready(most).into_iter();
         ready
             .map(|parked| {
                 let (stream, (mut head, wait)) = (parked.stream, parked.item);
                 let pending = Pending { stream, arrived: parked.arrived, waited_for: Some(wait.reason) };
-                let verdict = self.evaluate(pending, &mut head, &mut (), context, common);
+                let verdict = self.evaluate(pending, &mut head, &mut (), turn);
                 Resumed { stream, head, verdict }
             })
             .collect()
     }
 
     /// Decides about the requests whose time is up.
-    pub(super) fn answer_overdue(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
-        let overdue = self.waiting.take_overdue(context.now);
-        self.give_up(overdue, context, common)
+    pub(super) fn answer_overdue(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Resumed> {
+        let overdue = self.waiting.take_overdue(turn.context.now);
+        self.give_up(overdue, turn)
     }
 
     /// The clock has been set back from `before`: no deadline of a waiting request means anything any more.
-    pub(super) fn handle_clock_step(
-        &mut self,
-        before: Timestamp,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) -> Vec<Resumed> {
-        self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, context.now));
+    pub(super) fn handle_clock_step(&mut self, before: Timestamp, turn: &mut Turn<'_, '_>) -> Vec<Resumed> {
+        self.stores.iter_mut().for_each(|store| store.handle_clock_step(before, turn.context.now));
         let all = self.waiting.take_all();
-        self.give_up(all, context, common)
+        self.give_up(all, turn)
     }
 
-    pub(super) fn handle_shutdown(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Resumed> {
-        self.stores.iter_mut().for_each(|store| store.handle_shutdown(context));
+    pub(super) fn handle_shutdown(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Resumed> {
+        self.stores.iter_mut().for_each(|store| store.handle_shutdown(turn.context));
         let all = self.waiting.take_all();
-        self.give_up(all, context, common)
+        self.give_up(all, turn)
     }
 
     /// Takes over what other threads have published: as many documents as one callback may read.
-    pub(super) fn handle_updates(
-        &mut self,
-        updates: &Updates,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) {
+    pub(super) fn handle_updates(&mut self, updates: &Updates, turn: &mut Turn<'_, '_>) {
         if *updates != Updates::None {
             let concerns = |store: &KeyStore| store.ids().any(|id| updates.contains(id));
             let stores = self.stores.iter().enumerate().filter(|(_, store)| concerns(store));
@@ -173,8 +162,8 @@ impl InboundHalf {
         for _ in 0..MAX_UPDATED {
             let Some(index) = self.outdated.pop_first() else { break };
             let Some(store) = self.stores.get_mut(index) else { continue };
-            let events = store.handle_updates(context);
-            self.take_events(index, events, context, common);
+            let events = store.handle_updates(turn.context);
+            self.take_events(index, events, turn);
         }
     }
 
@@ -182,22 +171,21 @@ impl InboundHalf {
     pub(super) fn handle_tick(
         &mut self,
         calls: &mut Calls,
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
         commands: &mut Vec<Command>,
     ) {
         let first = self.first_store;
         for index in (first..self.stores.len()).chain(0..first) {
             let Some(store) = self.stores.get_mut(index) else { continue };
             let could_call = !calls.budget.is_spent();
-            let (events, made) = store.handle_tick(&mut calls.budget, context);
+            let (events, made) = store.handle_tick(&mut calls.budget, turn.context);
             if could_call && calls.budget.is_spent() {
                 self.first_store = index.saturating_add(1);
             }
             for (document, call) in made {
                 calls.send(CallPurpose::Issuer { issuer: index, document }, call, commands);
             }
-            self.take_events(index, events, context, common);
+            self.take_events(index, events, turn);
         }
     }
 
@@ -206,42 +194,35 @@ impl InboundHalf {
         &mut self,
         (issuer, document): (usize, IssuerDocument),
         reply: HttpReply,
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
     ) {
         let Some(store) = self.stores.get_mut(issuer) else { return };
-        let event = store.handle_reply(document, reply, context);
-        self.take_events(issuer, event.into_iter().collect(), context, common);
+        let event = store.handle_reply(document, reply, turn.context);
+        self.take_events(issuer, event.into_iter().collect(), turn);
     }
 
     /// Tells of what happened to an issuer's documents, and lets others know of what this thread fetched.
-    fn take_events(
-        &mut self,
-        index: usize,
-        events: Vec<IssuerEvent>,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) {
+    fn take_events(&mut self, index: usize, events: Vec<IssuerEvent>, turn: &mut Turn<'_, '_>) {
         let (Some(issuer), Some(settings)) = (IssuerId::at(index), self.settings.issuers.get(index)) else {
             return;
         };
         for event in events {
-            common.metrics.record_fetch(issuer, &event);
+            turn.common.metrics.record_fetch(issuer, &event);
             let IssuerEvent { document, event: DocumentEvent { is_shared, outcome, .. } } = &event;
             if matches!(outcome, FetchOutcome::Changed(_) | FetchOutcome::Unchanged) {
                 self.waiting.make_ready(issuer);
                 let id = self.stores.get(index).and_then(|store| store.id(*document));
                 if let Some(id) = id.filter(|_| !is_shared) {
-                    common.group.publish_update(id, context);
+                    turn.common.group.publish_update(id, turn.context);
                 }
             }
             if let FetchOutcome::Rejected(why) = outcome {
-                let line = common.reports.refused("issuer", &settings.name, *why, context.now);
-                context.observations.extend(line);
+                let line = turn.common.reports.refused("issuer", &settings.name, *why, turn.context.now);
+                turn.context.observations.extend(line);
             }
             // All threads see a document grow too old, and one tells of it.
-            if *outcome != FetchOutcome::Expired || common.group.is_leader() {
-                context.observations.extend(fetch_line(&settings.name, &event));
+            if *outcome != FetchOutcome::Expired || turn.common.group.is_leader() {
+                turn.context.observations.extend(fetch_line(&settings.name, &event));
             }
         }
     }
@@ -251,23 +232,22 @@ impl InboundHalf {
         pending: Pending,
         head: &mut RequestHead,
         observer: &mut (impl Observer + ?Sized),
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
     ) -> InboundVerdict {
         let Pending { stream, arrived, waited_for } = pending;
         let metadata = RequestMetadata::read(head);
         let request = Request { head, metadata: &metadata, arrived, waited_for };
-        let evaluation = self.authorizer.authorize(&request, &mut self.stores, context, observer);
+        let evaluation = self.authorizer.authorize(&request, &mut self.stores, turn.context, observer);
         observer.evaluated(&evaluation);
         match evaluation {
-            Evaluation::Decided(decision) => self.conclude(stream, &decision, &request, context, common),
+            Evaluation::Decided(decision) => self.conclude(stream, &decision, &request, turn),
             Evaluation::Wait(wait) => {
-                common.metrics.record_work(wait.work);
-                let retry_after = self.retry_after(wait, context.now);
+                turn.common.metrics.record_work(wait.work);
+                let retry_after = self.retry_after(wait, turn.context.now);
                 if self.is_hopeless(wait, arrived) {
                     let denial = Denial::KeysUnavailable { retry_after };
                     let decision = undecided(wait, waited_for, denial);
-                    return self.conclude(stream, &decision, &request, context, common);
+                    return self.conclude(stream, &decision, &request, turn);
                 }
                 match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
                     Ok(()) => InboundVerdict::Waits,
@@ -275,7 +255,7 @@ impl InboundHalf {
                         *head = parked.item.0;
                         let request = Request { head, metadata: &metadata, arrived, waited_for };
                         let decision = undecided(wait, waited_for, Denial::WaitingFull { retry_after });
-                        self.conclude(stream, &decision, &request, context, common)
+                        self.conclude(stream, &decision, &request, turn)
                     }
                 }
             }
@@ -295,12 +275,11 @@ impl InboundHalf {
         stream: StreamId,
         decision: &Decision,
         request: &Request<'_>,
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
     ) -> InboundVerdict {
-        let (now, head) = (context.now, request.head);
-        let annotation = common.metrics.record(decision);
-        common.reports.record(decision, annotation, now, context.observations);
+        let (now, head) = (turn.context.now, request.head);
+        let annotation = turn.common.metrics.record(decision);
+        turn.common.reports.record(decision, annotation, now, turn.context.observations);
         let (annotation, token) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
                 let mut response = self.settings.denial_response(denial);
@@ -331,20 +310,15 @@ impl InboundHalf {
         })
     }
 
-    fn give_up(
-        &self,
-        waited: Vec<WaitingRequest>,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) -> Vec<Resumed> {
+    fn give_up(&self, waited: Vec<WaitingRequest>, turn: &mut Turn<'_, '_>) -> Vec<Resumed> {
         let waited = waited.into_iter().map(|parked| {
             let (stream, (head, wait)) = (parked.stream, parked.item);
-            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, context.now) };
+            let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, turn.context.now) };
             let (arrived, waited_for) = (parked.arrived, Some(wait.reason));
             let metadata = RequestMetadata::read(&head);
             let request = Request { head: &head, metadata: &metadata, arrived, waited_for };
             let decision = undecided(wait, waited_for, denial);
-            let verdict = self.conclude(stream, &decision, &request, context, common);
+            let verdict = self.conclude(stream, &decision, &request, turn);
             Resumed { stream, head, verdict }
         });
         waited.collect()

@@ -24,7 +24,7 @@ use crate::policy::RequestMetadata;
 use crate::sharing::{Context, QueueId, Updates};
 pub use calls::CallPurpose;
 use calls::Calls;
-use common::Common;
+use common::{Common, Turn};
 use inbound_half::{InboundHalf, InboundVerdict, Resumed};
 use outbound_half::{AdmittedRequest, OutboundHalf};
 
@@ -51,10 +51,10 @@ impl Filter {
             .as_ref()
             .map(|settings| OutboundHalf::new(settings, config.inbound.clone(), sharing, seed, context));
         if let Some(inbound) = &mut inbound {
-            inbound.handle_updates(&Updates::None, context, &mut common);
+            inbound.handle_updates(&Updates::None, &mut common.turn(context));
         }
         if let Some(outbound) = &mut outbound {
-            outbound.handle_updates(&Updates::All, context, &mut common);
+            outbound.handle_updates(&Updates::All, &mut common.turn(context));
         }
         Self { inbound, outbound, calls: Calls::default(), common, latest: context.now }
     }
@@ -108,26 +108,25 @@ impl Filter {
     pub fn handle_tick(&mut self, context: &mut Context<'_>, commands: &mut Vec<Command>) {
         let before = core::mem::replace(&mut self.latest, context.now);
         if before.since(context.now) > CLOCK_TOLERANCE {
-            self.handle_clock_step(before, context, commands);
+            // What was to happen at a time of the old clock might not happen for hours: it all happens now.
+            let of_inbound =
+                |half: &mut InboundHalf, turn: &mut Turn<'_, '_>| half.handle_clock_step(before, turn);
+            let of_outbound =
+                |half: &mut OutboundHalf, turn: &mut Turn<'_, '_>| half.handle_clock_step(before, turn);
+            self.resume(of_inbound, of_outbound, context, commands);
         }
         self.common.group.handle_tick(context);
         self.handle_updates(context);
         self.calls.refill();
         if let Some(inbound) = &mut self.inbound {
-            inbound.handle_tick(&mut self.calls, context, &mut self.common, commands);
+            inbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
         }
         if let Some(outbound) = &mut self.outbound {
-            outbound.handle_tick(&mut self.calls, context, &mut self.common, commands);
+            outbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
         }
-        self.resume_ready(context, commands);
+        self.resume(InboundHalf::resume_ready, OutboundHalf::resume_ready, context, commands);
         self.call_again(context);
-        if let Some(inbound) = &mut self.inbound {
-            let resumed = inbound.answer_overdue(context, &mut self.common);
-            self.resume(resumed, context, commands);
-        }
-        if let Some(outbound) = &mut self.outbound {
-            commands.extend(outbound.answer_overdue(context, &mut self.common));
-        }
+        self.resume(InboundHalf::answer_overdue, OutboundHalf::answer_overdue, context, commands);
         self.flush(context);
     }
 
@@ -139,22 +138,16 @@ impl Filter {
             self.calls.refill();
             // Issuers are asked at ticks only: no request is resumed the sooner for it.
             if let Some(outbound) = &mut self.outbound {
-                outbound.handle_tick(&mut self.calls, context, &mut self.common, commands);
+                outbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
             }
-            self.resume_ready(context, commands);
+            self.resume(InboundHalf::resume_ready, OutboundHalf::resume_ready, context, commands);
             self.call_again(context);
         }
     }
 
     /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
     pub fn handle_shutdown(&mut self, context: &mut Context<'_>, commands: &mut Vec<Command>) {
-        if let Some(inbound) = &mut self.inbound {
-            let resumed = inbound.handle_shutdown(context, &mut self.common);
-            self.resume(resumed, context, commands);
-        }
-        if let Some(outbound) = &mut self.outbound {
-            commands.extend(outbound.handle_shutdown(context, &mut self.common));
-        }
+        self.resume(InboundHalf::handle_shutdown, OutboundHalf::handle_shutdown, context, commands);
         self.common.group.leave(context);
         self.flush(context);
     }
@@ -171,15 +164,15 @@ impl Filter {
         match self.calls.take(id) {
             Some(CallPurpose::Issuer { issuer, document }) => {
                 let Some(inbound) = &mut self.inbound else { return };
-                inbound.handle_reply((issuer, document), reply, context, &mut self.common);
+                inbound.handle_reply((issuer, document), reply, &mut self.common.turn(context));
             }
             Some(CallPurpose::Outbound(purpose)) => {
                 let Some(outbound) = &mut self.outbound else { return };
-                outbound.handle_reply(purpose, reply, context, &mut self.common);
+                outbound.handle_reply(purpose, reply, &mut self.common.turn(context));
             }
             None => return,
         }
-        self.resume_ready(context, commands);
+        self.resume(InboundHalf::resume_ready, OutboundHalf::resume_ready, context, commands);
         self.call_again(context);
     }
 
@@ -216,7 +209,9 @@ impl Filter {
     ) -> Option<Outcome> {
         self.note(context.now);
         let verdict = match &mut self.inbound {
-            Some(inbound) => inbound.handle_request(stream, &mut head, observer, context, &mut self.common),
+            Some(inbound) => {
+                inbound.handle_request(stream, &mut head, observer, &mut self.common.turn(context))
+            }
             None => {
                 let client = RequestMetadata::read(&head).client();
                 InboundVerdict::Admitted(AdmittedRequest::unchecked(stream, context.now, client))
@@ -243,54 +238,40 @@ impl Filter {
             InboundVerdict::Waits => return None,
         };
         let Some(outbound) = &mut self.outbound else { return Some(admitted.forward(Vec::new())) };
-        let outcome = outbound.handle_request(admitted, head, context, &mut self.common);
+        let outcome = outbound.handle_request(admitted, head, &mut self.common.turn(context));
         if outcome.is_none() {
             self.call_again(context);
         }
         outcome
     }
 
-    /// Hands over the requests whose wait for the inbound half is over.
-    fn resume(&mut self, resumed: Vec<Resumed>, context: &mut Context<'_>, commands: &mut Vec<Command>) {
-        for Resumed { stream, mut head, verdict } in resumed {
-            let outcome = self.hand_over(verdict, &mut head, context);
-            commands.extend(outcome.map(|outcome| Command::Resume { stream, outcome }));
-        }
-    }
-
-    /// What was to happen at a time of the old clock might not happen for hours: it all happens now.
-    fn handle_clock_step(
+    /// Goes on with requests that have waited in the one half or the other. Those whose wait for the inbound half is
+    /// over are handed over.
+    fn resume(
         &mut self,
-        before: Timestamp,
+        of_inbound: impl FnOnce(&mut InboundHalf, &mut Turn<'_, '_>) -> Vec<Resumed>,
+        of_outbound: impl FnOnce(&mut OutboundHalf, &mut Turn<'_, '_>) -> Vec<Command>,
         context: &mut Context<'_>,
         commands: &mut Vec<Command>,
     ) {
-        if let Some(inbound) = &mut self.inbound {
-            let resumed = inbound.handle_clock_step(before, context, &mut self.common);
-            self.resume(resumed, context, commands);
+        let inbound = self.inbound.as_mut();
+        let resumed = inbound.map(|inbound| of_inbound(inbound, &mut self.common.turn(context)));
+        for Resumed { stream, mut head, verdict } in resumed.into_iter().flatten() {
+            let outcome = self.hand_over(verdict, &mut head, context);
+            commands.extend(outcome.map(|outcome| Command::Resume { stream, outcome }));
         }
         if let Some(outbound) = &mut self.outbound {
-            commands.extend(outbound.handle_clock_step(before, context, &mut self.common));
+            commands.extend(of_outbound(outbound, &mut self.common.turn(context)));
         }
     }
 
     fn handle_updates(&mut self, context: &mut Context<'_>) {
         let updates = self.common.group.updates(context);
         if let Some(inbound) = &mut self.inbound {
-            inbound.handle_updates(&updates, context, &mut self.common);
+            inbound.handle_updates(&updates, &mut self.common.turn(context));
         }
         if let Some(outbound) = &mut self.outbound {
-            outbound.handle_updates(&updates, context, &mut self.common);
-        }
-    }
-
-    fn resume_ready(&mut self, context: &mut Context<'_>, commands: &mut Vec<Command>) {
-        if let Some(inbound) = &mut self.inbound {
-            let resumed = inbound.resume_ready(context, &mut self.common);
-            self.resume(resumed, context, commands);
-        }
-        if let Some(outbound) = &mut self.outbound {
-            commands.extend(outbound.resume_ready(context, &mut self.common));
+            outbound.handle_updates(&updates, &mut self.common.turn(context));
         }
     }
 

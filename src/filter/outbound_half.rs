@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sha2::{Digest as _, Sha256};
 
 use super::calls::{CallPurpose, Calls};
-use super::common::{Common, MAX_RETRY_AFTER};
+use super::common::{MAX_RETRY_AFTER, Turn};
 use crate::base::{
     self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingList,
 };
@@ -131,10 +131,9 @@ impl OutboundHalf {
         &mut self,
         admitted: AdmittedRequest,
         head: &mut RequestHead,
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
     ) -> Option<Outcome> {
-        let now = context.now;
+        let now = turn.context.now;
         let inbound = self.inbound.as_deref();
         let subject = || {
             let AdmittedToken { place, expires } = admitted.token?;
@@ -165,7 +164,7 @@ impl OutboundHalf {
                 let retry_after = self.retry_after(client, now);
                 if self.injector.next_attempt(client, now) >= patience {
                     let denial = EgressDenial::TokenUnavailable { retry_after };
-                    return Some(self.deny(Some(client), denial, context, common));
+                    return Some(self.deny(Some(client), denial, turn));
                 }
                 let (stream, arrived, bytes) = (admitted.stream, admitted.arrived, head.size());
                 let item = (core::mem::take(head), AdmittedRequest { subject, ..admitted });
@@ -173,11 +172,11 @@ impl OutboundHalf {
                     Ok(()) => None,
                     Err(_) => {
                         let denial = EgressDenial::WaitingFull { retry_after };
-                        Some(self.deny(Some(client), denial, context, common))
+                        Some(self.deny(Some(client), denial, turn))
                     }
                 }
             }
-            Injection::Denied(client, denial) => Some(self.deny(client, denial, context, common)),
+            Injection::Denied(client, denial) => Some(self.deny(client, denial, turn)),
         }
     }
 
@@ -191,15 +190,10 @@ impl OutboundHalf {
     }
 
     /// Takes over what other threads have published.
-    pub(super) fn handle_updates(
-        &mut self,
-        updates: &Updates,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) {
+    pub(super) fn handle_updates(&mut self, updates: &Updates, turn: &mut Turn<'_, '_>) {
         if *updates != Updates::None {
-            let events = self.injector.handle_updates(updates, context);
-            self.take_events(events, context, common);
+            let events = self.injector.handle_updates(updates, turn.context);
+            self.take_events(events, turn);
         }
     }
 
@@ -207,91 +201,73 @@ impl OutboundHalf {
     pub(super) fn handle_tick(
         &mut self,
         calls: &mut Calls,
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
         commands: &mut Vec<Command>,
     ) {
-        let (events, made) = self.injector.handle_tick(&mut calls.budget, context);
+        let (events, made) = self.injector.handle_tick(&mut calls.budget, turn.context);
         for (purpose, call) in made {
             calls.send(CallPurpose::Outbound(purpose), call, commands);
         }
-        self.take_events(events, context, common);
+        self.take_events(events, turn);
     }
 
     /// Takes the reply to a call.
-    pub(super) fn handle_reply(
-        &mut self,
-        purpose: OutboundCall,
-        reply: HttpReply,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) {
-        let event = self.injector.handle_reply(purpose, reply, context);
-        self.take_events(event.into_iter().collect(), context, common);
+    pub(super) fn handle_reply(&mut self, purpose: OutboundCall, reply: HttpReply, turn: &mut Turn<'_, '_>) {
+        let event = self.injector.handle_reply(purpose, reply, turn.context);
+        self.take_events(event.into_iter().collect(), turn);
     }
 
     /// Decides about the requests whose token has come: as many as one callback may take.
-    pub(super) fn resume_ready(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Command> {
-        let ready = self.waiting.take_ready(common.resumed_at_once(self.longest)).into_iter();
+    pub(super) fn resume_ready(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Command> {
+        let ready = self.waiting.take_ready(turn.common.resumed_at_once(self.longest)).into_iter();
         ready
             .filter_map(|parked| {
                 let (mut head, admitted) = parked.item;
-                let outcome = self.handle_request(admitted, &mut head, context, common)?;
+                let outcome = self.handle_request(admitted, &mut head, turn)?;
                 Some(Command::Resume { stream: parked.stream, outcome })
             })
             .collect()
     }
 
     /// Answers the requests whose time is up.
-    pub(super) fn answer_overdue(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Command> {
-        let overdue = self.waiting.take_overdue(context.now);
-        self.give_up(overdue, context, common)
+    pub(super) fn answer_overdue(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Command> {
+        let overdue = self.waiting.take_overdue(turn.context.now);
+        self.give_up(overdue, turn)
     }
 
     /// The clock has been set back from `before`: no deadline of a waiting request means anything any more.
-    pub(super) fn handle_clock_step(
-        &mut self,
-        before: Timestamp,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) -> Vec<Command> {
-        self.injector.handle_clock_step(before, context.now);
+    pub(super) fn handle_clock_step(&mut self, before: Timestamp, turn: &mut Turn<'_, '_>) -> Vec<Command> {
+        self.injector.handle_clock_step(before, turn.context.now);
         let all = self.waiting.take_all();
-        self.give_up(all, context, common)
+        self.give_up(all, turn)
     }
 
-    pub(super) fn handle_shutdown(&mut self, context: &mut Context<'_>, common: &mut Common) -> Vec<Command> {
-        self.injector.handle_shutdown(context);
+    pub(super) fn handle_shutdown(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Command> {
+        self.injector.handle_shutdown(turn.context);
         let all = self.waiting.take_all();
-        self.give_up(all, context, common)
+        self.give_up(all, turn)
     }
 
     fn give_up(
         &mut self,
         waited: Vec<base::Parked<ClientId, (RequestHead, AdmittedRequest)>>,
-        context: &mut Context<'_>,
-        common: &mut Common,
+        turn: &mut Turn<'_, '_>,
     ) -> Vec<Command> {
         let waited = waited.into_iter().map(|parked| {
-            let denial =
-                EgressDenial::TokenUnavailable { retry_after: self.retry_after(parked.key, context.now) };
-            let outcome = self.deny(Some(parked.key), denial, context, common);
+            let retry_after = self.retry_after(parked.key, turn.context.now);
+            let denial = EgressDenial::TokenUnavailable { retry_after };
+            let outcome = self.deny(Some(parked.key), denial, turn);
             Command::Resume { stream: parked.stream, outcome }
         });
         waited.collect()
     }
 
-    fn deny(
-        &mut self,
-        client: Option<ClientId>,
-        denial: EgressDenial,
-        context: &mut Context<'_>,
-        common: &mut Common,
-    ) -> Outcome {
+    fn deny(&mut self, client: Option<ClientId>, denial: EgressDenial, turn: &mut Turn<'_, '_>) -> Outcome {
         self.metrics.record_injection(client, InjectionOutcome::Denied(denial));
         let annotation = self.metrics.annotation(client, denial);
         if denial.is_operators_fault() {
-            context.observations.extend(common.reports.egress(denial, &annotation, context.now));
+            let line = turn.common.reports.egress(denial, &annotation, turn.context.now);
+            turn.context.observations.extend(line);
         }
         Outcome::Respond { response: denial.response(), annotation }
     }
@@ -301,24 +277,24 @@ impl OutboundHalf {
     }
 
     /// Tells of what happened, lets others know of what this thread obtained, and wakes those who waited for it.
-    fn take_events(&mut self, events: Vec<OutboundEvent>, context: &mut Context<'_>, common: &mut Common) {
+    fn take_events(&mut self, events: Vec<OutboundEvent>, turn: &mut Turn<'_, '_>) {
         let settings = Rc::clone(self.injector.settings());
         for event in events {
             let (is_new, purpose) = match &event {
                 OutboundEvent::Token { client, event, subject } => {
-                    self.metrics.record_event(*client, event, context.observations);
+                    self.metrics.record_event(*client, event, turn.context.observations);
                     let name =
                         settings.client(*client).map(|client| Rc::clone(&client.name)).unwrap_or_default();
                     if let TokenChange::Rejected(why) = &event.change {
-                        let line = common.reports.refused("client", &name, *why, context.now);
-                        context.observations.extend(line);
+                        let line = turn.common.reports.refused("client", &name, *why, turn.context.now);
+                        turn.context.observations.extend(line);
                     }
                     // All threads see a token expire, and one tells of it.
-                    if event.change != TokenChange::Expired || common.group.is_leader() {
-                        context.observations.extend(token_line(&name, event, subject.is_some()));
+                    if event.change != TokenChange::Expired || turn.common.group.is_leader() {
+                        turn.context.observations.extend(token_line(&name, event, subject.is_some()));
                     }
                     if event.breaker != BreakerChange::None {
-                        context.observations.extend(breaker_line(&name, event.breaker));
+                        turn.context.observations.extend(breaker_line(&name, event.breaker));
                     }
                     // Those who wait learn of a failure as well: what they wait for may be too far off now.
                     // What concerns one caller resumes no others.
@@ -341,12 +317,12 @@ impl OutboundHalf {
                         .get(endpoint.0)
                         .map(|one| Rc::clone(&one.cluster))
                         .unwrap_or_default();
-                    context.observations.extend(endpoint_line(&name, event));
+                    turn.context.observations.extend(endpoint_line(&name, event));
                     (event.outcome == FetchOutcome::Changed(()), OutboundCall::Metadata(*endpoint))
                 }
             };
             if let Some(document) = self.injector.id(purpose).filter(|_| is_new) {
-                common.group.publish_update(document, context);
+                turn.common.group.publish_update(document, turn.context);
             }
         }
     }

@@ -8,7 +8,8 @@ use crate::jose::{SignatureError, TokenError};
 use crate::policy::{AuthorityError, PathError, RouteMetadataError};
 
 /// Why a request is denied. Closed, and without a byte of the client's in it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Denial {
     /// The route needs a token and the request brings none.
     #[error("a bearer token is required")]
@@ -30,13 +31,16 @@ pub enum Denial {
     HeaderHopByHop,
     /// There is no path that a route could match.
     #[error("{0}")]
+    #[strum(serialize = "path_invalid")]
     Path(#[from] PathError),
     /// The method has a lower-case letter: it is another method to us and the same one to servers that do not look at
     /// case.
     #[error("the method is not in upper case")]
+    #[strum(serialize = "method_invalid")]
     Method,
     /// The host is none, or in a spelling by which Envoy chooses another route.
     #[error("{0}")]
+    #[strum(serialize = "authority_invalid")]
     Authority(#[from] AuthorityError),
     /// A header by which frameworks take another method than the one that is judged.
     #[error("the request carries a header that replaces its method")]
@@ -61,6 +65,7 @@ pub enum Denial {
     RouteMetadata(#[from] RouteMetadataError),
     /// The token is no JWT that we read.
     #[error("{0}")]
+    #[strum(transparent)]
     Token(#[from] TokenError),
     /// No configured issuer has the token's `iss`.
     #[error("the token's issuer is unknown")]
@@ -71,12 +76,14 @@ pub enum Denial {
     IssuerNotAccepted,
     /// The claims break a rule of the issuer.
     #[error("{0}")]
+    #[strum(transparent)]
     Claim(#[from] ClaimError),
     /// The issuer has no key that this token could be signed with.
     #[error("the token is signed with an unknown key")]
     KeyUnknown,
     /// The signature is not the key's.
     #[error("the signature is wrong")]
+    #[strum(serialize = "signature_invalid")]
     Signature(SignatureError),
     /// Checks have failed so often lately that this token is not held against all keys that fit it: the worker's time
     /// belongs to clients that are known.
@@ -115,33 +122,6 @@ pub enum Denial {
 impl Denial {
     /// A stable name for metrics, logs and access logs.
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::CredentialMissing => "credential_missing",
-            Self::CredentialRepeated => "credential_repeated",
-            Self::CredentialMalformed => "credential_malformed",
-            Self::HeaderLookalike => "header_lookalike",
-            Self::HeaderReserved => "header_reserved",
-            Self::HeaderHopByHop => "header_hop_by_hop",
-            Self::Path(_) => "path_invalid",
-            Self::Method => "method_invalid",
-            Self::Authority(_) => "authority_invalid",
-            Self::MethodOverridden => "method_overridden",
-            Self::PathOverridden => "path_overridden",
-            Self::PathAmbiguous { .. } => "path_ambiguous",
-            Self::RouteUnknown => "route_unknown",
-            Self::RouteDenied => "route_denied",
-            Self::RouteMetadata(_) => "route_metadata",
-            Self::Token(error) => error.label(),
-            Self::IssuerUnknown => "issuer_unknown",
-            Self::IssuerNotAccepted => "issuer_not_accepted",
-            Self::Claim(error) => error.label(),
-            Self::KeyUnknown => "key_unknown",
-            Self::Signature(_) => "signature_invalid",
-            Self::ChecksLimited { .. } => "checks_limited",
-            Self::ScopeInsufficient { .. } => "scope_insufficient",
-            Self::KeysUnavailable { .. } => "keys_unavailable",
-            Self::WaitingFull { .. } => "waiting_full",
-            Self::Internal(_) => "internal",
-        }
+        self.into()
     }
 }

@@ -3,8 +3,11 @@
 //! Which of them a token may use is decided by key and configuration, never by the token (RFC 8725 §3.1).
 //! `none` is not among them.
 
+use strum::{Display, EnumString, IntoStaticStr};
+
 /// A signature algorithm (`alg`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Display, EnumString, Eq, Hash, IntoStaticStr, Ord, PartialEq, PartialOrd)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Algorithm {
     /// HMAC with SHA-256.
     Hs256,
@@ -30,7 +33,9 @@ pub enum Algorithm {
     Es384,
     /// ECDSA on P-521 with SHA-512.
     Es512,
-    /// Ed25519. `EdDSA` could also name Ed448 (RFC 8037 §3.1), which this filter does not speak.
+    /// Ed25519. `EdDSA` could also name Ed448 (RFC 8037 §3.1), which this filter does not speak; `Ed25519` says all
+    /// there is to say, as the other names do (RFC 9864 §2.2).
+    #[strum(to_string = "EdDSA", serialize = "Ed25519")]
     EdDsa,
 }
 
@@ -45,7 +50,8 @@ pub(super) enum Scheme {
 }
 
 /// A hash function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(super) enum Hash {
     Sha256,
     Sha384,
@@ -54,49 +60,21 @@ pub(super) enum Hash {
 
 impl Algorithm {
     /// Every algorithm, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
-        Self::Hs256,
-        Self::Hs384,
-        Self::Hs512,
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-        Self::Es256,
-        Self::Es384,
-        Self::Es512,
-        Self::EdDsa,
-    ];
+    pub const ALL: [Self; 13] = {
+        use Algorithm::{EdDsa, Es256, Es384, Es512, Hs256, Hs384, Hs512};
+        use Algorithm::{Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        [Hs256, Hs384, Hs512, Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, Es512, EdDsa]
+    };
 
     /// The algorithm of this name. Names are case-sensitive (RFC 7515 §4.1.1). Two names may mean one algorithm: from
     /// here on only the algorithm counts, so that a key and a list allow both or neither.
     pub fn parse(name: &str) -> Option<Self> {
-        // RFC 9864 §2.2: what `EdDSA` with a key on Ed25519 means. The other names of RFC 7518 say all there is to say.
-        if name == "Ed25519" {
-            return Some(Self::EdDsa);
-        }
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        name.parse().ok()
     }
 
     /// The name in the registry of RFC 7518 §7.1.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::Es512 => "ES512",
-            Self::EdDsa => "EdDSA",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether the key that verifies can also sign.
@@ -139,18 +117,8 @@ impl Hash {
     }
 
     /// BoringSSL's name.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
-}
-
-impl core::fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.name())
+    pub(super) fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -162,28 +130,16 @@ impl AlgorithmSet {
     /// No algorithm.
     pub const EMPTY: Self = Self(0);
     /// Every algorithm whose verification key is public.
-    pub const ASYMMETRIC: Self = Self::of(&[
-        Algorithm::Rs256,
-        Algorithm::Rs384,
-        Algorithm::Rs512,
-        Algorithm::Ps256,
-        Algorithm::Ps384,
-        Algorithm::Ps512,
-        Algorithm::Es256,
-        Algorithm::Es384,
-        Algorithm::Es512,
-        Algorithm::EdDsa,
-    ]);
+    pub const ASYMMETRIC: Self = {
+        use Algorithm::{EdDsa, Es256, Es384, Es512};
+        Self(Self::RSA.0 | Self::of(&[Es256, Es384, Es512, EdDsa]).0)
+    };
 
     /// Every algorithm of RSA keys.
-    pub const RSA: Self = Self::of(&[
-        Algorithm::Rs256,
-        Algorithm::Rs384,
-        Algorithm::Rs512,
-        Algorithm::Ps256,
-        Algorithm::Ps384,
-        Algorithm::Ps512,
-    ]);
+    pub const RSA: Self = {
+        use Algorithm::{Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
+        Self::of(&[Rs256, Rs384, Rs512, Ps256, Ps384, Ps512])
+    };
 
     /// The set of these algorithms.
     pub const fn of(algorithms: &[Algorithm]) -> Self {

@@ -8,6 +8,7 @@ use core::cell::Cell;
 use core::fmt;
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 /// A JSON value. Strings are where they stand in the text that was read, but for those with escapes.
@@ -125,22 +126,6 @@ pub enum JsonError {
     TooManyValues,
 }
 
-impl JsonError {
-    /// A stable name for metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::NotUtf8 => "not_utf8",
-            Self::Syntax { .. } => "syntax",
-            Self::TrailingData => "trailing_data",
-            Self::NotAnObject => "not_an_object",
-            Self::DuplicateMember => "duplicate_member",
-            Self::TooDeep => "too_deep",
-            Self::TooManyMembers => "too_many_members",
-            Self::TooManyValues => "too_many_values",
-        }
-    }
-}
-
 fn syntax(error: &serde_json::Error) -> JsonError {
     JsonError::Syntax { line: error.line(), column: error.column() }
 }
@@ -222,10 +207,6 @@ impl<'de> Visitor<'de> for ValueReader<'_> {
         Ok(Json::String(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Json<'de>, E> {
-        Ok(Json::String(Cow::Owned(value)))
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
         let reader = self.deeper()?;
         let mut array = Vec::new();
@@ -242,7 +223,7 @@ impl<'de> Visitor<'de> for ValueReader<'_> {
             object.reserve(COMMON_MEMBERS);
         }
         let mut sorted = SortedNames::default();
-        while let Some(name) = members.next_key_seed(Name)? {
+        while let Some(Name(name)) = members.next_key()? {
             let is_new = if object.len() < FEW_MEMBERS {
                 !object.iter().any(|(member, _)| is_named(member, &name))
             } else {
@@ -291,31 +272,8 @@ fn is_named(member: &str, name: &str) -> bool {
 }
 
 /// A member's name.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> Result<Cow<'de, str>, D::Error> {
-        reader.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(name.to_owned()))
-    }
-}
+#[derive(Deserialize)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 /// How many members a header or the claims of an access token have, about: room for them is made at once.
 const COMMON_MEMBERS: usize = 10;

@@ -254,7 +254,7 @@ fn debug_output_shows_no_secret() {
 }
 
 #[test]
-fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
+fn every_error_says_what_is_wrong() {
     let errors = [
         (KeyError::NotAnObject, "not an object"),
         (KeyError::MemberMissing { member: "n" }, "`n` is missing"),
@@ -275,11 +275,7 @@ fn every_error_says_what_is_wrong_and_has_a_label_of_its_own() {
         (KeyError::CoordinateLength { expected: 32, got: 31 }, "expected a coordinate of 32 bytes, got 31"),
         (KeyError::Point, "not a usable point of the curve"),
     ];
-    let mut labels: Vec<_> = errors.iter().map(|(error, _)| error.label()).collect();
     for (error, text) in &errors {
         assert_eq!(error.to_string(), *text);
     }
-    labels.sort_unstable();
-    labels.dedup();
-    assert_eq!(labels.len(), errors.len());
 }

@@ -336,32 +336,6 @@ pub enum KeyError {
     Point,
 }
 
-impl KeyError {
-    /// A stable name for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::NotAnObject => "key_not_an_object",
-            Self::MemberMissing { .. } => "key_member_missing",
-            Self::MemberType { .. } => "key_member_type",
-            Self::MemberEncoding { .. } => "key_member_encoding",
-            Self::MemberTooLong { .. } => "key_member_too_long",
-            Self::KeyType => "key_type",
-            Self::Curve => "key_curve",
-            Self::Use => "key_use",
-            Self::Operations => "key_operations",
-            Self::Algorithm => "key_algorithm",
-            Self::Symmetric => "key_symmetric",
-            Self::SecretTooShort { .. } => "key_secret_too_short",
-            Self::SecretTooLong { .. } => "key_secret_too_long",
-            Self::ModulusSize { .. } => "key_modulus_size",
-            Self::Modulus => "key_modulus",
-            Self::Exponent => "key_exponent",
-            Self::CoordinateLength { .. } => "key_coordinate_length",
-            Self::Point => "key_point",
-        }
-    }
-}
-
 pub(super) fn without_zeros(integer: &[u8]) -> &[u8] {
     let zeros = integer.iter().take_while(|byte| **byte == 0).count();
     integer.get(zeros..).unwrap_or_default()

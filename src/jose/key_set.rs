@@ -201,19 +201,6 @@ pub enum KeySetError {
     },
 }
 
-impl KeySetError {
-    /// A stable name for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::TooLong { .. } => "key_set_too_long",
-            Self::Json(_) => "key_set_json",
-            Self::KeysMissing => "key_set_without_keys",
-            Self::KeysType => "key_set_keys_type",
-            Self::TooManyKeys { .. } => "key_set_too_many_keys",
-        }
-    }
-}
-
 /// How long a key set may be. 128 RSA keys with a certificate each stay under 256 KiB; the large public issuers
 /// publish 2 to 12 KiB.
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;

@@ -1,11 +1,10 @@
 //! Why bytes are not a token that we read.
 
-use core::fmt;
-
 use super::json::JsonError;
 
 /// A part of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum TokenPart {
     /// The JOSE header.
     Header,
@@ -15,21 +14,13 @@ pub enum TokenPart {
     Signature,
 }
 
-impl fmt::Display for TokenPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Header => "header",
-            Self::Claims => "claims",
-            Self::Signature => "signature",
-        })
-    }
-}
-
 /// Why bytes are not a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum TokenError {
     /// Longer than [`MAX_TOKEN_BYTES`].
     #[error("the token has {bytes} bytes, more than {limit}")]
+    #[strum(serialize = "token_too_long")]
     TooLong {
         /// How long it is.
         bytes: usize,
@@ -38,27 +29,32 @@ pub enum TokenError {
     },
     /// Not three parts (RFC 7515 §7.1).
     #[error("expected 3 parts separated by dots, got {found}")]
+    #[strum(serialize = "token_parts")]
     Parts {
         /// How many there are.
         found: usize,
     },
     /// Five parts: an encrypted token (RFC 7516 §7.1).
     #[error("the token is encrypted")]
+    #[strum(serialize = "token_encrypted")]
     Encrypted,
     /// A part is empty.
     #[error("the {part} is empty")]
+    #[strum(serialize = "token_empty_part")]
     EmptyPart {
         /// Which one.
         part: TokenPart,
     },
     /// A part is not base64url without padding (RFC 7515 §2).
     #[error("the {part} is not base64url")]
+    #[strum(serialize = "token_encoding")]
     Encoding {
         /// Which one.
         part: TokenPart,
     },
     /// A part is not the JSON object that it should be.
     #[error("the {part}: {error}")]
+    #[strum(serialize = "token_json")]
     Json {
         /// Which one.
         part: TokenPart,
@@ -67,12 +63,14 @@ pub enum TokenError {
     },
     /// A member of the header is not a string.
     #[error("`{member}` in the header is not a string")]
+    #[strum(serialize = "header_member_type")]
     MemberType {
         /// Which one.
         member: &'static str,
     },
     /// A member of the header is too long.
     #[error("`{member}` in the header is longer than {limit} bytes")]
+    #[strum(serialize = "header_member_too_long")]
     MemberTooLong {
         /// Which one.
         member: &'static str,
@@ -90,6 +88,7 @@ pub enum TokenError {
     AlgorithmUnknown,
     /// The header has `crit`, and we understand no extension (RFC 7515 §4.1.11).
     #[error("`crit` names extensions that are not understood")]
+    #[strum(serialize = "critical_extension")]
     Critical,
     /// The header has a `b64` other than `true` (RFC 7797 §3).
     #[error("`b64` is not supported")]
@@ -101,23 +100,8 @@ pub enum TokenError {
 
 impl TokenError {
     /// A stable name for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::TooLong { .. } => "token_too_long",
-            Self::Parts { .. } => "token_parts",
-            Self::Encrypted => "token_encrypted",
-            Self::EmptyPart { .. } => "token_empty_part",
-            Self::Encoding { .. } => "token_encoding",
-            Self::Json { .. } => "token_json",
-            Self::MemberType { .. } => "header_member_type",
-            Self::MemberTooLong { .. } => "header_member_too_long",
-            Self::AlgorithmMissing => "algorithm_missing",
-            Self::AlgorithmNone => "algorithm_none",
-            Self::AlgorithmUnknown => "algorithm_unknown",
-            Self::Critical => "critical_extension",
-            Self::UnencodedPayload => "unencoded_payload",
-            Self::Compressed => "compressed",
-        }
+    pub fn label(&self) -> &'static str {
+        self.into()
     }
 }
 

@@ -86,7 +86,9 @@ pub struct ServerError {
 }
 
 /// An error code of RFC 6749 §5.2, RFC 8628 §3.5, RFC 8693 §2.2.2 and RFC 8707 §2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[cfg_attr(test, derive(strum::VariantArray))]
+#[strum(serialize_all = "snake_case")]
 pub enum ErrorCode {
     /// `invalid_request`
     InvalidRequest,
@@ -109,6 +111,7 @@ pub enum ErrorCode {
     /// `slow_down`
     SlowDown,
     /// Any other.
+    #[strum(serialize = "other_error")]
     Other,
 }
 
@@ -138,97 +141,69 @@ impl From<TokenFault> for TokenFailure {
 
 impl TokenFault {
     /// A stable name for metrics.
-    pub const fn label(&self) -> &'static str {
-        match self {
-            Self::NotSent => "not_sent",
-            Self::Reset => "reset",
-            Self::Lost => "lost",
-            Self::Status(429) => "too_many_requests",
-            Self::Status(_) => "status",
-            Self::Refused(error) => error.code.name(),
-            Self::TooLarge(_) => "too_large",
-            Self::Markup => "markup",
-            Self::Malformed(_) => "malformed",
-            Self::TokenMissing => "token_missing",
-            Self::TokenTooLong { .. } => "token_too_long",
-            Self::TokenCharacter(_) => "token_characters",
-            Self::TokenType(_) | Self::TokenTypeMissing => "token_type",
-            Self::IssuedTypeMissing => "issued_type_missing",
-            Self::ExpiresIn => "expires_in",
-            Self::ExpiredAtIssue => "expired_at_issue",
-            Self::Unsigned(_) => "unsigned",
-        }
+    pub fn label(&self) -> &'static str {
+        self.facts().0
     }
 
     /// What to make of it.
-    pub const fn class(&self) -> FaultClass {
-        match self {
-            Self::Refused(error) => error.code.class(),
-            // Credentials that a proxy before the server refuses are refused all the same. And no server says by chance
-            // what kind of token it issues.
-            Self::Status(401 | 403)
-            | Self::Unsigned(_)
-            | Self::TokenCharacter(_)
-            | Self::TokenType(_)
-            | Self::TokenTypeMissing
-            | Self::IssuedTypeMissing => FaultClass::Configuration,
-            Self::NotSent
-            | Self::Reset
-            | Self::Lost
-            | Self::Status(_)
-            | Self::TooLarge(_)
-            | Self::Markup
-            | Self::Malformed(_)
-            | Self::TokenMissing
-            | Self::TokenTooLong { .. }
-            | Self::ExpiresIn
-            | Self::ExpiredAtIssue => FaultClass::Transient,
-        }
+    pub fn class(&self) -> FaultClass {
+        self.facts().1
     }
 
     /// Whether the endpoint may be down: what counts for its circuit breaker. One that answers, and issues a client
     /// what is of no use to it, is not, and other clients may fare better.
-    pub const fn is_outage(&self) -> bool {
-        match self {
-            Self::Reset | Self::Lost | Self::TooLarge(_) | Self::Markup | Self::Malformed(_) => true,
-            Self::Status(_) | Self::Refused(_) => matches!(self.class(), FaultClass::Transient),
-            Self::NotSent
-            | Self::TokenMissing
-            | Self::TokenTooLong { .. }
-            | Self::TokenCharacter(_)
-            | Self::TokenType(_)
-            | Self::TokenTypeMissing
-            | Self::IssuedTypeMissing
-            | Self::ExpiresIn
-            | Self::ExpiredAtIssue
-            | Self::Unsigned(_) => false,
-        }
+    pub fn is_outage(&self) -> bool {
+        self.facts().2 == Concern::Endpoint
     }
 
     /// Whether it can be for the subject token that an exchange brought no token (RFC 8693 §2.2.2): another subject may
     /// fare better, and no caller may spoil it for the others.
-    pub const fn is_about_subject(&self) -> bool {
+    pub fn is_about_subject(&self) -> bool {
+        self.facts().2 == Concern::Subject
+    }
+
+    fn facts(&self) -> (&'static str, FaultClass, Concern) {
+        use Concern::{Client, Endpoint, Subject};
+        use FaultClass::{Configuration, Transient};
         match self {
-            Self::Refused(error) => error.code.is_about_subject(),
+            Self::NotSent => ("not_sent", Transient, Client),
+            Self::Reset => ("reset", Transient, Endpoint),
+            Self::Lost => ("lost", Transient, Endpoint),
+            // Credentials that a proxy before the server refuses are refused all the same.
+            Self::Status(401 | 403) => ("status", Configuration, Client),
+            Self::Status(429) => ("too_many_requests", Transient, Endpoint),
+            Self::Status(_) => ("status", Transient, Endpoint),
+            Self::Refused(error) => {
+                let (class, concern, _) = error.code.facts();
+                (error.code.name(), class, concern)
+            }
+            Self::TooLarge(_) => ("too_large", Transient, Endpoint),
+            Self::Markup => ("markup", Transient, Endpoint),
+            Self::Malformed(_) => ("malformed", Transient, Endpoint),
+            Self::TokenMissing => ("token_missing", Transient, Client),
             // Servers make what they issue after what they got.
-            Self::ExpiredAtIssue
-            | Self::TokenTooLong { .. }
-            | Self::TokenCharacter(_)
-            | Self::TokenType(_) => true,
-            Self::NotSent
-            | Self::Reset
-            | Self::Lost
-            | Self::Status(_)
-            | Self::TooLarge(_)
-            | Self::Markup
-            | Self::Malformed(_)
-            | Self::TokenMissing
-            | Self::TokenTypeMissing
-            | Self::IssuedTypeMissing
-            | Self::ExpiresIn
-            | Self::Unsigned(_) => false,
+            Self::TokenTooLong { .. } => ("token_too_long", Transient, Subject),
+            // No server says by chance what kind of token it issues.
+            Self::TokenCharacter(_) => ("token_characters", Configuration, Subject),
+            Self::TokenType(_) => ("token_type", Configuration, Subject),
+            Self::TokenTypeMissing => ("token_type", Configuration, Client),
+            Self::IssuedTypeMissing => ("issued_type_missing", Configuration, Client),
+            Self::ExpiresIn => ("expires_in", Transient, Client),
+            Self::ExpiredAtIssue => ("expired_at_issue", Transient, Subject),
+            Self::Unsigned(_) => ("unsigned", Configuration, Client),
         }
     }
+}
+
+/// Whom a fault keeps from a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Concern {
+    /// All clients of the endpoint.
+    Endpoint,
+    /// The client.
+    Client,
+    /// The subject, if it was an exchange.
+    Subject,
 }
 
 impl From<ErrorCode> for ServerError {
@@ -268,97 +243,58 @@ fn named(character: char) -> String {
 impl ErrorCode {
     /// The code of this name. Names are case-sensitive.
     pub fn parse(name: &str) -> Self {
-        Self::NAMED.into_iter().find(|code| code.name() == name).unwrap_or(Self::Other)
+        name.parse().unwrap_or(Self::Other)
     }
 
-    const NAMED: [Self; 10] = [
-        Self::InvalidRequest,
-        Self::InvalidClient,
-        Self::InvalidGrant,
-        Self::UnauthorizedClient,
-        Self::UnsupportedGrantType,
-        Self::InvalidScope,
-        Self::InvalidTarget,
-        Self::TemporarilyUnavailable,
-        Self::ServerError,
-        Self::SlowDown,
-    ];
-
     /// The name on the wire; `other_error` for what has none here.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "invalid_request",
-            Self::InvalidClient => "invalid_client",
-            Self::InvalidGrant => "invalid_grant",
-            Self::UnauthorizedClient => "unauthorized_client",
-            Self::UnsupportedGrantType => "unsupported_grant_type",
-            Self::InvalidScope => "invalid_scope",
-            Self::InvalidTarget => "invalid_target",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
-            Self::ServerError => "server_error",
-            Self::SlowDown => "slow_down",
-            Self::Other => "other_error",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// What to do about it.
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::InvalidRequest => "it misses or dislikes a parameter",
-            Self::InvalidClient => "check `client_id`, the secret or key, and the way of authentication",
-            Self::InvalidGrant => "it does not accept the grant or the subject token",
-            Self::UnauthorizedClient => {
-                "the secret is wrong, as some servers mean by it, or this client may not use this grant: allow it at the server"
-            }
-            Self::UnsupportedGrantType => "it does not know this grant",
-            Self::InvalidScope => "this client may not have one of `scopes`",
-            Self::InvalidTarget => "it does not accept `audience` or `resources`",
-            Self::TemporarilyUnavailable | Self::ServerError => "it has trouble of its own",
-            Self::SlowDown => "it is asked too often",
-            Self::Other => "see its documentation",
-        }
+    pub fn advice(self) -> &'static str {
+        self.facts().2
     }
 
     /// Servers say most of them of a subject that lacks a scope, a consent or a right to the target.
-    const fn is_about_subject(self) -> bool {
+    fn facts(self) -> (FaultClass, Concern, &'static str) {
+        use Concern::{Client, Endpoint, Subject};
+        use FaultClass::{Configuration, Transient};
         match self {
-            Self::InvalidRequest
-            | Self::InvalidGrant
-            | Self::InvalidScope
-            | Self::InvalidTarget
-            | Self::Other => true,
-            Self::InvalidClient
-            | Self::UnauthorizedClient
-            | Self::UnsupportedGrantType
-            | Self::TemporarilyUnavailable
-            | Self::ServerError
-            | Self::SlowDown => false,
-        }
-    }
-
-    const fn class(self) -> FaultClass {
-        match self {
-            Self::TemporarilyUnavailable | Self::ServerError | Self::SlowDown => FaultClass::Transient,
-            Self::InvalidRequest
-            | Self::InvalidClient
-            | Self::InvalidGrant
-            | Self::UnauthorizedClient
-            | Self::UnsupportedGrantType
-            | Self::InvalidScope
-            | Self::InvalidTarget
-            | Self::Other => FaultClass::Configuration,
+            Self::InvalidRequest => (Configuration, Subject, "it misses or dislikes a parameter"),
+            Self::InvalidClient => {
+                (Configuration, Client, "check `client_id`, the secret or key, and the way of authentication")
+            }
+            Self::InvalidGrant => {
+                (Configuration, Subject, "it does not accept the grant or the subject token")
+            }
+            Self::UnauthorizedClient => (
+                Configuration,
+                Client,
+                "the secret is wrong, as some servers mean by it, or this client may not use this grant: allow it at the server",
+            ),
+            Self::UnsupportedGrantType => (Configuration, Client, "it does not know this grant"),
+            Self::InvalidScope => (Configuration, Subject, "this client may not have one of `scopes`"),
+            Self::InvalidTarget => (Configuration, Subject, "it does not accept `audience` or `resources`"),
+            Self::TemporarilyUnavailable | Self::ServerError => {
+                (Transient, Endpoint, "it has trouble of its own")
+            }
+            Self::SlowDown => (Transient, Endpoint, "it is asked too often"),
+            Self::Other => (Configuration, Subject, "see its documentation"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::*;
 
     #[test]
     fn codes_are_known_by_their_exact_names() {
-        for code in ErrorCode::NAMED {
-            assert_eq!(ErrorCode::parse(code.name()), code);
+        for code in ErrorCode::VARIANTS {
+            assert_eq!(ErrorCode::parse(code.name()), *code);
         }
         assert_eq!(ErrorCode::parse("Invalid_Client"), ErrorCode::Other);
         assert_eq!(ErrorCode::parse(""), ErrorCode::Other);

@@ -5,7 +5,8 @@ use crate::base::{ContentCoding, Headers, HttpReply};
 use crate::jose::KeySetError;
 
 /// Why a fetch brought no document. For the engineer on call and the schedule; never reaches a caller.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FetchError {
     /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
     #[error("the call could not be sent: is the cluster configured and healthy?")]
@@ -26,6 +27,7 @@ pub enum FetchError {
     #[error(
         "the answer is compressed or otherwise coded ({0}): it was asked for with `accept-encoding: identity`"
     )]
+    #[strum(serialize = "content_coding")]
     Coded(ContentCoding),
     /// The answer is no key set.
     #[error("{0}")]
@@ -52,19 +54,7 @@ pub enum FetchError {
 impl FetchError {
     /// A stable name for metrics.
     pub fn label(&self) -> &'static str {
-        match self {
-            Self::NotSent => "not_sent",
-            Self::Reset => "reset",
-            Self::Lost => "lost",
-            Self::Status(_) => "status",
-            Self::TooLarge(_) => "too_large",
-            Self::Coded(_) => "content_coding",
-            Self::Malformed(_) => "malformed",
-            Self::EmptySet => "empty_set",
-            Self::NoUsableKey => "no_usable_key",
-            Self::NoRoom { .. } => "no_room",
-            Self::Metadata(error) => error.label(),
-        }
+        if let Self::Metadata(error) = self { error.label() } else { self.into() }
     }
 
     /// Whether another address of the same document may do better: the server says that there is nothing here for us.

@@ -62,68 +62,62 @@ pub enum EgressDenial {
 impl EgressDenial {
     /// A stable name for metrics and access logs.
     pub const fn label(self) -> &'static str {
-        match self {
-            Self::TokenUnavailable { .. } => "token_unavailable",
-            Self::WaitingFull { .. } => "token_waiting_full",
-            Self::SubjectRefused => "subject_refused",
-            Self::SubjectMissing => "subject_missing",
-            Self::Plaintext => "plaintext",
-            Self::NotAllowed => "not_allowed",
-            Self::ClientUnknown => "client_unknown",
-            Self::CallerCredential => "caller_credential",
-            Self::HeaderHopByHop => "outbound_header_hop_by_hop",
-            Self::PathAmbiguous => "outbound_path_ambiguous",
-            Self::Authority => "outbound_authority_invalid",
-            Self::Method => "outbound_method_invalid",
-            Self::Overridden => "outbound_overridden",
-            Self::Unmatched => "unmatched",
-        }
+        self.facts().0
     }
 
     /// Whether it is the operator's to mend.
     pub const fn is_operators_fault(self) -> bool {
-        match self {
-            Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => true,
-            Self::TokenUnavailable { .. }
-            | Self::WaitingFull { .. }
-            | Self::SubjectRefused
-            | Self::SubjectMissing
-            | Self::CallerCredential
-            | Self::HeaderHopByHop
-            | Self::PathAmbiguous
-            | Self::Authority
-            | Self::Method
-            | Self::Overridden
-            | Self::Unmatched => false,
-        }
+        matches!(self.facts().1, Answer::Misconfigured)
     }
 
     /// The answer.
     pub fn response(self) -> Response {
-        let (status, grpc_status, retry_after) = match self {
-            Self::TokenUnavailable { retry_after } | Self::WaitingFull { retry_after } => {
-                (503, UNAVAILABLE, Some(retry_after))
-            }
-            // The operator has to change the configuration: to the caller that is an outage like another.
-            Self::Plaintext | Self::NotAllowed | Self::ClientUnknown => (503, UNAVAILABLE, None),
-            Self::SubjectRefused | Self::SubjectMissing | Self::Unmatched => (403, PERMISSION_DENIED, None),
-            Self::CallerCredential
-            | Self::HeaderHopByHop
-            | Self::PathAmbiguous
-            | Self::Authority
-            | Self::Method
-            | Self::Overridden => (400, INVALID_ARGUMENT, None),
+        let (label, answer) = self.facts();
+        let (status, grpc_status, retry_after) = match answer {
+            Answer::Unavailable(retry_after) => (503, UNAVAILABLE, Some(retry_after)),
+            Answer::Misconfigured => (503, UNAVAILABLE, None),
+            Answer::Forbidden => (403, PERMISSION_DENIED, None),
+            Answer::BadRequest => (400, INVALID_ARGUMENT, None),
         };
         // Whole seconds (RFC 9110 §10.2.3), and never none.
         let seconds = |pause: Duration| pause.as_millis().div_ceil(1000).max(1).to_string();
         Response {
             status,
-            details: self.label(),
+            details: label,
             headers: retry_after.map(|pause| ("retry-after", seconds(pause))).into_iter().collect(),
             body: self.to_string(),
             grpc_status: Some(grpc_status),
         }
     }
+
+    const fn facts(self) -> (&'static str, Answer) {
+        match self {
+            Self::TokenUnavailable { retry_after } => ("token_unavailable", Answer::Unavailable(retry_after)),
+            Self::WaitingFull { retry_after } => ("token_waiting_full", Answer::Unavailable(retry_after)),
+            Self::SubjectRefused => ("subject_refused", Answer::Forbidden),
+            Self::SubjectMissing => ("subject_missing", Answer::Forbidden),
+            Self::Plaintext => ("plaintext", Answer::Misconfigured),
+            Self::NotAllowed => ("not_allowed", Answer::Misconfigured),
+            Self::ClientUnknown => ("client_unknown", Answer::Misconfigured),
+            Self::CallerCredential => ("caller_credential", Answer::BadRequest),
+            Self::HeaderHopByHop => ("outbound_header_hop_by_hop", Answer::BadRequest),
+            Self::PathAmbiguous => ("outbound_path_ambiguous", Answer::BadRequest),
+            Self::Authority => ("outbound_authority_invalid", Answer::BadRequest),
+            Self::Method => ("outbound_method_invalid", Answer::BadRequest),
+            Self::Overridden => ("outbound_overridden", Answer::BadRequest),
+            Self::Unmatched => ("unmatched", Answer::Forbidden),
+        }
+    }
+}
+
+/// How a caller is told.
+enum Answer {
+    /// With the time after which it may be worth another try.
+    Unavailable(Duration),
+    /// The operator has to change the configuration: to the caller that is an outage like another.
+    Misconfigured,
+    Forbidden,
+    BadRequest,
 }
 
 /// `INVALID_ARGUMENT` of gRPC's status codes.
