@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use attachectl::capabilities;
+use attachectl::rules::capabilities;
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Map, Value, json};
 

@@ -1,11 +1,13 @@
-//! The operator's tool, native: finds configurations in files, checks them as the filter does, and says step by step
-//! what the filter makes of a request. `attachectl` is its command line.
+//! The operator's tool, native: finds configurations in files, checks them and what is around them, and says step by
+//! step what the filter makes of a request. `attachectl` is its command line.
 
-pub mod capabilities;
+mod check;
 pub mod document;
-mod edits;
-mod egress;
 pub mod explanation;
-mod former_order;
-mod members;
-mod metadata_places;
+pub mod finding;
+mod reading;
+pub mod report;
+pub mod rules;
+mod variables;
+
+pub use check::{check, check_text};

@@ -1,30 +1,49 @@
 //! What the filter takes of its host, and whether a capability restriction leaves it that.
 
-use attache::config::{Config, Value};
+use attache::config::Config;
 use attache::inbound::MetadataUse;
 use attache::oauth::Authentication;
 use attache::outbound::Client;
 
-use crate::members::member;
+use super::subject::Subject;
+use crate::finding::{Finding, table};
 
 /// What is missing from the restriction of a plugin, if it has one: the host refuses these calls, or never makes them.
-/// `reads_variables` says whether the configuration names variables of the environment.
-pub(crate) fn missing(plugin: &Value, config: &Config, reads_variables: bool) -> Vec<String> {
+pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
+    let plugin = &subject.filter.plugin;
     // Envoy 1.40 has it in `vm_config`, older ones beside it.
-    let places = [Some(plugin), member(plugin, "vm_config")];
-    let restrictions = places.into_iter().flatten().filter_map(|place| {
-        let restriction = member(place, "capability_restriction_config")?;
+    let places = [Some(plugin.clone()), subject.filter.vm_config()];
+    let mut found = Vec::new();
+    for place in places.into_iter().flatten() {
+        let Some(allowed) = place.at(&["capability_restriction_config", "allowed_capabilities"]) else {
+            continue;
+        };
         // Without names in it, everything is allowed.
-        member(restriction, "allowed_capabilities")?.as_object().filter(|allowed| !allowed.is_empty())
-    });
-    let is_needed = |need: &Need| match need {
+        if allowed.node().members().is_empty() {
+            continue;
+        }
+        for (name, need, why) in NEEDS {
+            if is_needed(need, config, !subject.references.is_empty()) && allowed.member(name).is_none() {
+                found.push(allowed.finding(
+                    table::CAPABILITY_MISSING,
+                    format!("{name} is missing: {why}"),
+                    "add it to the list",
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn is_needed(need: Need, config: &Config, reads_variables: bool) -> bool {
+    match need {
         Need::Always => true,
         Need::Properties => {
-            config.outbound.is_some()
-                || config
-                    .inbound
-                    .as_ref()
-                    .is_some_and(|inbound| inbound.route_metadata != MetadataUse::Ignore)
+            let inbound = config.inbound.as_ref();
+            let looks_at_routes = |inbound: &std::rc::Rc<attache::inbound::Settings>| {
+                inbound.route_metadata != MetadataUse::Ignore
+            };
+            config.outbound.is_some() || inbound.is_some_and(looks_at_routes)
         }
         Need::Variables => reads_variables,
         Need::Outgoing => config.outbound.is_some(),
@@ -32,16 +51,7 @@ pub(crate) fn missing(plugin: &Value, config: &Config, reads_variables: bool) ->
             .outbound
             .as_ref()
             .is_some_and(|outbound| outbound.clients.iter().any(|client| signs_in_envoy(client))),
-    };
-    let mut found = Vec::new();
-    for allowed in restrictions {
-        for (name, need, why) in NEEDS {
-            if is_needed(&need) && allowed.iter().all(|(other, _)| other != name) {
-                found.push(format!("capability_restriction_config: {name} is missing: {why}"));
-            }
-        }
     }
-    found
 }
 
 /// All that a filter takes which verifies the requests that come in, and does nothing else.
@@ -129,7 +139,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::document::Document;
+    use crate::check::check_text;
+    use crate::reading::Node;
 
     const INBOUND: &str = r#"{ inbound: { issuers: [{ name: a, issuer: "https://a.example", audiences: [b],
         keys: { discovery: { cluster: a } } }], default: deny } }"#;
@@ -142,8 +153,10 @@ mod tests {
             r#"{{ "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm, config: {{ name: a, {beside}
             vm_config: {{ {inside} }}, configuration: {{ value: {configuration} }} }} }}"#
         );
-        let document = Document::parse_all(&text).unwrap().remove(0);
-        document.contradictions(&document.compile().unwrap())
+        let report = check_text("-", &text);
+        let findings =
+            report.findings.into_iter().filter(|finding| finding.rule == table::CAPABILITY_MISSING);
+        findings.map(|finding| finding.message).collect()
     }
 
     fn restriction(without: &[&str]) -> String {
@@ -156,7 +169,7 @@ mod tests {
     /// What is missing once each need has been taken away.
     fn told(configuration: &str) -> Vec<&'static str> {
         let needs = NEEDS.iter().filter(|(name, _, why)| {
-            let expected = format!("capability_restriction_config: {name} is missing: {why}");
+            let expected = format!("{name} is missing: {why}");
             let found = problems(configuration, &restriction(&[name]), "");
             assert!(found.is_empty() || found == [expected], "{name}: {found:?}");
             assert_eq!(problems(configuration, "", &restriction(&[name])), found, "{name}, in vm_config");
@@ -206,13 +219,13 @@ mod tests {
     /// The list that operators copy. That it is what the module takes, `tests/e2e` says.
     #[test]
     fn the_documented_restriction_has_all_that_is_known_here_and_nothing_else() {
-        let page = include_str!("../../docs/operations.md");
+        let page = include_str!("../../../docs/operations.md");
         let mut blocks = page.split("```text\n");
         let block = blocks.find(|block| block.starts_with("capability_restriction_config")).unwrap();
-        let block: Value = serde_saphyr::from_str(block.split("```").next().unwrap()).unwrap();
-        let restriction = member(&block, "capability_restriction_config").unwrap();
-        let documented = member(restriction, "allowed_capabilities").and_then(Value::as_object).unwrap();
-        let documented: BTreeSet<&str> = documented.iter().map(|(name, _)| name.as_str()).collect();
+        let block: Node = serde_saphyr::from_str(block.split("```").next().unwrap()).unwrap();
+        let restriction = block.member("capability_restriction_config").unwrap();
+        let documented = restriction.value.member("allowed_capabilities").unwrap().value.members();
+        let documented: BTreeSet<&str> = documented.iter().map(|member| member.name.as_str()).collect();
         let known: BTreeSet<&str> = NEEDS.iter().map(|(name, ..)| *name).chain(OPTIONAL).collect();
         assert_eq!(documented, known);
         assert!(of_inbound().all(|name| known.contains(name)));

@@ -294,7 +294,8 @@ const MAX_SAMPLES: usize = 200_000;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 mod tests {
-    use crate::document::Document;
+    use crate::check::check_text;
+    use crate::finding::table;
 
     fn notes(routes: &str) -> Vec<String> {
         let text = format!(
@@ -306,8 +307,9 @@ inbound:
   routes:
 {routes}"#
         );
-        let documents = Document::parse_all(&text).unwrap();
-        documents[0].notes(&documents[0].compile().unwrap())
+        let findings =
+            check_text("-", &text).findings.into_iter().filter(|finding| finding.rule == table::ROUTE_MOVED);
+        findings.map(|finding| finding.message).collect()
     }
 
     #[test]

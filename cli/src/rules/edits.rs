@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use attache::config::{Config, Value};
+use attache::config::Config;
 use attache::inbound::{self, AfterVerification, ReservedHeaders, TokenSource};
 use attache::outbound::Position;
 
-use crate::members::{list, member, text};
+use super::routes::each_route;
+use super::subject::Subject;
+use crate::finding::{Finding, table};
+use crate::reading::Place;
 
 /// What is edited, where something has been decided by Envoy's route before.
 #[derive(Default)]
@@ -18,27 +21,28 @@ struct Edited {
 
 /// Each route that is chosen by what the filter edits, and each from which Envoy sends an edited request through the
 /// filter again.
-pub(crate) fn contradictions(config: &Config, manager: &Value) -> Vec<String> {
+pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
     let edited = edited(config);
     let loses = config.inbound.as_deref().and_then(loss_by_redirect);
     let mut found = Vec::new();
-    let hosts = member(manager, "route_config").map_or(&[][..], |table| list(table, "virtual_hosts"));
-    for (host_index, host) in hosts.iter().enumerate() {
-        for (index, route) in list(host, "routes").iter().enumerate() {
-            let place = format!("route_config.virtual_hosts[{host_index}].routes[{index}]");
-            found.extend(edited.chosen_by(route).into_iter().map(|what| {
+    let table = subject.set.manager(subject.filter).and_then(|manager| subject.set.table(manager));
+    each_route(table.as_ref(), |_, route| {
+        found.extend(edited.chosen_by(route).into_iter().map(|what| {
+            route.finding(
+                table::ROUTE_DEPENDS_ON_EDIT,
                 format!(
-                    "{place}: it depends on {what}, which the filter edits: Envoy would choose the route again, and the request \
-                     would take another one than it was judged by; do not match on it"
-                )
-            }));
-            let follows = member(route, "route")
-                .is_some_and(|action| member(action, "internal_redirect_policy").is_some());
-            found.extend(loses.filter(|_| follows).map(|why| {
-                format!("{place}: a redirect that Envoy follows goes through the filter again, {why}")
-            }));
-        }
-    }
+                    "it depends on {what}, which the filter edits: Envoy would choose the route again, and the request would take \
+                     another one than it was judged by"
+                ),
+                "do not match on it",
+            )
+        }));
+        let policy = route.at(&["route", "internal_redirect_policy"]);
+        found.extend(policy.zip(loses).map(|(policy, (why, advice))| {
+            let message = format!("a redirect that Envoy follows goes through the filter again, {why}");
+            policy.finding(table::REDIRECT_DENIED, message, advice)
+        }));
+    });
     found
 }
 
@@ -70,13 +74,13 @@ fn edited(config: &Config) -> Edited {
 
 impl Edited {
     /// What of it a route depends on.
-    fn chosen_by(&self, route: &Value) -> Vec<String> {
-        let matches = member(route, "match");
+    fn chosen_by(&self, route: &Place<'_>) -> Vec<String> {
+        let matches = route.member("match");
         let names = |kind| {
-            let matchers = matches.map_or(&[][..], |matches| list(matches, kind)).iter();
-            matchers.map(|matcher| text(matcher, "name"))
+            let matchers = matches.iter().flat_map(move |matches| matches.list(kind));
+            matchers.map(|matcher| matcher.text("name"))
         };
-        let cluster = member(route, "route").map(|action| text(action, "cluster_header"));
+        let cluster = route.member("route").map(|action| action.text("cluster_header"));
         let headers = names("headers").chain(cluster).map(str::to_ascii_lowercase);
         let headers =
             headers.filter(|name| self.headers.contains(name)).map(|name| format!("the header {name}"));
@@ -85,25 +89,28 @@ impl Edited {
     }
 }
 
-/// What a request lacks, or has too much, when it comes through the filter for the second time.
-fn loss_by_redirect(inbound: &inbound::Settings) -> Option<&'static str> {
+/// What a request lacks, or has too much, when it comes through the filter for the second time, and what to do.
+fn loss_by_redirect(inbound: &inbound::Settings) -> Option<(&'static str, &'static str)> {
     if inbound.after_verification == AfterVerification::Strip {
-        return Some(
-            "and brings no token any more (401): take internal_redirect_policy away, or write `after_verification: forward`",
-        );
+        return Some((
+            "and brings no token any more (401)",
+            "take internal_redirect_policy away, or write `after_verification: forward`",
+        ));
     }
     let is_forged =
         inbound.reserved_headers != ReservedHeaders::Replace && !inbound.forwarded_claims.is_empty();
-    is_forged.then_some(
+    is_forged.then_some((
         "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's early_header_mutation_extensions \
-         do not see: take internal_redirect_policy away",
-    )
+         do not see",
+        "take internal_redirect_policy away",
+    ))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 mod tests {
-    use crate::document::Document;
+    use crate::check::check_text;
+    use crate::finding::table;
 
     const OUTBOUND: &str = r#"
                       position: downstream
@@ -152,8 +159,10 @@ static_resources:
               - {route}
 "#
         );
-        let documents = Document::parse_all(&text).unwrap();
-        documents[0].contradictions(&documents[0].compile().unwrap())
+        let rules = [table::ROUTE_DEPENDS_ON_EDIT, table::REDIRECT_DENIED];
+        let findings =
+            check_text("-", &text).findings.into_iter().filter(|finding| rules.contains(&finding.rule));
+        findings.map(|finding| format!("{}: {}", finding.location.path, finding.message)).collect()
     }
 
     const CLAIMS: &str = "forward_claims: [{ claim: sub, header: x-auth-subject }]";
@@ -175,7 +184,7 @@ static_resources:
         for (inbound, outbound) in [(&*read, ""), (CLAIMS, OUTBOUND)] {
             let problems = bootstrap(inbound, outbound, &by_header("X-Auth-Subject"));
             assert_eq!(problems.len(), 1, "{problems:?}");
-            assert!(problems[0].starts_with(place), "{problems:?}");
+            assert!(problems[0].contains(place), "{problems:?}");
             assert!(bootstrap(inbound, outbound, &by_header("x-tenant")).is_empty());
         }
         // Where nothing depends on the route, that is how to route by a claim.

@@ -1,0 +1,68 @@
+//! `attachectl check` as a function: from files to a report.
+
+use std::path::Path;
+
+use crate::finding::{Finding, Severity, table};
+use crate::reading::{Body, File, read, read_file, resolve};
+use crate::report::{Checked, Report};
+use crate::rules;
+
+/// Reads files as one configuration, and says all that is found of it; `-` is standard input.
+pub fn check<P: AsRef<Path>>(paths: &[P]) -> Report {
+    check_files(&paths.iter().map(|path| read_file(path.as_ref())).collect::<Vec<_>>())
+}
+
+/// The same of a text, under a name.
+pub fn check_text(name: &str, text: &str) -> Report {
+    check_files(&[File::of_text(name, text)])
+}
+
+fn check_files(files: &[File]) -> Report {
+    let set = read(files);
+    let mut findings = set.findings.clone();
+    let mut filters = Vec::new();
+    for filter in &set.filters {
+        let (found, summary) = rules::check_filter(&set, filter);
+        findings.extend(found);
+        let name = filter.name().to_owned();
+        filters.extend(summary.map(|summary| Checked { location: filter.location(), name, summary }));
+    }
+    findings.extend(rules::check_set(&set));
+    let has_unread = files.iter().any(|file| matches!(file.body, Body::Unreadable(_)));
+    if set.filters.is_empty() && !has_unread {
+        let location = crate::finding::Location::of_file(files.first().map_or("-", |file| &file.name));
+        let message = "no configuration of Attaché here: nothing was checked";
+        let advice = "expected `inbound: …` or `outbound: …`, an Envoy bootstrap or resource with a wasm filter, a WasmPlugin, a \
+                      TrafficExtension, an EnvoyFilter or an EnvoyExtensionPolicy";
+        findings.push(Finding::new(table::NOTHING_CHECKED, location, message, advice));
+    }
+    allow(files, &mut findings);
+    findings.sort_by(|one, other| {
+        let place = |finding: &Finding| files.iter().position(|file| file.name == finding.location.file);
+        (place(one), &one.location.document, one.location.line, &one.location.path).cmp(&(
+            place(other),
+            &other.location.document,
+            other.location.line,
+            &other.location.path,
+        ))
+    });
+    Report { findings, filters, has_unread }
+}
+
+/// Applies the comments of the files that allow something, and adds what is wrong with these.
+fn allow(files: &[File], findings: &mut Vec<Finding>) {
+    for file in files {
+        let Body::Read { documents, allowances } = &file.body else { continue };
+        let (mut allowed, malformed) = resolve(&file.name, documents, allowances);
+        for finding in findings.iter_mut().filter(|finding| finding.rule.severity > Severity::Note) {
+            let places = core::iter::once(&finding.location).chain(&finding.related);
+            let places: Vec<_> = places.filter(|place| place.file == file.name).cloned().collect();
+            for allowed in &mut allowed {
+                let reason = places.iter().find_map(|place| allowed.covers(finding.rule.name, place));
+                finding.allowed = finding.allowed.take().or(reason);
+            }
+        }
+        findings.extend(malformed);
+        findings.extend(allowed.iter().filter_map(|allowed| allowed.unused(&file.name)));
+    }
+}

@@ -1,0 +1,109 @@
+//! All rules. `docs/check.md` has the same table, and a test compares the two.
+
+use super::rule::{Rule, Severity};
+
+/// Defines each rule and the list of all.
+macro_rules! rules {
+    ($($constant:ident, $name:literal, $severity:ident, $finds:literal, $cure:literal;)*) => {
+        $(#[doc = $finds] pub const $constant: &Rule =
+            &Rule { name: $name, severity: Severity::$severity, finds: $finds, cure: $cure };)*
+        /// Every rule, in the order of the document.
+        pub const ALL: &[&Rule] = &[$($constant),*];
+    };
+}
+
+rules! {
+    UNREADABLE, "unreadable", Error,
+    "A file that cannot be read: it is missing, is not UTF-8, is not YAML, has a key twice, or takes too much to read.",
+    "Correct the file. Nothing in it was checked.";
+    NOTHING_CHECKED, "nothing-checked", Error,
+    "None of the files configures the filter.",
+    "Give the file that does: a configuration, an Envoy bootstrap or resource, or a manifest.";
+    FILTER_MISSING, "filter-missing", Warning,
+    "A bootstrap that does not contain the filter.",
+    "Add the filter, or leave the file out.";
+    FILTER_NOT_READ, "filter-not-read", Warning,
+    "A wasm filter whose configuration is elsewhere (ECDS) or has a form that is not known here.",
+    "Give the file that holds the configuration as well.";
+    FILTER_MISPLACED, "filter-misplaced", Error,
+    "The filter as a network filter or a wasm service, where it gets no requests.",
+    "Put it into the `http_filters` of a connection manager or of a cluster.";
+    OTHER_MODULE, "other-module", Note,
+    "A wasm filter without a block `inbound` or `outbound`: it is taken for another module and passed over.",
+    "Nothing, unless it was meant to be this filter.";
+    RESOURCE_UNKNOWN, "resource-unknown", Warning,
+    "A document that is no configuration, Envoy resource or manifest known here: it was passed over.",
+    "Correct its `kind` or `@type`, or leave it out.";
+    TYPE_UNKNOWN, "type-unknown", Warning,
+    "An `@type` that is not one of Envoy's: what is below it was passed over.",
+    "Correct the type's name, or check that part yourself.";
+    ALLOW_MALFORMED, "allow-malformed", Warning,
+    "A comment `attachectl: allow` with an unknown rule, or without a reason.",
+    "Write `# attachectl: allow RULE: REASON`.";
+    ALLOW_UNUSED, "allow-unused", Warning,
+    "A comment that allows what was not found.",
+    "Remove the comment.";
+    CONFIGURATION_INVALID, "configuration-invalid", Error,
+    "A configuration that the filter would refuse.",
+    "Correct the field. Until then Envoy keeps the configuration it had, or does not start.";
+    VARIABLE_NOT_PASSED, "variable-not-passed", Error,
+    "An environment variable that the configuration names and the VM does not get.",
+    "List it in `host_env_keys` (Envoy), `vmConfig.env` (Istio) or `env.hostKeys` (Envoy Gateway).";
+    VARIABLE_INLINE, "variable-inline", Warning,
+    "A secret written into `key_values` or an inline value: whoever may read the file or a configuration dump sees it.",
+    "Pass it from Envoy's own environment: `host_env_keys`, or `valueFrom: HOST`.";
+    VARIABLE_UNSET, "variable-unset", Note,
+    "An environment variable that is not set where `attachectl` runs, so its content was not checked.",
+    "Export it for attachectl to have its content checked.";
+    CAPABILITY_MISSING, "capability-missing", Error,
+    "A capability restriction without a call that the filter needs.",
+    "Add the call to `allowed_capabilities`.";
+    ROUTE_DEPENDS_ON_EDIT, "route-depends-on-edit", Error,
+    "A route of Envoy's that matches on what the filter edits, where rules or tokens depend on Envoy's route.",
+    "Do not match on it.";
+    REDIRECT_DENIED, "redirect-denied", Error,
+    "A redirect that Envoy follows itself, and that the filter would refuse when it comes by again.",
+    "Remove `internal_redirect_policy`: the client follows the redirect itself.";
+    METADATA_LOST, "metadata-lost", Error,
+    "A requirement in metadata that Envoy does not show the filter, or that the configuration does not read.",
+    "Write it on a route, or set `route_metadata: read`.";
+    METADATA_ESCAPED, "metadata-escaped", Warning,
+    "A requirement in metadata that another spelling of a request's host or path gets around.",
+    "Add the other spelling, or let Envoy remove ports and use `path_separated_prefix`.";
+    TOKEN_MIRRORED, "token-mirrored", Error,
+    "A mirror that would get the token as well.",
+    "Remove `request_mirror_policies`, or put the filter into the cluster.";
+    TOKEN_REDIRECTED, "token-redirected", Error,
+    "A redirect that Envoy follows itself and that takes the token along.",
+    "Remove `internal_redirect_policy`, or list the routes that may be followed.";
+    ENDPOINT_PLAINTEXT, "endpoint-plaintext", Error,
+    "An https address that is reached through a cluster without TLS: what Envoy sends there is plain text.",
+    "Give the cluster a TLS transport socket. In Istio, add a `DestinationRule` with `tls`.";
+    ENDPOINT_LOOPBACK, "endpoint-loopback", Warning,
+    "The same, where all addresses of the cluster are on this host.",
+    "Nothing if a server there is meant. Before the address is changed, give the cluster TLS.";
+    ENDPOINT_HTTP, "endpoint-http", Warning,
+    "An http address of keys, metadata or tokens.",
+    "Use https and a cluster with TLS.";
+    TLS_UNVERIFIED, "tls-unverified", Error,
+    "TLS that accepts every certificate, on a cluster of an issuer, a token endpoint or a destination.",
+    "Add a `validation_context` with `trusted_ca` and `match_typed_subject_alt_names`.";
+    TLS_NAME_UNVERIFIED, "tls-name-unverified", Warning,
+    "TLS that checks the CA of a certificate but not the server's name.",
+    "Add `match_typed_subject_alt_names`, or `auto_sni_san_validation: true`.";
+    TLS_SNI_MISSING, "tls-sni-missing", Warning,
+    "TLS that does not tell the server which name is meant.",
+    "Add `sni`, or `auto_host_sni: true`.";
+    DESTINATION_TLS_UNDECLARED, "destination-tls-undeclared", Warning,
+    "A destination's cluster that neither asserts TLS nor is allowed without it: its requests get 503.",
+    "Assert TLS in the cluster's metadata, or name it in `plaintext_clusters`.";
+    TLS_ASSERTED_WITHOUT_SOCKET, "tls-asserted-without-socket", Error,
+    "A cluster whose metadata asserts TLS and that has no transport socket for it.",
+    "Add the transport socket, or remove the assertion.";
+    ROUTE_MOVED, "route-moved", Note,
+    "Requests that an earlier version of the filter gave to another route.",
+    "Check that the new route is the one that is meant.";
+    SHARING, "sharing", Note,
+    "What the threads share, and settings about it that have less effect than it seems.",
+    "See docs/keys.md.";
+}

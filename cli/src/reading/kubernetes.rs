@@ -1,0 +1,123 @@
+//! Manifests of Kubernetes: those that configure a filter, and those that say what its clusters are.
+
+use super::filter::{Filter, Host, Seat};
+use super::place::Place;
+use super::set::{Manifest, Set};
+use super::walk;
+use crate::finding::table;
+
+pub(super) fn is_manifest(place: &Place<'_>) -> bool {
+    let is_typed = !place.text("kind").is_empty() && place.member("apiVersion").is_some();
+    is_typed || MANIFESTS.contains(&place.text("kind")) || is_patch(place)
+}
+
+/// A patch of a workload says nothing of its kind.
+fn is_patch(place: &Place<'_>) -> bool {
+    place.node().members().len() == 1 && place.at(&["spec", "template"]).is_some()
+}
+
+pub(super) fn read<'a>(place: &Place<'a>, set: &mut Set<'a>) {
+    let kind = place.text("kind");
+    let spec = place.member("spec");
+    match kind {
+        "WasmPlugin" => plugin(spec, place, "pluginConfig", Host::Istio, set),
+        "TrafficExtension" => {
+            let wasm = spec.and_then(|spec| spec.member("wasm"));
+            plugin(wasm, place, "pluginConfig", Host::Istio, set);
+        }
+        "EnvoyExtensionPolicy" => {
+            for wasm in spec.iter().flat_map(|spec| spec.list("wasm")) {
+                plugin(Some(wasm), place, "config", Host::EnvoyGateway, set);
+            }
+        }
+        "EnvoyFilter" => {
+            let patches = spec.iter().flat_map(|spec| spec.list("configPatches"));
+            for value in patches.filter_map(|patch| patch.at(&["patch", "value"])) {
+                walk::part(&value, set);
+            }
+        }
+        "List" => place.list("items").for_each(|item| read(&item, set)),
+        "ConfigMap" => set.findings.push(place.finding(
+            table::RESOURCE_UNKNOWN,
+            format!("the ConfigMap {} is passed over: what its texts hold is not read", name(place)),
+            "give the file that it is made from",
+        )),
+        _ if is_patch(place) => {}
+        _ if !MANIFESTS.contains(&kind) => {
+            let is_near = |known: &&&str| strsim::damerau_levenshtein(known, kind) <= MAX_SLIPS;
+            let near = MANIFESTS.iter().find(is_near);
+            set.findings.push(place.finding(
+                table::RESOURCE_UNKNOWN,
+                format!("the {kind} {} is passed over: no resource of this kind is known here", name(place)),
+                near.map_or_else(|| "leave it out".to_owned(), |near| format!("did you mean {near}?")),
+            ));
+        }
+        _ => {}
+    }
+    set.manifests.push(Manifest { kind, place: place.clone() });
+}
+
+/// A filter of a manifest; other modules' are passed over.
+fn plugin<'a>(plugin: Option<Place<'a>>, manifest: &Place<'a>, field: &str, host: Host, set: &mut Set<'a>) {
+    let Some(plugin) = plugin else { return };
+    let config = plugin.member(field);
+    let is_ours = |config: &Place<'_>| walk::is_configuration(config.node());
+    let Some(config) = config.filter(is_ours) else {
+        set.findings.push(plugin.finding(
+            table::OTHER_MODULE,
+            format!(
+                "the module of {} has no block `inbound` or `outbound`: it is taken for another one",
+                name(manifest)
+            ),
+            "",
+        ));
+        return;
+    };
+    let seat = Seat::Listener { entry: None, manager: None };
+    set.filters.push(Filter { plugin, config, host, seat, bootstrap: None, extension: "" });
+}
+
+/// The name of a manifest.
+fn name<'a>(place: &Place<'a>) -> &'a str {
+    place.member("metadata").map_or("without a name", |metadata| metadata.text("name"))
+}
+
+/// The kinds that stand beside a filter; those that say nothing of it are passed over in silence.
+const MANIFESTS: [&str; 32] = [
+    "WasmPlugin",
+    "TrafficExtension",
+    "EnvoyFilter",
+    "EnvoyExtensionPolicy",
+    "List",
+    "ConfigMap",
+    // Istio's.
+    "ServiceEntry",
+    "DestinationRule",
+    "VirtualService",
+    "Sidecar",
+    "AuthorizationPolicy",
+    "PeerAuthentication",
+    "RequestAuthentication",
+    "Telemetry",
+    "ProxyConfig",
+    "WorkloadEntry",
+    // Envoy Gateway's.
+    "Gateway",
+    "GatewayClass",
+    "HTTPRoute",
+    "GRPCRoute",
+    "Backend",
+    "BackendTLSPolicy",
+    "BackendTrafficPolicy",
+    "ClientTrafficPolicy",
+    "SecurityPolicy",
+    "EnvoyProxy",
+    "EnvoyPatchPolicy",
+    "ReferenceGrant",
+    // The workload.
+    "Deployment",
+    "Service",
+    "Secret",
+    "Namespace",
+];
+const MAX_SLIPS: usize = 2;

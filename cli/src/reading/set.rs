@@ -1,0 +1,124 @@
+use super::filter::{Filter, Seat};
+use super::place::Place;
+use crate::finding::{Finding, table};
+
+/// All that the files of one call hold: they are read as one configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Set<'a> {
+    pub(crate) filters: Vec<Filter<'a>>,
+    pub(crate) bootstraps: Vec<Bootstrap<'a>>,
+    pub(crate) managers: Vec<Manager<'a>>,
+    pub(crate) clusters: Vec<Cluster<'a>>,
+    /// Tables of routes that are resources of their own.
+    pub(crate) tables: Vec<Place<'a>>,
+    /// Manifests of Kubernetes other than those that configure a filter.
+    pub(crate) manifests: Vec<Manifest<'a>>,
+    /// Filters that Envoy gets by themselves.
+    pub(super) discovered: Vec<Discovered<'a>>,
+    /// What could not be read, and was passed over.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// An Envoy bootstrap.
+#[derive(Debug)]
+pub(crate) struct Bootstrap<'a> {
+    pub(crate) place: Place<'a>,
+    /// Whether it gets clusters at run time.
+    pub(crate) has_dynamic_clusters: bool,
+}
+
+/// An HTTP connection manager.
+#[derive(Debug)]
+pub(crate) struct Manager<'a> {
+    pub(crate) place: Place<'a>,
+    pub(crate) bootstrap: Option<usize>,
+    /// The listener that it is in.
+    pub(crate) listener: Option<Place<'a>>,
+}
+
+/// A cluster of Envoy's.
+#[derive(Debug)]
+pub(crate) struct Cluster<'a> {
+    pub(crate) place: Place<'a>,
+    /// `None` for a resource of a list, which any bootstrap may get.
+    pub(crate) bootstrap: Option<usize>,
+}
+
+/// A wasm filter that Envoy gets by itself (ECDS).
+#[derive(Debug)]
+pub(super) struct Discovered<'a> {
+    pub(super) name: &'a str,
+    pub(super) place: Place<'a>,
+    pub(super) seat: Seat<'a>,
+    pub(super) bootstrap: Option<usize>,
+}
+
+/// A manifest of Kubernetes.
+#[derive(Debug)]
+pub(crate) struct Manifest<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) place: Place<'a>,
+}
+
+impl<'a> Set<'a> {
+    /// Gives filters that Envoy gets by themselves the places that wait for them.
+    pub(super) fn place_discovered(&mut self) {
+        for discovered in core::mem::take(&mut self.discovered) {
+            let is_it = |filter: &&mut Filter<'a>| {
+                filter.extension == discovered.name && matches!(filter.seat, Seat::Unknown)
+            };
+            match self.filters.iter_mut().find(is_it) {
+                Some(filter) => {
+                    filter.seat = discovered.seat;
+                    filter.bootstrap = filter.bootstrap.or(discovered.bootstrap);
+                }
+                None => self.findings.push(discovered.place.finding(
+                    table::FILTER_NOT_READ,
+                    format!("the wasm filter `{}` comes by discovery, and none of the files holds it: it was not checked", discovered.name),
+                    "give the file with its TypedExtensionConfig as well",
+                )),
+            }
+        }
+    }
+
+    /// The clusters that a filter sees.
+    pub(crate) fn clusters_of(&self, filter: &Filter<'a>) -> impl Iterator<Item = &Cluster<'a>> {
+        let bootstrap = filter.bootstrap;
+        self.clusters
+            .iter()
+            .filter(move |cluster| cluster.bootstrap.is_none() || cluster.bootstrap == bootstrap)
+    }
+
+    /// The cluster of this name, as a filter sees it.
+    pub(crate) fn cluster(&self, filter: &Filter<'a>, name: &str) -> Option<&Cluster<'a>> {
+        self.clusters_of(filter).find(|cluster| cluster.name() == name)
+    }
+
+    /// The manager that a filter is in.
+    pub(crate) fn manager(&self, filter: &Filter<'a>) -> Option<&Manager<'a>> {
+        filter.manager().and_then(|place| self.managers.get(place))
+    }
+
+    /// The managers of the same bootstrap, or of the same file where there is none.
+    pub(crate) fn managers_beside(&self, filter: &Filter<'a>) -> impl Iterator<Item = &Manager<'a>> {
+        let (bootstrap, file) = (filter.bootstrap, &filter.config.file().name);
+        self.managers.iter().filter(move |manager| {
+            manager.bootstrap == bootstrap && (bootstrap.is_some() || manager.place.file().name == *file)
+        })
+    }
+
+    /// The table of routes of a manager, if it is in one of the files.
+    pub(crate) fn table(&self, manager: &Manager<'a>) -> Option<Place<'a>> {
+        let own = manager.place.member("route_config");
+        own.or_else(|| {
+            let name = manager.place.member("rds")?.text("route_config_name");
+            self.tables.iter().find(|table| table.text("name") == name).cloned()
+        })
+    }
+}
+
+impl<'a> Cluster<'a> {
+    pub(crate) fn name(&self) -> &'a str {
+        self.place.text("name")
+    }
+}
