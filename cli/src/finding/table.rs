@@ -25,6 +25,24 @@ rules! {
     FILTER_NOT_READ, "filter-not-read", Warning,
     "A wasm filter whose configuration is elsewhere (ECDS) or has a form that is not known here.",
     "Give the file that holds the configuration as well.";
+    FAIL_OPEN, "fail-open", Error,
+    "A filter that lets requests pass when its module cannot be loaded or has failed.",
+    "Use `FAIL_RELOAD`, or `FAIL_CLOSED`; in Envoy Gateway `failOpen: false`.";
+    FILTER_DISABLED, "filter-disabled", Error,
+    "A filter that is disabled, for all requests or for those of a virtual host or route.",
+    "Remove `disabled`; write a route with `public: {}` where requests are meant to pass.";
+    FILTER_CONDITIONAL, "filter-conditional", Warning,
+    "A filter that a matcher of Envoy's can skip.",
+    "Remove the matcher: the filter's own routes decide.";
+    CHAIN_WITHOUT_FILTER, "chain-without-filter", Warning,
+    "A filter chain without the filter, in a listener that has it in another one.",
+    "Add the filter there.";
+    FILTER_AFTER_ROUTER, "filter-after-router", Error,
+    "The filter behind the router or the upstream codec: Envoy does not start.",
+    "Move it before that.";
+    POSITION_MISMATCH, "position-mismatch", Error,
+    "A `position` opposite to where the filter stands, or `inbound` in a cluster.",
+    "Correct `position`, or move the filter.";
     FILTER_MISPLACED, "filter-misplaced", Error,
     "The filter as a network filter or a wasm service, where it gets no requests.",
     "Put it into the `http_filters` of a connection manager or of a cluster.";
@@ -58,6 +76,18 @@ rules! {
     CAPABILITY_MISSING, "capability-missing", Error,
     "A capability restriction without a call that the filter needs.",
     "Add the call to `allowed_capabilities`.";
+    STATS_TAGS_MISSING, "stats-tags-missing", Warning,
+    "A bootstrap without the `stats_tags` that make labels of metrics.",
+    "Copy `stats_config` from envoy.yaml.";
+    NORMALIZE_PATH_OFF, "normalize-path-off", Warning,
+    "`normalize_path` is off where scopes depend on Envoy's routes.",
+    "Set `normalize_path: true`.";
+    EARLY_MUTATION_MISSING, "early-mutation-missing", Warning,
+    "A header of `forward_claims` that Envoy does not remove before it chooses a route, with `route_metadata: read`.",
+    "Remove it in `early_header_mutation_extensions`.";
+    OTHER_FILTER_EDITS, "other-filter-edits", Warning,
+    "Another filter that can change a header on which a route matches, where rules or tokens depend on the route.",
+    "Do not match routes on headers that it changes.";
     ROUTE_DEPENDS_ON_EDIT, "route-depends-on-edit", Error,
     "A route of Envoy's that matches on what the filter edits, where rules or tokens depend on Envoy's route.",
     "Do not match on it.";
@@ -76,6 +106,15 @@ rules! {
     TOKEN_REDIRECTED, "token-redirected", Error,
     "A redirect that Envoy follows itself and that takes the token along.",
     "Remove `internal_redirect_policy`, or list the routes that may be followed.";
+    CLUSTER_UNKNOWN, "cluster-unknown", Error,
+    "A cluster that is not there. Keys or tokens never come; a route to it keeps Envoy from starting.",
+    "Correct the name, or add the cluster.";
+    CLUSTER_DOUBTFUL, "cluster-doubtful", Warning,
+    "A cluster that none of the files has, where others may come at run time.",
+    "Correct the name, or give the file that has the cluster.";
+    RESOURCES_NOT_GIVEN, "resources-not-given", Note,
+    "A cluster that another resource makes, which was not given.",
+    "Give the `ServiceEntry` and `DestinationRule`, or the `HTTPRoute` and its backend, as well.";
     ENDPOINT_PLAINTEXT, "endpoint-plaintext", Error,
     "An https address that is reached through a cluster without TLS: what Envoy sends there is plain text.",
     "Give the cluster a TLS transport socket. In Istio, add a `DestinationRule` with `tls`.";
@@ -94,6 +133,18 @@ rules! {
     TLS_SNI_MISSING, "tls-sni-missing", Warning,
     "TLS that does not tell the server which name is meant.",
     "Add `sni`, or `auto_host_sni: true`.";
+    CREDENTIAL_REACHABLE, "credential-reachable", Error,
+    "A route of callers into the token cluster that adds the client's credential.",
+    "Use a cluster for token requests that no route leads to.";
+    CREDENTIAL_MISSING, "credential-missing", Warning,
+    "A token cluster that should bring the client's credential or certificate, and does not.",
+    "Add a `credential_injector`, or `tls_certificates`.";
+    ADDRESS_FROM_HEADER, "address-from-header", Error,
+    "A destination whose address the caller chooses by a header (`ORIGINAL_DST` with `use_http_header`).",
+    "Remove `use_http_header`, or the destination.";
+    TOKENS_NOT_SHARED, "tokens-not-shared", Warning,
+    "Outbound tokens without a seal: each worker gets its own.",
+    "Set `sharing.process.sealing_secret`, or say `sharing: none`.";
     DESTINATION_TLS_UNDECLARED, "destination-tls-undeclared", Warning,
     "A destination's cluster that neither asserts TLS nor is allowed without it: its requests get 503.",
     "Assert TLS in the cluster's metadata, or name it in `plaintext_clusters`.";

@@ -2,7 +2,7 @@
 
 use super::filter::{Filter, Host, Seat};
 use super::place::Place;
-use super::set::{Manifest, Set};
+use super::set::{Cluster, Manifest, Set};
 use super::walk;
 use crate::finding::table;
 
@@ -31,9 +31,12 @@ pub(super) fn read<'a>(place: &Place<'a>, set: &mut Set<'a>) {
             }
         }
         "EnvoyFilter" => {
-            let patches = spec.iter().flat_map(|spec| spec.list("configPatches"));
-            for value in patches.filter_map(|patch| patch.at(&["patch", "value"])) {
+            for patch in spec.iter().flat_map(|spec| spec.list("configPatches")) {
+                let Some(value) = patch.at(&["patch", "value"]) else { continue };
                 walk::part(&value, set);
+                if patch.text("applyTo") == "CLUSTER" && value.member("name").is_some() {
+                    set.clusters.push(Cluster { place: value, bootstrap: None });
+                }
             }
         }
         "List" => place.list("items").for_each(|item| read(&item, set)),

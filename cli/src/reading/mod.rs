@@ -13,10 +13,10 @@ mod yaml;
 
 pub(crate) use allowance::resolve;
 pub(crate) use file::{Body, File, read_file};
-pub(crate) use filter::{Filter, Host};
+pub(crate) use filter::{Filter, Host, Seat};
 pub(crate) use node::Content;
 #[cfg(test)]
 pub(crate) use node::Node;
 pub(crate) use place::Place;
 pub(crate) use read::read;
-pub(crate) use set::Set;
+pub(crate) use set::{Manager, Set};

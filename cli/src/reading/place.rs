@@ -24,11 +24,6 @@ impl<'a> Place<'a> {
         self.file
     }
 
-    /// The number of its document, from 0.
-    pub(crate) fn document(&self) -> usize {
-        self.document
-    }
-
     pub(crate) fn node(&self) -> &'a Node {
         self.node
     }
@@ -84,6 +79,11 @@ impl<'a> Place<'a> {
     /// Whether a member is `true`; `None` where it is not there.
     pub(crate) fn flag(&self, name: &str) -> Option<bool> {
         if let Content::Bool(value) = self.node.member(name)?.value.content { Some(value) } else { None }
+    }
+
+    /// The whole number, if it is one.
+    pub(crate) fn integer(&self) -> Option<i64> {
+        if let Content::Integer(value) = self.node.content { Some(value) } else { None }
     }
 
     pub(crate) fn location(&self) -> Location {

@@ -6,7 +6,10 @@ use attache::config::{self, Config};
 use attache::sharing::PublicationUse;
 
 use super::subject::Subject;
-use super::{capabilities, edits, egress, former_order, metadata_places, tls};
+use super::{
+    capabilities, edits, egress, envoy_gateway, former_order, istio, metadata_places, names, seat,
+    surroundings, tls,
+};
 use crate::document::Document;
 use crate::finding::{Finding, table};
 use crate::reading::{Filter, Set};
@@ -25,7 +28,12 @@ pub(crate) fn check(set: &Set<'_>, filter: &Filter<'_>) -> (Vec<Finding>, Option
         references: variables::references(&filter.config),
     };
     let mut found = environment(&subject);
+    found.extend(names::check(&subject));
+    found.extend(istio::check(&subject));
+    found.extend(envoy_gateway::check(&subject));
     found.extend(tls::check(&subject));
+    found.extend(seat::check(&subject));
+    found.extend(surroundings::check(&subject));
     let config = match compile(&subject) {
         Ok(config) => config,
         Err(problems) => {

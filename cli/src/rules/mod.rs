@@ -1,23 +1,31 @@
 //! What is looked for, a file for each subject. Every rule is in [`crate::finding::table`].
 
+mod bootstraps;
 pub mod capabilities;
 mod configuration;
 mod edits;
 mod egress;
 mod endpoints;
+mod envoy_gateway;
 mod former_order;
+mod istio;
 mod metadata_places;
+mod names;
 mod routes;
+mod seat;
 mod subject;
+mod surroundings;
 mod tls;
 mod transport;
 
 use crate::finding::Finding;
 use crate::reading::Set;
 
-/// All that is found of the files as a whole.
-pub(crate) fn check_set(_set: &Set<'_>) -> Vec<Finding> {
-    Vec::new()
-}
-
 pub(crate) use configuration::check as check_filter;
+
+/// All that is found of the files as a whole.
+pub(crate) fn check_set(set: &Set<'_>) -> Vec<Finding> {
+    let mut found = bootstraps::check(set);
+    found.extend(names::routes(set));
+    found
+}

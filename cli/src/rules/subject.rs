@@ -20,4 +20,10 @@ impl<'a> Subject<'_, 'a> {
         let resources = bootstrap.and_then(|bootstrap| bootstrap.place.member("static_resources"));
         resources.iter().flat_map(|resources| resources.list("secrets")).collect()
     }
+
+    /// The manifests of a kind.
+    pub(crate) fn manifests(&self, kind: &str) -> Vec<Place<'a>> {
+        let manifests = self.set.manifests.iter().filter(|manifest| manifest.kind == kind);
+        manifests.map(|manifest| manifest.place.clone()).collect()
+    }
 }
