@@ -1,7 +1,7 @@
 use super::decision::Evaluation;
 use super::settings::Issuer;
 use crate::claims::VerifiedToken;
-use crate::jose::{Engine, UnverifiedToken};
+use crate::jose::{Engine, Key, SignatureError, UnverifiedToken};
 use crate::policy::{MetadataDemand, Requirement, Route};
 
 /// Is told of each check that a request has passed, in order, and of what came of them: the flesh of `attachectl
@@ -9,6 +9,9 @@ use crate::policy::{MetadataDemand, Requirement, Route};
 pub trait Observer {
     /// A check has passed.
     fn passed(&mut self, step: Step<'_>);
+
+    /// A key of the issuer's has been held against the token's signature, or could not be.
+    fn tried(&mut self, key: &Key, outcome: Result<(), SignatureError>);
 
     /// There are no more checks.
     fn evaluated(&mut self, evaluation: &Evaluation);
@@ -58,6 +61,8 @@ pub enum Step<'a> {
 
 impl Observer for () {
     fn passed(&mut self, _step: Step<'_>) {}
+
+    fn tried(&mut self, _key: &Key, _outcome: Result<(), SignatureError>) {}
 
     fn evaluated(&mut self, _evaluation: &Evaluation) {}
 }

@@ -10,6 +10,7 @@ use super::budget::{CheckAccount, CheckBudget, CheckKind};
 use super::decision::{TriedKeys, Work};
 use super::denial::Denial;
 use super::denied_tokens::DeniedTokens;
+use super::observer::Observer;
 use crate::base::Timestamp;
 use crate::claims::{AuthenticToken, PrescreenedToken};
 use crate::issuer::KeyStore;
@@ -67,6 +68,7 @@ impl Trials {
         trial: &Trial<'_, 't>,
         client: impl Fn() -> Option<u64>,
         work: &mut Work,
+        observer: &mut (impl Observer + ?Sized),
     ) -> TrialOutcome<'t> {
         let Trial { token, text, issuer, store, now, .. } = *trial;
         // While nothing is owed, a check costs no more than looking for it is worth.
@@ -86,6 +88,7 @@ impl Trials {
                 continue;
             }
             if let Err(error) = token.admits(key) {
+                observer.tried(key, Err(error));
                 failure.get_or_insert(error);
                 continue;
             }
@@ -98,6 +101,7 @@ impl Trials {
             work.signatures = Some((engine, checks.saturating_add(1)));
             match token.verify(key, trial.crypto) {
                 Ok(accepted) => {
+                    observer.tried(key, Ok(()));
                     costs.each(|(account, cost)| self.budget.refund(account, cost));
                     if names_none && trial.count() > 1 {
                         self.note(issuer, key.id());
@@ -105,6 +109,7 @@ impl Trials {
                     return TrialOutcome::Verified(accepted);
                 }
                 Err(error) => {
+                    observer.tried(key, Err(error));
                     let cost = token.check_cost(key, engine);
                     self.budget.spend(account, cost, now);
                     costs.add(account, cost);

@@ -168,7 +168,7 @@ impl Verifier {
         observer.passed(Step::Keys { candidates: count });
         let cache = self.cache.as_ref();
         let client = || cache?.known_client(issuer, token.client()?);
-        let denial = match self.trials.run(&trial, client, work) {
+        let denial = match self.trials.run(&trial, client, work, observer) {
             TrialOutcome::Verified(accepted) => return Ok((accepted, generation)),
             // Nothing is remembered of it and nothing is asked for: it may be as good as any.
             TrialOutcome::Limited { tried } => {

@@ -10,4 +10,5 @@
 )]
 
 mod check;
+mod explain;
 mod tool;

@@ -1,6 +1,7 @@
 //! Runs the tool.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What one run printed, and how it ended.
@@ -16,8 +17,14 @@ pub(crate) struct Run {
 
 /// Runs `attachectl` with arguments and a standard input, in a plain environment.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
+    run_in(Path::new("."), arguments, input)
+}
+
+/// The same in this directory.
+pub(crate) fn run_in(directory: &Path, arguments: &[&str], input: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_attachectl"))
         .args(arguments)
+        .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,0 +1,30 @@
+//! `attachectl explain`: a request, and what each half makes of it.
+
+mod inbound;
+mod request;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+/// Walks a request through the filter's checks: what each saw, and what comes of it.
+///
+/// This is the filter alone: what Envoy does before it (normalized paths, removed headers, its own refusals) is not
+/// modelled, and scopes on Envoy's route are given by --route-scopes. Exits 0 when the request is forwarded and 1 when
+/// it is not. Prints claims of the token, and nothing that could be used in its place.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    request: request::Request,
+    #[command(flatten)]
+    inbound: inbound::Inbound,
+}
+
+impl Explain {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let explanation = self.inbound.explain(&self.request)?;
+        print!("{}", explanation.text);
+        Ok(if explanation.is_forwarded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

@@ -1,0 +1,130 @@
+//! What both halves have to be told: the configuration, the request, and what servers would answer.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use attache::base::Timestamp;
+use attache::config::Config;
+use attachectl::document::Document;
+use clap::Args;
+
+/// The request, and where it is configured what becomes of it.
+#[derive(Debug, Args)]
+pub(super) struct Request {
+    /// The plugin's configuration, or a bootstrap or manifest that holds it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The filter, where the file configures several: what `check` calls it, or a part of that.
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// The request's method.
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// The request's path, with its query if it has one.
+    #[arg(long)]
+    path: String,
+    /// The request's host.
+    #[arg(long, default_value = "localhost")]
+    authority: String,
+    /// Another header, `name: value`; may be repeated.
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// When: seconds since 1970. Default: now.
+    #[arg(long, value_name = "SECONDS")]
+    at: Option<u64>,
+}
+
+/// A half of the filter.
+#[derive(Clone, Copy)]
+pub(super) enum Half {
+    /// Tokens of callers.
+    Inbound,
+}
+
+impl Request {
+    /// The one configuration of the file that has this half.
+    pub(super) fn config(&self, half: Half) -> Result<Config> {
+        let name = match half {
+            Half::Inbound => "inbound",
+        };
+        let file = self.config.display();
+        let documents = Document::read_all(&self.config)?;
+        let is_named = |document: &&Document| {
+            self.filter.as_deref().is_none_or(|filter| document.place.contains(filter))
+        };
+        let mut found: Vec<(String, Config)> = Vec::new();
+        for document in documents.iter().filter(is_named) {
+            let config = match document.compile() {
+                Ok(config) => config,
+                Err(errors) => bail!("{file} ({}): the configuration is refused:\n{errors}", document.place),
+            };
+            let has_half = match half {
+                Half::Inbound => config.inbound.is_some(),
+            };
+            if has_half {
+                found.push((document.place.clone(), config));
+            }
+        }
+        let places = found.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>().join("; ");
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (Some((_, config)), None) => Ok(config),
+            (None, _) => bail!("{file}: no configuration with a block `{name}`"),
+            (Some(_), Some(_)) => {
+                bail!("{file}: several filters have a block `{name}`; choose one with --filter: {places}")
+            }
+        }
+    }
+
+    /// The headers, pseudo-headers first.
+    pub(super) fn headers(&self) -> Result<Vec<(String, String)>> {
+        let mut headers = vec![
+            (":method".to_owned(), self.method.clone()),
+            (":path".to_owned(), self.path.clone()),
+            (":authority".to_owned(), self.authority.clone()),
+        ];
+        for header in &self.header {
+            let (name, value) = header.split_once(':').context("--header wants `name: value`")?;
+            headers.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        Ok(headers)
+    }
+
+    /// When it comes.
+    pub(super) fn now(&self) -> Result<Timestamp> {
+        if let Some(secs) = self.at {
+            return Ok(Timestamp::from_secs(secs));
+        }
+        #[allow(clippy::disallowed_methods, reason = "a command line reads the clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        Ok(Timestamp::from_secs(now.as_secs()))
+    }
+}
+
+/// A document that a server would answer with, and whose it is: `NAME=SOURCE`, or the source alone where there is only
+/// one that it can be of. `whose` says what the names are of.
+pub(super) fn document(flag: &str, given: &str, names: &[&str], whose: &str) -> Result<(String, Vec<u8>)> {
+    let named = given.split_once('=').filter(|(name, _)| names.contains(name));
+    let known = || names.join(", ");
+    if let (None, Some((name, _))) = (named, given.split_once('=')) {
+        bail!("{flag} {given}: no {whose} is named {name}; configured: {}", known());
+    }
+    if given.contains("https://") {
+        bail!("{flag} {given}: no TLS here; `curl -o FILE URL`, then `{flag} FILE`");
+    }
+    let (name, source) = match (named, names) {
+        (Some((name, source)), _) => (name, source),
+        (None, [only]) => (*only, given),
+        (None, _) => bail!("{flag} wants NAME=SOURCE, as there are several: {}", known()),
+    };
+    Ok((name.to_owned(), read(source)?))
+}
+
+fn read(source: &str) -> Result<Vec<u8>> {
+    if source.starts_with("http://") {
+        let reply = ureq::get(source).call().and_then(|mut reply| reply.body_mut().read_to_vec());
+        return reply.with_context(|| source.to_owned());
+    }
+    std::fs::read(Path::new(source)).with_context(|| format!("cannot read {source}"))
+}

@@ -1,0 +1,14 @@
+//! Why a request is forwarded or refused, by each half: the filter's own code, told step by step.
+//!
+//! What is judged here is judged by the library; this module only says in words what it was given and what it made of
+//! it. It shows claims, which the user of `explain` holds, and never a token, a signature or a secret.
+
+mod difference;
+mod inbound;
+mod key_report;
+mod page;
+mod requirement;
+mod token_report;
+
+pub use inbound::Question;
+pub use page::Explanation;

@@ -1,0 +1,131 @@
+//! What an explanation looks like: numbered steps, tables of what is there beside what is wanted, and a result.
+
+use std::fmt::Write as _;
+
+use attache::base::{Edit, Response};
+
+/// What becomes of a request, and why.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The steps, the tables and the result, a line each.
+    pub text: String,
+    /// Whether the request goes on to the upstream.
+    pub is_forwarded: bool,
+}
+
+/// An explanation that is being written.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    text: String,
+    steps: usize,
+}
+
+/// How a thing fares in a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It is as it should be.
+    Good,
+    /// It is not.
+    Bad,
+    /// That was not asked, or cannot be told.
+    Open,
+}
+
+impl Page {
+    /// A check that has passed, with what it saw.
+    pub(super) fn step(&mut self, name: &str, seen: &str) {
+        self.steps = self.steps.saturating_add(1);
+        let _ = writeln!(self.text, "{:>3}. {name:<12} {seen}", self.steps);
+    }
+
+    /// The check that has not.
+    pub(super) fn failed(&mut self, label: &str, why: &str) {
+        let _ = writeln!(self.text, "  ✗  {label:<12} {why}");
+    }
+
+    /// What belongs to no step.
+    pub(super) fn note(&mut self, text: &str) {
+        let _ = writeln!(self.text, "     {text}");
+    }
+
+    /// The beginning of a table.
+    pub(super) fn heading(&mut self, text: &str) {
+        let _ = writeln!(self.text, "{text}:");
+    }
+
+    /// What is there, and below it, in the same column, what is wanted.
+    pub(super) fn compared(&mut self, mark: Mark, name: &str, given: &str, wanted: &[String]) {
+        let _ = writeln!(self.text, "  {} {name:<NAME$} {given}", mark.sign());
+        for (index, line) in wanted.iter().enumerate() {
+            let label = if index == 0 { "wanted" } else { "" };
+            let _ = writeln!(self.text, "    {label:<NAME$} {line}");
+        }
+    }
+
+    /// A line of a table that compares nothing.
+    pub(super) fn line(&mut self, mark: Mark, text: &str) {
+        let _ = writeln!(self.text, "  {} {text}", mark.sign());
+    }
+
+    /// A request that goes on.
+    pub(super) fn forwarded(&mut self, edits: &[Edit], shown: impl Fn(&Edit) -> Option<String>) {
+        self.text.push_str("→ forwarded\n");
+        for edit in edits {
+            let _ = match (edit, shown(edit)) {
+                (Edit::Remove(name), _) => writeln!(self.text, "  - {name}"),
+                (Edit::Set(name, _), Some(shown)) => writeln!(self.text, "  + {name}: {shown}"),
+                (Edit::Set(name, value), None) => writeln!(self.text, "  + {name}: {value}"),
+            };
+        }
+    }
+
+    /// A request that is answered.
+    pub(super) fn answered(&mut self, response: &Response) {
+        let _ = writeln!(self.text, "→ answered {}", response.status);
+        for (name, value) in &response.headers {
+            let _ = writeln!(self.text, "  {name}: {value}");
+        }
+        if !response.body.is_empty() {
+            let _ = writeln!(self.text, "\n  {}", response.body);
+        }
+    }
+
+    /// The whole of it.
+    pub(super) fn finish(self, is_forwarded: bool) -> Explanation {
+        Explanation { text: self.text, is_forwarded }
+    }
+}
+
+impl Mark {
+    /// Good where `is_good`.
+    pub(super) fn of(is_good: bool) -> Self {
+        if is_good { Self::Good } else { Self::Bad }
+    }
+
+    const fn sign(self) -> char {
+        match self {
+            Self::Good => '✓',
+            Self::Bad => '✗',
+            Self::Open => '·',
+        }
+    }
+}
+
+/// A text in quotes, so that a space or a slash at its end is seen; cut where it is very long.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Texts in quotes, one after the other.
+pub(super) fn quoted_list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let shown: Vec<String> = texts.into_iter().map(quoted).collect();
+    if shown.is_empty() { "none".to_owned() } else { shown.join(" ") }
+}
+
+/// The widest name in a table.
+const NAME: usize = 10;
+/// How many characters of a text are shown: more than any issuer's URL has.
+const MAX_SHOWN: usize = 200;

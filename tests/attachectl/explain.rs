@@ -1,0 +1,177 @@
+//! `attachectl explain`: what it prints, word for word, for tokens and keys that the harness's issuer has made.
+//!
+//! Each file `explain/*.txt` is a command and what came of it. `ATTACHECTL_WRITE=1 cargo test -p attachectl` writes
+//! anew what came; read the difference before it is committed.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use attache_harness::issuer::{Algorithm, Issuer, IssuerOptions, Signer, Tamper, TokenSpec};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::tool::{Run, run_in};
+
+/// The directory in which the commands run: configurations, and the tokens and keys that they name.
+struct Workplace {
+    directory: TempDir,
+    /// What may stand in no output.
+    secrets: Vec<String>,
+}
+
+static WORKPLACE: LazyLock<Workplace> = LazyLock::new(|| {
+    let mut workplace = Workplace { directory: tempfile::tempdir().unwrap(), secrets: Vec::new() };
+    for file in files("yaml") {
+        std::fs::copy(&file, workplace.directory.path().join(file.file_name().unwrap())).unwrap();
+    }
+    workplace.make();
+    workplace
+});
+
+impl Workplace {
+    fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        std::fs::write(self.directory.path().join(name), contents).unwrap();
+    }
+
+    fn make(&mut self) {
+        let issuer = Issuer::start(IssuerOptions {
+            identifier: Some("https://issuer.example".to_owned()),
+            algorithms: vec![Algorithm::Es256, Algorithm::Rs256],
+            kid_prefix: "demo".to_owned(),
+            ..IssuerOptions::default()
+        })
+        .unwrap();
+        for (name, spec) in tokens() {
+            let token = issuer.mint(&spec).unwrap();
+            self.write(&format!("{name}.jwt"), &token);
+            self.secrets.extend(token.split('.').map(str::to_owned));
+            self.secrets.push(token);
+        }
+        self.write("jwks.json", issuer.jwks());
+        let keys: Value = serde_json::from_slice(&issuer.jwks()).unwrap();
+        let mut damaged = keys["keys"].as_array().unwrap().clone();
+        damaged[0]["use"] = "enc".into();
+        damaged[1].as_object_mut().unwrap().remove("e");
+        self.write("unusable.json", json!({ "keys": damaged }).to_string());
+        let mixed = [damaged[0].clone(), keys["keys"][0].clone(), json!({ "kty": "oct", "k": "c2VjcmV0" })];
+        self.write("mixed.json", json!({ "keys": mixed }).to_string());
+        self.write("answer.json", r#"{"access_token":"no key set"}"#);
+        self.write("page.html", "<html>Not found</html>");
+        let metadata = |issuer: &str| json!({ "issuer": issuer, "jwks_uri": "https://issuer.example/jwks" });
+        self.write("metadata.json", metadata("https://issuer.example").to_string());
+        self.write("metadata-slash.json", metadata("https://issuer.example/").to_string());
+    }
+}
+
+/// The tokens, by the names of their files. Their times are those of the tests' `--at`.
+fn tokens() -> Vec<(&'static str, TokenSpec)> {
+    let token = || {
+        let spec = TokenSpec::scoped("orders:read").claim("iat", 1_800_000_000).claim("nbf", 1_800_000_000);
+        spec.claim("exp", 1_800_000_300)
+    };
+    let keycloak = token().header("typ", "JWT").without("aud").claim("azp", "orders-client");
+    vec![
+        ("good", token()),
+        ("slash", token().claim("iss", "https://issuer.example/")),
+        ("realm", token().claim("iss", "https://sso.example/realms/staging").claim("aud", "orders")),
+        ("audience", token().claim("aud", "https://orders.example/")),
+        ("audiences", token().claim("aud", json!(["account", "https://orders.example:8443"]))),
+        ("keycloak", keycloak),
+        ("expired", token().claim("exp", 1_800_000_020)),
+        ("early", token().claim("nbf", 1_800_000_900)),
+        ("rsa", token().algorithm(Algorithm::Rs256)),
+        ("forged", token().tamper(Tamper::Signature)),
+        ("stranger", token().signer(Signer::Unknown(Algorithm::Es256)).header("kid", "new-7")),
+        ("nameless", token().without_header("kid")),
+    ]
+}
+
+/// The files of this kind beside the expectations.
+fn files(extension: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attachectl/explain");
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|one| one == extension)).collect();
+    files.sort_unstable();
+    files
+}
+
+/// Runs a command as it stands in a file: words, in single quotes where they hold spaces.
+fn run(command: &str) -> Run {
+    let line = command.replace("\\\n", " ");
+    let mut parts = line.split('\'');
+    let mut words = Vec::new();
+    while let Some(plain) = parts.next() {
+        words.extend(plain.split_whitespace());
+        words.extend(parts.next());
+    }
+    let words =
+        words.strip_prefix(&["attachectl"]).unwrap_or_else(|| panic!("no command of ours: {command}"));
+    let run = run_in(WORKPLACE.directory.path(), words, "");
+    for secret in WORKPLACE.secrets.iter().filter(|secret| !secret.is_empty()) {
+        let told = [&run.stdout, &run.stderr].into_iter().any(|text| text.contains(secret));
+        assert!(!told, "{command}: shows a token, or a part of one");
+    }
+    run
+}
+
+/// The command of a text that begins with `$`, and what it is said to print.
+fn command_of(text: &str) -> (&str, &str) {
+    let rest = text.strip_prefix("$ ").unwrap();
+    let mut end = 0;
+    for line in rest.split_inclusive('\n') {
+        end += line.len();
+        if !line.ends_with("\\\n") {
+            break;
+        }
+    }
+    rest.split_at(end)
+}
+
+#[test]
+fn every_explanation_reads_as_it_is_written_down() {
+    let mut wrong = String::new();
+    for file in files("txt") {
+        let expected = std::fs::read_to_string(&file).unwrap();
+        let (command, _) = command_of(&expected);
+        let Run { code, stdout, stderr } = run(command);
+        let told = format!("$ {command}{stdout}{stderr}exit {code}\n");
+        if std::env::var_os("ATTACHECTL_WRITE").is_some() {
+            std::fs::write(&file, &told).unwrap();
+        } else if told != expected {
+            wrong += &format!("{}:\n{told}\n", file.display());
+        }
+    }
+    assert!(wrong.is_empty(), "other than written down:\n{wrong}");
+}
+
+/// Every block of the page that begins with a command is run, and prints what the page says.
+#[test]
+fn every_command_of_the_page_prints_what_the_page_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/explain.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let write = std::env::var_os("ATTACHECTL_WRITE").is_some();
+    let (mut written, mut wrong, mut commands) = (String::new(), String::new(), 0);
+    for (index, part) in page.split("```").enumerate() {
+        let block = part.strip_prefix("console\n").filter(|_| index % 2 == 1);
+        let separator = if index == 0 { "" } else { "```" };
+        let Some(block) = block.filter(|block| block.starts_with("$ attachectl explain")) else {
+            written += &format!("{separator}{part}");
+            continue;
+        };
+        commands += 1;
+        let (command, expected) = command_of(block);
+        let Run { stdout, stderr, .. } = run(command);
+        let told = format!("{stdout}{stderr}");
+        if told != expected {
+            wrong += &format!("$ {command}{told}\n");
+        }
+        written += &format!("{separator}console\n$ {command}{told}");
+    }
+    assert!(commands >= 3, "{commands} commands: is the page still read?");
+    if write {
+        std::fs::write(&path, written).unwrap();
+    } else {
+        assert!(wrong.is_empty(), "other than the page says:\n{wrong}");
+    }
+}
