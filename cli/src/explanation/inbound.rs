@@ -90,10 +90,11 @@ impl Question {
                 };
                 context.observations.clear();
                 filter.handle_reply(id, reply, context, &mut Vec::new());
-                warnings.extend(context.observations.drain(..).filter_map(|observation| match observation {
-                    Observation::Log { level, line } if level <= Level::Warn => Some(line),
-                    _ => None,
-                }));
+                for observation in context.observations.drain(..) {
+                    if let Observation::Log { level: Level::Error | Level::Warn, line } = observation {
+                        warnings.push(line);
+                    }
+                }
             }
         }
     }
