@@ -1,10 +1,281 @@
-//! `attachectl check`.
+//! `attachectl check`: broken files with what is said of each beside them, the examples of this repository, and input
+//! that is no configuration at all.
 
-use crate::tool::run;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use attachectl::finding::table;
+
+use crate::tool::{Run, run, run_in};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Runs the tool on files of a folder.
+fn check(folder: &Path, files: &[&str]) -> Run {
+    run_in(folder, &[&["check", "--strict"], files].concat(), "")
+}
+
+/// The broken files: a name, and the files that belong together.
+fn broken() -> Vec<(String, Vec<String>)> {
+    let folder = root().join("tests/attachectl/check");
+    let names = |folder: &Path| {
+        let entries =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        entries.collect::<BTreeSet<_>>()
+    };
+    let mut found = Vec::new();
+    for name in names(&folder) {
+        if let Some(stem) = name.strip_suffix(".yaml") {
+            found.push((stem.to_owned(), vec![name.clone()]));
+        } else if folder.join(&name).is_dir() {
+            let files = names(&folder.join(&name)).into_iter().map(|file| format!("{name}/{file}")).collect();
+            found.push((name, files));
+        }
+    }
+    found
+}
+
+/// `ATTACHE_GOLDEN=write cargo test -p attachectl --test attachectl` writes what is said now; read the difference.
+#[test]
+fn each_broken_file_is_told_of_as_it_is_written_beside_it() {
+    let folder = root().join("tests/attachectl/check");
+    let broken = broken();
+    assert!(broken.len() >= 30, "{}", broken.len());
+    let mut wrong = Vec::new();
+    for (name, files) in broken {
+        let run = check(&folder, &files.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(run.stderr, "", "{name}");
+        let said = format!("{}exit {}\n", run.stdout, run.code);
+        let expected = folder.join(format!("{name}.txt"));
+        if std::env::var_os("ATTACHE_GOLDEN").is_some() {
+            fs::write(expected, said).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != said {
+            wrong.push(format!("{name}: now\n{said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_rule_is_shown_by_a_broken_file_and_no_secret_is() {
+    let folder = root().join("tests/attachectl/check");
+    let text: String = broken()
+        .iter()
+        .map(|(name, _)| fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap())
+        .collect();
+    let unseen: Vec<_> =
+        table::ALL.iter().filter(|rule| !text.contains(&format!("[{}]", rule.name))).collect();
+    assert!(unseen.is_empty(), "{unseen:?}");
+    assert!(!text.contains("hunter2"));
+}
+
+/// What an operator reads at once: each run says `ok` or why not, and ends with the code that it means.
+#[test]
+fn what_was_not_read_is_never_ok() {
+    for (name, files) in broken() {
+        let said = fs::read_to_string(root().join(format!("tests/attachectl/check/{name}.txt"))).unwrap();
+        let is_ok = said.contains(": ok, ");
+        let has_error = said.contains(": error: ");
+        assert!(!(is_ok && has_error), "{name}: {said}");
+        assert!(
+            is_ok || said.contains("[nothing-checked]") || said.contains(": read, ") || has_error,
+            "{files:?}"
+        );
+    }
+}
+
+/// What an operator would give to one call: each file with those that belong to it.
+const EXAMPLES: [&[&str]; 6] = [
+    &["envoy.yaml"],
+    &["sidecar.yaml"],
+    &["sidecar.yaml", "deploy/sidecar/client-credential.yaml"],
+    &["deploy/istio/wasmplugin.yaml"],
+    &["deploy/istio/wasmplugin.yaml", "deploy/istio/issuer.yaml", "deploy/istio/annotations.yaml"],
+    &["deploy/envoy-gateway/envoyextensionpolicy.yaml"],
+];
+
+#[test]
+fn every_example_passes_without_a_warning() {
+    for files in EXAMPLES {
+        let run = check(&root(), files);
+        assert_eq!(run.code, 0, "{files:?}: {}", run.stdout);
+        assert!(run.stdout.contains(": ok, "), "{}", run.stdout);
+    }
+    let mut files: BTreeSet<String> = BTreeSet::new();
+    let mut folders = vec![root().join("deploy")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                files.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let checked: BTreeSet<&str> = EXAMPLES.iter().flat_map(|files| files.iter().copied()).collect();
+    assert!(files.iter().all(|file| checked.contains(&**file)), "{files:?}");
+}
+
+/// A copy that leads anywhere but to this host is not safe until it has the TLS that the comment shows.
+#[test]
+fn an_example_that_is_copied_for_a_real_issuer_is_refused_until_it_has_tls() {
+    for (name, clusters) in [("envoy.yaml", 1), ("sidecar.yaml", 2)] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        let copied =
+            text.replace("address: 127.0.0.1, port_value: 9000", "address: idp.example.com, port_value: 443");
+        let plain = run(&["check", "-"], &copied);
+        assert_eq!(plain.code, 1, "{}", plain.stdout);
+        assert_eq!(plain.stdout.matches("[endpoint-plaintext]").count(), clusters, "{}", plain.stdout);
+
+        let block: String = text
+            .lines()
+            .skip_while(|line| *line != "  #   transport_socket:")
+            .take_while(|line| line.starts_with("  #   "))
+            .map(|line| format!("  {}\n", line.strip_prefix("  # ").unwrap()))
+            .collect();
+        let socket = block.replace("issuer.example", "idp.example.com");
+        let mut encrypted = copied.replace("  # attachectl: allow endpoint-loopback", "  # allowed before:");
+        for cluster in ["idp", "idp-keys"] {
+            encrypted = encrypted
+                .replace(&format!("  - name: {cluster}\n"), &format!("  - name: {cluster}\n{socket}"));
+        }
+        let encrypted = run(&["check", "--strict", "-"], &encrypted);
+        assert_eq!(encrypted.code, 0, "{block}\n{}", encrypted.stdout);
+    }
+}
 
 #[test]
 fn a_file_without_the_filter_is_never_ok() {
     let run = run(&["check", "-"], "static_resources: { listeners: [] }\n");
     assert_eq!((run.code, run.stderr.as_str()), (1, ""));
     assert!(run.stdout.contains("no configuration of Attaché here"), "{}", run.stdout);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_checked() {
+    let folder = std::env::temp_dir().join(format!("attachectl-check-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let huge = "# a comment that goes on and on, and on, and on, and on\n".repeat(1_000_000);
+    fs::write(folder.join("huge.yaml"), huge).unwrap();
+    fs::write(folder.join("bytes.yaml"), b"inbound: \xff\xfe").unwrap();
+    fs::write(folder.join("deep.yaml"), "[".repeat(100_000)).unwrap();
+    fs::write(
+        folder.join("deep-blocks.yaml"),
+        (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>(),
+    )
+    .unwrap();
+    fs::write(folder.join("tab.yaml"), "inbound:\n\tdefault: deny\n").unwrap();
+    fs::write(folder.join("empty.yaml"), "").unwrap();
+    fs::copy(root().join("envoy.yaml"), folder.join("good.yaml")).unwrap();
+    let unread =
+        ["huge.yaml", "bytes.yaml", "deep.yaml", "deep-blocks.yaml", "tab.yaml", "missing.yaml", "."];
+    for file in unread {
+        let run = check(&folder, &[file, "good.yaml"]);
+        assert_eq!((run.code, run.stderr.as_str()), (2, ""), "{file}: {}", run.stdout);
+        assert!(
+            run.stdout.starts_with(file) && run.stdout.contains("[unreadable]"),
+            "{file}: {}",
+            run.stdout
+        );
+        assert!(run.stdout.contains("good.yaml:94 (attache): ok, 1 issuer"), "{file}: {}", run.stdout);
+    }
+    let empty = check(&folder, &["empty.yaml"]);
+    assert!(empty.code == 1 && empty.stdout.contains("[nothing-checked]"), "{}", empty.stdout);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A set of files is one configuration: each is right alone, and together they are not.
+#[test]
+fn files_that_belong_together_are_read_together() {
+    let folder = root().join("tests/attachectl/check");
+    let alone = check(&folder, &["resource_lists/listeners.yaml"]);
+    assert!(!alone.stdout.contains("cluster-doubtful"), "{}", alone.stdout);
+    let together = check(&folder, &["resource_lists/listeners.yaml", "resource_lists/clusters.yaml"]);
+    assert!(together.stdout.contains("did you mean idp?"), "{}", together.stdout);
+}
+
+#[test]
+fn a_variable_that_is_set_is_checked_and_one_that_is_not_is_said_to_be_unchecked() {
+    let text = "inbound: { issuers: [{ name: a, issuer: 'https://a.example', audiences: any, algorithms: [HS256], \
+                keys: { shared_secret: { env: ATTACHECTL_TEST_UNSET } } }], default: deny }";
+    let unset = run(&["check", "-"], text);
+    assert!(unset.code == 0 && unset.stdout.contains("[variable-unset]"), "{}", unset.stdout);
+    let set = run(&["check", "-"], &text.replace("ATTACHECTL_TEST_UNSET", "PATH"));
+    assert!(set.code == 1 && set.stdout.contains("[configuration-invalid]"), "{}", set.stdout);
+}
+
+#[test]
+fn the_exit_code_says_what_was_found() {
+    let folder = root().join("tests/attachectl/check");
+    let code = |arguments: &[&str]| run_in(&folder, arguments, "").code;
+    assert_eq!(code(&["check", "tls_any_name.yaml"]), 0);
+    assert_eq!(code(&["check", "--strict", "tls_any_name.yaml"]), 1);
+    assert_eq!(code(&["check", "fail_open.yaml"]), 1);
+    assert_eq!(code(&["check", "fail_open.yaml", "no_yaml.yaml"]), 2);
+}
+
+#[test]
+fn json_has_every_finding_with_its_place() {
+    let folder = root().join("tests/attachectl/check");
+    let run = run_in(&folder, &["check", "--output", "json", "cluster_mistyped.yaml", "allowed.yaml"], "");
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    let mistyped = findings.iter().find(|finding| finding["rule"] == "cluster-unknown").unwrap();
+    assert_eq!(mistyped["severity"], "error");
+    assert_eq!(mistyped["location"]["file"], "cluster_mistyped.yaml");
+    assert_eq!(mistyped["location"]["line"], 29);
+    assert!(mistyped["location"]["path"].as_str().unwrap().ends_with("inbound.issuers[0].keys.jwks.cluster"));
+    assert_eq!(mistyped["advice"], "did you mean idp?");
+    let allowed = findings.iter().find(|finding| finding["rule"] == "tls-unverified").unwrap();
+    assert!(allowed["allowed"].as_str().unwrap().contains("pinned"), "{allowed}");
+    assert_eq!(report["errors"], 2);
+}
+
+/// What GitHub needs of SARIF 2.1.0 to show a finding beside its line.
+#[test]
+fn sarif_has_what_code_hosts_need_to_show_findings_beside_lines() {
+    let folder = root().join("tests/attachectl/check");
+    let files: Vec<String> = broken().into_iter().flat_map(|(_, files)| files).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let run = run_in(&folder, &[&["check", "--output", "sarif"], &*files].concat(), "");
+    let sarif: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    assert!(sarif["$schema"].as_str().unwrap().contains("sarif-2.1.0"));
+    let [one] = sarif["runs"].as_array().unwrap().as_slice() else { panic!("one run") };
+    let driver = &one["tool"]["driver"];
+    assert_eq!(driver["name"], "attachectl");
+    let rules = driver["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), table::ALL.len());
+    for rule in rules {
+        for text in [&rule["id"], &rule["shortDescription"]["text"], &rule["help"]["text"]] {
+            assert!(!text.as_str().unwrap().is_empty(), "{rule}");
+        }
+        assert!(
+            ["note", "warning", "error"].contains(&rule["defaultConfiguration"]["level"].as_str().unwrap())
+        );
+    }
+    let results = one["results"].as_array().unwrap();
+    assert!(results.len() > 60, "{}", results.len());
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        assert_eq!(rules[index]["defaultConfiguration"]["level"], result["level"]);
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+        let locations = result["locations"].as_array().unwrap().iter();
+        let related =
+            result.get("relatedLocations").and_then(|related| related.as_array()).into_iter().flatten();
+        for location in locations.chain(related) {
+            let place = &location["physicalLocation"];
+            assert!(files.contains(&place["artifactLocation"]["uri"].as_str().unwrap()), "{location}");
+            assert!(place["region"]["startLine"].as_u64().unwrap() >= 1, "{location}");
+        }
+        for suppression in result.get("suppressions").and_then(|all| all.as_array()).into_iter().flatten() {
+            assert_eq!(suppression["kind"], "inSource");
+            assert!(!suppression["justification"].as_str().unwrap().is_empty());
+        }
+    }
+    assert!(results.iter().any(|result| result.get("suppressions").is_some()));
 }

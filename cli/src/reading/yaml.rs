@@ -17,6 +17,7 @@ pub(crate) fn parse_text(text: &str) -> Result<Vec<Node>, Unreadable> {
             max_events: MAX_NODES.saturating_mul(2),
             max_nodes: MAX_NODES,
             max_aliases: MAX_NODES,
+            max_recorded_anchor_events: MAX_ANCHORED,
             enforce_alias_anchor_ratio: false,
         },
         // A snippet could show a secret.
@@ -25,16 +26,29 @@ pub(crate) fn parse_text(text: &str) -> Result<Vec<Node>, Unreadable> {
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-        let told = error.to_string();
-        let problem = match told.split_once(", set DuplicateKeyPolicy") {
-            // The library's advice is for programmers.
-            Some((told, _)) => format!("{told}: it stands twice, and Envoy would silently take the last"),
-            None => format!("not valid YAML: {told}"),
-        };
-        Unreadable { problem, line }
+        Unreadable { problem: problem(&error.to_string()), line }
     })
+}
+
+/// What an operator is told: the library speaks to programmers.
+fn problem(told: &str) -> String {
+    // The line is told elsewhere.
+    let told = told.split_once(" at line ").map_or(told, |(told, _)| told);
+    if let Some((told, _)) = told.split_once(", set DuplicateKeyPolicy") {
+        return format!("{told}: it stands twice, and Envoy would silently take the last");
+    }
+    if told.contains("recursive") {
+        return "not valid YAML: an anchor refers to itself".to_owned();
+    }
+    if told.contains("budget breached") || told.contains("limit exceeded") {
+        return "takes more than is read here: too many values or levels, or anchors that grow without end"
+            .to_owned();
+    }
+    format!("not valid YAML: {told}")
 }
 
 /// A configuration of the largest allowed size has fewer. With the library's bound for what aliases repeat, a file
 /// takes a few hundred megabytes at most.
 const MAX_NODES: usize = 2_000_000;
+/// What anchors may hold, written out: far more than configurations repeat.
+const MAX_ANCHORED: usize = 250_000;

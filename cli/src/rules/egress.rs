@@ -35,9 +35,9 @@ pub(crate) fn check(subject: &Subject<'_, '_>, outbound: &outbound::Settings) ->
                 if let Some(mirrors) = mirrors.next().filter(|_| leads_there(route)) {
                     found.push(mirrors.finding(
                         table::TOKEN_MIRRORED,
-                        format!("the mirror would get the token of {} as well", route.path()),
+                        "the mirror would get the token as well",
                         "take request_mirror_policies away, or put the filter into the cluster with `position: upstream`",
-                    ));
+                    ).beside(route.location()));
                 }
             });
         }
