@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use attachectl::finding::table;
+use attachectl::finding::{Severity, table};
 
 use crate::tool::{Run, run, run_in};
 
@@ -278,4 +278,34 @@ fn sarif_has_what_code_hosts_need_to_show_findings_beside_lines() {
         }
     }
     assert!(results.iter().any(|result| result.get("suppressions").is_some()));
+}
+
+/// `docs/check.md` has every rule with its words, under its severity and in the order of the table.
+#[test]
+fn the_page_lists_the_rules_as_they_are() {
+    let page = fs::read_to_string(root().join("docs/check.md")).unwrap();
+    let (_, rules) = page.split_once("\n## Rules\n").unwrap();
+    let (rules, _) = rules.split_once("\n## ").unwrap();
+    let documented: Vec<String> = rules
+        .split("\n### ")
+        .skip(1)
+        .flat_map(|part| {
+            let (severity, part) = part.split_once('\n').unwrap();
+            let severity = severity.trim_end_matches('s').to_lowercase();
+            let entries = part.split("\n- ").skip(1);
+            entries.map(move |entry| {
+                format!("{severity} {}", entry.split_whitespace().collect::<Vec<_>>().join(" "))
+            })
+        })
+        .collect();
+    let mut expected = Vec::new();
+    for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+        for rule in table::ALL.iter().filter(|rule| rule.severity == severity) {
+            let (word, name) = (severity.word(), rule.name);
+            expected.push(format!("{word} **`{name}`**: {} *What to do:* {}", rule.finds, rule.cure));
+        }
+    }
+    assert_eq!(documented, expected);
+    let names: BTreeSet<&str> = table::ALL.iter().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), table::ALL.len(), "a name stands twice");
 }

@@ -68,7 +68,7 @@ rules! {
     "An environment variable that the configuration names and the VM does not get.",
     "List it in `host_env_keys` (Envoy), `vmConfig.env` (Istio) or `env.hostKeys` (Envoy Gateway).";
     VARIABLE_INLINE, "variable-inline", Warning,
-    "A secret written into `key_values` or an inline value: whoever may read the file or a configuration dump sees it.",
+    "A secret written into `key_values` or an inline value, visible in the file and in configuration dumps.",
     "Pass it from Envoy's own environment: `host_env_keys`, or `valueFrom: HOST`.";
     VARIABLE_UNSET, "variable-unset", Note,
     "An environment variable that is not set where `attachectl` runs, so its content was not checked.",
@@ -119,7 +119,7 @@ rules! {
     "An https address that is reached through a cluster without TLS: what Envoy sends there is plain text.",
     "Give the cluster a TLS transport socket. In Istio, add a `DestinationRule` with `tls`.";
     ENDPOINT_LOOPBACK, "endpoint-loopback", Warning,
-    "The same, where all addresses of the cluster are on this host.",
+    "An https address that is reached without TLS through a cluster whose addresses are all on this host.",
     "Nothing if a server there is meant. Before the address is changed, give the cluster TLS.";
     ENDPOINT_HTTP, "endpoint-http", Warning,
     "An http address of keys, metadata or tokens.",

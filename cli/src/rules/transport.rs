@@ -16,7 +16,7 @@ pub(crate) enum Transport<'a> {
 /// What a TLS context checks of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verification {
-    /// Whether the certificate has to be somebody's whom the operator trusts.
+    /// Whether the certificate has to be signed by a CA that the operator trusts.
     pub(crate) has_authority: bool,
     /// Whether it has to be the server's own.
     pub(crate) has_name: bool,
