@@ -87,7 +87,7 @@ impl Document {
     }
 
     /// What it says, before it has a meaning.
-    pub(crate) fn value(&self) -> &Value {
+    pub fn value(&self) -> &Value {
         &self.value
     }
 

@@ -148,6 +148,23 @@ fn client(node: &Node<'_>, context: &DestinationContext<'_>) -> Option<ClientId>
     }
 }
 
+/// The patterns of a list that has been found good.
+pub(super) fn patterns(outbound: &Node<'_>) -> Vec<Pattern> {
+    let context = DestinationContext {
+        clients: HashMap::new(),
+        knows_all_clients: false,
+        exchanging: HashSet::new(),
+        own_clusters: HashSet::new(),
+        reads_route_metadata: None,
+    };
+    let of = |item: Node<'_>| {
+        let node = item.fields(&[])?.optional("match")?;
+        matches(&node, None, &context).map(|matches| matches.pattern)
+    };
+    let destinations = || outbound.fields(&[])?.optional("destinations")?.list(MAX_DESTINATIONS);
+    destinations().unwrap_or_default().into_iter().filter_map(of).collect()
+}
+
 struct ParsedMatch {
     pattern: Pattern,
     clusters: Vec<Rc<str>>,

@@ -76,6 +76,15 @@ pub fn route_patterns(document: &Value) -> Vec<Pattern> {
     inbound.map(|node| routes::patterns(&node)).unwrap_or_default()
 }
 
+/// The same of the destinations of `outbound`, in their order.
+pub fn destination_patterns(document: &Value) -> Vec<Pattern> {
+    let problems = Problems::default();
+    let root = Node::root(document, &problems);
+    let outbound =
+        root.fields(&["inbound", "outbound", "sharing"]).and_then(|fields| fields.optional("outbound"));
+    outbound.map(|node| destinations::patterns(&node)).unwrap_or_default()
+}
+
 fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Result<Config, ConfigErrors> {
     let problems = Problems::default();
     let root = Node::root(document, &problems);

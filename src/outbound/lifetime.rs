@@ -28,6 +28,19 @@ pub(super) struct Lifetime {
     pub(super) renewal: Timestamp,
 }
 
+/// The times that a token of some life has, whichever moment of its span the renewal falls on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenTimes {
+    /// When it expires.
+    pub expires: Timestamp,
+    /// When it is no longer put on requests.
+    pub until: Timestamp,
+    /// When it is renewed at the earliest, though not within a second of when it was asked for.
+    pub renewal: Timestamp,
+    /// How much later that is at most: workers and proxies do not all ask at once.
+    pub spread: Duration,
+}
+
 /// When a token expires: after `expires_in` from when it was asked for, at its own `exp` if it is a JWT, whichever is
 /// sooner; after the assumed lifetime if neither says; never more than [`MAX_LIFETIME`] after it was asked for.
 pub(super) fn expiry(
@@ -54,15 +67,29 @@ impl Lifetime {
         rules: &LifetimeRules,
         jitter: &mut Jitter,
     ) -> Self {
+        let TokenTimes { until, renewal, spread, .. } = TokenTimes::new(sent, expires, rules);
+        let renewal = renewal.after(jitter.between(Duration::ZERO, spread)).max(sent.after(MIN_RENEWAL));
+        Self { expires, until, renewal }
+    }
+}
+
+impl LifetimeRules {
+    /// What the times of a token would be that were asked for at `sent`: for `attachectl explain`.
+    pub fn times(&self, token: &[u8], expires_in: Option<Duration>, sent: Timestamp) -> TokenTimes {
+        TokenTimes::new(sent, expiry(token, expires_in, sent, self), self)
+    }
+}
+
+impl TokenTimes {
+    fn new(sent: Timestamp, expires: Timestamp, rules: &LifetimeRules) -> Self {
         let life = expires.since(sent);
         let part = |parts: u32| life.checked_div(parts).unwrap_or_default();
         let safety = SAFETY_MARGIN.min(part(10));
         // Renewed well before it is no longer used, and not before half of its life is over.
         let margin = rules.margin.unwrap_or(DEFAULT_MARGIN.min(part(3)));
         let margin = margin.max(safety.saturating_mul(2)).min(part(2));
-        let spread = jitter.between(Duration::ZERO, margin.checked_div(5).unwrap_or_default());
-        let renewal = expires.before(margin).after(spread).max(sent.after(MIN_RENEWAL));
-        Self { expires, until: expires.before(safety), renewal }
+        let spread = margin.checked_div(5).unwrap_or_default();
+        Self { expires, until: expires.before(safety), renewal: expires.before(margin), spread }
     }
 }
 
@@ -146,6 +173,10 @@ mod tests {
                 for _ in 0..20 {
                     let rules = LifetimeRules { margin, ..RULES };
                     let times = Lifetime::new(at(0), at(life), &rules, &mut jitter);
+                    let told = rules.times(b"opaque", secs(life), at(0));
+                    assert_eq!((told.expires, told.until), (times.expires, times.until));
+                    let latest = told.renewal.after(told.spread).max(at(1));
+                    assert!((told.renewal..=latest).contains(&times.renewal), "{life} {margin:?} {told:?}");
                     assert!(times.renewal < times.until, "{life} {margin:?} {times:?}");
                     assert!(times.until < times.expires);
                     let half = Duration::from_secs(life).checked_div(2).unwrap();

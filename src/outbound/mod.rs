@@ -31,7 +31,7 @@ pub use ids::{ClientId, EndpointId};
 pub use injection::{Injection, InjectionOutcome, OutboundCall, OutboundEvent, Outgoing};
 pub use injector::{Injector, MAX_EXCHANGED_BYTES, MAX_PENDING_BYTES, MAX_TOKENS_BYTES};
 pub use issued_token::MAX_ACCESS_TOKEN_BYTES;
-pub use lifetime::{DEFAULT_MARGIN, LifetimeRules, MAX_LIFETIME};
+pub use lifetime::{DEFAULT_MARGIN, LifetimeRules, MAX_LIFETIME, TokenTimes};
 pub use settings::{
     Client, Endpoint, EndpointDiscovery, EndpointLocation, Obtain, Position, Settings, Unmatched,
 };

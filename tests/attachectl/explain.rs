@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use attache_harness::issuer::{Algorithm, Issuer, IssuerOptions, Signer, Tamper, TokenSpec};
+use attache_harness::issuer::{Algorithm, Issuer, IssuerOptions, KeyPair, Signer, Tamper, TokenSpec};
+use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,9 +22,12 @@ struct Workplace {
 
 static WORKPLACE: LazyLock<Workplace> = LazyLock::new(|| {
     let mut workplace = Workplace { directory: tempfile::tempdir().unwrap(), secrets: Vec::new() };
+    let key = KeyPair::generate("signing-1", Algorithm::Es256).unwrap().private_jwk();
     for file in files("yaml") {
-        std::fs::copy(&file, workplace.directory.path().join(file.file_name().unwrap())).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap().replace("@KEY@", &key.to_string());
+        workplace.write(file.file_name().unwrap().to_str().unwrap(), text);
     }
+    workplace.secrets.push(key["d"].as_str().unwrap().to_owned());
     workplace.make();
     workplace
 });
@@ -59,6 +63,12 @@ impl Workplace {
         self.write("page.html", "<html>Not found</html>");
         let metadata = |issuer: &str| json!({ "issuer": issuer, "jwks_uri": "https://issuer.example/jwks" });
         self.write("metadata.json", metadata("https://issuer.example").to_string());
+        let server = json!({ "issuer": "https://issuer.example/realms/a", "token_endpoint": "https://issuer.example/realms/a/token" });
+        self.write("token-metadata.json", server.to_string());
+        // The client secret of `outbound.yaml`, as it is and as HTTP would have it.
+        let secret = "hunter2-hunter2";
+        self.secrets
+            .extend([secret.to_owned(), Base64::encode_string(format!("checkout:{secret}").as_bytes())]);
         self.write("metadata-slash.json", metadata("https://issuer.example/").to_string());
     }
 }

@@ -3,12 +3,18 @@
 //! What is judged here is judged by the library; this module only says in words what it was given and what it made of
 //! it. It shows claims, which the user of `explain` holds, and never a token, a signature or a secret.
 
+mod cluster;
+mod destination_report;
 mod difference;
 mod inbound;
 mod key_report;
+mod outbound;
 mod page;
 mod requirement;
+mod token_call;
 mod token_report;
 
+pub use cluster::asserts_tls;
 pub use inbound::Question;
+pub use outbound::OutboundQuestion;
 pub use page::Explanation;

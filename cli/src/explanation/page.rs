@@ -67,6 +67,11 @@ impl Page {
         let _ = writeln!(self.text, "  {} {text}", mark.sign());
     }
 
+    /// A name and what there is to say of it.
+    pub(super) fn detail(&mut self, name: &str, text: &str) {
+        let _ = writeln!(self.text, "    {name:<DETAIL$} {text}");
+    }
+
     /// A request that goes on.
     pub(super) fn forwarded(&mut self, edits: &[Edit], shown: impl Fn(&Edit) -> Option<String>) {
         self.text.push_str("→ forwarded\n");
@@ -127,5 +132,7 @@ pub(super) fn quoted_list<'a>(texts: impl IntoIterator<Item = &'a str>) -> Strin
 
 /// The widest name in a table.
 const NAME: usize = 10;
+/// The widest name of a token request: `client_assertion_type`.
+const DETAIL: usize = 21;
 /// How many characters of a text are shown: more than any issuer's URL has.
 const MAX_SHOWN: usize = 200;

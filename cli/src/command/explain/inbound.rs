@@ -11,22 +11,19 @@ use super::request::{Half, Request, document};
 #[derive(Debug, Args)]
 pub(super) struct Inbound {
     /// The token, or `@FILE`, or `-` for standard input; it is sent as the configuration's first source wants it.
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", conflicts_with = "outbound")]
     token: Option<String>,
     /// Scopes on Envoy's own route, separated by spaces.
-    #[arg(long, value_name = "SCOPES")]
+    #[arg(long, value_name = "SCOPES", conflicts_with = "outbound")]
     route_scopes: Option<String>,
     /// The keys of an issuer: `NAME=FILE` or `NAME=http://…`; without the name, of the only one.
-    #[arg(long, value_name = "[NAME=]SOURCE")]
+    #[arg(long, value_name = "[NAME=]SOURCE", conflicts_with = "outbound")]
     jwks: Vec<String>,
-    /// The metadata of an issuer whose keys are found by it, in the same way.
-    #[arg(long, value_name = "[NAME=]SOURCE")]
-    metadata: Vec<String>,
 }
 
 impl Inbound {
     pub(super) fn explain(&self, request: &Request) -> Result<Explanation> {
-        let config = request.config(Half::Inbound)?;
+        let (config, _) = request.config(Half::Inbound)?;
         let inbound = config.inbound.as_deref().context("the configuration has no block `inbound`")?;
         let mut headers = request.headers()?;
         if let Some(token) = &self.token {
@@ -41,7 +38,7 @@ impl Inbound {
             headers,
             route_metadata: scopes.collect(),
             key_sets: read("--jwks", &self.jwks)?,
-            metadata: read("--metadata", &self.metadata)?,
+            metadata: read("--metadata", request.metadata())?,
             now: request.now()?,
         };
         Ok(question.ask(&config))

@@ -1,6 +1,7 @@
 //! `attachectl explain`: a request, and what each half makes of it.
 
 mod inbound;
+mod outbound;
 mod request;
 
 use std::process::ExitCode;
@@ -12,18 +13,25 @@ use clap::Args;
 ///
 /// This is the filter alone: what Envoy does before it (normalized paths, removed headers, its own refusals) is not
 /// modelled, and scopes on Envoy's route are given by --route-scopes. Exits 0 when the request is forwarded and 1 when
-/// it is not. Prints claims of the token, and nothing that could be used in its place.
+/// it is not. Prints claims of the token, and nothing that could be used in its place; of a token request, everything
+/// but secrets.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
     request: request::Request,
     #[command(flatten)]
     inbound: inbound::Inbound,
+    #[command(flatten)]
+    outbound: outbound::Outbound,
 }
 
 impl Explain {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let explanation = self.inbound.explain(&self.request)?;
+        let explanation = if self.outbound.is_meant() {
+            self.outbound.explain(&self.request)?
+        } else {
+            self.inbound.explain(&self.request)?
+        };
         print!("{}", explanation.text);
         Ok(if explanation.is_forwarded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use attache::base::Timestamp;
-use attache::config::Config;
+use attache::config::{Config, Value};
 use attachectl::document::Document;
 use clap::Args;
 
@@ -15,8 +15,8 @@ pub(super) struct Request {
     /// The plugin's configuration, or a bootstrap or manifest that holds it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The filter, where the file configures several: what `check` calls it, or a part of that.
-    #[arg(long, value_name = "NAME")]
+    /// The filter, where the file configures several: a part of its path in the file.
+    #[arg(long, value_name = "PATH")]
     filter: Option<String>,
     /// The request's method.
     #[arg(long, default_value = "GET")]
@@ -30,6 +30,10 @@ pub(super) struct Request {
     /// Another header, `name: value`; may be repeated.
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
+    /// The metadata of an issuer, or of a client's server, where it is found by that: `NAME=FILE` or `NAME=http://…`;
+    /// without the name, of the only one.
+    #[arg(long, value_name = "[NAME=]SOURCE")]
+    metadata: Vec<String>,
     /// When: seconds since 1970. Default: now.
     #[arg(long, value_name = "SECONDS")]
     at: Option<u64>,
@@ -40,20 +44,23 @@ pub(super) struct Request {
 pub(super) enum Half {
     /// Tokens of callers.
     Inbound,
+    /// Tokens of its own.
+    Outbound,
 }
 
 impl Request {
-    /// The one configuration of the file that has this half.
-    pub(super) fn config(&self, half: Half) -> Result<Config> {
+    /// The one configuration of the file that has this half, and what it was compiled from.
+    pub(super) fn config(&self, half: Half) -> Result<(Config, Value)> {
         let name = match half {
             Half::Inbound => "inbound",
+            Half::Outbound => "outbound",
         };
         let file = self.config.display();
         let documents = Document::read_all(&self.config)?;
         let is_named = |document: &&Document| {
             self.filter.as_deref().is_none_or(|filter| document.place.contains(filter))
         };
-        let mut found: Vec<(String, Config)> = Vec::new();
+        let mut found: Vec<(&Document, Config)> = Vec::new();
         for document in documents.iter().filter(is_named) {
             let config = match document.compile() {
                 Ok(config) => config,
@@ -61,20 +68,31 @@ impl Request {
             };
             let has_half = match half {
                 Half::Inbound => config.inbound.is_some(),
+                Half::Outbound => config.outbound.is_some(),
             };
             if has_half {
-                found.push((document.place.clone(), config));
+                found.push((document, config));
             }
         }
-        let places = found.iter().map(|(place, _)| place.clone()).collect::<Vec<_>>().join("; ");
+        let places = found.iter().map(|(document, _)| document.place.clone()).collect::<Vec<_>>().join("; ");
         let mut found = found.into_iter();
         match (found.next(), found.next()) {
-            (Some((_, config)), None) => Ok(config),
+            (Some((document, config)), None) => Ok((config, document.value().clone())),
             (None, _) => bail!("{file}: no configuration with a block `{name}`"),
             (Some(_), Some(_)) => {
                 bail!("{file}: several filters have a block `{name}`; choose one with --filter: {places}")
             }
         }
+    }
+
+    /// The file with the configuration.
+    pub(super) fn file(&self) -> &Path {
+        &self.config
+    }
+
+    /// The metadata documents.
+    pub(super) fn metadata(&self) -> &[String] {
+        &self.metadata
     }
 
     /// The headers, pseudo-headers first.
