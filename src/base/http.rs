@@ -1,6 +1,5 @@
 //! HTTP as plain values: what a request says, what we answer, what we ask of others.
 
-use core::fmt;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -105,11 +104,13 @@ pub struct Needs {
 }
 
 /// A change to the headers of a request that goes on to the upstream. Its `Debug` shows no value: it may be a token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, derive_more::Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Removes every field of this name.
+    #[debug("Remove({_0})")]
     Remove(Rc<str>),
     /// Puts one field of this name in place of any there were.
+    #[debug("Set({_0}, ..)")]
     Set(Rc<str>, Rc<str>),
 }
 
@@ -118,15 +119,6 @@ impl Edit {
     pub fn name(&self) -> &str {
         match self {
             Self::Remove(name) | Self::Set(name, _) => name,
-        }
-    }
-}
-
-impl fmt::Debug for Edit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Remove(name) => write!(f, "Remove({name})"),
-            Self::Set(name, _) => write!(f, "Set({name}, ..)"),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A value that no log line, error or debug output can show.
 
-use core::fmt;
-
 /// Holds a secret; its `Debug` prints `Secret(..)` and nothing else. Wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, derive_more::Debug, PartialEq, Eq)]
+#[debug("Secret(..)")]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
@@ -15,12 +14,6 @@ impl Secret {
     /// The secret itself. Callers must not print it.
     pub fn expose(&self) -> &[u8] {
         &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 

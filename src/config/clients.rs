@@ -177,7 +177,8 @@ fn further_header(name: &str, node: &Node<'_>) -> Option<(Rc<str>, Rc<str>)> {
         return node.problem(format_args!("expected {}", values::HEADER_NAME));
     }
     let name: Rc<str> = name.to_ascii_lowercase().into();
-    if OWN_HEADERS.contains(&&*name) || name.starts_with("x-envoy-") {
+    let is_own = ["accept", "authorization", "user-agent"].contains(&&*name) || name.starts_with("x-envoy-");
+    if is_own || values::controls_message(&name) {
         return node.problem("this header is set by the filter or by Envoy: leave it out");
     }
     let value =
@@ -274,21 +275,4 @@ const OWN_PARAMETERS: [&str; 13] = [
     "requested_token_type",
     "actor_token",
     "actor_token_type",
-];
-/// What the filter sets itself, and what is the connection's.
-const OWN_HEADERS: [&str; 14] = [
-    "accept",
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
 ];

@@ -227,7 +227,8 @@ fn forwarded_type(fields: &Fields<'_>) -> Option<ForwardedType> {
 
 /// Whether a header controls the connection or the proxy.
 pub(super) fn is_reserved(header: &str) -> bool {
-    RESERVED_HEADERS.contains(&header)
+    values::controls_message(header)
+        || ["authorization", "cookie", "forwarded", "proxy-authorization"].contains(&header)
         || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| header.starts_with(prefix))
 }
 
@@ -325,21 +326,3 @@ const DEFAULT_CACHE: CacheSettings = CacheSettings { entries: 8192, bytes: 16 * 
 const MAX_SOURCES: usize = 8;
 /// Each costs a host call on every request.
 const MAX_FORWARDED: usize = 16;
-/// Headers that are not a claim's to set, besides `x-envoy-*` and `x-forwarded-*`.
-const RESERVED_HEADERS: [&str; 15] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];

@@ -32,6 +32,11 @@ pub(super) fn is_header_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(allowed)
 }
 
+/// Whether a header is about the message or the connection: what sets it is not the configuration.
+pub(super) fn controls_message(header: &str) -> bool {
+    MESSAGE_HEADERS.contains(&header)
+}
+
 /// A string that is shown as it is: it has no control characters.
 pub(super) fn plain(node: &Node<'_>) -> Option<Rc<str>> {
     node.string_that("a string without control characters", |text| !text.chars().any(char::is_control))
@@ -146,3 +151,16 @@ pub(super) fn client_secret(node: &Node<'_>, environment: &dyn Environment) -> O
 pub(super) const HEADER_NAME: &str = "a header name of letters, digits and dashes, at most 64 characters";
 /// Servers make secrets of 32 to 64 characters; those that are tokens themselves have up to two thousand.
 const MAX_CLIENT_SECRET_BYTES: usize = 4096;
+const MESSAGE_HEADERS: [&str; 11] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];

@@ -113,7 +113,7 @@ impl Filter {
                 |half: &mut InboundHalf, turn: &mut Turn<'_, '_>| half.handle_clock_step(before, turn);
             let of_outbound =
                 |half: &mut OutboundHalf, turn: &mut Turn<'_, '_>| half.handle_clock_step(before, turn);
-            self.resume(of_inbound, of_outbound, context, commands);
+            self.resume(&of_inbound, &of_outbound, context, commands);
         }
         self.common.group.handle_tick(context);
         self.handle_updates(context);
@@ -124,9 +124,9 @@ impl Filter {
         if let Some(outbound) = &mut self.outbound {
             outbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
         }
-        self.resume(InboundHalf::resume_ready, OutboundHalf::resume_ready, context, commands);
+        self.resume(&InboundHalf::resume_ready, &OutboundHalf::resume_ready, context, commands);
         self.call_again(context);
-        self.resume(InboundHalf::answer_overdue, OutboundHalf::answer_overdue, context, commands);
+        self.resume(&InboundHalf::answer_overdue, &OutboundHalf::answer_overdue, context, commands);
         self.flush(context);
     }
 
@@ -140,14 +140,14 @@ impl Filter {
             if let Some(outbound) = &mut self.outbound {
                 outbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
             }
-            self.resume(InboundHalf::resume_ready, OutboundHalf::resume_ready, context, commands);
+            self.resume(&InboundHalf::resume_ready, &OutboundHalf::resume_ready, context, commands);
             self.call_again(context);
         }
     }
 
     /// There will be no more ticks: answers all that wait, and hands over the metrics for the last time.
     pub fn handle_shutdown(&mut self, context: &mut Context<'_>, commands: &mut Vec<Command>) {
-        self.resume(InboundHalf::handle_shutdown, OutboundHalf::handle_shutdown, context, commands);
+        self.resume(&InboundHalf::handle_shutdown, &OutboundHalf::handle_shutdown, context, commands);
         self.common.group.leave(context);
         self.flush(context);
     }
@@ -172,7 +172,7 @@ impl Filter {
             }
             None => return,
         }
-        self.resume(InboundHalf::resume_ready, OutboundHalf::resume_ready, context, commands);
+        self.resume(&InboundHalf::resume_ready, &OutboundHalf::resume_ready, context, commands);
         self.call_again(context);
     }
 
@@ -249,8 +249,8 @@ impl Filter {
     /// over are handed over.
     fn resume(
         &mut self,
-        of_inbound: impl FnOnce(&mut InboundHalf, &mut Turn<'_, '_>) -> Vec<Resumed>,
-        of_outbound: impl FnOnce(&mut OutboundHalf, &mut Turn<'_, '_>) -> Vec<Command>,
+        of_inbound: &dyn Fn(&mut InboundHalf, &mut Turn<'_, '_>) -> Vec<Resumed>,
+        of_outbound: &dyn Fn(&mut OutboundHalf, &mut Turn<'_, '_>) -> Vec<Command>,
         context: &mut Context<'_>,
         commands: &mut Vec<Command>,
     ) {

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::cache::TokenCache;
 use super::credential;
 use super::decision::{Decision, Evaluation, Permit, Wait, Work};
 use super::denial::Denial;
@@ -41,11 +40,6 @@ impl Authorizer {
     /// An authorizer that remembers nothing, and whose hashes are keyed by `seed`.
     pub fn new(settings: Rc<Settings>, seed: [u8; 16]) -> Self {
         Self { verifier: Verifier::new(Rc::clone(&settings), seed), settings }
-    }
-
-    /// The cache, unless it is off.
-    pub fn cache(&self) -> Option<&TokenCache> {
-        self.verifier.cache()
     }
 
     /// Decides about a request, or says what the decision has to wait for. `stores` are the issuers', in the order of

@@ -72,10 +72,6 @@ impl Verifier {
         }
     }
 
-    pub(super) fn cache(&self) -> Option<&TokenCache> {
-        self.cache.as_ref()
-    }
-
     /// Verifies a presented token of an issuer that is accepted, or finds it in the cache.
     pub(super) fn verify(
         &mut self,

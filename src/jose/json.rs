@@ -48,11 +48,6 @@ impl<'t> Json<'t> {
     pub fn as_number(&self) -> Option<&serde_json::Number> {
         if let Self::Number(number) = self { Some(number) } else { None }
     }
-
-    /// The truth value, if it is one.
-    pub fn as_bool(&self) -> Option<bool> {
-        if let Self::Bool(value) = self { Some(*value) } else { None }
-    }
 }
 
 /// A JSON object: members in the order in which they were written, each name once.

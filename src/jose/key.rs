@@ -1,7 +1,5 @@
 //! A verification key: material that has been checked and parsed once, and what it may verify.
 
-use core::fmt;
-
 use rsa::BoxedUint;
 use rsa::pkcs8::EncodePublicKey as _;
 use sha2::{Digest as _, Sha256};
@@ -11,7 +9,8 @@ use crate::base::Secret;
 
 /// A key that verifies signatures. The algorithms belong to the key: a token can only choose among them (RFC 8725
 /// §3.1).
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Key {{ kid: {kid:?}, algorithms: {algorithms:?}, .. }}")]
 pub struct Key {
     kid: Option<String>,
     algorithms: AlgorithmSet,
@@ -111,15 +110,6 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key")
-            .field("kid", &self.kid)
-            .field("algorithms", &self.algorithms)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Material {
     pub(super) fn symmetric(secret: Secret) -> Result<Self, KeyError> {
         let bytes = secret.expose().len();
@@ -208,7 +198,10 @@ impl Material {
 
 /// What identifies a key: a digest of its material, its name and its algorithms. A set that names the same material
 /// otherwise, or allows it less, holds another key, so nothing that was verified with the old one outlives it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Its `Debug` shows the first bytes only: the whole digest of a weak secret would let it be searched for.
+#[derive(Clone, Copy, derive_more::Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[debug("KeyId({:08x}..)", _0.first_chunk().map_or(0, |first| u32::from_be_bytes(*first)))]
 pub struct KeyId([u8; 32]);
 
 impl KeyId {
@@ -236,14 +229,6 @@ impl KeyId {
     /// The digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-impl fmt::Debug for KeyId {
-    /// The first bytes only: the whole digest of a weak secret would let it be searched for.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "KeyId({a:02x}{b:02x}{c:02x}{d:02x}..)")
     }
 }
 

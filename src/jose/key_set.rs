@@ -98,11 +98,6 @@ impl KeySet {
         self.keys.iter().any(|key| key.kid() == Some(kid))
     }
 
-    /// The names of the keys that have one.
-    pub fn kids(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().filter_map(|key| key.kid())
-    }
-
     /// The keys.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<Key>> {
         self.keys.iter()

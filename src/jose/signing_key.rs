@@ -1,8 +1,6 @@
 //! A key that signs what we say of ourselves: client assertions (RFC 7523 §2.2). It comes from the operator, so each
 //! way in which it can be wrong has a message of its own; none shows a byte of it.
 
-use core::fmt;
-
 use super::algorithm::AlgorithmSet;
 use super::key::Key;
 use super::key_pair::{KeyPair, Private};
@@ -11,6 +9,8 @@ use super::{private_der, private_jwk};
 use crate::base::Secret;
 
 /// A private key, wiped when dropped, with what it may sign and its public half.
+#[derive(derive_more::Debug)]
+#[debug("SigningKey {{ public: {public:?}, portable_rsa: {portable_rsa:?}, .. }}")]
 pub struct SigningKey {
     private: Private,
     public: Key,
@@ -80,16 +80,6 @@ impl SigningKey {
     /// Whether `RustCrypto` may sign with it; otherwise only the host can.
     pub fn may_be_portable(&self) -> bool {
         self.portable_rsa || !matches!(self.private, Private::Rsa(_))
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("kid", &self.kid())
-            .field("algorithms", &self.algorithms())
-            .field("portable_rsa", &self.portable_rsa)
-            .finish_non_exhaustive()
     }
 }
 

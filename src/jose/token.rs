@@ -2,7 +2,6 @@
 //!
 //! Each type is made only by its check. Time, issuer, audience and scopes are not looked at here.
 
-use core::fmt;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -16,6 +15,8 @@ use super::known_headers::KnownHeaders;
 use super::token_error::{MAX_TOKEN_BYTES, TokenError, TokenPart};
 
 /// The three parts of a token in compact serialization (RFC 7515 §7.1), decoded. What they say has not been read.
+#[derive(derive_more::Debug)]
+#[debug("TokenParts {{ .. }}")]
 pub struct TokenParts<'t> {
     /// Header and claims with the dot between them: what is signed (RFC 7515 §5.1).
     signed: &'t [u8],
@@ -132,6 +133,8 @@ impl<'t> TokenParts<'t> {
 }
 
 /// A token whose syntax is that of RFC 7515 §7.1 and RFC 7519 §7.2, and of which nothing else is known.
+#[derive(derive_more::Debug)]
+#[debug("UnverifiedToken {{ header: {header:?}, .. }}")]
 pub struct UnverifiedToken<'t> {
     parts: &'t TokenParts<'t>,
     header: Header<'t>,
@@ -172,20 +175,6 @@ impl<'t> UnverifiedToken<'t> {
     }
 }
 
-impl fmt::Debug for TokenParts<'_> {
-    /// Shows nothing: it is a credential.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenParts").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for UnverifiedToken<'_> {
-    /// Shows neither text nor claims: the text is a credential.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnverifiedToken").field("header", self.header()).finish_non_exhaustive()
-    }
-}
-
 /// A token that the holder of a key has signed. Made only by [`UnverifiedToken::verify`].
 #[derive(Clone, Copy, Debug)]
 pub struct SignedToken<'t> {
@@ -194,11 +183,6 @@ pub struct SignedToken<'t> {
 }
 
 impl<'t> SignedToken<'t> {
-    /// The header.
-    pub fn header(&self) -> &'t Header<'t> {
-        &self.token.header
-    }
-
     /// The claims: what the holder of the key says.
     pub fn claims(&self) -> &'t Object<'t> {
         &self.token.claims

@@ -1,6 +1,5 @@
 //! A token that we hold, and how we know it again.
 
-use core::fmt;
 use core::hash::Hasher as _;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -13,7 +12,8 @@ use super::settings::Client;
 use crate::base::{Secret, Timestamp};
 
 /// A token, ready to be put on requests.
-#[derive(Clone)]
+#[derive(Clone, derive_more::Debug)]
+#[debug("Token {{ sent: {sent:?}, lifetime: {lifetime:?}, .. }}")]
 pub struct Token {
     /// The header's value.
     value: Rc<str>,
@@ -83,15 +83,6 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("sent", &self.sent)
-            .field("lifetime", &self.lifetime)
-            .finish_non_exhaustive()
-    }
-}
-
 impl IssuedTokens {
     /// None yet; `seed` is random.
     pub fn new(seed: [u8; 16]) -> Self {
@@ -146,16 +137,6 @@ impl IssuedTokens {
                 self.let_go(oldest);
             }
         }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
     }
 }
 

@@ -1,5 +1,3 @@
-use core::fmt;
-
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
@@ -9,6 +7,8 @@ use crate::base::{Random, Secret};
 
 /// Seals what is published: XChaCha20-Poly1305 over its bytes, bound to its name. Only a module with the secret reads a
 /// value, makes one, or puts one in another's place.
+#[derive(derive_more::Debug)]
+#[debug("Seal(..)")]
 pub struct Seal {
     cipher: XChaCha20Poly1305,
     name: [u8; 32],
@@ -52,12 +52,6 @@ fn derive(secret: &Secret, label: &[u8]) -> Option<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).ok()?;
     mac.update(label);
     Some(mac.finalize().into_bytes().into())
-}
-
-impl fmt::Debug for Seal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seal(..)")
-    }
 }
 
 /// As long as the key.

@@ -1,5 +1,3 @@
-use core::fmt;
-
 /// The memory and the queues that all threads of a process share: a capability, like the clock.
 ///
 /// None of it can be relied on: a value may be missing, forged, or gone before it is used.
@@ -25,14 +23,9 @@ pub trait SharedState {
 pub struct Version(pub core::num::NonZeroU32);
 
 /// A queue, as the host numbers it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, derive_more::Debug, PartialEq, Eq)]
+#[debug("queue {_0}")]
 pub struct QueueId(pub u32);
-
-impl fmt::Debug for QueueId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "queue {}", self.0)
-    }
-}
 
 /// A process that shares nothing: there is no other thread in it.
 #[derive(Clone, Copy, Debug)]
