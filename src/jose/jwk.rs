@@ -86,12 +86,9 @@ pub(super) fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<Algori
     if possible.contains(algorithm) {
         return Ok(AlgorithmSet::of(&[algorithm]));
     }
-    match (material, algorithm) {
-        (Material::Symmetric(secret), Algorithm::Hs384) => {
-            Err(KeyError::SecretTooShort { bytes: secret.expose().len(), least: 48 })
-        }
-        (Material::Symmetric(secret), Algorithm::Hs512) => {
-            Err(KeyError::SecretTooShort { bytes: secret.expose().len(), least: 64 })
+    match material {
+        Material::Symmetric(secret) if algorithm.is_symmetric() => {
+            Err(KeyError::SecretTooShort { bytes: secret.expose().len(), least: algorithm.hash().size() })
         }
         _ => Err(KeyError::Algorithm),
     }

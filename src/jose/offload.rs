@@ -123,21 +123,6 @@ const P521_ORDER: [u8; 66] = [
 /// Four fields at most, each with a key of one byte and a length of at most ten.
 const MAX_FRAMING: usize = 44;
 
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`, of which [`arguments`] writes each field without a
-/// copy.
-#[cfg(test)]
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-struct VerifySignatureArguments {
-    #[prost(string, tag = "1")]
-    hash_function: String,
-    #[prost(bytes = "vec", tag = "2")]
-    public_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    signature: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    text: Vec<u8>,
-}
-
 /// `envoy.source.extensions.common.wasm.VerifySignatureResult`.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 struct VerifySignatureResult {
@@ -161,6 +146,20 @@ struct SignResult {
 mod tests {
     use super::super::KeySet;
     use super::*;
+
+    /// `envoy.source.extensions.common.wasm.VerifySignatureArguments`, of which [`arguments`] writes each field without a
+    /// copy.
+    #[derive(Clone, PartialEq, Eq, prost::Message)]
+    struct VerifySignatureArguments {
+        #[prost(string, tag = "1")]
+        hash_function: String,
+        #[prost(bytes = "vec", tag = "2")]
+        public_key: Vec<u8>,
+        #[prost(bytes = "vec", tag = "3")]
+        signature: Vec<u8>,
+        #[prost(bytes = "vec", tag = "4")]
+        text: Vec<u8>,
+    }
 
     const P256: &[u8] = br#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 

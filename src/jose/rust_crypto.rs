@@ -1,7 +1,7 @@
 //! The engine that runs everywhere: RustCrypto and dalek, in constant time where a secret is involved.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use p256::ecdsa::signature::{Signer as _, Verifier};
 use rsa::{Pkcs1v15Sign, Pss, RsaPublicKey};
 use sha2::digest::DynDigest;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -30,18 +30,9 @@ impl Crypto for RustCrypto {
         match key.material() {
             Material::Symmetric(secret) => hmac(algorithm, secret.expose(), message, signature),
             Material::Rsa(public, _) => rsa(algorithm, &public.key, message, signature),
-            Material::P256(public) => {
-                let signature = p256::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
-                public.key.verify(message, &signature).map_err(mismatch)
-            }
-            Material::P384(public) => {
-                let signature = p384::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
-                public.key.verify(message, &signature).map_err(mismatch)
-            }
-            Material::P521(public) => {
-                let signature = p521::ecdsa::Signature::from_slice(signature).map_err(out_of_range)?;
-                public.key.verify(message, &signature).map_err(mismatch)
-            }
+            Material::P256(public) => ecdsa::<p256::ecdsa::Signature>(&public.key, message, signature),
+            Material::P384(public) => ecdsa::<p384::ecdsa::Signature>(&public.key, message, signature),
+            Material::P521(public) => ecdsa::<p521::ecdsa::Signature>(&public.key, message, signature),
             Material::Ed25519(key) => {
                 let signature = ed25519_dalek::Signature::from_slice(signature).map_err(mismatch)?;
                 // Strict: one signature per message and key, and none by points of small order (RFC 8032 §5.1.7, §8.4).
@@ -78,6 +69,15 @@ impl Crypto for RustCrypto {
             }
         }
     }
+}
+
+fn ecdsa<S: for<'s> TryFrom<&'s [u8]>>(
+    key: &impl Verifier<S>,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    let signature = S::try_from(signature).map_err(out_of_range)?;
+    key.verify(message, &signature).map_err(mismatch)
 }
 
 fn hmac(algorithm: Algorithm, secret: &[u8], message: &[u8], tag: &[u8]) -> Result<(), SignatureError> {

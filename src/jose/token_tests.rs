@@ -48,8 +48,8 @@ fn every_algorithm_verifies_its_token_and_names_the_key() {
         let parts = TokenParts::decode(&text).unwrap();
         let token = parts.read().unwrap();
         let token = token.verify(&key, &RustCrypto).unwrap();
-        assert_eq!(token.header().algorithm, algorithm);
-        assert_eq!(token.header().typ.as_deref(), Some("at+jwt"));
+        assert_eq!(token.token.header.algorithm, algorithm);
+        assert_eq!(token.token.header.typ.as_deref(), Some("at+jwt"));
         assert_eq!(token.claims().get("iss").unwrap().as_str(), Some("https://issuer.example"));
         assert_eq!(token.key(), key.id());
     }

@@ -137,35 +137,6 @@ impl Settings {
     }
 }
 
-#[cfg(test)]
-impl Client {
-    /// A client that puts its token into `authorization`, behind this prefix.
-    pub(super) fn example(prefix: &str) -> Self {
-        use crate::oauth::{Authentication, Credentials, Grant};
-        let credentials = Credentials { client_id: None, authentication: Authentication::SetByCluster };
-        let request = TokenRequest {
-            credentials,
-            grant: Grant::ClientCredentials,
-            scopes: [].into(),
-            audience: None,
-            resources: Vec::new(),
-            parameters: Vec::new(),
-            headers: Vec::new(),
-            token_types: Vec::new(),
-        };
-        Self {
-            name: "c".into(),
-            endpoint: EndpointId(0),
-            request,
-            header: "authorization".into(),
-            prefix: prefix.into(),
-            lifetime: LifetimeRules { margin: None, assumed: Duration::from_secs(300) },
-            obtain: Obtain::OnDemand,
-            exchanged_tokens: 1_000,
-        }
-    }
-}
-
 impl Endpoint {
     /// The clusters that carry its calls.
     pub fn clusters(&self) -> impl Iterator<Item = &Rc<str>> {
@@ -174,5 +145,38 @@ impl Endpoint {
             EndpointLocation::Discovered(discovery) => Some(&discovery.cluster),
         };
         core::iter::once(&self.cluster).chain(metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::{Authentication, Credentials, Grant};
+
+    impl Client {
+        /// A client that puts its token into `authorization`, behind this prefix.
+        pub(in crate::outbound) fn example(prefix: &str) -> Self {
+            let credentials = Credentials { client_id: None, authentication: Authentication::SetByCluster };
+            let request = TokenRequest {
+                credentials,
+                grant: Grant::ClientCredentials,
+                scopes: [].into(),
+                audience: None,
+                resources: Vec::new(),
+                parameters: Vec::new(),
+                headers: Vec::new(),
+                token_types: Vec::new(),
+            };
+            Self {
+                name: "c".into(),
+                endpoint: EndpointId(0),
+                request,
+                header: "authorization".into(),
+                prefix: prefix.into(),
+                lifetime: LifetimeRules { margin: None, assumed: Duration::from_secs(300) },
+                obtain: Obtain::OnDemand,
+                exchanged_tokens: 1_000,
+            }
+        }
     }
 }

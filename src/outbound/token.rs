@@ -147,6 +147,12 @@ pub const MAX_KNOWN_TOKENS: usize = 16;
 mod tests {
     use super::*;
 
+    impl IssuedTokens {
+        pub(in crate::outbound) fn len(&self) -> usize {
+            self.all.len()
+        }
+    }
+
     const HEADER: &str = "authorization";
 
     #[test]
