@@ -30,7 +30,10 @@ fn the_portable_engine_answers_every_vector_right() {
 #[wasm_bindgen_test]
 fn the_portable_engine_knows_every_answer() {
     for algorithm in offload::ALGORITHMS {
-        assert!(known_answer::passes(&RustCrypto, algorithm), "{algorithm}");
+        let passes = known_answer::passes(algorithm, |key, message, signature| {
+            RustCrypto.verify(algorithm, key, message, signature)
+        });
+        assert!(passes, "{algorithm}");
     }
 }
 
@@ -68,7 +71,7 @@ impl Random for Ones {
 
 #[wasm_bindgen_test]
 fn the_portable_engine_signs_what_it_verifies() {
-    assert!(known_answer::signs(&RustCrypto, &Ones));
+    assert!(known_answer::signs(|key, message| RustCrypto.sign(Algorithm::Es256, key, message, &Ones)));
     let keys: Vec<serde_json::Value> =
         serde_json::from_str(include_str!("conformance/signing_keys.json")).unwrap();
     for key in keys {

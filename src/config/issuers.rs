@@ -35,7 +35,8 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
     let identifier = fields.read("issuer", values::issuer);
     let audiences = fields.read("audiences", audiences);
     let algorithms = fields.or("algorithms", AlgorithmSet::ASYMMETRIC, algorithms);
-    let keys = fields.read("keys", |node| keys(node, identifier, algorithms, environment));
+    let context = KeyContext { issuer: identifier, algorithms, environment };
+    let keys = fields.read("keys", |node| keys(node, &context));
     let token_type = fields.or("type", TokenType::Any, |node| {
         node.word(&[("any", TokenType::Any), ("at+jwt", TokenType::AccessToken)])
     });
@@ -90,16 +91,18 @@ fn algorithms(node: &Node<'_>) -> Option<AlgorithmSet> {
     Some(listed.into_iter().collect())
 }
 
-fn keys(
-    node: &Node<'_>,
-    issuer: Option<&str>,
+/// What the keys of an issuer are read with.
+struct KeyContext<'c> {
+    issuer: Option<&'c str>,
     algorithms: Option<AlgorithmSet>,
-    environment: &dyn Environment,
-) -> Option<Vec<KeySource>> {
+    environment: &'c dyn Environment,
+}
+
+fn keys(node: &Node<'_>, context: &KeyContext<'_>) -> Option<Vec<KeySource>> {
+    let read = |item: &Node<'_>| key_source(item, context);
     if node.value().as_list().is_none() {
-        return Some(vec![key_source(node, issuer, algorithms, environment)?]);
+        return Some(vec![read(node)?]);
     }
-    let read = |item: &Node<'_>| key_source(item, issuer, algorithms, environment);
     node.distinct_by(MAX_KEY_SOURCES, "key source", read, |a, b| match (a, b) {
         (KeySource::Jwks(a), KeySource::Jwks(b)) => a.cluster == b.cluster && a.address == b.address,
         (KeySource::Discovery(_), KeySource::Discovery(_)) => true,
@@ -107,12 +110,8 @@ fn keys(
     })
 }
 
-fn key_source(
-    node: &Node<'_>,
-    issuer: Option<&str>,
-    algorithms: Option<AlgorithmSet>,
-    environment: &dyn Environment,
-) -> Option<KeySource> {
+fn key_source(node: &Node<'_>, context: &KeyContext<'_>) -> Option<KeySource> {
+    let KeyContext { issuer, algorithms, environment } = *context;
     let (kind, node) = node.variant(&["jwks", "discovery", "inline", "shared_secret"])?;
     let is_symmetric = algorithms.map(|algorithms| algorithms.iter().any(Algorithm::is_symmetric));
     match kind {

@@ -7,7 +7,6 @@
 
 use proxy_wasm::hostcalls;
 
-use super::random::HostRandom;
 use crate::base::Random;
 use crate::jose::{
     Algorithm, AlgorithmSet, Crypto, Engine, Key, RustCrypto, SignatureError, SigningError, SigningKey,
@@ -23,9 +22,14 @@ pub struct EnvoyCrypto {
 impl EnvoyCrypto {
     /// Probes the host: up to three calls for each algorithm that it may offer.
     pub fn new() -> Self {
-        let offloaded =
-            offload::ALGORITHMS.into_iter().filter(|one| known_answer::passes(&Host, *one)).collect();
-        Self { offloaded }
+        let passes = |algorithm: &Algorithm| {
+            known_answer::passes(*algorithm, |key, message, signature| {
+                // No verdict must fail the answer that is expected to verify; a mismatch does.
+                let verdict = ask(*algorithm, key, message, signature)?;
+                if verdict == Some(true) { Ok(()) } else { Err(SignatureError::Mismatch) }
+            })
+        };
+        Self { offloaded: offload::ALGORITHMS.into_iter().filter(passes).collect() }
     }
 
     /// What the host checks for us.
@@ -35,7 +39,7 @@ impl EnvoyCrypto {
 
     /// What the host signs for us, if the key is one for it; asks the host for one signature.
     pub fn signs(&self) -> AlgorithmSet {
-        if known_answer::signs(&Host, &HostRandom) {
+        if known_answer::signs(|key, message| sign(Algorithm::Es256, key, message)) {
             AlgorithmSet::of(&offload::SIGNING)
         } else {
             AlgorithmSet::EMPTY
@@ -58,7 +62,7 @@ impl Crypto for EnvoyCrypto {
         signature: &[u8],
     ) -> Result<(), SignatureError> {
         match self.engine(algorithm) {
-            Engine::Envoy => match Host::ask(algorithm, key, message, signature)? {
+            Engine::Envoy => match ask(algorithm, key, message, signature)? {
                 Some(true) => Ok(()),
                 Some(false) => Err(SignatureError::Mismatch),
                 // The host has stopped answering: what it would have said, ours says.
@@ -79,7 +83,7 @@ impl Crypto for EnvoyCrypto {
         message: &[u8],
         random: &dyn Random,
     ) -> Result<Vec<u8>, SigningError> {
-        match Host.sign(algorithm, key, message, random) {
+        match sign(algorithm, key, message) {
             Ok(signature) if self.verify(algorithm, key.public(), message, &signature).is_ok() => {
                 Ok(signature)
             }
@@ -88,53 +92,23 @@ impl Crypto for EnvoyCrypto {
     }
 }
 
-/// The host alone, without anything to fall back to.
-struct Host;
-
-impl Host {
-    /// The host's verdict, or `None` when it gives none.
-    fn ask(
-        algorithm: Algorithm,
-        key: &Key,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<Option<bool>, SignatureError> {
-        admissible(algorithm, key, signature)?;
-        let arguments = offload::arguments(algorithm, key, message, signature)?;
-        let answer = hostcalls::call_foreign_function(offload::FUNCTION, Some(&arguments));
-        Ok(answer.ok().flatten().and_then(|answer| offload::verdict(&answer)))
-    }
+/// The host's verdict, or `None` when it gives none.
+fn ask(
+    algorithm: Algorithm,
+    key: &Key,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<Option<bool>, SignatureError> {
+    admissible(algorithm, key, signature)?;
+    let arguments = offload::arguments(algorithm, key, message, signature)?;
+    let answer = hostcalls::call_foreign_function(offload::FUNCTION, Some(&arguments));
+    Ok(answer.ok().flatten().and_then(|answer| offload::verdict(&answer)))
 }
 
-impl Crypto for Host {
-    fn verify(
-        &self,
-        algorithm: Algorithm,
-        key: &Key,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), SignatureError> {
-        match Self::ask(algorithm, key, message, signature)? {
-            Some(true) => Ok(()),
-            // During the probe, no verdict must fail the answer that is expected to verify; a mismatch does.
-            Some(false) | None => Err(SignatureError::Mismatch),
-        }
-    }
-
-    fn engine(&self, _algorithm: Algorithm) -> Engine {
-        Engine::Envoy
-    }
-
-    fn sign(
-        &self,
-        algorithm: Algorithm,
-        key: &SigningKey,
-        message: &[u8],
-        _random: &dyn Random,
-    ) -> Result<Vec<u8>, SigningError> {
-        let arguments = offload::sign_arguments(algorithm, key, message)?;
-        let answer = hostcalls::call_foreign_function(offload::SIGN_FUNCTION, Some(&arguments));
-        let signature = answer.ok().flatten().and_then(|answer| offload::signature(algorithm, &answer));
-        signature.ok_or(SigningError::Host)
-    }
+/// The host's signature.
+fn sign(algorithm: Algorithm, key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+    let arguments = offload::sign_arguments(algorithm, key, message)?;
+    let answer = hostcalls::call_foreign_function(offload::SIGN_FUNCTION, Some(&arguments));
+    let signature = answer.ok().flatten().and_then(|answer| offload::signature(algorithm, &answer));
+    signature.ok_or(SigningError::Host)
 }

@@ -86,12 +86,13 @@ pub(super) fn algorithms(jwk: &Object<'_>, material: &Material) -> Result<Algori
     if possible.contains(algorithm) {
         return Ok(AlgorithmSet::of(&[algorithm]));
     }
-    match material {
-        Material::Symmetric(secret) if algorithm.is_symmetric() => {
-            Err(KeyError::SecretTooShort { bytes: secret.expose().len(), least: algorithm.hash().size() })
-        }
-        _ => Err(KeyError::Algorithm),
+    if let Material::Symmetric(secret) = material
+        && algorithm.is_symmetric()
+    {
+        let (bytes, least) = (secret.expose().len(), algorithm.hash().size());
+        return Err(KeyError::SecretTooShort { bytes, least });
     }
+    Err(KeyError::Algorithm)
 }
 
 /// RFC 7517 §4.2. SPIFFE marks the keys of its JWTs with a use of its own (SPIFFE Trust Domain and Bundle §4.2.2).

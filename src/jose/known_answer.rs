@@ -7,17 +7,20 @@ use std::rc::Rc;
 
 use super::algorithm::Algorithm;
 use super::base64url;
-use super::crypto::{Crypto, SignatureError};
+use super::crypto::{Crypto as _, SignatureError, SigningError};
 use super::json::Object;
 use super::key::Key;
 use super::key_set::KeySet;
 use super::rust_crypto::RustCrypto;
 use super::signing_key::SigningKey;
-use crate::base::{Random, Secret};
+use crate::base::Secret;
 
-/// Whether `crypto` accepts the known signature of `algorithm` and refuses it when one bit of it, or one of the
-/// message, is changed. `false` for algorithms of which no answer is known.
-pub fn passes(crypto: &dyn Crypto, algorithm: Algorithm) -> bool {
+/// Whether `check`, of a key, a message and a signature, accepts the known signature of `algorithm` and refuses it when
+/// one bit of it, or one of the message, is changed. `false` for algorithms of which no answer is known.
+pub fn passes(
+    algorithm: Algorithm,
+    check: impl Fn(&Key, &[u8], &[u8]) -> Result<(), SignatureError>,
+) -> bool {
     let Some((key, signature)) = known(algorithm) else {
         return false;
     };
@@ -26,17 +29,18 @@ pub fn passes(crypto: &dyn Crypto, algorithm: Algorithm) -> bool {
         *last ^= 1;
     }
     let mismatch = Err(SignatureError::Mismatch);
-    crypto.verify(algorithm, &key, MESSAGE, &signature) == Ok(())
-        && crypto.verify(algorithm, &key, MESSAGE, &forged) == mismatch
-        && crypto.verify(algorithm, &key, b"attache: another message", &signature) == mismatch
+    check(&key, MESSAGE, &signature) == Ok(())
+        && check(&key, MESSAGE, &forged) == mismatch
+        && check(&key, b"attache: another message", &signature) == mismatch
 }
 
-/// Whether `crypto` signs, and signs what verifies: tried with ES256 and a key that everybody knows (RFC 6979 §A.2.5).
-pub fn signs(crypto: &dyn Crypto, random: &dyn Random) -> bool {
+/// Whether `sign`, of a key and a message, signs with ES256, and signs what verifies: tried with a key that everybody
+/// knows (RFC 6979 §A.2.5).
+pub fn signs(sign: impl Fn(&SigningKey, &[u8]) -> Result<Vec<u8>, SigningError>) -> bool {
     let Ok(key) = SigningKey::parse(&Secret::new(SIGNING_KEY)) else {
         return false;
     };
-    let signature = crypto.sign(Algorithm::Es256, &key, MESSAGE, random);
+    let signature = sign(&key, MESSAGE);
     signature.is_ok_and(|made| RustCrypto.verify(Algorithm::Es256, key.public(), MESSAGE, &made).is_ok())
 }
 
@@ -63,35 +67,16 @@ const SIGNING_KEY: &str = concat!(
 mod tests {
     use super::super::offload::ALGORITHMS;
     use super::*;
-
-    /// Says yes to everything, as an engine would whose verdict is misread.
-    struct AcceptAll;
-
-    impl Crypto for AcceptAll {
-        fn verify(&self, _: Algorithm, _: &Key, _: &[u8], _: &[u8]) -> Result<(), SignatureError> {
-            Ok(())
-        }
-
-        fn engine(&self, _: Algorithm) -> super::super::Engine {
-            super::super::Engine::Envoy
-        }
-
-        fn sign(
-            &self,
-            _: Algorithm,
-            _: &SigningKey,
-            _: &[u8],
-            _: &dyn Random,
-        ) -> Result<Vec<u8>, super::super::SigningError> {
-            Ok(vec![0; 64])
-        }
-    }
+    use crate::base::Random;
 
     #[test]
     fn the_portable_engine_knows_every_answer_and_a_yes_man_none() {
         for algorithm in ALGORITHMS {
-            assert!(passes(&RustCrypto, algorithm), "{algorithm}");
-            assert!(!passes(&AcceptAll, algorithm), "{algorithm}");
+            let check = |key: &Key, message: &[u8], signature: &[u8]| {
+                RustCrypto.verify(algorithm, key, message, signature)
+            };
+            assert!(passes(algorithm, check), "{algorithm}");
+            assert!(!passes(algorithm, |_, _, _| Ok(())), "{algorithm}");
         }
     }
 
@@ -105,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_portable_engine_signs_and_garbage_is_no_signature() {
-        assert!(signs(&RustCrypto, &Zeros));
-        assert!(!signs(&AcceptAll, &Zeros));
+        assert!(signs(|key, message| RustCrypto.sign(Algorithm::Es256, key, message, &Zeros)));
+        assert!(!signs(|_, _| Ok(vec![0; 64])));
     }
 }
