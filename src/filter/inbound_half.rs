@@ -306,7 +306,6 @@ impl InboundHalf {
             annotation,
             client: request.metadata.client(),
             token,
-            subject: None,
         })
     }
 

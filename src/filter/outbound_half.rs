@@ -26,7 +26,7 @@ pub(super) struct OutboundHalf {
     /// Where a caller's token sits, for an exchange.
     inbound: Option<Rc<inbound::Settings>>,
     /// By client.
-    waiting: WaitingList<ClientId, (RequestHead, AdmittedRequest)>,
+    waiting: WaitingList<ClientId, WaitingRequest>,
     longest: usize,
     metrics: TokenMetrics,
 }
@@ -45,8 +45,15 @@ pub(super) struct AdmittedRequest {
     pub(super) client: MetadataClient,
     /// The token that it was permitted for, for an exchange.
     pub(super) token: Option<AdmittedToken>,
-    /// The caller whose token it waits for.
-    pub(super) subject: Option<SubjectDigest>,
+}
+
+/// A request that waits for a token.
+#[derive(Debug)]
+struct WaitingRequest {
+    head: RequestHead,
+    admitted: AdmittedRequest,
+    /// The caller, where the token is an exchanged one.
+    subject: Option<SubjectDigest>,
 }
 
 /// A verified token that a request carries.
@@ -59,8 +66,7 @@ pub(super) struct AdmittedToken {
 impl AdmittedRequest {
     /// A request that no inbound half has looked at.
     pub(super) fn unchecked(stream: StreamId, arrived: Timestamp, client: MetadataClient) -> Self {
-        let edits = Vec::new();
-        Self { stream, arrived, edits, annotation: None, client, token: None, subject: None }
+        Self { stream, arrived, edits: Vec::new(), annotation: None, client, token: None }
     }
 
     /// Lets it go on, with more edits.
@@ -167,7 +173,7 @@ impl OutboundHalf {
                     return Some(self.deny(Some(client), denial, turn));
                 }
                 let (stream, arrived, bytes) = (admitted.stream, admitted.arrived, head.size());
-                let item = (core::mem::take(head), AdmittedRequest { subject, ..admitted });
+                let item = WaitingRequest { head: core::mem::take(head), admitted, subject };
                 match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => None,
                     Err(_) => {
@@ -222,7 +228,7 @@ impl OutboundHalf {
         let ready = self.waiting.take_ready(turn.common.resumed_at_once(self.longest)).into_iter();
         ready
             .filter_map(|parked| {
-                let (mut head, admitted) = parked.item;
+                let WaitingRequest { mut head, admitted, .. } = parked.item;
                 let outcome = self.handle_request(admitted, &mut head, turn)?;
                 Some(Command::Resume { stream: parked.stream, outcome })
             })
@@ -250,7 +256,7 @@ impl OutboundHalf {
 
     fn give_up(
         &mut self,
-        waited: Vec<base::Parked<ClientId, (RequestHead, AdmittedRequest)>>,
+        waited: Vec<base::Parked<ClientId, WaitingRequest>>,
         turn: &mut Turn<'_, '_>,
     ) -> Vec<Command> {
         let waited = waited.into_iter().map(|parked| {
@@ -305,8 +311,8 @@ impl OutboundHalf {
                         }
                     };
                     let one = subject.as_ref().filter(|_| is_of_one);
-                    self.waiting.make_ready(|waiting, (_, admitted)| {
-                        waiting == client && (one.is_none() || admitted.subject.as_ref() == one)
+                    self.waiting.make_ready(|waiting, request| {
+                        waiting == client && (one.is_none() || request.subject.as_ref() == one)
                     });
                     let is_obtained = matches!(event.change, TokenChange::Obtained { is_shared: false, .. });
                     (is_obtained && subject.is_none(), OutboundCall::Token(*client))

@@ -146,7 +146,7 @@ impl Settings {
         if method.iter().any(u8::is_ascii_lowercase) {
             return Err(Denial::Method);
         }
-        let authority = self.authority(field(":authority"))?;
+        let authority = self.authority(head)?;
         let id = self.routes.find(authority.as_ref(), &path, method);
         let route = self.routes.route(id).ok_or(Denial::Internal("a route that is not there"))?;
         Ok(FoundRoute { id, route, features: path.features(), is_preflight })
@@ -172,12 +172,13 @@ impl Settings {
         self.forwarded_claims.iter().any(|forwarded| forwarded.header.as_bytes() == name)
     }
 
-    /// Reads an authority, where one could lead to another rule: by a route of the table, or by Envoy's.
-    fn authority<'a>(&self, authority: &'a [u8]) -> Result<Option<RequestAuthority<'a>>, AuthorityError> {
+    /// Reads a request's authority, where one could lead to another rule: by a route of the table, or by Envoy's.
+    fn authority<'a>(&self, head: &'a RequestHead) -> Result<Option<RequestAuthority<'a>>, AuthorityError> {
+        let written = || head.headers.first(":authority").unwrap_or_default();
         match self.route_metadata {
-            MetadataUse::Read => RequestAuthority::parse_plain(authority).map(Some),
+            MetadataUse::Read => RequestAuthority::parse_plain(written()).map(Some),
             MetadataUse::Deny | MetadataUse::Ignore if self.routes.names_authorities() => {
-                RequestAuthority::parse(authority).map(Some)
+                RequestAuthority::parse(written()).map(Some)
             }
             MetadataUse::Deny | MetadataUse::Ignore => Ok(None),
         }

@@ -27,6 +27,7 @@ impl<'a> RouteRequirement<'a> {
         observer: &mut (impl Observer + ?Sized),
     ) -> Result<Self, Denial> {
         let demands: Vec<_> = match settings.route_metadata {
+            _ if metadata.is_empty() => Vec::new(),
             MetadataUse::Ignore => Vec::new(),
             // What it says may not be for this half.
             MetadataUse::Deny if metadata.demands().next().is_none() => Vec::new(),

@@ -74,8 +74,17 @@ pub enum RouteMetadataError {
 impl RequestMetadata {
     /// Reads what the host has handed over.
     pub fn read(head: &RequestHead) -> Self {
-        let written = [&head.virtual_host_metadata, &head.route_metadata].into_iter().flatten();
-        Self(written.map(|bytes| RouteMetadata::parse(bytes)).collect())
+        let written = [&head.virtual_host_metadata, &head.route_metadata];
+        // Most routes have none.
+        if written.iter().all(|written| written.is_none()) {
+            return Self::default();
+        }
+        Self(written.into_iter().flatten().map(|bytes| RouteMetadata::parse(bytes)).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What is demanded of a request that comes in: by the virtual host, and by the route.

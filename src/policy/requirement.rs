@@ -84,9 +84,14 @@ impl Requirement {
     }
 
     fn holds(&self, is_met: &impl Fn(&Leaf) -> bool) -> bool {
+        // Most parts are leaves, and each request holds its route's: those are looked at without another call.
+        let part = |part: &Self| match part {
+            Self::Leaf(leaf) => is_met(leaf),
+            Self::All(_) | Self::Any(_) => part.holds(is_met),
+        };
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.holds(is_met)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(is_met)),
+            Self::All(parts) => parts.iter().all(part),
+            Self::Any(parts) => parts.iter().any(part),
             Self::Leaf(leaf) => is_met(leaf),
         }
     }

@@ -1,10 +1,9 @@
 //! The metrics of requests and of issuers' documents.
 
-use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::name::{Label, name};
+use super::name::{Label, Word, name};
 use super::series::{Counter, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
 use crate::inbound::{self, CacheResult, Decision, DecisionOutcome, Work};
@@ -18,9 +17,10 @@ use crate::policy::{IssuerId, RouteId};
 pub struct Metrics {
     names: Names,
     /// Neither kind takes the other's room.
-    requests: Counters<RequestCounter>,
+    decisions: Counters<DecisionCounter>,
     documents: Counters<DocumentCounter>,
     work: WorkSum,
+    work_counters: Counters<WorkCounter>,
     gauges: Gauges<Gauge>,
     version: u64,
 }
@@ -44,10 +44,18 @@ struct WorkSum {
     failed_checks: Duration,
 }
 
-/// What is counted about requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RequestCounter {
-    Decisions { route: Label, issuer: Label, outcome: DecisionOutcome, reason: &'static str },
+/// What is counted about decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct DecisionCounter {
+    route: Label,
+    issuer: Label,
+    outcome: DecisionOutcome,
+    reason: Word,
+}
+
+/// What is counted about the work that decisions took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum WorkCounter {
     Cache(CacheResult),
     Signatures(Engine),
     FailedChecks,
@@ -88,9 +96,10 @@ impl Metrics {
         };
         Self {
             names,
-            requests: Counters::new(),
+            decisions: Counters::new(),
             documents: Counters::new(),
             work: WorkSum::default(),
+            work_counters: Counters::new(),
             gauges: Gauges::new(),
             version,
         }
@@ -99,14 +108,14 @@ impl Metrics {
     /// Counts a decision, and says how it reads in an access log: `outcome=… reason=… route=… issuer=…`.
     pub fn record(&mut self, decision: &Decision) -> &Rc<str> {
         self.record_work(decision.work);
-        let counter = RequestCounter::Decisions {
-            route: decision.route.map_or(Label::None, |RouteId(place)| Label::At(place)),
-            issuer: decision.issuer.map_or(Label::None, of_issuer),
+        let counter = DecisionCounter {
+            route: decision.route.map_or(Label::NONE, |RouteId(place)| Label::at(place)),
+            issuer: decision.issuer.map_or(Label::NONE, of_issuer),
             outcome: decision.outcome(),
-            reason: decision.reason(),
+            reason: Word(decision.reason()),
         };
         let names = &self.names;
-        &self.requests.add(counter, 1, |counter| counter.named(names)).annotation
+        &self.decisions.add(counter, 1, |counter| counter.named(names)).annotation
     }
 
     /// Counts what a decision took, or what it took to find that it has to wait.
@@ -171,18 +180,18 @@ impl Metrics {
         let failed_micros = u64::try_from(failed_checks.as_micros()).unwrap_or(u64::MAX);
         self.work.failed_checks = failed_checks.saturating_sub(Duration::from_micros(failed_micros));
         for (counter, by) in [
-            (RequestCounter::Cache(CacheResult::Hit), hits),
-            (RequestCounter::Cache(CacheResult::Miss), misses),
-            (RequestCounter::Signatures(Engine::Envoy), checks_by_envoy),
-            (RequestCounter::Signatures(Engine::RustCrypto), checks_by_us),
-            (RequestCounter::FailedChecks, failed_micros),
+            (WorkCounter::Cache(CacheResult::Hit), hits),
+            (WorkCounter::Cache(CacheResult::Miss), misses),
+            (WorkCounter::Signatures(Engine::Envoy), checks_by_envoy),
+            (WorkCounter::Signatures(Engine::RustCrypto), checks_by_us),
+            (WorkCounter::FailedChecks, failed_micros),
         ] {
             if by > 0 {
-                let names = &self.names;
-                self.requests.add(counter, by, |counter| counter.named(names));
+                self.work_counters.add(counter, by, WorkCounter::named);
             }
         }
-        self.requests.flush(observations);
+        self.decisions.flush(observations);
+        self.work_counters.flush(observations);
         self.documents.flush(observations);
     }
 
@@ -207,53 +216,43 @@ impl Metrics {
     }
 }
 
-impl Hash for RequestCounter {
-    /// Each request is counted: of a reason, its length tells enough.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Decisions { route, issuer, outcome, reason } => {
-                (route, issuer, outcome, reason.len()).hash(state);
-            }
-            Self::Cache(result) => result.hash(state),
-            Self::Signatures(engine) => engine.hash(state),
-            Self::FailedChecks => {}
-        }
-    }
-}
-
-impl CounterKey for RequestCounter {
+impl CounterKey for DecisionCounter {
     fn merged(self) -> Self {
-        match self {
-            Self::Decisions { outcome, reason, .. } => {
-                Self::Decisions { route: Label::Other, issuer: Label::Other, outcome, reason }
-            }
-            Self::Cache(_) | Self::Signatures(_) | Self::FailedChecks => self,
-        }
+        Self { route: Label::OTHER, issuer: Label::OTHER, ..self }
     }
 }
 
-impl RequestCounter {
+impl DecisionCounter {
     fn named(self, names: &Names) -> Counter {
-        let mut annotation = String::new();
+        let Self { route, issuer, outcome, reason: Word(reason) } = self;
+        let (route, issuer) = (route.text(&names.routes), issuer.text(&names.issuers));
+        let outcome = outcome.label();
+        let annotation = format!("outcome={outcome} reason={reason} route={route} issuer={issuer}");
+        let labels = [("route", route), ("issuer", issuer), ("outcome", outcome), ("reason", reason)];
+        Counter::new(name("attache_decisions", &labels), annotation.into())
+    }
+}
+
+impl CounterKey for WorkCounter {
+    fn merged(self) -> Self {
+        self
+    }
+}
+
+impl WorkCounter {
+    fn named(self) -> Counter {
         let name = match self {
-            Self::Decisions { route, issuer, outcome, reason } => {
-                let (route, issuer) = (route.text(&names.routes), issuer.text(&names.issuers));
-                let outcome = outcome.label();
-                annotation = format!("outcome={outcome} reason={reason} route={route} issuer={issuer}");
-                let labels = [("route", route), ("issuer", issuer), ("outcome", outcome), ("reason", reason)];
-                name("attache_decisions", &labels)
-            }
             Self::Cache(result) => name("attache_token_cache", &[("result", result.label())]),
             Self::Signatures(engine) => name("attache_signature_checks", &[("engine", engine.label())]),
             Self::FailedChecks => name("attache_failed_check_microseconds", &[]),
         };
-        Counter::new(name, annotation.into())
+        Counter::new(name, "".into())
     }
 }
 
 impl CounterKey for DocumentCounter {
     fn merged(self) -> Self {
-        Self { issuer: Label::Other, ..self }
+        Self { issuer: Label::OTHER, ..self }
     }
 }
 
@@ -283,7 +282,7 @@ impl Gauge {
 }
 
 fn of_issuer(IssuerId(place): IssuerId) -> Label {
-    Label::At(u32::from(place))
+    Label::at(u32::from(place))
 }
 
 #[cfg(test)]
@@ -298,13 +297,18 @@ mod tests {
         metrics.names.issuers = (0..MAX_SERIES).map(|n| format!("i{n}").into()).collect();
         let fetch = |issuer, result| DocumentCounter { metric: DocumentMetric::KeyFetches, issuer, result };
         let mut count = |n: usize, result| {
-            let counter = fetch(Label::At(u32::try_from(n).unwrap()), result);
+            let counter = fetch(Label::at(u32::try_from(n).unwrap()), result);
             metrics.documents.add(counter, 1, |counter| counter.named(&metrics.names));
         };
         (0..MAX_SERIES).for_each(|n| count(n, "changed"));
         (0..10).for_each(|n| count(n, "status"));
-        let request = RequestCounter::Cache(CacheResult::Hit);
-        metrics.requests.add(request, 1, |counter| counter.named(&metrics.names));
+        let request = DecisionCounter {
+            route: Label::at(0),
+            issuer: Label::NONE,
+            outcome: DecisionOutcome::Permit,
+            reason: Word("ok"),
+        };
+        metrics.decisions.add(request, 1, |counter| counter.named(&metrics.names));
         let mut observations = Vec::new();
         metrics.flush(&[], false, Timestamp::from_secs(1), &mut observations);
         let counts: Vec<_> = observations
@@ -313,8 +317,8 @@ mod tests {
             .collect();
         assert_eq!(counts.len(), MAX_SERIES + 2);
         for (counter, by) in [
-            (fetch(Label::At(0), "changed").named(&metrics.names), 1),
-            (fetch(Label::Other, "status").named(&metrics.names), 10),
+            (fetch(Label::at(0), "changed").named(&metrics.names), 1),
+            (fetch(Label::OTHER, "status").named(&metrics.names), 10),
             (request.named(&metrics.names), 1),
         ] {
             assert!(

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::name::{Label, name};
+use super::name::{Label, Word, name};
 use super::series::{self, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
 use crate::oauth::BreakerState;
@@ -27,10 +27,10 @@ pub struct TokenMetrics {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Counter {
-    Injections(&'static str),
-    Requests(&'static str),
-    Shared(&'static str),
-    Purges(&'static str),
+    Injections(Word),
+    Requests(Word),
+    Shared(Word),
+    Purges(Word),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ impl TokenMetrics {
 
     /// Counts what became of a request that goes out.
     pub fn record_injection(&mut self, client: Option<ClientId>, outcome: InjectionOutcome) {
-        self.count(Counter::Injections(outcome.label()), client);
+        self.count(Counter::Injections(Word(outcome.label())), client);
     }
 
     /// How a denial reads in an access log: `outcome=deny reason=… client=…`.
@@ -72,10 +72,12 @@ impl TokenMetrics {
     ) {
         let client = Some(client);
         match &event.change {
-            TokenChange::Obtained { is_shared: true, .. } => self.count(Counter::Shared("adopted"), client),
-            TokenChange::Obtained { .. } => self.count(Counter::Requests("obtained"), client),
-            TokenChange::Failed(fault) => self.count(Counter::Requests(fault.label()), client),
-            TokenChange::Rejected(_) => self.count(Counter::Shared("rejected"), client),
+            TokenChange::Obtained { is_shared: true, .. } => {
+                self.count(Counter::Shared(Word("adopted")), client)
+            }
+            TokenChange::Obtained { .. } => self.count(Counter::Requests(Word("obtained")), client),
+            TokenChange::Failed(fault) => self.count(Counter::Requests(Word(fault.label())), client),
+            TokenChange::Rejected(_) => self.count(Counter::Shared(Word("rejected")), client),
             // The gauge tells.
             TokenChange::Expired => {}
         }
@@ -102,7 +104,7 @@ impl TokenMetrics {
             Purge::Purged => "purged",
             Purge::Retained => "retained",
         };
-        self.count(Counter::Purges(result), Some(client));
+        self.count(Counter::Purges(Word(result)), Some(client));
     }
 
     /// Hands over all that has changed since the last time. `is_leader`: whether this thread sets the gauges of the
@@ -161,10 +163,10 @@ impl TokenMetrics {
         let clients = &self.clients;
         self.counters.add((counter, of_client(client)), 1, |(counter, label)| {
             let (metric, result) = match counter {
-                Counter::Injections(outcome) => ("attache_injections", ("outcome", outcome)),
-                Counter::Requests(result) => ("attache_token_requests", ("result", result)),
-                Counter::Shared(result) => ("attache_shared_tokens", ("result", result)),
-                Counter::Purges(result) => ("attache_token_purges", ("result", result)),
+                Counter::Injections(Word(outcome)) => ("attache_injections", ("outcome", outcome)),
+                Counter::Requests(Word(result)) => ("attache_token_requests", ("result", result)),
+                Counter::Shared(Word(result)) => ("attache_shared_tokens", ("result", result)),
+                Counter::Purges(Word(result)) => ("attache_token_purges", ("result", result)),
             };
             series::Counter::new(name(metric, &[("client", label.text(clients)), result]), "".into())
         });
@@ -173,12 +175,12 @@ impl TokenMetrics {
 
 impl CounterKey for (Counter, Label) {
     fn merged(self) -> Self {
-        (self.0, Label::Other)
+        (self.0, Label::OTHER)
     }
 }
 
 fn of_client(client: Option<ClientId>) -> Label {
-    client.map_or(Label::None, |ClientId(place)| u32::try_from(place).map_or(Label::Other, Label::At))
+    client.map_or(Label::NONE, |ClientId(place)| u32::try_from(place).map_or(Label::OTHER, Label::at))
 }
 
 /// The most clients with a histogram of their own: one takes some ten kilobytes in Envoy. The others share one.
