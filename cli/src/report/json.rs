@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::report::Report;
+use super::verdict::Report;
 use crate::finding::{Finding, Location, Severity};
 
 /// One object: findings, filters and sums.

@@ -1,11 +1,11 @@
 //! What `check` has found, and the forms in which it is printed.
 
 mod json;
-mod report;
 mod sarif;
 mod text;
+mod verdict;
 
-pub use report::{Checked, Report};
+pub use verdict::{Checked, Report};
 
 /// The form of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

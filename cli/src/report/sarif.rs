@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::report::Report;
+use super::verdict::Report;
 use crate::finding::{Finding, Location, Rule, table};
 
 /// One run, with all rules.

@@ -1,6 +1,6 @@
 use core::fmt::Write as _;
 
-use super::report::Report;
+use super::verdict::Report;
 use crate::finding::{Location, Severity};
 
 /// Two or three lines for each finding that counts, a line for each filter, and the sum.

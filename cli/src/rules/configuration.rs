@@ -12,7 +12,7 @@ use super::{
 };
 use crate::document::Document;
 use crate::finding::{Finding, table};
-use crate::reading::{Filter, Set};
+use crate::reading::{Filter, Host, Set};
 use crate::variables::{self, Origin, StandIns, Variables};
 
 /// What a filter does, in a few words.
@@ -93,12 +93,14 @@ fn environment(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 table::VARIABLE_NOT_PASSED,
                 format!("the VM does not get the variable {name}: the configuration would be refused"),
                 match subject.filter.host {
-                    crate::reading::Host::Istio => "list it in `vmConfig.env` with `valueFrom: HOST`",
-                    crate::reading::Host::EnvoyGateway => "list it in `env.hostKeys`",
-                    _ => "list it in `vm_config.environment_variables.host_env_keys`",
+                    Host::Istio => "list it in `vmConfig.env` with `valueFrom: HOST`",
+                    Host::EnvoyGateway => "list it in `env.hostKeys`",
+                    Host::Envoy | Host::Unknown => {
+                        "list it in `vm_config.environment_variables.host_env_keys`"
+                    }
                 },
             )),
-            _ if !seen.insert(name) => {}
+            Origin::Given | Origin::Passed if !seen.insert(name) => {}
             Origin::Given => {
                 let place = variables::place_of_value(subject.filter, name);
                 let location = place.map_or_else(|| subject.filter.location(), |place| place.location());
