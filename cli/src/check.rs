@@ -1,5 +1,6 @@
 //! `attachectl check` as a function: from files to a report.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::finding::{Finding, Severity, table};
@@ -36,6 +37,7 @@ fn check_files(files: &[File]) -> Report {
                       TrafficExtension, an EnvoyFilter or an EnvoyExtensionPolicy";
         findings.push(Finding::new(table::NOTHING_CHECKED, location, message, advice));
     }
+    let mut findings = merged(findings);
     allow(files, &mut findings);
     findings.sort_by(|one, other| {
         let place = |finding: &Finding| files.iter().position(|file| file.name == finding.location.file);
@@ -47,6 +49,25 @@ fn check_files(files: &[File]) -> Report {
         ))
     });
     Report { findings, filters, has_unread }
+}
+
+/// What several filters find alike is said once, with the places of all.
+fn merged(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut all: Vec<Finding> = Vec::new();
+    let mut places = BTreeMap::new();
+    for finding in findings {
+        let key = (finding.rule.name, finding.location.clone(), finding.message.clone());
+        let place = *places.entry(key).or_insert(all.len());
+        match all.get_mut(place) {
+            Some(one) => {
+                let new = finding.related.into_iter().filter(|place| !one.related.contains(place));
+                let new: Vec<_> = new.collect();
+                one.related.extend(new);
+            }
+            None => all.push(finding),
+        }
+    }
+    all
 }
 
 /// Applies the comments of the files that allow something, and adds what is wrong with these.

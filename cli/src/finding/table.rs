@@ -116,13 +116,13 @@ rules! {
     "A cluster that another resource makes, which was not given.",
     "Give the `ServiceEntry` and `DestinationRule`, or the `HTTPRoute` and its backend, as well.";
     ENDPOINT_PLAINTEXT, "endpoint-plaintext", Error,
-    "An https address that is reached through a cluster without TLS: what Envoy sends there is plain text.",
+    "Keys, metadata or tokens through a cluster without TLS: they travel in plain text, whatever the address says.",
     "Give the cluster a TLS transport socket. In Istio, add a `DestinationRule` with `tls`.";
     ENDPOINT_LOOPBACK, "endpoint-loopback", Warning,
-    "An https address that is reached without TLS through a cluster whose addresses are all on this host.",
+    "The same through a cluster whose addresses are all on this host.",
     "Nothing if a server there is meant. Before the address is changed, give the cluster TLS.";
     ENDPOINT_HTTP, "endpoint-http", Warning,
-    "An http address of keys, metadata or tokens.",
+    "An http address that may be meant: with `tls: optional`, or through a cluster that no file has.",
     "Use https and a cluster with TLS.";
     TLS_UNVERIFIED, "tls-unverified", Error,
     "TLS that accepts every certificate, on a cluster of an issuer, a token endpoint or a destination.",

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::filter::{Filter, Seat};
 use super::place::Place;
 use crate::finding::{Finding, table};
@@ -9,6 +11,8 @@ pub(crate) struct Set<'a> {
     pub(crate) bootstraps: Vec<Bootstrap<'a>>,
     pub(crate) managers: Vec<Manager<'a>>,
     pub(crate) clusters: Vec<Cluster<'a>>,
+    /// Their places by name.
+    cluster_places: BTreeMap<&'a str, Vec<usize>>,
     /// Tables of routes that are resources of their own.
     pub(crate) tables: Vec<Place<'a>>,
     /// Manifests of Kubernetes other than those that configure a filter.
@@ -61,6 +65,14 @@ pub(crate) struct Manifest<'a> {
 }
 
 impl<'a> Set<'a> {
+    /// Adds a cluster. Returns its place.
+    pub(super) fn add_cluster(&mut self, cluster: Cluster<'a>) -> usize {
+        let place = self.clusters.len();
+        self.cluster_places.entry(cluster.name()).or_default().push(place);
+        self.clusters.push(cluster);
+        place
+    }
+
     /// Gives filters that Envoy gets by themselves the places that wait for them.
     pub(super) fn place_discovered(&mut self) {
         for discovered in core::mem::take(&mut self.discovered) {
@@ -83,15 +95,14 @@ impl<'a> Set<'a> {
 
     /// The clusters that a filter sees.
     pub(crate) fn clusters_of(&self, filter: &Filter<'a>) -> impl Iterator<Item = &Cluster<'a>> {
-        let bootstrap = filter.bootstrap;
-        self.clusters
-            .iter()
-            .filter(move |cluster| cluster.bootstrap.is_none() || cluster.bootstrap == bootstrap)
+        self.clusters.iter().filter(move |cluster| is_seen(cluster, filter))
     }
 
     /// The cluster of this name, as a filter sees it.
     pub(crate) fn cluster(&self, filter: &Filter<'a>, name: &str) -> Option<&Cluster<'a>> {
-        self.clusters_of(filter).find(|cluster| cluster.name() == name)
+        let places = self.cluster_places.get(name).into_iter().flatten();
+        let mut clusters = places.filter_map(|place| self.clusters.get(*place));
+        clusters.find(|cluster| is_seen(cluster, filter))
     }
 
     /// The manager that a filter is in.
@@ -121,4 +132,9 @@ impl<'a> Cluster<'a> {
     pub(crate) fn name(&self) -> &'a str {
         self.place.text("name")
     }
+}
+
+/// A filter sees the clusters of its bootstrap, and those that any may get.
+fn is_seen(cluster: &Cluster<'_>, filter: &Filter<'_>) -> bool {
+    cluster.bootstrap.is_none() || cluster.bootstrap == filter.bootstrap
 }

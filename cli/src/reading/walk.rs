@@ -47,9 +47,9 @@ pub(super) fn document<'a>(place: &Place<'a>, set: &mut Set<'a>) -> bool {
     is_bootstrap || types || before != after
 }
 
-/// Reads a part of a manifest that is Envoy's own: the value of a patch.
-pub(super) fn part<'a>(place: &Place<'a>, set: &mut Set<'a>) {
-    walk(place, Around::default(), set);
+/// Reads a part of a manifest that is Envoy's own: the value of a patch, which may be a filter of a listener.
+pub(super) fn part<'a>(place: &Place<'a>, is_filter: bool, set: &mut Set<'a>) {
+    walk(place, Around { entry: is_filter.then(|| place.clone()), ..Around::default() }, set);
 }
 
 /// Returns whether there is a type of Envoy's anywhere.
@@ -132,8 +132,7 @@ fn walk<'a>(place: &Place<'a>, mut around: Around<'a>, set: &mut Set<'a>) -> boo
 }
 
 fn cluster<'a>(place: &Place<'a>, around: &Around<'a>, set: &mut Set<'a>) -> usize {
-    set.clusters.push(Cluster { place: place.clone(), bootstrap: around.bootstrap });
-    set.clusters.len().saturating_sub(1)
+    set.add_cluster(Cluster { place: place.clone(), bootstrap: around.bootstrap })
 }
 
 /// A filter that Envoy gets elsewhere.

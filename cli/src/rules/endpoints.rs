@@ -13,6 +13,8 @@ pub(crate) struct Endpoint<'a> {
     pub(crate) purpose: Purpose<'a>,
     /// The issuer or client, as a person calls it: `issuer corp`.
     pub(crate) of: String,
+    /// Whether the configuration says that TLS is not required.
+    pub(crate) is_optional: bool,
 }
 
 /// What is fetched.
@@ -99,16 +101,23 @@ fn endpoint<'a>(
     of: &str,
 ) -> Option<Endpoint<'a>> {
     let place = fields.member(field)?;
-    Some(Endpoint { cluster: place.as_str()?, place, uri, purpose, of: of.to_owned() })
+    Some(Endpoint {
+        cluster: place.as_str()?,
+        place,
+        uri,
+        purpose,
+        of: of.to_owned(),
+        is_optional: fields.text("tls") == "optional",
+    })
 }
 
 /// The clients of a configuration.
-pub(crate) fn clients<'a>(config: &Place<'a>) -> impl Iterator<Item = Place<'a>> + use<'a> {
+fn clients<'a>(config: &Place<'a>) -> impl Iterator<Item = Place<'a>> + use<'a> {
     config.member("outbound").into_iter().flat_map(|outbound| outbound.list("clients"))
 }
 
 /// How a client authenticates: the name of the variant.
-pub(crate) fn authentication<'a>(client: &Place<'a>) -> &'a str {
+fn authentication<'a>(client: &Place<'a>) -> &'a str {
     let variant = client.member("authentication").and_then(|authentication| authentication.members().next());
     variant.map_or("", |(name, _)| name)
 }

@@ -1,7 +1,7 @@
 //! Clusters that Envoy Gateway makes of its routes: `httproute/NAMESPACE/NAME/rule/INDEX`.
 
 use super::endpoints::endpoints;
-use super::names::{named, nearest};
+use super::names::{Names, named};
 use super::subject::Subject;
 use crate::finding::{Finding, table};
 use crate::reading::{Host, Place};
@@ -30,11 +30,11 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 .map(names)
                 .map(|(space, name)| format!("httproute/{space}/{name}/rule/{index}"))
                 .collect();
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let known = Names::new(known.iter().map(String::as_str));
             found.push(place.finding(
                 table::CLUSTER_DOUBTFUL,
                 format!("no HTTPRoute {route} of namespace {namespace} was given, so there may be no cluster {name} for {what}"),
-                nearest(name, &known).map_or_else(|| "give it as well".to_owned(), |near| format!("did you mean {near}?")),
+                known.nearest(name).map_or_else(|| "give it as well".to_owned(), |near| format!("did you mean {near}?")),
             ));
             continue;
         };

@@ -1,7 +1,7 @@
 //! Clusters that Istio makes of its resources: `outbound|PORT|SUBSET|HOST`.
 
 use super::endpoints::{Endpoint, Purpose, destinations, endpoints};
-use super::names::{named, nearest};
+use super::names::{Names, named};
 use super::subject::Subject;
 use crate::finding::{Finding, table};
 use crate::reading::{Host, Place};
@@ -44,11 +44,11 @@ fn name(subject: &Subject<'_, '_>, place: &Place<'_>, what: &str) -> Option<Find
                 "",
             ));
         }
-        let hosts: Vec<&str> = entries.iter().flat_map(hosts).collect();
+        let hosts = Names::new(entries.iter().flat_map(hosts));
         return Some(place.finding(
             table::CLUSTER_DOUBTFUL,
             format!("no ServiceEntry has the host {host}, so there is no cluster {name} for {what}"),
-            nearest(host, &hosts).map_or_else(
+            hosts.nearest(host).map_or_else(
                 || "add a ServiceEntry, or give it as well".to_owned(),
                 |near| format!("did you mean outbound|{port}||{near}?"),
             ),
@@ -86,7 +86,7 @@ fn encryption(subject: &Subject<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Find
             .beside(endpoint.place.location()),
         ),
         Some(tls) if ["SIMPLE", "MUTUAL", "ISTIO_MUTUAL"].contains(&tls.text("mode")) => None,
-        _ if endpoint.uri.starts_with("http://") => Some(endpoint.place.finding(
+        _ if endpoint.is_optional && endpoint.uri.starts_with("http://") => Some(endpoint.place.finding(
             table::ENDPOINT_HTTP,
             format!(
                 "{} of {} are fetched from {}, without TLS: {}",

@@ -1,5 +1,8 @@
 //! Clusters by their names: those that are not there, and the ones that were meant.
 
+use core::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::endpoints::{destinations, endpoints};
 use super::routes::{clusters_of, each_route};
 use super::subject::Subject;
@@ -10,14 +13,13 @@ use crate::reading::{Host, Place, Set};
 pub(crate) fn named<'a>(config: &Place<'a>) -> Vec<(Place<'a>, String)> {
     let endpoints = endpoints(config).into_iter();
     let servers = endpoints.map(|one| (one.place, format!("{} of {}", one.purpose.word(), one.of)));
-    let mut found: Vec<(Place<'a>, String)> = Vec::new();
+    // A cluster for metadata and keys stands there once.
+    let mut by_path: BTreeMap<String, (Place<'a>, String)> = BTreeMap::new();
     for (place, what) in servers {
-        // A cluster for metadata and keys stands there once.
-        match found.iter_mut().find(|(other, _)| other.path() == place.path()) {
-            Some((_, all)) => *all = format!("{all} and {what}"),
-            None => found.push((place, what)),
-        }
+        let (_, all) = by_path.entry(place.path().to_owned()).or_insert_with(|| (place, String::new()));
+        *all = if all.is_empty() { what } else { format!("{all} and {what}") };
     }
+    let mut found: Vec<_> = by_path.into_values().collect();
     found.extend(destinations(config).into_iter().map(|place| (place, "a destination".to_owned())));
     found
 }
@@ -28,16 +30,16 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
     if filter.host != Host::Envoy {
         return Vec::new();
     }
-    let known: Vec<&str> = set.clusters_of(filter).map(|cluster| cluster.name()).collect();
+    let known = Names::new(set.clusters_of(filter).map(|cluster| cluster.name()));
     let bootstrap = filter.bootstrap.and_then(|place| set.bootstraps.get(place));
     let knows_all = bootstrap.is_some_and(|bootstrap| !bootstrap.has_dynamic_clusters);
     let mut found = Vec::new();
     for (place, what) in named(&filter.config) {
         let name = place.as_str().unwrap_or_default();
-        if known.contains(&name) {
+        if known.contains(name) {
             continue;
         }
-        let nearest = nearest(name, &known);
+        let nearest = known.nearest(name);
         let meant = nearest.map_or_else(
             || "add the cluster, or name one that is there".to_owned(),
             |near| format!("did you mean {near}?"),
@@ -70,13 +72,13 @@ pub(crate) fn routes(set: &Set<'_>) -> Vec<Finding> {
         }
         let clusters =
             set.clusters.iter().filter(|one| one.bootstrap.is_none() || one.bootstrap == manager.bootstrap);
-        let known: Vec<&str> = clusters.map(|cluster| cluster.name()).collect();
+        let known = Names::new(clusters.map(|cluster| cluster.name()));
         each_route(manager.place.member("route_config").as_ref(), |_, route| {
             let Some(action) = route.member("route") else { return };
             for place in clusters_of(&action).names {
                 let name = place.as_str().unwrap_or_default();
-                if !known.contains(&name) {
-                    let meant = nearest(name, &known);
+                if !known.contains(name) {
+                    let meant = known.nearest(name);
                     found.push(place.finding(
                         table::CLUSTER_UNKNOWN,
                         format!("there is no cluster {name} for this route: Envoy does not start"),
@@ -92,12 +94,34 @@ pub(crate) fn routes(set: &Set<'_>) -> Vec<Finding> {
     found
 }
 
-/// The name that was meant, as like as not.
-pub(crate) fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
-    let nearest = known.iter().copied().max_by(|one, other| likeness(one).total_cmp(&likeness(other)));
-    nearest.filter(|near| likeness(near) >= LIKE)
+/// Names that are there.
+pub(crate) struct Names<'n> {
+    known: BTreeSet<&'n str>,
+    /// How many names may still be held against them.
+    budget: Cell<usize>,
+}
+
+impl<'n> Names<'n> {
+    /// Of these.
+    pub(crate) fn new(known: impl Iterator<Item = &'n str>) -> Self {
+        Self { known: known.collect(), budget: Cell::new(MAX_COMPARED) }
+    }
+
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.known.contains(name)
+    }
+
+    /// The name that was meant, as like as not. Where thousands are wrong, only the first ones are told.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&'n str> {
+        self.budget.set(self.budget.get().checked_sub(self.known.len())?);
+        let likeness = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
+        let known = self.known.iter().map(|known| (*known, likeness(known)));
+        let nearest = known.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        nearest.filter(|(_, likeness)| *likeness >= LIKE).map(|(near, _)| near)
+    }
 }
 
 /// A third of the letters may be other ones.
 const LIKE: f64 = 0.66;
+/// As many as take a tenth of a second.
+const MAX_COMPARED: usize = 100_000;

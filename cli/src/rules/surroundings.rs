@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::endpoints::{Purpose, authentication, clients, destinations, endpoints};
+use super::endpoints::{Purpose, destinations, endpoints};
 use super::routes::{clusters_of, each_route};
 use super::subject::Subject;
 use super::transport::{Transport, http_options, transport_of};
@@ -158,15 +158,10 @@ fn chosen_addresses(subject: &Subject<'_, '_>) -> Vec<Finding> {
 /// Clients whose credential the cluster should bring, and does not.
 fn missing_credentials(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for client in clients(&subject.filter.config) {
-        let name = client.text("name");
-        let endpoint = endpoints(&subject.filter.config).into_iter().find(|one| {
-            matches!(one.purpose, Purpose::Tokens(_))
-                && one.place.path().starts_with(&format!("{}.", client.path()))
-        });
-        let cluster = endpoint.as_ref().and_then(|one| subject.set.cluster(subject.filter, one.cluster));
-        let Some((endpoint, cluster)) = endpoint.as_ref().zip(cluster) else { continue };
-        let lacks = match authentication(&client) {
+    for endpoint in endpoints(&subject.filter.config) {
+        let Purpose::Tokens(authentication) = endpoint.purpose else { continue };
+        let Some(cluster) = subject.set.cluster(subject.filter, endpoint.cluster) else { continue };
+        let lacks = match authentication {
             "set_by_cluster" => {
                 let filters =
                     http_options(&cluster.place).into_iter().flat_map(|options| options.list("http_filters"));
@@ -189,8 +184,14 @@ fn missing_credentials(subject: &Subject<'_, '_>) -> Vec<Finding> {
             _ => None,
         };
         found.extend(lacks.map(|(what, advice)| {
-            let message = format!("cluster {} of client {name} has {what}: its token requests go out without one and are refused", endpoint.cluster);
-            cluster.place.finding(table::CREDENTIAL_MISSING, message, advice).beside(endpoint.place.location())
+            let message = format!(
+                "cluster {} of {} has {what}: its token requests go out without one and are refused",
+                endpoint.cluster, endpoint.of
+            );
+            cluster
+                .place
+                .finding(table::CREDENTIAL_MISSING, message, advice)
+                .beside(endpoint.place.location())
         }));
     }
     found

@@ -33,10 +33,10 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
 
 /// Findings of a cluster without TLS: once for each weight, however many endpoints are behind it.
 fn plaintext(cluster: &Place<'_>, endpoints: &[Endpoint<'_>]) -> Vec<Finding> {
-    let (https, http_only): (Vec<_>, Vec<_>) =
-        endpoints.iter().partition(|one| !one.uri.starts_with("http://"));
-    let mut found: Vec<_> = http_only.into_iter().map(http).collect();
-    if let Some(first) = https.iter().find(|one| one.purpose.risk().contains("secret")).or(https.first()) {
+    let (meant, others): (Vec<_>, Vec<_>) =
+        endpoints.iter().partition(|one| one.is_optional && one.uri.starts_with("http://"));
+    let mut found: Vec<_> = meant.into_iter().map(http).collect();
+    if let Some(first) = others.iter().find(|one| one.purpose.risk().contains("secret")).or(others.first()) {
         let socket = cluster.member("transport_socket");
         let location = socket.map_or_else(|| cluster.location(), |socket| socket.location());
         let (rule, what) = if is_on_this_host(cluster) {
@@ -57,7 +57,7 @@ fn plaintext(cluster: &Place<'_>, endpoints: &[Endpoint<'_>]) -> Vec<Finding> {
             ),
             "give the cluster a `transport_socket` with an UpstreamTlsContext, `sni` and a trusted CA",
         );
-        for endpoint in https {
+        for endpoint in others {
             finding = finding.beside(endpoint.place.location());
         }
         found.push(finding);
