@@ -82,7 +82,7 @@ fn client(
     let bearer = (Rc::from("authorization"), Rc::from("Bearer "));
     let header = fields.or("header", bearer, header);
     let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
-    let margin = fields.or("renewal_margin", None, |node| node.duration(second, day).map(Some));
+    let margin = fields.maybe("renewal_margin", |node| node.duration(second, day));
     let assumed = fields.or("default_lifetime", DEFAULT_ASSUMED, |node| node.duration(second, day));
     let exchange = fields.optional("token_exchange");
     let obtain = fields.or("obtain", Obtain::AtStart, |node| {

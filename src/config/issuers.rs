@@ -167,7 +167,7 @@ fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
 
 fn shared_secret(node: &Node<'_>, environment: &dyn Environment) -> Option<Key> {
     let fields = node.fields(&["env", "kid"])?;
-    let kid = fields.or("kid", None, |node| node.string().map(|kid| Some(kid.to_owned())));
+    let kid = fields.maybe("kid", |node| node.string().map(str::to_owned));
     let secret = fields.read("env", |node| values::secret(node, environment));
     Key::symmetric(secret?, kid?).map_or_else(|error| node.problem(error), Some)
 }

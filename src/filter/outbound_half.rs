@@ -149,23 +149,12 @@ impl OutboundHalf {
         let AdmittedRequest { stream, edits, client, .. } = &admitted;
         let patience = admitted.arrived.after(self.waiting.deadline());
         let outgoing = Outgoing { stream: *stream, head, client, edits, patience, subject: &subject };
-        let injection = self.injector.inject(&outgoing, now);
-        match injection {
-            Injection::OwnCall(edits) => Some(admitted.forward(edits)),
-            Injection::Passed(edits) => {
-                let is_stripped = !edits.is_empty();
-                let outcome = if is_stripped { InjectionOutcome::Stripped } else { InjectionOutcome::Passed };
-                self.metrics.record_injection(None, outcome);
-                Some(admitted.forward(edits))
-            }
-            Injection::Kept(client, edits) => {
-                self.metrics.record_injection(Some(client), InjectionOutcome::Kept);
-                Some(admitted.forward(edits))
-            }
-            Injection::Injected(client, edits) => {
-                self.metrics.record_injection(Some(client), InjectionOutcome::Injected);
-                Some(admitted.forward(edits))
-            }
+        let (client, outcome, edits) = match self.injector.inject(&outgoing, now) {
+            Injection::OwnCall(edits) => return Some(admitted.forward(edits)),
+            Injection::Passed(edits) if edits.is_empty() => (None, InjectionOutcome::Passed, edits),
+            Injection::Passed(edits) => (None, InjectionOutcome::Stripped, edits),
+            Injection::Kept(client, edits) => (Some(client), InjectionOutcome::Kept, edits),
+            Injection::Injected(client, edits) => (Some(client), InjectionOutcome::Injected, edits),
             Injection::Wait(client, subject) => {
                 let retry_after = self.retry_after(client, now);
                 if self.injector.next_attempt(client, now) >= patience {
@@ -174,16 +163,18 @@ impl OutboundHalf {
                 }
                 let (stream, arrived, bytes) = (admitted.stream, admitted.arrived, head.size());
                 let item = WaitingRequest { head: core::mem::take(head), admitted, subject };
-                match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
+                return match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => None,
                     Err(_) => {
                         let denial = EgressDenial::WaitingFull { retry_after };
                         Some(self.deny(Some(client), denial, turn))
                     }
-                }
+                };
             }
-            Injection::Denied(client, denial) => Some(self.deny(client, denial, turn)),
-        }
+            Injection::Denied(client, denial) => return Some(self.deny(client, denial, turn)),
+        };
+        self.metrics.record_injection(client, outcome);
+        Some(admitted.forward(edits))
     }
 
     pub(super) fn handle_response(&mut self, stream: StreamId, status: u16, context: &mut Context<'_>) {

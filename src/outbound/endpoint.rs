@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::event::BreakerChange;
 use super::settings::{Endpoint, EndpointDiscovery, EndpointLocation};
+use super::token::IssuedTokens;
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
     Address, Breaker, BreakerSettings, BreakerState, Definition, Document, DocumentEvent, FetchError,
@@ -20,6 +21,13 @@ pub struct EndpointState {
     address: Option<Address>,
     metadata: Option<Document>,
     breaker: Breaker,
+}
+
+/// The handling of an event by a store of tokens.
+pub(super) struct StoreTurn<'a, 'c> {
+    pub(super) endpoint: &'a mut EndpointState,
+    pub(super) issued: &'a mut IssuedTokens,
+    pub(super) context: &'a mut Context<'c>,
 }
 
 impl EndpointState {

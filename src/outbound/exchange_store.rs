@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
-use super::endpoint::EndpointState;
+use super::endpoint::StoreTurn;
 use super::event::{BreakerChange, TokenChange, TokenEvent};
 use super::issued_token::{IssuedToken, MAX_ACCESS_TOKEN_BYTES, SentRequest};
 use super::lifetime::Lifetime;
@@ -17,7 +17,6 @@ use super::token::{IssuedTokens, RecentTokens, Token};
 use super::unauthorized::{Purge, UnauthorizedReport};
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{Timetable, TokenFailure, TokenFault};
-use crate::sharing::Context;
 
 /// The exchanged tokens of one client.
 #[derive(Debug)]
@@ -180,23 +179,23 @@ impl ExchangeStore {
     pub(super) fn handle_tick(
         &mut self,
         budget: &mut CallBudget,
-        endpoint: &mut EndpointState,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
+        turn: &mut StoreTurn<'_, '_>,
     ) -> (BySubject<TokenEvent>, BySubject<HttpCall>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
         let mut happened =
             |digest, event: Option<TokenEvent>| events.extend(event.map(|event| (digest, event)));
-        let patience = endpoint.patience();
+        let patience = turn.endpoint.patience();
         let is_lost = |digest: &&SubjectDigest| match self.entries.get(*digest).map(|entry| &entry.state) {
-            Some(State::UnderWay { sent, .. }) => context.now >= sent.after(patience),
+            Some(State::UnderWay { sent, .. }) => turn.context.now >= sent.after(patience),
             Some(State::Wanted(_) | State::Held(_) | State::Refused(_)) | None => false,
         };
         let lost: Vec<SubjectDigest> = self.under_way.iter().filter(is_lost).copied().collect();
         for digest in lost {
-            happened(digest, self.conclude(digest, Err(TokenFault::Lost.into()), endpoint, issued, context));
+            happened(digest, self.conclude(digest, Err(TokenFault::Lost.into()), turn));
         }
-        while !budget.is_spent() && self.under_way.len() < MAX_UNDER_WAY && context.now >= self.next_attempt()
+        while !budget.is_spent()
+            && self.under_way.len() < MAX_UNDER_WAY
+            && turn.context.now >= self.next_attempt()
         {
             let Some(digest) = self.wanted.front().copied() else { break };
             let Some(State::Wanted(subject)) = self.entries.get(&digest).map(|entry| &entry.state) else {
@@ -204,28 +203,26 @@ impl ExchangeStore {
                 continue;
             };
             let subject = subject.clone();
-            if subject.expires <= context.now {
+            if subject.expires <= turn.context.now {
                 // It has waited for too long, and is not asked about.
-                happened(digest, self.refuse(digest, issued, context.now));
+                happened(digest, Some(self.refuse(digest, turn)));
                 continue;
             }
-            if !endpoint.admit(context) {
+            if !turn.endpoint.admit(turn.context) {
                 break;
             }
             self.wanted.pop_front();
             let text = str::from_utf8(subject.token.expose()).unwrap_or_default();
-            match endpoint.call(&self.client.request, Some(text), context) {
+            match turn.endpoint.call(&self.client.request, Some(text), turn.context) {
                 Ok(call) => {
                     if let Some(entry) = self.entries.get_mut(&digest) {
-                        entry.state = State::UnderWay { subject, sent: context.now };
+                        entry.state = State::UnderWay { subject, sent: turn.context.now };
                     }
                     self.under_way.push(digest);
                     budget.spend();
                     made.push((digest, call));
                 }
-                Err(fault) => {
-                    happened(digest, self.conclude(digest, Err(fault.into()), endpoint, issued, context))
-                }
+                Err(fault) => happened(digest, self.conclude(digest, Err(fault.into()), turn)),
             }
         }
         (events, made)
@@ -236,17 +233,15 @@ impl ExchangeStore {
         &mut self,
         digest: SubjectDigest,
         reply: HttpReply,
-        endpoint: &mut EndpointState,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
+        turn: &mut StoreTurn<'_, '_>,
     ) -> Option<TokenEvent> {
         let entry = self.entries.get(&digest)?;
         let State::UnderWay { subject, sent } = &entry.state else { return None };
         let max_token_bytes = MAX_ACCESS_TOKEN_BYTES.min(self.longest_token());
         let request =
             SentRequest { client: &self.client, sent: *sent, subject: Some(subject), max_token_bytes };
-        let answer = request.read(reply, context.now);
-        self.conclude(digest, answer, endpoint, issued, context)
+        let answer = request.read(reply, turn.context.now);
+        self.conclude(digest, answer, turn)
     }
 
     pub(super) fn handle_clock_step(&mut self, issued: &mut IssuedTokens, now: Timestamp) {
@@ -265,57 +260,50 @@ impl ExchangeStore {
         &mut self,
         digest: SubjectDigest,
         answer: Result<IssuedToken, TokenFailure>,
-        endpoint: &mut EndpointState,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
+        turn: &mut StoreTurn<'_, '_>,
     ) -> Option<TokenEvent> {
         let sent = match &self.entries.get(&digest)?.state {
             State::UnderWay { sent, .. } => Some(*sent),
             State::Wanted(_) | State::Held(_) | State::Refused(_) => None,
         };
         let failures = self.failures();
-        self.remove(&digest, issued);
+        self.remove(&digest, turn.issued);
         // What is wrong with one subject says nothing about the endpoint but that it answers.
         let fault =
             answer.as_ref().err().map(|failure| &failure.fault).filter(|fault| !fault.is_about_subject());
-        let breaker = endpoint.record(fault, context);
+        let breaker = turn.endpoint.record(fault, turn.context);
         let change = match answer {
             Ok(answer) => {
                 let lifetime =
-                    Lifetime::new(answer.sent, answer.expires, &self.client.lifetime, context.jitter);
-                let token = Token::new(&self.client, &answer.token, answer.sent, lifetime, issued);
-                self.timetable.settle_until(answer.sent, context.now);
-                if self.make_room(token.size().saturating_add(ENTRY_BYTES), issued) {
-                    self.put(digest, State::Held(token), issued);
+                    Lifetime::new(answer.sent, answer.expires, &self.client.lifetime, turn.context.jitter);
+                let token = Token::new(&self.client, &answer.token, answer.sent, lifetime, turn.issued);
+                self.timetable.settle_until(answer.sent, turn.context.now);
+                if self.make_room(token.size().saturating_add(ENTRY_BYTES), turn.issued) {
+                    self.put(digest, State::Held(token), turn.issued);
                 }
                 TokenChange::obtained(&answer, false)
             }
             Err(TokenFailure { fault, retry_after }) => {
                 if fault.is_about_subject() {
                     // The server works, and others' tokens may be accepted.
-                    self.put_refusal(digest, issued, context.now);
+                    self.put_refusal(digest, turn.issued, turn.context.now);
                 } else {
-                    self.timetable.fail_for(&fault, retry_after.unwrap_or_default(), context);
+                    self.timetable.fail_for(&fault, retry_after.unwrap_or_default(), turn.context);
                 }
                 TokenChange::Failed(fault)
             }
         };
-        let took = sent.map(|sent| context.now.since(sent));
+        let took = sent.map(|sent| turn.context.now.since(sent));
         Some(TokenEvent { failures, change, breaker, took })
     }
 
     /// The endpoint need not be asked about this subject.
-    fn refuse(
-        &mut self,
-        digest: SubjectDigest,
-        issued: &mut IssuedTokens,
-        now: Timestamp,
-    ) -> Option<TokenEvent> {
+    fn refuse(&mut self, digest: SubjectDigest, turn: &mut StoreTurn<'_, '_>) -> TokenEvent {
         self.wanted.retain(|other| *other != digest);
-        self.remove(&digest, issued);
-        self.put_refusal(digest, issued, now);
+        self.remove(&digest, turn.issued);
+        self.put_refusal(digest, turn.issued, turn.context.now);
         let change = TokenChange::Failed(TokenFault::ExpiredAtIssue);
-        Some(TokenEvent { failures: self.failures(), change, breaker: BreakerChange::None, took: None })
+        TokenEvent { failures: self.failures(), change, breaker: BreakerChange::None, took: None }
     }
 
     fn put_refusal(&mut self, digest: SubjectDigest, issued: &mut IssuedTokens, now: Timestamp) {

@@ -9,7 +9,7 @@ use rustc_hash::FxBuildHasher;
 use super::denial::EgressDenial;
 use super::destination::{CallerCredential, Destination};
 use super::egress::{Entitlement, entitlement};
-use super::endpoint::EndpointState;
+use super::endpoint::{EndpointState, StoreTurn};
 use super::exchange_store::{ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS};
 use super::ids::{ClientId, EndpointId};
 use super::injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
@@ -319,14 +319,15 @@ impl Injector {
             let endpoint = self.settings.endpoint_of(client).and_then(|id| self.endpoints.get_mut(id.0));
             let (Some(store), Some(endpoint)) = (self.stores.get_mut(client.0), endpoint) else { continue };
             let could_call = !budget.is_spent();
+            let mut turn = StoreTurn { endpoint, issued: &mut self.issued, context };
             match store {
                 Store::Own(store) => {
-                    let (event, call) = store.handle_tick(budget, endpoint, &mut self.issued, context);
+                    let (event, call) = store.handle_tick(budget, &mut turn);
                     events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
                     made.extend(call.map(|call| (OutboundCall::Token(client), call)));
                 }
                 Store::Exchange(store) => {
-                    let (happened, sent) = store.handle_tick(budget, endpoint, &mut self.issued, context);
+                    let (happened, sent) = store.handle_tick(budget, &mut turn);
                     let event =
                         |(subject, event)| OutboundEvent::Token { client, event, subject: Some(subject) };
                     events.extend(happened.into_iter().map(event));
@@ -377,12 +378,11 @@ impl Injector {
         }
         let (OutboundCall::Token(client) | OutboundCall::Exchange(client, _)) = purpose else { return None };
         let endpoint = self.endpoints.get_mut(self.settings.endpoint_of(client)?.0)?;
+        let mut turn = StoreTurn { endpoint, issued: &mut self.issued, context };
         let (event, subject) = match (self.stores.get_mut(client.0)?, purpose) {
-            (Store::Own(store), OutboundCall::Token(_)) => {
-                (store.handle_reply(reply, endpoint, &mut self.issued, context)?, None)
-            }
+            (Store::Own(store), OutboundCall::Token(_)) => (store.handle_reply(reply, &mut turn)?, None),
             (Store::Exchange(store), OutboundCall::Exchange(_, subject)) => {
-                (store.handle_reply(subject, reply, endpoint, &mut self.issued, context)?, Some(subject))
+                (store.handle_reply(subject, reply, &mut turn)?, Some(subject))
             }
             (Store::Own(_) | Store::Exchange(_), _) => return None,
         };

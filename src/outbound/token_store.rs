@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use prost::Message;
 
-use super::endpoint::EndpointState;
+use super::endpoint::StoreTurn;
 use super::event::{BreakerChange, TokenChange, TokenEvent};
 use super::issued_token::{IssuedToken, SentRequest};
 use super::lifetime::{Lifetime, MIN_RENEWAL, expiry};
@@ -122,54 +122,51 @@ impl TokenStore {
     pub(super) fn handle_tick(
         &mut self,
         budget: &mut CallBudget,
-        endpoint: &mut EndpointState,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
+        turn: &mut StoreTurn<'_, '_>,
     ) -> (Option<TokenEvent>, Option<HttpCall>) {
         let is_wanted = self.client.obtain == Obtain::AtStart || self.is_needed;
-        if let Some(expired) = self.token.take_if(|token| !token.counts(context.now)) {
+        if let Some(expired) = self.token.take_if(|token| !token.counts(turn.context.now)) {
             // However soon a token expires, the next one is not asked for in a loop.
-            self.timetable.mark_due(context.now.max(expired.sent.after(MIN_RENEWAL)));
+            self.timetable.mark_due(turn.context.now.max(expired.sent.after(MIN_RENEWAL)));
             // A token that no request has needed again is missed by none.
             return (is_wanted.then(|| self.event(TokenChange::Expired)), None);
         }
         if let Some(sent) = self.under_way {
-            let is_lost = context.now >= sent.after(self.flight.hold());
-            let event =
-                is_lost.then(|| self.conclude(Err(TokenFault::Lost.into()), endpoint, issued, context));
+            let is_lost = turn.context.now >= sent.after(self.flight.hold());
+            let event = is_lost.then(|| self.conclude(Err(TokenFault::Lost.into()), turn));
             return (event, None);
         }
         if budget.is_spent()
             || !is_wanted
-            || context.now < self.next_attempt()
-            || endpoint.address().is_none()
+            || turn.context.now < self.next_attempt()
+            || turn.endpoint.address().is_none()
         {
             return (None, None);
         }
-        let lookup = self.flight.look(context);
+        let lookup = self.flight.look(turn.context);
         let lease = lookup.found();
-        let event = lease.and_then(|lease| self.sync_from(lease.state, issued, context));
-        if lease.is_some_and(|lease| lease.is_held) || context.now < self.next_attempt() {
+        let event = lease.and_then(|lease| self.sync_from(lease.state, turn.issued, turn.context));
+        if lease.is_some_and(|lease| lease.is_held) || turn.context.now < self.next_attempt() {
             // A request that waits is told when there may be a token: the breaker has a say in that.
-            endpoint.sync(context);
+            turn.endpoint.sync(turn.context);
             self.flight.defer();
             return (event, None);
         }
-        if !endpoint.admit(context) {
+        if !turn.endpoint.admit(turn.context) {
             return (event, None);
         }
-        if !self.flight.acquire(lookup, context) {
-            endpoint.record(Some(&TokenFault::NotSent), context);
+        if !self.flight.acquire(lookup, turn.context) {
+            turn.endpoint.record(Some(&TokenFault::NotSent), turn.context);
             return (event, None);
         }
-        match endpoint.call(&self.client.request, None, context) {
+        match turn.endpoint.call(&self.client.request, None, turn.context) {
             Ok(call) => {
                 budget.spend();
-                self.under_way = Some(context.now);
-                self.timetable.send(context.now);
+                self.under_way = Some(turn.context.now);
+                self.timetable.send(turn.context.now);
                 (event, Some(call))
             }
-            Err(fault) => (Some(self.conclude(Err(fault.into()), endpoint, issued, context)), None),
+            Err(fault) => (Some(self.conclude(Err(fault.into()), turn)), None),
         }
     }
 
@@ -177,14 +174,13 @@ impl TokenStore {
     pub(super) fn handle_reply(
         &mut self,
         reply: HttpReply,
-        endpoint: &mut EndpointState,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
+        turn: &mut StoreTurn<'_, '_>,
     ) -> Option<TokenEvent> {
         let sent = self.under_way?;
         let (client, max_token_bytes) = (&self.client, self.max_token_bytes);
-        let answer = SentRequest { client, sent, subject: None, max_token_bytes }.read(reply, context.now);
-        Some(self.conclude(answer, endpoint, issued, context))
+        let answer =
+            SentRequest { client, sent, subject: None, max_token_bytes }.read(reply, turn.context.now);
+        Some(self.conclude(answer, turn))
     }
 
     /// The clock has been set back from `before`: dates of the old one mean nothing, and what we hold is renewed at
@@ -210,35 +206,33 @@ impl TokenStore {
     fn conclude(
         &mut self,
         answer: Result<IssuedToken, TokenFailure>,
-        endpoint: &mut EndpointState,
-        issued: &mut IssuedTokens,
-        context: &mut Context<'_>,
+        turn: &mut StoreTurn<'_, '_>,
     ) -> TokenEvent {
         let failures = self.failures();
-        let took = self.under_way.take().map(|sent| context.now.since(sent));
-        let breaker = endpoint.record(answer.as_ref().err().map(|failure| &failure.fault), context);
+        let took = self.under_way.take().map(|sent| turn.context.now.since(sent));
+        let breaker = turn.endpoint.record(answer.as_ref().err().map(|failure| &failure.fault), turn.context);
         let change = match answer {
             Ok(token) => {
-                self.adopt(&token, issued, context);
-                self.publish(&token, context);
+                self.adopt(&token, turn.issued, turn.context);
+                self.publish(&token, turn.context);
                 TokenChange::obtained(&token, false)
             }
             Err(TokenFailure { fault, retry_after }) => {
                 let pause = retry_after.unwrap_or_default();
-                self.timetable.fail_for(&fault, pause, context);
-                let until = self.token(context.now).map(|token| token.lifetime.until);
+                self.timetable.fail_for(&fault, pause, turn.context);
+                let until = self.token(turn.context.now).map(|token| token.lifetime.until);
                 if let Some(until) = until.filter(|_| fault != TokenFault::NotSent) {
                     // What is mended while the token at hand still serves is found before requests go without. Each
                     // pause is half of what is left, so that a server that refuses is asked a few times more, and not
                     // every second.
-                    let half = until.since(context.now).checked_div(2).unwrap_or_default();
-                    let latest = context.now.after(half.max(SHORTEST_RETRY));
-                    self.timetable.try_again_by(latest, pause, context.now);
+                    let half = until.since(turn.context.now).checked_div(2).unwrap_or_default();
+                    let latest = turn.context.now.after(half.max(SHORTEST_RETRY));
+                    self.timetable.try_again_by(latest, pause, turn.context.now);
                 }
                 TokenChange::Failed(fault)
             }
         };
-        self.release(context);
+        self.release(turn.context);
         TokenEvent { failures, change, breaker, took }
     }
 
