@@ -73,6 +73,20 @@ impl<'a> Node<'a> {
         self.problems.add(&self.path, text.to_string());
     }
 
+    /// Whether a list or an object has at least one entry, and at most `max`.
+    fn bounded(&self, entries: usize, max: usize, what: &str) -> Option<()> {
+        match entries {
+            0 => self.problem(format_args!("the {what} is empty")),
+            _ if entries > max => self.problem(format_args!("more than {max} entries")),
+            _ => Some(()),
+        }
+    }
+
+    /// What the value was read as, if it could be.
+    fn expected<T>(&self, read: Option<T>, what: &str) -> Option<T> {
+        read.or_else(|| self.problem(format_args!("expected {what}, got {}", self.value.kind())))
+    }
+
     /// This value under a longer path, to report a problem there.
     pub(super) fn below(&self, suffix: impl Display) -> Self {
         Self { value: self.value, path: format!("{}{suffix}", self.path), problems: self.problems }
@@ -80,9 +94,7 @@ impl<'a> Node<'a> {
 
     /// An object that has none but these members. Unknown and repeated ones are reported; the others are still read.
     pub(super) fn fields(&self, known: &[&str]) -> Option<Fields<'a>> {
-        let Some(members) = self.value.as_object() else {
-            return self.problem(format_args!("expected an object, got {}", self.value.kind()));
-        };
+        let members = self.expected(self.value.as_object(), "an object")?;
         for (index, (name, _)) in members.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 match renamed::renamed(name, known.iter().copied()) {
@@ -102,15 +114,8 @@ impl<'a> Node<'a> {
 
     /// The members of an object whose names the document makes up: at least one and at most `max`, none of them twice.
     pub(super) fn members(&self, max: usize) -> Option<Vec<(&'a str, Self)>> {
-        let Some(members) = self.value.as_object() else {
-            return self.problem(format_args!("expected an object, got {}", self.value.kind()));
-        };
-        if members.is_empty() {
-            return self.problem("the object is empty");
-        }
-        if members.len() > max {
-            return self.problem(format_args!("more than {max} entries"));
-        }
+        let members = self.expected(self.value.as_object(), "an object")?;
+        self.bounded(members.len(), max, "object")?;
         let fields = Fields { node: self.clone(), members };
         let node =
             |(name, value): &'a (String, Value)| (name.as_str(), fields.member(&printable(name), value));
@@ -134,15 +139,8 @@ impl<'a> Node<'a> {
 
     /// A list of at least one element and at most `max`.
     pub(super) fn list(&self, max: usize) -> Option<Vec<Self>> {
-        let Some(items) = self.value.as_list() else {
-            return self.problem(format_args!("expected a list, got {}", self.value.kind()));
-        };
-        if items.is_empty() {
-            return self.problem("the list is empty");
-        }
-        if items.len() > max {
-            return self.problem(format_args!("more than {max} entries"));
-        }
+        let items = self.expected(self.value.as_list(), "a list")?;
+        self.bounded(items.len(), max, "list")?;
         let node =
             |(index, value)| Self { value, path: format!("{}[{index}]", self.path), problems: self.problems };
         Some(items.iter().enumerate().map(node).collect())
@@ -187,9 +185,7 @@ impl<'a> Node<'a> {
 
     /// A string that is not empty.
     pub(super) fn string(&self) -> Option<&'a str> {
-        let Some(text) = self.value.as_str() else {
-            return self.problem(format_args!("expected a string, got {}", self.value.kind()));
-        };
+        let text = self.expected(self.value.as_str(), "a string")?;
         if text.is_empty() {
             return self.problem("the string is empty");
         }
@@ -220,10 +216,8 @@ impl<'a> Node<'a> {
 
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Option<bool> {
-        if let Value::Bool(value) = self.value {
-            return Some(*value);
-        }
-        self.problem(format_args!("expected a boolean, got {}", self.value.kind()))
+        let value = if let Value::Bool(value) = self.value { Some(*value) } else { None };
+        self.expected(value, "a boolean")
     }
 
     /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
@@ -238,7 +232,7 @@ impl<'a> Node<'a> {
             // Envoy's YAML reader hands over numbers above 2³¹ − 1 as strings.
             Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
             Value::Null | Value::Bool(_) | Value::String(_) | Value::List(_) | Value::Object(_) => {
-                return self.problem(format_args!("expected a number, got {}", self.value.kind()));
+                return self.expected(None, "a number");
             }
         };
         let max = max.min(MAX_INTEGER);

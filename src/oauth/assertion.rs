@@ -6,8 +6,8 @@ use std::rc::Rc;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::Serialize;
 
-use crate::base::{Random, Timestamp};
-use crate::jose::{Algorithm, Crypto, SigningError, SigningKey, TokenWriter};
+use crate::jose::{Algorithm, SigningError, SigningKey, TokenWriter};
+use crate::sharing::Context;
 
 /// How assertions are made.
 #[derive(Clone, Debug)]
@@ -24,16 +24,6 @@ pub struct Assertion {
     pub audience: Rc<str>,
     /// From `iat` to `exp`; at most [`MAX_ASSERTION_LIFETIME`].
     pub lifetime: Duration,
-}
-
-/// What signing an assertion needs besides its settings.
-pub struct Signing<'a> {
-    /// The time.
-    pub now: Timestamp,
-    /// Signs assertions.
-    pub crypto: &'a dyn Crypto,
-    /// Makes them unique.
-    pub random: &'a dyn Random,
 }
 
 impl Assertion {
@@ -55,16 +45,16 @@ impl Assertion {
     ///
     /// # Errors
     /// When no engine signs with this key.
-    pub(crate) fn sign(&self, client_id: &str, signing: &Signing<'_>) -> Result<String, SigningError> {
+    pub(crate) fn sign(&self, client_id: &str, context: &Context<'_>) -> Result<String, SigningError> {
         let mut id = [0; 16];
-        signing.random.fill(&mut id);
+        context.random.fill(&mut id);
         let header = TokenWriter {
             algorithm: self.algorithm.name(),
             typ: Some("JWT"),
             kid: self.kid.as_deref(),
             thumbprint: self.thumbprint,
         };
-        let now = signing.now.secs();
+        let now = context.now.secs();
         let claims = Claims {
             iss: client_id,
             sub: client_id,
@@ -73,7 +63,7 @@ impl Assertion {
             iat: now,
             exp: now.saturating_add(self.lifetime.as_secs()),
         };
-        let sign = |message: &[u8]| signing.crypto.sign(self.algorithm, &self.key, message, signing.random);
+        let sign = |message: &[u8]| context.crypto.sign(self.algorithm, &self.key, message, context.random);
         header.write(claims, sign)
     }
 }
@@ -96,16 +86,9 @@ pub const MAX_ASSERTION_LIFETIME: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Secret;
+    use crate::base::{Secret, Timestamp};
     use crate::jose::{RustCrypto, TokenParts};
-
-    struct Ones;
-
-    impl Random for Ones {
-        fn fill(&self, bytes: &mut [u8]) {
-            bytes.fill(1);
-        }
-    }
+    use crate::sharing::TestHost;
 
     fn assertion(lifetime: Duration) -> Assertion {
         let keys: serde_json::Value =
@@ -119,7 +102,7 @@ mod tests {
     /// `iat` and `exp` of an assertion, if its signature is the key's.
     fn times(now: Timestamp, lifetime: Duration) -> (u64, u64) {
         let assertion = assertion(lifetime);
-        let text = assertion.sign("client", &Signing { now, crypto: &RustCrypto, random: &Ones }).unwrap();
+        let text = assertion.sign("client", &TestHost::new().at(now)).unwrap();
         let parts = TokenParts::decode(&text).unwrap();
         let token = parts.read().unwrap();
         let token = token.verify(assertion.key.public(), &RustCrypto).unwrap();

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use base64ct::{Base64, Encoding as _};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::assertion::{Assertion, Signing};
+use super::assertion::Assertion;
 use crate::base::Secret;
 use crate::jose::SigningError;
+use crate::sharing::Context;
 
 /// A client's identity at a token endpoint.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Credentials {
     pub(crate) fn apply(
         &self,
         form: &mut Serializer<'_, String>,
-        signing: &Signing<'_>,
+        context: &Context<'_>,
     ) -> Result<Option<Secret>, SigningError> {
         let id = self.client_id.as_deref().unwrap_or_default();
         match &self.authentication {
@@ -62,7 +63,7 @@ impl Credentials {
                 form.append_pair("client_secret", str::from_utf8(secret.expose()).unwrap_or_default());
             }
             Authentication::PrivateKeyJwt(assertion) => {
-                let signed = assertion.sign(id, signing)?;
+                let signed = assertion.sign(id, context)?;
                 form.append_pair("client_id", id);
                 form.append_pair("client_assertion_type", ASSERTION_TYPE);
                 form.append_pair("client_assertion", &signed);

@@ -23,7 +23,7 @@ mod token_request;
 mod word;
 
 pub use address::{Address, parse_url};
-pub use assertion::{Assertion, MAX_ASSERTION_LIFETIME, Signing};
+pub use assertion::{Assertion, MAX_ASSERTION_LIFETIME};
 pub use authentication::{Authentication, BasicEncoding, Credentials, DEFAULT_ASSERTION_LIFETIME};
 pub use breaker::{Breaker, BreakerSettings, BreakerState, MAX_OPEN, PROBE_GRACE};
 pub(crate) use definition::Definition;

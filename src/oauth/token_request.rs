@@ -6,10 +6,10 @@ use std::rc::Rc;
 use url::form_urlencoded::Serializer;
 
 use super::address::Address;
-use super::assertion::Signing;
 use super::authentication::{Credentials, LONGEST_ESCAPE};
 use crate::base::{HttpCall, Secret};
 use crate::jose::SigningError;
+use crate::sharing::Context;
 
 /// A token request, but for where it goes and what changes with each.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl TokenRequest {
         (cluster, address): (&Rc<str>, &Address),
         timeout: Duration,
         subject: Option<&str>,
-        signing: &Signing<'_>,
+        context: &Context<'_>,
     ) -> Result<HttpCall, SigningError> {
         // As long as it can become: a buffer that grows leaves its contents behind.
         let texts = self.texts().chain(subject).map(str::len);
@@ -83,7 +83,7 @@ impl TokenRequest {
         let resources = self.resources.iter().map(|resource| ("resource", &**resource));
         let parameters = self.parameters.iter().map(|(name, value)| (&**name, &**value));
         form.extend_pairs(audience.chain(resources).chain(parameters));
-        let authorization = self.credentials.apply(&mut form, signing)?;
+        let authorization = self.credentials.apply(&mut form, context)?;
         let mut headers: Vec<(Rc<str>, Secret)> = [
             (":method", "POST"),
             (":scheme", address.scheme),

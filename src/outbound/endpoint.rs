@@ -9,7 +9,7 @@ use super::token::IssuedTokens;
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
     Address, Breaker, BreakerSettings, BreakerState, Definition, Document, DocumentEvent, FetchError,
-    LOST_AFTER, MAX_METADATA_BYTES, Member, PROBE_GRACE, Signing, TokenFault, TokenRequest, read_metadata,
+    LOST_AFTER, MAX_METADATA_BYTES, Member, PROBE_GRACE, TokenFault, TokenRequest, read_metadata,
 };
 use crate::sharing::{Context, PublicationUse, Sharing, SingleFlight};
 
@@ -109,9 +109,8 @@ impl EndpointState {
         context: &Context<'_>,
     ) -> Result<HttpCall, TokenFault> {
         let address = self.address.as_ref().ok_or(TokenFault::NotSent)?;
-        let signing = Signing { now: context.now, crypto: context.crypto, random: context.random };
         let to = (&self.settings.cluster, address);
-        request.call(to, self.settings.timeout, subject, &signing).map_err(TokenFault::Unsigned)
+        request.call(to, self.settings.timeout, subject, context).map_err(TokenFault::Unsigned)
     }
 
     /// Takes note of what came of a token request.
