@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::reader::{Fields, Node};
 use super::{key_sources, values};
-use crate::oauth::Address;
-use crate::outbound::{Endpoint, EndpointDiscovery, EndpointLocation};
+use crate::oauth::{Address, MetadataSource};
+use crate::outbound::{Endpoint, EndpointLocation};
 
 /// What the configuration says about the issuer behind an endpoint.
 pub(super) enum EndpointIssuer {
@@ -73,7 +73,7 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, EndpointIssuer)> {
     let schedule = key_sources::schedule(&fields, node);
     let endpoint = || {
         let schedule = schedule?;
-        let discovery = EndpointDiscovery {
+        let discovery = MetadataSource {
             cluster: cluster?,
             issuer: issuer?.0.into(),
             url: url?,

@@ -8,7 +8,7 @@ use url::Url;
 use super::reader::{Fields, Node};
 use super::values;
 use crate::issuer::{Discovery, Jwks};
-use crate::oauth::{Address, Schedule, parse_url};
+use crate::oauth::{Address, MetadataSource, Schedule, parse_url};
 
 pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
     let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
@@ -37,16 +37,15 @@ pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discove
     let issuer = issuer?;
     let url = issuer_url(node, issuer, allow_http);
     let jwks_schedule = jwks_schedule?;
-    Some(Discovery {
+    let metadata = MetadataSource {
         cluster: cluster?,
-        jwks_cluster: jwks_cluster?,
         issuer: issuer.into(),
         url: url?,
         allow_http: allow_http?,
         schedule: of_metadata(metadata_lifetime?, &jwks_schedule),
-        jwks_schedule,
-        accepts_empty_set: accepts_empty_set?,
-    })
+    };
+    let (jwks_cluster, accepts_empty_set) = (jwks_cluster?, accepts_empty_set?);
+    Some(Discovery { metadata, jwks_cluster, jwks_schedule, accepts_empty_set })
 }
 
 /// The URL of an issuer whose metadata is fetched; what is wrong with it is told at `node`.

@@ -2,10 +2,8 @@
 
 use std::rc::Rc;
 
-use url::Url;
-
 use crate::jose::KeySet;
-use crate::oauth::{Address, Schedule};
+use crate::oauth::{Address, MetadataSource, Schedule};
 
 /// Where keys of an issuer come from.
 #[derive(Clone, Debug)]
@@ -34,18 +32,10 @@ pub struct Jwks {
 /// The metadata of an issuer, and the JWKS document that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
-    /// The cluster that carries the fetches of the metadata.
-    pub cluster: Rc<str>,
+    /// The metadata.
+    pub metadata: MetadataSource,
     /// The cluster that carries the fetches of the keys.
     pub jwks_cluster: Rc<str>,
-    /// The issuer as configured; the metadata must name it exactly.
-    pub issuer: Rc<str>,
-    /// The same, as a URL.
-    pub url: Url,
-    /// Whether the keys may be fetched without TLS.
-    pub allow_http: bool,
-    /// How the metadata is kept fresh.
-    pub schedule: Schedule,
     /// How the keys are kept fresh.
     pub jwks_schedule: Schedule,
     /// Whether a set that lists no key is believed.

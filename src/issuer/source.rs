@@ -7,7 +7,7 @@ use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet};
 use crate::oauth::{
     Address, Definition, Document, DocumentEvent, FetchError, FetchOutcome, MAX_METADATA_BYTES, Member,
-    RefreshHint, read_metadata,
+    RefreshHint,
 };
 use crate::sharing::{Context, Sharing};
 
@@ -82,15 +82,8 @@ impl Source {
                 Self::Jwks(Box::new(KeyDocument::new(definition, jwks.accepts_empty_set, common, now)))
             }
             KeySource::Discovery(settings) => {
-                let definition = Definition {
-                    kind: "metadata",
-                    identity: Rc::clone(&settings.issuer),
-                    is_loose: settings.allow_http,
-                    cluster: Rc::clone(&settings.cluster),
-                    addresses: Address::of_metadata(&settings.url).into(),
-                    schedule: settings.schedule.clone(),
-                    max_bytes: MAX_METADATA_BYTES.min(common.document_bytes),
-                };
+                let max_bytes = MAX_METADATA_BYTES.min(common.document_bytes);
+                let definition = settings.metadata.definition("metadata", max_bytes);
                 let metadata = Document::new(definition, common.sharing.as_ref(), common.me, now);
                 Self::Discovery(Box::new(Discovered { settings: settings.clone(), metadata, keys: None }))
             }
@@ -184,9 +177,7 @@ impl Source {
             Self::Jwks(keys) => out.extend(keys.handle_updates(context)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
-                let read = |body: &[u8]| {
-                    Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
-                };
+                let read = |body: &[u8]| settings.metadata.read(body, Member::KeySet);
                 let event = metadata.handle_updates(context, &read);
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, context)));
                 out.extend(keys.as_mut().and_then(|keys| keys.handle_updates(context)));
@@ -208,9 +199,7 @@ impl Source {
             Self::Jwks(keys) => made.extend(keys.handle_tick(context, budget, out)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
-                let read = |body: &[u8]| {
-                    Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
-                };
+                let read = |body: &[u8]| settings.metadata.read(body, Member::KeySet);
                 let (event, call) = metadata.handle_tick(budget, context, &read);
                 made.extend(call.map(|call| (DocumentKind::Metadata, call)));
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, context)));
@@ -242,9 +231,7 @@ impl Source {
             }
             (Self::Discovery(discovered), DocumentKind::Metadata) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
-                let read = |body: &[u8]| {
-                    Ok(read_metadata(body, &settings.issuer, Member::KeySet, settings.allow_http)?)
-                };
+                let read = |body: &[u8]| settings.metadata.read(body, Member::KeySet);
                 let event = metadata.handle_reply(reply, context, &read)?;
                 Some(Discovered::locate(settings, keys, event, common, context))
             }
@@ -288,7 +275,7 @@ impl Discovered {
 
     /// The key set that the metadata names.
     fn definition(jwks: &Jwks, settings: &Discovery, common: &Common) -> Definition {
-        let identity = Rc::clone(&settings.issuer);
+        let identity = Rc::clone(&settings.metadata.issuer);
         Definition { kind: "discovered jwks", identity, ..KeyDocument::definition(jwks, common) }
     }
 }

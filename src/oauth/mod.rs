@@ -17,6 +17,7 @@ mod event;
 mod fault;
 mod fetch;
 mod metadata;
+mod metadata_source;
 mod timetable;
 mod token_answer;
 mod token_request;
@@ -31,8 +32,8 @@ pub(crate) use document::Document;
 pub use event::{DocumentEvent, FetchOutcome};
 pub use fault::{ErrorCode, FaultClass, ServerError, TokenFailure, TokenFault};
 pub use fetch::FetchError;
-pub(crate) use metadata::read as read_metadata;
 pub use metadata::{MAX_METADATA_BYTES, Member, MetadataError};
+pub use metadata_source::MetadataSource;
 pub(crate) use timetable::{LOST_AFTER, RefreshHint, Timetable};
 pub use timetable::{MAX_RETRY_AFTER, Schedule};
 pub use token_answer::{MAX_TOKEN_ANSWER_BYTES, TokenAnswer, TokenQuery, fits_header};
@@ -51,5 +52,5 @@ pub fn fuzzed_metadata(
     member: Member,
     allow_http: bool,
 ) -> Result<Address, MetadataError> {
-    read_metadata(document, issuer, member, allow_http)
+    metadata::read(document, issuer, member, allow_http)
 }

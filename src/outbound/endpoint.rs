@@ -1,15 +1,14 @@
 //! A token endpoint at work: where it is, and whether it may be asked.
 
 use core::time::Duration;
-use std::rc::Rc;
 
 use super::event::BreakerChange;
-use super::settings::{Endpoint, EndpointDiscovery, EndpointLocation};
+use super::settings::{Endpoint, EndpointLocation};
 use super::token::IssuedTokens;
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
-    Address, Breaker, BreakerSettings, BreakerState, Definition, Document, DocumentEvent, FetchError,
-    LOST_AFTER, MAX_METADATA_BYTES, Member, PROBE_GRACE, TokenFault, TokenRequest, read_metadata,
+    Address, Breaker, BreakerSettings, BreakerState, Document, DocumentEvent, LOST_AFTER, MAX_METADATA_BYTES,
+    Member, MetadataSource, PROBE_GRACE, TokenFault, TokenRequest,
 };
 use crate::sharing::{Context, PublicationUse, Sharing, SingleFlight};
 
@@ -52,7 +51,10 @@ impl EndpointState {
         let metadata_sharing = sharing.filter(|sharing| sharing.is_sealed());
         let metadata = match &settings.location {
             EndpointLocation::At(_) => None,
-            EndpointLocation::Discovered(discovery) => Some(document(discovery, metadata_sharing, me, now)),
+            EndpointLocation::Discovered(discovery) => {
+                let definition = discovery.definition("token endpoint metadata", MAX_METADATA_BYTES);
+                Some(Document::new(definition, metadata_sharing, me, now))
+            }
         };
         Self { settings: settings.clone(), address, metadata, breaker: Breaker::new(breaker, flight) }
     }
@@ -137,7 +139,7 @@ impl EndpointState {
     ) -> (Option<DocumentEvent<()>>, Option<HttpCall>) {
         self.breaker.handle_tick(context);
         let Some((document, discovery)) = self.discovery() else { return (None, None) };
-        let read = |body: &[u8]| read(body, &discovery);
+        let read = |body: &[u8]| discovery.read(body, Member::TokenEndpoint);
         let (event, call) = document.handle_tick(budget, context, &read);
         (event.map(|event| self.take(event)), call)
     }
@@ -145,7 +147,7 @@ impl EndpointState {
     /// Another thread may have fetched the metadata.
     pub(super) fn handle_updates(&mut self, context: &mut Context<'_>) -> Option<DocumentEvent<()>> {
         let (document, discovery) = self.discovery()?;
-        let event = document.handle_updates(context, &|body| read(body, &discovery))?;
+        let event = document.handle_updates(context, &|body| discovery.read(body, Member::TokenEndpoint))?;
         Some(self.take(event))
     }
 
@@ -156,7 +158,8 @@ impl EndpointState {
         context: &mut Context<'_>,
     ) -> Option<DocumentEvent<()>> {
         let (document, discovery) = self.discovery()?;
-        let event = document.handle_reply(reply, context, &|body| read(body, &discovery))?;
+        let event =
+            document.handle_reply(reply, context, &|body| discovery.read(body, Member::TokenEndpoint))?;
         Some(self.take(event))
     }
 
@@ -172,7 +175,7 @@ impl EndpointState {
         }
     }
 
-    fn discovery(&mut self) -> Option<(&mut Document, EndpointDiscovery)> {
+    fn discovery(&mut self) -> Option<(&mut Document, MetadataSource)> {
         match &self.settings.location {
             EndpointLocation::At(_) => None,
             EndpointLocation::Discovered(discovery) => {
@@ -192,21 +195,4 @@ impl EndpointState {
             (!is_same).then_some(())
         })
     }
-}
-
-fn read(body: &[u8], discovery: &EndpointDiscovery) -> Result<Address, FetchError> {
-    Ok(read_metadata(body, &discovery.issuer, Member::TokenEndpoint, discovery.allow_http)?)
-}
-
-fn document(discovery: &EndpointDiscovery, sharing: Option<&Sharing>, me: u64, now: Timestamp) -> Document {
-    let definition = Definition {
-        kind: "token endpoint metadata",
-        identity: Rc::clone(&discovery.issuer),
-        is_loose: discovery.allow_http,
-        cluster: Rc::clone(&discovery.cluster),
-        addresses: Address::of_metadata(&discovery.url).into(),
-        schedule: discovery.schedule.clone(),
-        max_bytes: MAX_METADATA_BYTES,
-    };
-    Document::new(definition, sharing, me, now)
 }

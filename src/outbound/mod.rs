@@ -32,9 +32,7 @@ pub use injection::{Injection, InjectionOutcome, OutboundCall, OutboundEvent, Ou
 pub use injector::{Injector, MAX_EXCHANGED_BYTES, MAX_PENDING_BYTES, MAX_TOKENS_BYTES};
 pub use issued_token::MAX_ACCESS_TOKEN_BYTES;
 pub use lifetime::{DEFAULT_MARGIN, LifetimeRules, MAX_LIFETIME, TokenTimes};
-pub use settings::{
-    Client, Endpoint, EndpointDiscovery, EndpointLocation, Obtain, Position, Settings, Unmatched,
-};
+pub use settings::{Client, Endpoint, EndpointLocation, Obtain, Position, Settings, Unmatched};
 pub use subject::{Subject, SubjectDigest};
 pub use token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS, Token};
 pub use token_store::TokenStore;

@@ -8,7 +8,7 @@ use super::destination::DestinationTable;
 use super::ids::{ClientId, EndpointId};
 use super::lifetime::LifetimeRules;
 use crate::base::WaitingBounds;
-use crate::oauth::{Address, BreakerSettings, Schedule, TokenRequest};
+use crate::oauth::{Address, BreakerSettings, MetadataSource, TokenRequest};
 use crate::policy::Overrides;
 
 /// The compiled block `outbound`.
@@ -107,22 +107,7 @@ pub enum EndpointLocation {
     /// Here.
     At(Address),
     /// Where the metadata of an issuer says (RFC 8414).
-    Discovered(EndpointDiscovery),
-}
-
-/// The metadata that names a token endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EndpointDiscovery {
-    /// The cluster that carries the fetches of the metadata.
-    pub cluster: Rc<str>,
-    /// The issuer as configured; the metadata must name it exactly.
-    pub issuer: Rc<str>,
-    /// The same, as a URL.
-    pub url: url::Url,
-    /// Whether the token endpoint may be without TLS.
-    pub allow_http: bool,
-    /// How the metadata is kept fresh.
-    pub schedule: Schedule,
+    Discovered(MetadataSource),
 }
 
 impl Settings {

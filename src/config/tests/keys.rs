@@ -78,13 +78,16 @@ fn the_pace_of_fetches_does_not_contradict_itself() {
 fn discovery_needs_no_more_than_a_cluster() {
     let [KeySource::Discovery(found)] = &sources(discovery(json!({})))[..] else { panic!() };
     assert_eq!(
-        (&*found.cluster, &*found.jwks_cluster, &*found.issuer),
+        (&*found.metadata.cluster, &*found.jwks_cluster, &*found.metadata.issuer),
         ("idp", "idp", "https://idp.example")
     );
-    assert!(!found.allow_http && !found.accepts_empty_set);
-    assert_eq!((found.schedule.refresh.as_secs(), found.jwks_schedule.refresh.as_secs()), (3600, 600));
+    assert!(!found.metadata.allow_http && !found.accepts_empty_set);
+    assert_eq!(
+        (found.metadata.schedule.refresh.as_secs(), found.jwks_schedule.refresh.as_secs()),
+        (3600, 600)
+    );
     let least = |more: Json| match &sources(discovery(more))[..] {
-        [KeySource::Discovery(found)] => found.schedule.min_refresh.as_secs(),
+        [KeySource::Discovery(found)] => found.metadata.schedule.min_refresh.as_secs(),
         _ => panic!(),
     };
     assert_eq!(least(json!({})), 30);
@@ -97,8 +100,12 @@ fn discovery_needs_no_more_than_a_cluster() {
     let more =
         json!({ "jwks_cluster": "keys", "metadata_refresh": "10s", "refresh": "20s", "tls": "optional" });
     let [KeySource::Discovery(found)] = &sources(discovery(more))[..] else { panic!() };
-    assert_eq!((&*found.cluster, &*found.jwks_cluster, found.allow_http), ("idp", "keys", true));
-    let seconds = [found.schedule.refresh, found.schedule.min_refresh, found.jwks_schedule.refresh];
+    assert_eq!(
+        (&*found.metadata.cluster, &*found.jwks_cluster, found.metadata.allow_http),
+        ("idp", "keys", true)
+    );
+    let seconds =
+        [found.metadata.schedule.refresh, found.metadata.schedule.min_refresh, found.jwks_schedule.refresh];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [10, 10, 20]);
     refuses(KEYS, json!({ "discovery": {} }), &format!("{PATH}.discovery: missing field `cluster`"));
     refuses(
