@@ -3,10 +3,11 @@
 use super::http::Headers;
 
 /// A content coding that an answer has, although it was asked for as it is ([`ACCEPT_IDENTITY`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
 #[strum(serialize_all = "snake_case")]
 pub enum ContentCoding {
     /// `gzip`, or `x-gzip`, which is the same (RFC 9110 §8.4.1.3).
+    #[strum(to_string = "gzip", serialize = "x-gzip")]
     Gzip,
     /// `deflate`.
     Deflate,
@@ -30,13 +31,7 @@ impl ContentCoding {
             !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")
         });
         let name = codings.next()?.to_ascii_lowercase();
-        Some(match &*name {
-            b"gzip" | b"x-gzip" => Self::Gzip,
-            b"deflate" => Self::Deflate,
-            b"br" => Self::Brotli,
-            b"zstd" => Self::Zstandard,
-            _ => Self::Other,
-        })
+        Some(str::from_utf8(&name).ok().and_then(|name| name.parse().ok()).unwrap_or(Self::Other))
     }
 }
 

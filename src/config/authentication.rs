@@ -105,11 +105,9 @@ fn assertion(
     });
     let algorithm = algorithm(&fields, key.as_deref(), portable_rsa);
     let kid = fields.maybe("kid", values::plain);
-    let thumbprint = fields.or("certificate_thumbprint", None, |node| {
+    let thumbprint = fields.maybe("certificate_thumbprint", |node| {
         let digest = sha256(node.string()?);
-        digest
-            .map(Some)
-            .or_else(|| node.problem("expected the SHA-256 of a certificate, base64url without padding"))
+        digest.or_else(|| node.problem("expected the SHA-256 of a certificate, base64url without padding"))
     });
     let audience = match (fields.optional("audience"), issuer) {
         (Some(node), _) => values::plain(&node),

@@ -72,10 +72,10 @@ pub(super) fn read(
         },
     };
     let table = routes::read(&fields, context);
-    let resource = fields.or("resource", None, |node| {
+    let resource = fields.maybe("resource", |node| {
         let sources = token.as_ref().map(|(sources, _)| sources.as_slice());
         let issuers = issuers.as_deref().unwrap_or_default();
-        resource(node, issuers, sources.unwrap_or_default(), table.as_ref()).map(Some)
+        resource(node, issuers, sources.unwrap_or_default(), table.as_ref())
     });
 
     let (sources, after_verification) = token?;
@@ -155,10 +155,10 @@ fn source(node: &Node<'_>) -> Option<TokenSource> {
     if kind == "header" {
         let fields = node.fields(&["name", "scheme"])?;
         let name = fields.read("name", values::header_name);
-        let scheme = fields.or("scheme", None, |node| {
+        let scheme = fields.maybe("scheme", |node| {
             let is_scheme =
                 |text: &str| text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            node.string_that("a scheme like Bearer", is_scheme).map(|text| Some(Rc::from(text)))
+            node.string_that("a scheme like Bearer", is_scheme).map(Rc::from)
         });
         let (name, scheme) = (name?, scheme?);
         if scheme.is_none() && &*name == "authorization" {
@@ -248,10 +248,8 @@ fn resource(
             Some((node.string()?, url))
         }
     });
-    let documentation = fields.or("documentation", None, |node| {
-        values::http_url(node)?;
-        node.string().map(Some)
-    });
+    let documentation =
+        fields.maybe("documentation", |node| values::http_url(node).and_then(|_| node.string()));
     let mut scopes: Vec<Rc<str>> = Vec::new();
     for route in table.into_iter().flat_map(|table| table.routes()) {
         if let Rule::Require(requirement) = &route.rule {

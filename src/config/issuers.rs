@@ -43,8 +43,8 @@ fn issuer(node: &Node<'_>, environment: &dyn Environment) -> Option<Issuer> {
     let expiry = fields.or("expiry", Expiry::Required, |node| {
         node.word(&[("required", Expiry::Required), ("optional", Expiry::Optional)])
     });
-    let max_lifetime = fields.or("max_lifetime", None, |node| {
-        node.duration(Duration::from_secs(1), Duration::from_secs(366 * 24 * 3600)).map(Some)
+    let max_lifetime = fields.maybe("max_lifetime", |node| {
+        node.duration(Duration::from_secs(1), Duration::from_secs(366 * 24 * 3600))
     });
     let clock_skew =
         fields.or("clock_skew", DEFAULT_SKEW, |node| node.duration(Duration::ZERO, Duration::from_secs(300)));

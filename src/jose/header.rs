@@ -77,16 +77,11 @@ fn string<'o, 't>(
     member: &'static str,
     limit: usize,
 ) -> Result<Option<&'o Cow<'t, str>>, TokenError> {
-    let Some(value) = object.get(member) else {
-        return Ok(None);
-    };
-    match value {
-        Json::String(text) if text.len() <= limit => Ok(Some(text)),
-        Json::String(_) => Err(TokenError::MemberTooLong { member, limit }),
-        Json::Null => Ok(None),
-        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
-            Err(TokenError::MemberType { member })
-        }
+    match object.get(member) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) if text.len() <= limit => Ok(Some(text)),
+        Some(Json::String(_)) => Err(TokenError::MemberTooLong { member, limit }),
+        Some(_) => Err(TokenError::MemberType { member }),
     }
 }
 
