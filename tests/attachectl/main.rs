@@ -10,5 +10,6 @@
 )]
 
 mod check;
+mod documents;
 mod explain;
 mod tool;

@@ -50,6 +50,8 @@ mod cors;
 mod demo_config;
 /// Keys found by the issuer's URL.
 mod discovery;
+/// What the pages show of Envoy's configuration.
+mod documents;
 /// Configuration as Istio delivers it.
 mod ecds;
 /// What an edit of ours, a redirect or an upgrade makes of a request.
