@@ -1,13 +1,14 @@
 //! The filter's configurations in a file, whatever it is: the configuration itself, an Envoy bootstrap or resource, or
 //! a manifest of Istio or Envoy Gateway; YAML or JSON, one document or several.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use attache::config::{self, Config, ConfigErrors, Value};
+use attache::config::{self, Config, ConfigErrors, Environment as _, Value};
 
 use crate::reading::{Body, File, Filter, read, read_file};
-use crate::variables::Variables;
+use crate::variables::{StandIns, Variables, references};
 
 /// A configuration and where it stands.
 #[derive(Clone, Debug)]
@@ -18,19 +19,22 @@ pub struct Document {
     /// Where Envoy hands over a text as it is.
     text: Option<String>,
     variables: Variables,
+    /// What stands in for the variables that it names and that are not set here.
+    stand_ins: BTreeMap<String, String>,
     /// Whether its VM has a `vm_id`; `None` where the file does not tell.
     has_vm_id: Option<bool>,
 }
 
 /// The VM that a configuration is for.
 struct Vm<'a> {
-    variables: &'a dyn config::Environment,
+    variables: &'a Variables,
+    stand_ins: &'a BTreeMap<String, String>,
     has_vm_id: bool,
 }
 
 impl config::Environment for Vm<'_> {
     fn variable(&self, name: &str) -> Option<String> {
-        self.variables.variable(name)
+        self.variables.variable(name).or_else(|| self.stand_ins.get(name).cloned())
     }
 
     fn has_vm_id(&self) -> bool {
@@ -77,12 +81,24 @@ impl Document {
         let location = filter.location();
         let number = location.document.map(|number| format!("document {number}"));
         let path = Some(location.path).filter(|path| !path.is_empty());
+        let variables = Variables::of(filter);
+        let references = references(&filter.config);
+        let has_vm_id = filter.has_vm_id();
+        let known = StandIns {
+            variables: &variables,
+            references: &references,
+            has_vm_id: has_vm_id.unwrap_or_default(),
+        };
+        let unset = references.iter().filter(|reference| variables.variable(reference.name).is_none());
+        let stand_ins =
+            unset.filter_map(|reference| Some((reference.name.to_owned(), known.variable(reference.name)?)));
         Self {
+            stand_ins: stand_ins.collect(),
             place: number.into_iter().chain(path).collect::<Vec<_>>().join(", "),
             value: filter.config.node().to_value(),
             text: filter.text().map(str::to_owned),
-            variables: Variables::of(filter),
-            has_vm_id: filter.has_vm_id(),
+            variables,
+            has_vm_id,
         }
     }
 
@@ -91,13 +107,18 @@ impl Document {
         &self.value
     }
 
-    /// Compiles it as the filter does.
+    /// The variables that it names and that are not set here: something stands in for each.
+    pub fn unset(&self) -> impl Iterator<Item = &str> {
+        self.stand_ins.keys().map(String::as_str)
+    }
+
+    /// Compiles it as the filter does, with stand-ins for variables that are not set here.
     ///
     /// # Errors
     /// Every problem, each with its path.
     pub fn compile(&self) -> Result<Config, ConfigErrors> {
         let has_vm_id = self.has_vm_id.unwrap_or_default();
-        self.compile_in(&Vm { variables: &self.variables, has_vm_id })
+        self.compile_in(&Vm { variables: &self.variables, stand_ins: &self.stand_ins, has_vm_id })
     }
 
     /// The same in another environment.

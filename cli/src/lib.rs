@@ -1,10 +1,11 @@
-//! The operator's tool, native: finds configurations in files, checks them and what is around them, and says step by
-//! step what the filter makes of a request. `attachectl` is its command line.
+//! The operator's tool, native: finds configurations in files, checks them and what is around them, says step by step
+//! what the filter makes of a request, and writes bootstraps to start from. `attachectl` is its command line.
 
 mod check;
 pub mod document;
 pub mod explanation;
 pub mod finding;
+pub mod init;
 mod reading;
 pub mod report;
 pub mod rules;

@@ -63,7 +63,8 @@ impl Workplace {
         self.write("page.html", "<html>Not found</html>");
         let metadata = |issuer: &str| json!({ "issuer": issuer, "jwks_uri": "https://issuer.example/jwks" });
         self.write("metadata.json", metadata("https://issuer.example").to_string());
-        let server = json!({ "issuer": "https://issuer.example/realms/a", "token_endpoint": "https://issuer.example/realms/a/token" });
+        let realm = "https://issuer.example/realms/a";
+        let server = json!({ "issuer": realm, "token_endpoint": format!("{realm}/token") });
         self.write("token-metadata.json", server.to_string());
         // The client secret of `outbound.yaml`, as it is and as HTTP would have it.
         let secret = "hunter2-hunter2";
@@ -165,7 +166,7 @@ fn every_command_of_the_page_prints_what_the_page_says() {
     for (index, part) in page.split("```").enumerate() {
         let block = part.strip_prefix("console\n").filter(|_| index % 2 == 1);
         let separator = if index == 0 { "" } else { "```" };
-        let Some(block) = block.filter(|block| block.starts_with("$ attachectl explain")) else {
+        let Some(block) = block.filter(|block| block.starts_with("$ attachectl ")) else {
             written += &format!("{separator}{part}");
             continue;
         };

@@ -12,4 +12,5 @@
 mod check;
 mod documents;
 mod explain;
+mod init;
 mod tool;

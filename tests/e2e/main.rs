@@ -66,6 +66,8 @@ mod freshness;
 mod grpc;
 /// What attackers send.
 mod hostile;
+/// What `attachectl init` writes, over TLS.
+mod init;
 /// Tokens of our own on requests that go out.
 mod injection;
 /// Where keys come from, and sets that are odd.

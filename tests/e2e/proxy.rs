@@ -442,18 +442,24 @@ impl Listener {
 }
 
 impl Proxy {
-    /// Runs a whole bootstrap on free ports, with the module under test.
-    pub(crate) fn run(
+    /// Runs a whole bootstrap on free ports, with the module under test. Clusters are led to the issuers of their names.
+    pub(crate) fn run(bootstrap: Bootstrap, upstream: Upstream, issuers: BTreeMap<String, Issuer>) -> Self {
+        Self::run_in(bootstrap, upstream, issuers, &[])
+    }
+
+    /// The same with variables of Envoy's environment.
+    pub(crate) fn run_in(
         mut bootstrap: Bootstrap,
         upstream: Upstream,
         issuers: BTreeMap<String, Issuer>,
+        environment: &[(&str, &str)],
     ) -> Self {
         bootstrap.use_free_ports().unwrap();
         bootstrap.set_wasm(&module()).unwrap();
         if bootstrap.cluster("upstream").is_ok() {
             bootstrap.set_cluster("upstream", "127.0.0.1", upstream.addr().port()).unwrap();
         }
-        for (name, issuer) in &issuers {
+        for (name, issuer) in issuers.iter().filter(|(name, _)| name.as_str() != UNLED) {
             bootstrap.set_cluster(name, "127.0.0.1", issuer.addr().port()).unwrap();
         }
         let options = EnvoyOptions {
@@ -464,6 +470,7 @@ impl Proxy {
             // Paths of a shipped file are the checkout's.
             directory: Some(checkout().to_owned()),
             patience: PATIENCE,
+            environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
             ..EnvoyOptions::default()
         };
         Self::new(Envoy::start(options).unwrap_or_else(|error| panic!("{error:#}")), upstream, issuers)
@@ -767,7 +774,7 @@ fn watched(file: &str) -> Value {
     }, "resource_api_version": "V3" })
 }
 
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     from_environment("ATTACHE_ENVOY", "an Envoy")
 }
 
@@ -786,6 +793,8 @@ fn from_environment(name: &str, what: &str) -> PathBuf {
 const LOG_LEVEL: &str = "wasm:debug";
 const TRAPPED: [&str; 5] =
     ["[critical]", "Function: proxy_on", "in-VM backtrace", "RuntimeError", "Failed to reload"];
+/// The issuer that no cluster is led to: something stands before it.
+pub(crate) const UNLED: &str = "behind";
 /// More than one, so that no test passes only because all requests meet one VM.
 pub(crate) const WORKERS: u32 = 2;
 /// One on each worker, and one on the main thread, which sees no requests.

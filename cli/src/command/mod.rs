@@ -4,6 +4,7 @@ mod bootstrap;
 mod check;
 mod demo;
 mod explain;
+mod init;
 mod issuer;
 mod signal;
 mod token;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Check(check::Check),
     /// Tell why a request is forwarded or refused.
     Explain(explain::Explain),
+    /// Write an Envoy bootstrap to start from, check it, and say how to start it.
+    Init(init::Init),
     /// Get a token from an issuer.
     Token(token::Token),
     /// Run the test issuer. It mints any token for any client: not for production.
@@ -43,6 +46,7 @@ impl Command {
             Self::Up(up) => up.run(),
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Init(init) => init.run(),
             Self::Token(token) => token.run(),
             Self::Issuer(issuer) => issuer.run(),
             Self::Upstream(upstream) => upstream.run(),

@@ -1,5 +1,5 @@
-//! In what two identifiers differ: issuers, audiences and hosts are compared byte for byte, and the byte that differs is
-//! easily overlooked.
+//! In what two identifiers differ: issuers, audiences and hosts are compared byte for byte, and the byte that differs
+//! is easily overlooked.
 
 /// What differs, in words; nothing where they are equal. `given` is what came, `wanted` what is configured.
 pub(super) fn differences(given: &str, wanted: &str) -> Vec<String> {

@@ -77,7 +77,12 @@ impl Request {
         let places = found.iter().map(|(document, _)| document.place.clone()).collect::<Vec<_>>().join("; ");
         let mut found = found.into_iter();
         match (found.next(), found.next()) {
-            (Some((document, config)), None) => Ok((config, document.value().clone())),
+            (Some((document, config)), None) => {
+                for name in document.unset() {
+                    eprintln!("{file}: {name} is not set here: something else stands in for it");
+                }
+                Ok((config, document.value().clone()))
+            }
             (None, _) => bail!("{file}: no configuration with a block `{name}`"),
             (Some(_), Some(_)) => {
                 bail!("{file}: several filters have a block `{name}`; choose one with --filter: {places}")
