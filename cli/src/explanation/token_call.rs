@@ -42,9 +42,7 @@ fn authentication(client: &Client, cluster: &str) -> String {
                 BasicEncoding::Form => "form-encoded",
                 BasicEncoding::None => "as they are",
             };
-            format!(
-                "client_secret_basic: `authorization: Basic`, of client_id {id} and <the secret>, {encoding}"
-            )
+            format!("client_secret_basic, {encoding}: client_id {id} and <the secret>")
         }
         Authentication::Post(_) => "client_secret_post".to_owned(),
         Authentication::PrivateKeyJwt(_) => "private_key_jwt".to_owned(),
