@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::finding::{Finding, Severity, table};
+use crate::online::{self, Network};
 use crate::reading::{Body, File, read, read_file, resolve};
 use crate::report::{Checked, Report};
 use crate::rules;
 
 /// Reads files as one configuration, and says all that is found of it; `-` is standard input.
 pub fn check<P: AsRef<Path>>(paths: &[P]) -> Report {
-    check_files(&paths.iter().map(|path| read_file(path.as_ref())).collect::<Vec<_>>())
+    check_files(&paths.iter().map(|path| read_file(path.as_ref())).collect::<Vec<_>>(), None)
+}
+
+/// The same, and asks the endpoints that the configurations name, from this machine: metadata, keys and a token for
+/// each client. [`Report::endpoints`] has what they answer.
+pub fn check_online<P: AsRef<Path>>(paths: &[P], network: &mut Network<'_>) -> Report {
+    check_files(&paths.iter().map(|path| read_file(path.as_ref())).collect::<Vec<_>>(), Some(network))
 }
 
 /// The same of a text, under a name.
 pub fn check_text(name: &str, text: &str) -> Report {
-    check_files(&[File::of_text(name, text)])
+    check_files(&[File::of_text(name, text)], None)
 }
 
-fn check_files(files: &[File]) -> Report {
+fn check_files(files: &[File], network: Option<&mut Network<'_>>) -> Report {
     let set = read(files);
     let mut findings = set.findings.clone();
     let mut filters = Vec::new();
@@ -29,6 +36,11 @@ fn check_files(files: &[File]) -> Report {
         filters.extend(summary.map(|summary| Checked { location: filter.location(), name, summary }));
     }
     findings.extend(rules::check_set(&set));
+    let endpoints = network.map(|network| {
+        let (endpoints, found) = online::examine(&set, network);
+        findings.extend(found);
+        endpoints
+    });
     let has_unread = files.iter().any(|file| matches!(file.body, Body::Unreadable(_)));
     if set.filters.is_empty() && !has_unread {
         let location = crate::finding::Location::of_file(files.first().map_or("-", |file| &file.name));
@@ -48,7 +60,7 @@ fn check_files(files: &[File]) -> Report {
             &other.location.path,
         ))
     });
-    Report { findings, filters, has_unread }
+    Report { findings, filters, has_unread, endpoints }
 }
 
 /// What several filters find alike is said once, with the places of all.

@@ -6,9 +6,11 @@ pub mod document;
 pub mod explanation;
 pub mod finding;
 pub mod init;
+mod online;
 mod reading;
 pub mod report;
 pub mod rules;
 mod variables;
 
-pub use check::{check, check_text};
+pub use check::{check, check_online, check_text};
+pub use online::{Asking, Network};

@@ -95,6 +95,10 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("make", Proof::Make),
     ("target/debug/attachectl check", Proof::Run(0)),
     (
+        "CLIENT_SECRET=demo-secret target/debug/attachectl check --online",
+        Proof::Elsewhere("online.rs, beside an issuer"),
+    ),
+    (
         "target/debug/attachectl explain --config envoy.yaml --jwks",
         Proof::Elsewhere("explain.rs: the same options"),
     ),

@@ -10,8 +10,8 @@
 )]
 
 mod check;
-mod copied;
 mod documents;
 mod explain;
 mod init;
+mod online;
 mod tool;

@@ -22,8 +22,14 @@ pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
 
 /// The same in this directory.
 pub(crate) fn run_in(directory: &Path, arguments: &[&str], input: &str) -> Run {
+    run_with(directory, &[], arguments, input)
+}
+
+/// The same with these variables.
+pub(crate) fn run_with(directory: &Path, variables: &[(&str, &str)], arguments: &[&str], input: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_attachectl"))
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

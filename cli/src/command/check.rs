@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use attachectl::check;
 use attachectl::report::Format;
+use attachectl::{Asking, Network, check, check_online};
 use clap::{Args, ValueEnum};
 
 /// Reads configurations and what is around them as the filter and Envoy do, and says what will go wrong: where, what
@@ -22,6 +22,18 @@ pub(crate) struct Check {
     /// Exit 1 where there is a warning, too.
     #[arg(long)]
     strict: bool,
+    /// Ask what the configurations name, too: metadata, keys, and one token for each client, which is not shown.
+    ///
+    /// From this machine and not from Envoy: names, routes, firewalls and trusted certificates may be others there.
+    /// Client secrets come from the environment. Nothing is asked twice, and no redirect is followed.
+    #[arg(long)]
+    online: bool,
+    /// Verify servers by the certificates in this PEM file, in place of those that the system trusts.
+    #[arg(long, value_name = "FILE", requires = "online")]
+    ca: Option<PathBuf>,
+    /// Ask through this HTTP proxy. Without it none is used, whatever the environment says.
+    #[arg(long, value_name = "URL", requires = "online")]
+    proxy: Option<String>,
 }
 
 /// The forms of the output.
@@ -37,7 +49,13 @@ enum Output {
 
 impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let report = check(&self.files);
+        let report = if self.online {
+            let mut progress = |what: &str| eprintln!("asking: {what}");
+            let asking = Asking { ca: self.ca.as_deref(), proxy: self.proxy.as_deref() };
+            check_online(&self.files, &mut Network::new(asking, &mut progress)?)
+        } else {
+            check(&self.files)
+        };
         let format = match self.output {
             Output::Text => Format::Text,
             Output::Json => Format::Json,

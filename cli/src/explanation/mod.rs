@@ -3,6 +3,7 @@
 //! What is judged here is judged by the library; this module only says in words what it was given and what it made of
 //! it. It shows claims, which the user of `explain` holds, and never a token, a signature or a secret.
 
+mod answers;
 mod cluster;
 mod destination_report;
 mod difference;
@@ -14,6 +15,7 @@ mod requirement;
 mod token_call;
 mod token_report;
 
+pub(crate) use answers::{Inbound, Judgement, key_lines, metadata_lines, token_lines};
 pub use cluster::asserts_tls;
 pub use inbound::Question;
 pub use outbound::OutboundQuestion;

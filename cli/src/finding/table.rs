@@ -151,6 +151,21 @@ rules! {
     TLS_ASSERTED_WITHOUT_SOCKET, "tls-asserted-without-socket", Error,
     "A cluster whose metadata asserts TLS and that has no transport socket for it.",
     "Add the transport socket, or remove the assertion.";
+    ONLINE_UNREACHABLE, "online-unreachable", Error,
+    "`--online`: an endpoint that cannot be reached from here, or does not answer in time.",
+    "Correct the address or the name. Where only Envoy can reach it, run the check from there.";
+    ONLINE_DOCUMENT, "online-document", Error,
+    "`--online`: an answer that the filter does not take as metadata or keys of this issuer.",
+    "Correct the address or `issuer`; what differs is in the endpoint's block.";
+    ONLINE_TOKEN, "online-token", Error,
+    "`--online`: a token request that brings no token which the filter can use.",
+    "Correct the client's credential, scopes or grant, here or at the server.";
+    ONLINE_NOT_ASKED, "online-not-asked", Note,
+    "`--online`: an endpoint that was not asked.",
+    "Check it in Envoy itself.";
+    ONLINE_TOKEN_DENIED, "online-token-denied", Note,
+    "`--online`: a token that the inbound half of these files would deny.",
+    "Nothing where the token is for other servers.";
     ROUTE_MOVED, "route-moved", Note,
     "Requests that an earlier version of the filter gave to another route.",
     "Check that the new route is the one that is meant.";

@@ -1,10 +1,12 @@
 //! What `check` has found, and the forms in which it is printed.
 
+mod endpoint;
 mod json;
 mod sarif;
 mod text;
 mod verdict;
 
+pub use endpoint::{Answer, Certificate, Endpoint, Exchange, Tls, Verdict};
 pub use verdict::{Checked, Report};
 
 /// The form of a report.

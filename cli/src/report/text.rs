@@ -1,11 +1,17 @@
 use core::fmt::Write as _;
 
+use super::endpoint::{Endpoint, Exchange};
 use super::verdict::Report;
 use crate::finding::{Location, Severity};
 
 /// Two or three lines for each finding that counts, a line for each filter, and the sum.
 pub(super) fn write(report: &Report) -> String {
     let mut text = String::new();
+    if let Some(endpoints) = &report.endpoints {
+        text.push_str(FROM_HERE);
+        endpoints.iter().for_each(|endpoint| block(&mut text, endpoint));
+        text.push('\n');
+    }
     for finding in report.findings.iter().filter(|finding| finding.is_active()) {
         let (place, rule) = (place(&finding.location), finding.rule);
         let _ = writeln!(text, "{place}: {}: {} [{}]", rule.severity.word(), finding.message, rule.name);
@@ -43,6 +49,48 @@ pub(super) fn write(report: &Report) -> String {
     text
 }
 
+/// An endpoint: where it is, what happened, and what is made of it.
+fn block(text: &mut String, endpoint: &Endpoint) {
+    let _ = writeln!(text, "\n{}", endpoint.purpose);
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<NAME$} {value}");
+    };
+    if let Some(url) = &endpoint.url {
+        line("URL", url);
+    }
+    if let Some(exchange) = &endpoint.exchange {
+        wire(exchange, &mut line);
+    }
+    line("verdict", &format!("{} {}", endpoint.verdict.sign(), endpoint.reason));
+    for detail in &endpoint.details {
+        let _ = writeln!(text, "    {detail}");
+    }
+}
+
+fn wire(exchange: &Exchange, line: &mut impl FnMut(&str, &str)) {
+    let addresses = exchange.addresses.join(" ");
+    line("address", if addresses.is_empty() { "none" } else { &addresses });
+    match &exchange.tls {
+        None => line("TLS", "none"),
+        Some(tls) => {
+            line("TLS", tls.version.as_deref().unwrap_or("not agreed on"));
+            if let Some(certificate) = &tls.certificate {
+                line("", &format!("certificate of {}", certificate.subject));
+                line("", &format!("signed by {}, until {}", certificate.issuer, certificate.expires));
+            }
+        }
+    }
+    let time = format!("{} ms, of at most {} ms", exchange.took.as_millis(), exchange.limit.as_millis());
+    line("time", if exchange.is_earlier { "asked once, further up" } else { &time });
+    match &exchange.answer {
+        None => line("answer", "none"),
+        Some(answer) => {
+            let text = format!("{}, {}, {} bytes", answer.status, answer.content_type, answer.bytes);
+            line("answer", &text);
+        }
+    }
+}
+
 /// `file:line`, which terminals and editors open.
 fn place(location: &Location) -> String {
     location.line.map_or_else(|| location.file.clone(), |line| format!("{}:{line}", location.file))
@@ -55,3 +103,9 @@ fn joined(location: &Location) -> String {
 fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
+
+/// What all answers are to be read with.
+const FROM_HERE: &str = "asked from this machine and not from Envoy: its names, routes, firewalls and trusted \
+                         certificates may be others\n";
+/// The widest name in a block.
+const NAME: usize = 8;

@@ -1,3 +1,4 @@
+use super::endpoint::Endpoint;
 use crate::finding::{Finding, Location, Severity};
 
 /// What was found in a set of files.
@@ -9,6 +10,8 @@ pub struct Report {
     pub filters: Vec<Checked>,
     /// Whether a file could not be read.
     pub has_unread: bool,
+    /// What was asked, in this order; `None` where nothing was to be.
+    pub endpoints: Option<Vec<Endpoint>>,
 }
 
 /// A filter whose configuration holds together.

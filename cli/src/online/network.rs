@@ -1,0 +1,222 @@
+//! The way from this machine to the endpoints: one call at a time, each bounded, none repeated, no redirect followed.
+
+use core::time::Duration;
+use std::io::Read as _;
+use std::net::ToSocketAddrs as _;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use attache::base::{Headers, HttpCall, HttpReply, Secret};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
+use ureq::{Agent, Proxy};
+
+use super::seen::{NotingResolver, Seen};
+use super::tls::{Roots, TlsConnector};
+use crate::report::{Answer, Exchange};
+
+/// How endpoints are asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asking<'a> {
+    /// A PEM file with the certificates that servers are verified by, in place of those that the system trusts.
+    pub ca: Option<&'a Path>,
+    /// An HTTP proxy, `http://host:port`; `None`: none, whatever the environment says.
+    pub proxy: Option<&'a str>,
+}
+
+/// The network of this machine.
+pub struct Network<'p> {
+    roots: Roots,
+    proxy: Option<Proxy>,
+    /// Is told what is asked next.
+    progress: &'p mut dyn FnMut(&str),
+    asked: usize,
+    /// The answers to GETs, by URL: a document that several parts of a configuration name is fetched once.
+    earlier: Vec<(String, Fetched)>,
+}
+
+/// What came of a call.
+#[derive(Clone)]
+pub(super) struct Fetched {
+    pub(super) exchange: Exchange,
+    /// What the filter gets: Envoy's own answer, where none came.
+    pub(super) reply: HttpReply,
+    /// Why none came.
+    pub(super) failure: Option<String>,
+}
+
+/// Why a call is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAsked {
+    /// There have been [`MAX_CALLS`].
+    TooMany,
+    /// It has a body, which holds a secret or brings a token, and would go over a network without TLS.
+    PlainText,
+}
+
+impl<'p> Network<'p> {
+    /// Reads the certificates. `progress` is told what is asked next, in words.
+    ///
+    /// # Errors
+    /// The file with certificates cannot be used, or the proxy is none.
+    pub fn new(asking: Asking<'_>, progress: &'p mut dyn FnMut(&str)) -> Result<Self> {
+        let proxy = match asking.proxy {
+            Some(url) if !url.starts_with("http://") => bail!("--proxy wants http://HOST:PORT"),
+            Some(url) => Some(Proxy::new(url).context("--proxy wants http://HOST:PORT")?),
+            None => None,
+        };
+        let roots = Roots::load(asking.ca)?;
+        Ok(Self { roots, proxy, progress, asked: 0, earlier: Vec::new() })
+    }
+
+    /// Makes a call, and reads at most `max_bytes` of the answer.
+    pub(super) fn ask(&mut self, what: &str, call: &HttpCall, max_bytes: usize) -> Result<Fetched, NotAsked> {
+        let url = url(call);
+        let is_get = call.body.expose().is_empty();
+        if let Some((_, earlier)) = self.earlier.iter().find(|(earlier, _)| is_get && *earlier == url) {
+            let mut earlier = earlier.clone();
+            earlier.exchange.is_earlier = true;
+            return Ok(earlier);
+        }
+        if !is_get && !self.is_private(call) {
+            return Err(NotAsked::PlainText);
+        }
+        if self.asked >= MAX_CALLS {
+            return Err(NotAsked::TooMany);
+        }
+        self.asked = self.asked.saturating_add(1);
+        (self.progress)(&format!("{what}: {url}"));
+        let fetched = self.send(&url, call, max_bytes);
+        if is_get {
+            self.earlier.push((url, fetched.clone()));
+        }
+        Ok(fetched)
+    }
+
+    /// Whether no other machine reads it on the way.
+    fn is_private(&self, call: &HttpCall) -> bool {
+        if header(call, ":scheme") == "https" {
+            return true;
+        }
+        let authority = header(call, ":authority");
+        let Ok(authority) = authority.parse::<ureq::http::uri::Authority>() else { return false };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let Ok(addresses) = (host, authority.port_u16().unwrap_or(80)).to_socket_addrs() else {
+            // It will not be sent either.
+            return true;
+        };
+        let mut addresses = addresses.peekable();
+        self.proxy.is_none() && addresses.all(|address| address.ip().is_loopback())
+    }
+
+    fn send(&self, url: &str, call: &HttpCall, max_bytes: usize) -> Fetched {
+        let limit = call.timeout.min(MAX_TIME);
+        let seen = Seen::default();
+        let config = Agent::config_builder()
+            .timeout_global(Some(limit))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .proxy(self.proxy.clone())
+            .build();
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(TlsConnector { roots: self.roots.clone(), seen: seen.clone() });
+        let agent = Agent::with_parts(config, connector, NotingResolver(seen.clone()));
+        let begun = Instant::now();
+        let outcome = run(&agent, url, call, max_bytes);
+        let took = begun.elapsed();
+        let facts = seen.facts();
+        let exchange = Exchange {
+            addresses: facts.addresses,
+            tls: facts.tls,
+            took,
+            limit,
+            answer: None,
+            is_earlier: false,
+        };
+        match outcome {
+            Ok((answer, reply)) => {
+                Fetched { exchange: Exchange { answer: Some(answer), ..exchange }, reply, failure: None }
+            }
+            Err(error) => {
+                let (status, failure) = match (facts.tls_failure, error) {
+                    (Some(failure), _) => (503, format!("no TLS connection: {failure}")),
+                    (None, ureq::Error::Timeout(_)) => {
+                        (504, format!("no answer within {} ms", limit.as_millis()))
+                    }
+                    (None, ureq::Error::HostNotFound) => (503, "the name has no address here".to_owned()),
+                    (None, ureq::Error::Io(error)) => (503, format!("the connection failed: {error}")),
+                    (None, error) => (503, format!("no answer: {error}")),
+                };
+                let reply = HttpReply::Response { status, headers: Headers::default(), body: Ok(Vec::new()) };
+                Fetched { exchange, reply, failure: Some(failure) }
+            }
+        }
+    }
+}
+
+fn run(
+    agent: &Agent,
+    url: &str,
+    call: &HttpCall,
+    max_bytes: usize,
+) -> Result<(Answer, HttpReply), ureq::Error> {
+    let mut request = ureq::http::Request::builder().method(header(call, ":method").as_str()).uri(url);
+    for (name, value) in call.headers.iter().filter(|(name, _)| !name.starts_with(':')) {
+        request = request.header(&**name, value.expose());
+    }
+    let body = call.body.expose();
+    let mut response =
+        if body.is_empty() { agent.run(request.body(())?)? } else { agent.run(request.body(body)?)? };
+    let stated = response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
+    let headers: Headers =
+        response.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let mut read = Vec::new();
+    let most = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    response.body_mut().as_reader().take(most).read_to_end(&mut read)?;
+    let bytes = read.len();
+    let body = if bytes > max_bytes { Err(stated.unwrap_or(bytes).max(bytes)) } else { Ok(read) };
+    let status = response.status().as_u16();
+    let content_type = content_type(&headers);
+    Ok((Answer { status, content_type, bytes }, HttpReply::Response { status, headers, body }))
+}
+
+/// The media type, in our own words: a server may say there what it knows of the client.
+fn content_type(headers: &Headers) -> &'static str {
+    let Some(value) = headers.first("content-type") else { return "no content type" };
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    CONTENT_TYPES.into_iter().find(|known| *known == essence).unwrap_or("another content type")
+}
+
+/// The address of a call.
+pub(super) fn url(call: &HttpCall) -> String {
+    format!("{}://{}{}", header(call, ":scheme"), header(call, ":authority"), header(call, ":path"))
+}
+
+fn header(call: &HttpCall, name: &str) -> String {
+    let found = call.headers.iter().find(|(header, _)| **header == *name);
+    found.map(|(_, value)| text(value)).unwrap_or_default()
+}
+
+fn text(value: &Secret) -> String {
+    String::from_utf8_lossy(value.expose()).into_owned()
+}
+
+/// As many as one person reads, and no server takes amiss.
+pub(super) const MAX_CALLS: usize = 32;
+/// How long a call takes at most, whatever the configuration allows.
+const MAX_TIME: Duration = Duration::from_secs(10);
+/// What such endpoints send, and what stands in front of them.
+const CONTENT_TYPES: [&str; 8] = [
+    "application/json",
+    "application/jwk-set+json",
+    "application/problem+json",
+    "application/octet-stream",
+    "application/xml",
+    "text/html",
+    "text/plain",
+    "text/xml",
+];
