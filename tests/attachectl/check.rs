@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use attachectl::finding::{Severity, table};
 
+use crate::copied;
 use crate::tool::{Run, run, run_in};
 
 fn root() -> PathBuf {
@@ -89,11 +90,12 @@ fn what_was_not_read_is_never_ok() {
 }
 
 /// What an operator would give to one call: each file with those that belong to it.
-const EXAMPLES: [&[&str]; 6] = [
+const EXAMPLES: [&[&str]; 7] = [
     &["envoy.yaml"],
     &["sidecar.yaml"],
     &["sidecar.yaml", "deploy/sidecar/client-credential.yaml"],
     &["deploy/istio/wasmplugin.yaml"],
+    &["deploy/istio/wasmplugin.yaml", "deploy/istio/issuer.yaml"],
     &["deploy/istio/wasmplugin.yaml", "deploy/istio/issuer.yaml", "deploy/istio/annotations.yaml"],
     &["deploy/envoy-gateway/envoyextensionpolicy.yaml"],
 ];
@@ -123,28 +125,13 @@ fn every_example_passes_without_a_warning() {
 /// A copy that leads anywhere but to this host is not safe until it has the TLS that the comment shows.
 #[test]
 fn an_example_that_is_copied_for_a_real_issuer_is_refused_until_it_has_tls() {
-    for (name, clusters) in [("envoy.yaml", 1), ("sidecar.yaml", 2)] {
+    for (name, clusters) in copied::EXAMPLES {
         let text = fs::read_to_string(root().join(name)).unwrap();
-        let copied =
-            text.replace("address: 127.0.0.1, port_value: 9000", "address: idp.example.com, port_value: 443");
-        let plain = run(&["check", "-"], &copied);
+        let plain = run(&["check", "-"], &copied::with_host(&text));
         assert_eq!(plain.code, 1, "{}", plain.stdout);
         assert_eq!(plain.stdout.matches("[endpoint-plaintext]").count(), clusters, "{}", plain.stdout);
-
-        let block: String = text
-            .lines()
-            .skip_while(|line| *line != "  #   transport_socket:")
-            .take_while(|line| line.starts_with("  #   "))
-            .map(|line| format!("  {}\n", line.strip_prefix("  # ").unwrap()))
-            .collect();
-        let socket = block.replace("issuer.example", "idp.example.com");
-        let mut encrypted = copied.replace("  # attachectl: allow endpoint-loopback", "  # allowed before:");
-        for cluster in ["idp", "idp-keys"] {
-            encrypted = encrypted
-                .replace(&format!("  - name: {cluster}\n"), &format!("  - name: {cluster}\n{socket}"));
-        }
-        let encrypted = run(&["check", "--strict", "-"], &encrypted);
-        assert_eq!(encrypted.code, 0, "{block}\n{}", encrypted.stdout);
+        let encrypted = run(&["check", "--strict", "-"], &copied::with_tls(&text));
+        assert_eq!(encrypted.code, 0, "{}", encrypted.stdout);
     }
 }
 
@@ -157,8 +144,8 @@ fn a_file_without_the_filter_is_never_ok() {
 
 #[test]
 fn what_cannot_be_read_is_named_and_the_rest_is_checked() {
-    let folder = std::env::temp_dir().join(format!("attachectl-check-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     let huge = "# a comment that goes on and on, and on, and on, and on\n".repeat(1_000_000);
     fs::write(folder.join("huge.yaml"), huge).unwrap();
     fs::write(folder.join("bytes.yaml"), b"inbound: \xff\xfe").unwrap();
@@ -174,7 +161,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_checked() {
     let unread =
         ["huge.yaml", "bytes.yaml", "deep.yaml", "deep-blocks.yaml", "tab.yaml", "missing.yaml", "."];
     for file in unread {
-        let run = check(&folder, &[file, "good.yaml"]);
+        let run = check(folder, &[file, "good.yaml"]);
         assert_eq!((run.code, run.stderr.as_str()), (2, ""), "{file}: {}", run.stdout);
         assert!(
             run.stdout.starts_with(file) && run.stdout.contains("[unreadable]"),
@@ -183,9 +170,8 @@ fn what_cannot_be_read_is_named_and_the_rest_is_checked() {
         );
         assert!(run.stdout.contains("good.yaml:94 (attache): ok, 1 issuer"), "{file}: {}", run.stdout);
     }
-    let empty = check(&folder, &["empty.yaml"]);
+    let empty = check(folder, &["empty.yaml"]);
     assert!(empty.code == 1 && empty.stdout.contains("[nothing-checked]"), "{}", empty.stdout);
-    fs::remove_dir_all(folder).unwrap();
 }
 
 /// A set of files is one configuration: each is right alone, and together they are not.
@@ -240,7 +226,8 @@ fn json_has_every_finding_with_its_place() {
 fn sarif_has_what_code_hosts_need_to_show_findings_beside_lines() {
     let folder = root().join("tests/attachectl/check");
     let files: Vec<String> = broken().into_iter().flat_map(|(_, files)| files).collect();
-    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    // That one has no line.
+    let files: Vec<&str> = files.iter().map(String::as_str).chain(["missing.yaml"]).collect();
     let run = run_in(&folder, &[&["check", "--output", "sarif"], &*files].concat(), "");
     let sarif: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(sarif["version"], "2.1.0");

@@ -10,6 +10,7 @@
 )]
 
 mod check;
+mod copied;
 mod documents;
 mod explain;
 mod init;

@@ -220,9 +220,9 @@ mod tests {
     #[test]
     fn the_documented_restriction_has_all_that_is_known_here_and_nothing_else() {
         let page = include_str!("../../../docs/operations.md");
-        let mut blocks = page.split("```text\n");
-        let block = blocks.find(|block| block.starts_with("capability_restriction_config")).unwrap();
-        let block: Node = serde_saphyr::from_str(block.split("```").next().unwrap()).unwrap();
+        let block =
+            page.split("```").find(|block| block.contains("\ncapability_restriction_config")).unwrap();
+        let block: Node = serde_saphyr::from_str(block.split_once('\n').unwrap().1).unwrap();
         let restriction = block.member("capability_restriction_config").unwrap();
         let documented = restriction.value.member("allowed_capabilities").unwrap().value.members();
         let documented: BTreeSet<&str> = documented.iter().map(|member| member.name.as_str()).collect();
