@@ -45,7 +45,8 @@ fn check_files(files: &[File], network: Option<&mut Network<'_>>) -> Report {
     if set.filters.is_empty() && !has_unread {
         let location = crate::finding::Location::of_file(files.first().map_or("-", |file| &file.name));
         let message = "no configuration of Attaché here: nothing was checked";
-        let advice = "expected `inbound: …` or `outbound: …`, an Envoy bootstrap or resource with a wasm filter, a WasmPlugin, a \
+        let advice = "expected `inbound: …` or `outbound: …`, an Envoy bootstrap or resource with a wasm filter, a \
+        WasmPlugin, a \
                       TrafficExtension, an EnvoyFilter or an EnvoyExtensionPolicy";
         findings.push(Finding::new(table::NOTHING_CHECKED, location, message, advice));
     }

@@ -68,7 +68,8 @@ impl Document {
         let documents: Vec<_> = read(files).filters.iter().map(Self::of).collect();
         if documents.is_empty() {
             bail!(
-                "{}: no configuration of Attaché here: expected `inbound: …` or `outbound: …`, an Envoy bootstrap with a wasm \
+                "{}: no configuration of Attaché here: expected `inbound: …` or `outbound: …`, an Envoy bootstrap \
+                with a wasm \
                  filter, a WasmPlugin or an EnvoyExtensionPolicy",
                 file.name
             );

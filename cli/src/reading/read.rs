@@ -29,7 +29,8 @@ fn document<'a>(place: &Place<'a>, set: &mut Set<'a>) {
         set.findings.push(place.finding(
             table::RESOURCE_UNKNOWN,
             format!("the document is passed over: {what}, and no part of it configures Envoy or the filter"),
-            "expected `inbound: …` or `outbound: …`, an Envoy bootstrap or resource, or a manifest of Istio or Envoy Gateway",
+            "expected `inbound: …` or `outbound: …`, an Envoy bootstrap or resource, or a manifest of Istio or Envoy \
+            Gateway",
         ));
     }
 }

@@ -86,7 +86,11 @@ impl<'a> Set<'a> {
                 }
                 None => self.findings.push(discovered.place.finding(
                     table::FILTER_NOT_READ,
-                    format!("the wasm filter `{}` comes by discovery, and none of the files holds it: it was not checked", discovered.name),
+                    format!(
+                        "the wasm filter `{}` comes by discovery, and none of the files holds it: it was not \
+                    checked",
+                        discovered.name
+                    ),
                     "give the file with its TypedExtensionConfig as well",
                 )),
             }

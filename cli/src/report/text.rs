@@ -26,12 +26,12 @@ pub(super) fn write(report: &Report) -> String {
         }
     }
     for filter in &report.filters {
-        let has_error = report.findings.iter().any(|finding| {
-            let severity = finding.rule.severity;
-            finding.is_active()
-                && severity == Severity::Error
-                && finding.location.file == filter.location.file
-        });
+        let errors = report
+            .findings
+            .iter()
+            .filter(|finding| finding.is_active() && finding.rule.severity == Severity::Error);
+        let mut places = errors.flat_map(|error| error.related.iter().chain([&error.location]));
+        let has_error = places.any(|place| place.file == filter.location.file);
         let name = if filter.name.is_empty() { String::new() } else { format!(" ({})", filter.name) };
         let verdict = if has_error { "read" } else { "ok" };
         let _ = writeln!(text, "{}{name}: {verdict}, {}", place(&filter.location), filter.summary);

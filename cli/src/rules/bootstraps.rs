@@ -29,7 +29,11 @@ pub(crate) fn check(set: &Set<'_>) -> Vec<Finding> {
             found.push(Finding::new(
                 table::STATS_TAGS_MISSING,
                 bootstrap.place.location_of("stats_config.stats_tags"),
-                format!("no tag extracts {}: metrics have these labels inside their names, and the documented queries find nothing", labels.join(", ")),
+                format!(
+                    "no tag extracts {}: metrics have these labels inside their names, and the documented \
+                queries find nothing",
+                    labels.join(", ")
+                ),
                 "copy `stats_config` from envoy.yaml, or sidecar.yaml for both halves",
             ));
         }

@@ -105,7 +105,8 @@ fn environment(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 let place = variables::place_of_value(subject.filter, name);
                 let location = place.map_or_else(|| subject.filter.location(), |place| place.location());
                 let message = format!(
-                    "the value of {name} stands in the file: it is visible to all who may read the file or a configuration dump"
+                    "the value of {name} stands in the file: it is visible to all who may read the file or a \
+                    configuration dump"
                 );
                 let advice = "pass it from Envoy's own environment (`host_env_keys`, or `valueFrom: HOST`)";
                 found.push(

@@ -31,7 +31,8 @@ pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> 
             route.finding(
                 table::ROUTE_DEPENDS_ON_EDIT,
                 format!(
-                    "it depends on {what}, which the filter edits: Envoy would choose the route again, and the request would take \
+                    "it depends on {what}, which the filter edits: Envoy would choose the route again, and the \
+                    request would take \
                      another one than it was judged by"
                 ),
                 "do not match on it",
@@ -100,7 +101,8 @@ fn loss_by_redirect(inbound: &inbound::Settings) -> Option<(&'static str, &'stat
     let is_forged =
         inbound.reserved_headers != ReservedHeaders::Replace && !inbound.forwarded_claims.is_empty();
     is_forged.then_some((
-        "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's early_header_mutation_extensions \
+        "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's \
+        early_header_mutation_extensions \
          do not see",
         "take internal_redirect_policy away",
     ))

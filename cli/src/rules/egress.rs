@@ -36,7 +36,8 @@ pub(crate) fn check(subject: &Subject<'_, '_>, outbound: &outbound::Settings) ->
                     found.push(mirrors.finding(
                         table::TOKEN_MIRRORED,
                         "the mirror would get the token as well",
-                        "take request_mirror_policies away, or put the filter into the cluster with `position: upstream`",
+                        "take request_mirror_policies away, or put the filter into the cluster with `position: \
+                        upstream`",
                     ).beside(route.location()));
                 }
             });
@@ -51,7 +52,8 @@ pub(crate) fn check(subject: &Subject<'_, '_>, outbound: &outbound::Settings) ->
                         policy.finding(
                             table::TOKEN_REDIRECTED,
                             "a redirect that Envoy follows would take the token along",
-                            "take internal_redirect_policy away, or list the routes that may be followed (allow_listed_routes)",
+                            "take internal_redirect_policy away, or list the routes that may be followed \
+                            (allow_listed_routes)",
                         )
                     }));
                 });

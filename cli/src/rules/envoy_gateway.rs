@@ -19,7 +19,8 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
         if routes.is_empty() {
             found.push(place.finding(
                 table::RESOURCES_NOT_GIVEN,
-                format!("whether there is a cluster {name}, and whether it has TLS, was not checked: no HTTPRoute was given"),
+                format!("whether there is a cluster {name}, and whether it has TLS, was not checked: no HTTPRoute \
+                was given"),
                 "",
             ));
             continue;
@@ -33,8 +34,10 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
             let known = Names::new(known.iter().map(String::as_str));
             found.push(place.finding(
                 table::CLUSTER_DOUBTFUL,
-                format!("no HTTPRoute {route} of namespace {namespace} was given, so there may be no cluster {name} for {what}"),
-                known.nearest(name).map_or_else(|| "give it as well".to_owned(), |near| format!("did you mean {near}?")),
+                format!("no HTTPRoute {route} of namespace {namespace} was given, so there may be no cluster {name} \
+                for {what}"),
+                known.nearest(name).map_or_else(|| "give it as well".to_owned(), |near| format!("did you mean \
+                {near}?")),
             ));
             continue;
         };

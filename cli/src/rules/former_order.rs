@@ -326,10 +326,13 @@ inbound:
         assert_eq!(
             told,
             [
-                "`HEAD api.example/orders` was route lax's and is route get's: `GET` covers `HEAD` where that is not listed",
-                "`GET /admin/status` was route status's and is route admin's: the first segment in which two patterns differ \
+                "`HEAD api.example/orders` was route lax's and is route get's: `GET` covers `HEAD` where that is not \
+                listed",
+                "`GET /admin/status` was route status's and is route admin's: the first segment in which two \
+                patterns differ \
                  decides, and a literal comes before a variable",
-                "`POST /orders/` was route lax's and is route post's: with and without a slash at its end is one path, unless \
+                "`POST /orders/` was route lax's and is route post's: with and without a slash at its end is one \
+                path, unless \
                  both are written; other requests of route lax went to get",
             ]
         );

@@ -29,7 +29,8 @@ fn name(subject: &Subject<'_, '_>, place: &Place<'_>, what: &str) -> Option<Find
         return Some(place.finding(
             table::CLUSTER_DOUBTFUL,
             format!("{name} (for {what}) is not a name that Istio gives to a cluster"),
-            "write `outbound|PORT||HOST`, as `istioctl proxy-config cluster` shows it, or give the EnvoyFilter that adds it",
+            "write `outbound|PORT||HOST`, as `istioctl proxy-config cluster` shows it, or give the EnvoyFilter that \
+            adds it",
         ));
     };
     if is_service(host) {
@@ -40,7 +41,8 @@ fn name(subject: &Subject<'_, '_>, place: &Place<'_>, what: &str) -> Option<Find
         if entries.is_empty() {
             return Some(place.finding(
                 table::RESOURCES_NOT_GIVEN,
-                format!("whether there is a cluster {name}, and whether it has TLS, was not checked: no ServiceEntry was given"),
+                format!("whether there is a cluster {name}, and whether it has TLS, was not checked: no ServiceEntry \
+                was given"),
                 "",
             ));
         }
@@ -133,8 +135,10 @@ fn undeclared(subject: &Subject<'_, '_>) -> Vec<Finding> {
         let name = place.as_str().unwrap_or_default();
         place.finding(
             table::DESTINATION_TLS_UNDECLARED,
-            format!("cluster {name} is not in `plaintext_clusters`, and Istio's clusters assert no TLS to the filter: every request that should get a token gets 503"),
-            "name it in `plaintext_clusters` where Istio's mutual TLS or a DestinationRule encrypts, or assert TLS by an EnvoyFilter",
+            format!("cluster {name} is not in `plaintext_clusters`, and Istio's clusters assert no TLS to the \
+            filter: every request that should get a token gets 503"),
+            "name it in `plaintext_clusters` where Istio's mutual TLS or a DestinationRule encrypts, or assert TLS \
+            by an EnvoyFilter",
         )
     }).collect()
 }

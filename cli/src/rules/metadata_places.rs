@@ -90,7 +90,8 @@ fn escapes(manager: &Place<'_>, table: &Place<'_>) -> Vec<Finding> {
                 found.push(place.finding(
                     table::METADATA_ESCAPED,
                     format!(
-                        "`{twin}` is another path to Envoy and the same one to many servers: a request for it escapes from what \
+                        "`{twin}` is another path to Envoy and the same one to many servers: a request for it \
+                        escapes from what \
                          this route demands"
                     ),
                     "use path_separated_prefix, or add a route for it",

@@ -46,7 +46,8 @@ fn position(subject: &Subject<'_, '_>) -> Option<Finding> {
     let (place, what, advice) = match &subject.filter.seat {
         Seat::Cluster { .. } if config.member("inbound").is_some() => (
             config.member("inbound"),
-            "the filter stands in a cluster, behind the routes and once for each attempt: rules for inbound requests do not hold there",
+            "the filter stands in a cluster, behind the routes and once for each attempt: rules for inbound requests \
+            do not hold there",
             "put it into the `http_filters` of the listener's connection manager",
         ),
         Seat::Cluster { .. } if is("downstream") => (

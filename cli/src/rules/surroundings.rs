@@ -34,7 +34,8 @@ fn normalization(subject: &Subject<'_, '_>) -> Vec<Finding> {
         Finding::new(
             table::NORMALIZE_PATH_OFF,
             place.location_of("normalize_path"),
-            "Envoy does not normalize paths, and scopes depend on the route that it finds by them: requests with another spelling are refused (400)",
+            "Envoy does not normalize paths, and scopes depend on the route that it finds by them: requests with \
+            another spelling are refused (400)",
             "write `normalize_path: true`",
         )
     });
@@ -86,7 +87,8 @@ fn other_filters(subject: &Subject<'_, '_>) -> Vec<Finding> {
         EDITORS.iter().any(|editor| kind.contains(editor)).then(|| {
             filter.finding(
                 table::OTHER_FILTER_EDITS,
-                format!("{} can change a header, and a route depends on one: Envoy would choose the route again, and the request would take another one than it was judged by", filter.text("name")),
+                format!("{} can change a header, and a route depends on one: Envoy would choose the route again, and \
+                the request would take another one than it was judged by", filter.text("name")),
                 "do not match routes on headers that it may change, and allow this by name",
             )
         })
@@ -113,7 +115,8 @@ fn reachable_credentials(subject: &Subject<'_, '_>) -> Vec<Finding> {
                         place
                             .finding(
                                 table::CREDENTIAL_REACHABLE,
-                                format!("a caller gets through this route to cluster {name}, which adds the client's credential to every request: the caller can get tokens in the client's name"),
+                                format!("a caller gets through this route to cluster {name}, which adds the client's \
+                                credential to every request: the caller can get tokens in the client's name"),
                                 "use a cluster of its own for the filter's token requests, which no route leads to",
                             )
                             .beside(cluster.place.location()),

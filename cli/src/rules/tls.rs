@@ -100,7 +100,8 @@ fn unverified(
             add(
                 table::TLS_UNVERIFIED,
                 format!(
-                    "TLS of cluster {name} accepts every certificate: any server on the way can pretend to be the one that is meant"
+                    "TLS of cluster {name} accepts every certificate: any server on the way can pretend to be the \
+                    one that is meant"
                 ),
                 "add `common_tls_context.validation_context` with `trusted_ca` (or `system_root_certs: {}`) and \
                  `match_typed_subject_alt_names`",
@@ -109,7 +110,8 @@ fn unverified(
             add(
                 table::TLS_NAME_UNVERIFIED,
                 format!(
-                    "TLS of cluster {name} accepts the certificate of any server that the CA has signed one for, whatever its name"
+                    "TLS of cluster {name} accepts the certificate of any server that the CA has signed one for, \
+                    whatever its name"
                 ),
                 "add `match_typed_subject_alt_names` with the server's name, or `auto_sni_san_validation: true`",
             );
@@ -118,7 +120,8 @@ fn unverified(
             add(
                 table::TLS_SNI_MISSING,
                 format!(
-                    "TLS of cluster {name} names no server (SNI): a server with several names may answer for another one, or not at all"
+                    "TLS of cluster {name} names no server (SNI): a server with several names may answer for another \
+                    one, or not at all"
                 ),
                 "add `sni: HOST`, or `auto_host_sni: true`",
             );
@@ -146,7 +149,8 @@ fn outbound(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 assertion
                     .finding(
                         table::TLS_ASSERTED_WITHOUT_SOCKET,
-                        format!("the metadata of cluster {name} asserts TLS, and it has no TLS transport socket: tokens would go out in plain text"),
+                        format!("the metadata of cluster {name} asserts TLS, and it has no TLS transport socket: \
+                        tokens would go out in plain text"),
                         "add the transport socket, or remove the assertion",
                     )
                     .beside(place.location()),
@@ -158,8 +162,10 @@ fn outbound(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 cluster
                     .finding(
                         table::DESTINATION_TLS_UNDECLARED,
-                        format!("cluster {name} neither asserts TLS nor is it in `plaintext_clusters`: every request that should get a token gets 503"),
-                        "add `metadata: { filter_metadata: { attache: { tls: asserted } } }` beside its TLS transport socket, or name it in `plaintext_clusters`",
+                        format!("cluster {name} neither asserts TLS nor is it in `plaintext_clusters`: every request \
+                        that should get a token gets 503"),
+                        "add `metadata: { filter_metadata: { attache: { tls: asserted } } }` beside its TLS \
+                        transport socket, or name it in `plaintext_clusters`",
                     )
                     .beside(place.location()),
             ),
