@@ -68,7 +68,7 @@ fn each_rule_is_shown_by_a_broken_file_and_no_secret_is() {
         .map(|(name, _)| fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap())
         .collect();
     // Those of `--online` need a server: `online.rs` shows them.
-    let offline = table::ALL.iter().filter(|rule| !rule.name.starts_with("online-"));
+    let offline = table::ALL.iter().filter(|rule| !rule.name.starts_with(table::ONLINE));
     let unseen: Vec<_> = offline.filter(|rule| !text.contains(&format!("[{}]", rule.name))).collect();
     assert!(unseen.is_empty(), "{unseen:?}");
     assert!(!text.contains("hunter2"));

@@ -1,5 +1,6 @@
 //! `attachectl check --online`, against an issuer that answers right, and wrong in each way that an operator meets.
 
+mod proxy;
 mod tls_server;
 mod tokens;
 
@@ -14,6 +15,7 @@ use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 
 use crate::tool::{Run, run_with};
+use proxy::ConnectProxy;
 use tls_server::TlsServer;
 
 /// No word of any output.
@@ -281,6 +283,12 @@ fn tls_is_verified_and_told_with_the_certificate() {
     let bad = block_of(&run);
     assert!(bad.contains("✗ no TLS connection: invalid peer certificate: UnknownIssuer"), "{bad}");
     assert!(bad.contains("certificate of \"CN=localhost\""), "{bad}");
+    // The system's certificates, as other tools are told of them.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let system = [("SSL_CERT_FILE", ca.to_str().unwrap())];
+    let run = run_with(folder.path(), &system, &["check", "--online", "config.json"], "");
+    assert_eq!(run.code, 0, "{}", run.stdout);
     // A server without TLS where it should have it.
     let plain = issuer();
     let uri = format!("https://{}/jwks", plain.addr());
@@ -312,6 +320,49 @@ fn json_and_sarif_have_what_the_text_has() {
     let sarif: Value = serde_json::from_str(&run.stdout).unwrap();
     let results = sarif["runs"][0]["results"].as_array().unwrap();
     assert!(results.iter().any(|result| result["ruleId"] == "online-document"), "{results:?}");
+}
+
+#[test]
+fn a_proxy_is_used_where_it_is_given_and_only_there() {
+    let issuer = issuer();
+    let proxy = ConnectProxy::start();
+    let url = format!("http://127.0.0.1:{}", proxy.port);
+    let config = json!({
+        "inbound": inbound(issuer.identifier(), jwks(&issuer)),
+        "outbound": outbound(vec![client("orders", at(&issuer), secret())]),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    let mut variables = names.map(|name| (name, &*url)).to_vec();
+    variables.push(("ONLINE_SECRET", SECRET));
+    let arguments = ["check", "--online", "config.json"];
+    let run = run_with(folder.path(), &variables, &arguments, "");
+    assert_eq!((run.code, proxy.asked()), (0, 0), "{}", run.stdout);
+    let run = run_with(folder.path(), &variables, &[&arguments[..], &["--proxy", &url]].concat(), "");
+    // The credential would be in plain text on the way to the proxy.
+    assert_eq!((run.code, proxy.asked(), issuer.token_requests()), (0, 1, 1), "{}", run.stdout);
+    has(&run, &["✓ the filter takes it", "the client's credential would go over a network in plain text"]);
+    for wrong in ["socks5://127.0.0.1:1", "127.0.0.1:1"] {
+        let run = run_with(folder.path(), &variables, &[&arguments[..], &["--proxy", wrong]].concat(), "");
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_is_found_can_be_allowed_in_the_file_and_the_comment_does_no_harm_without_the_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = json!({ "jwks": { "uri": "http://127.0.0.1:1/jwks", "cluster": "idp" } });
+    let config = json!({ "inbound": inbound("https://issuer.example", keys) });
+    let text =
+        format!("# attachectl: allow-file online-unreachable, endpoint-http: it is not there yet\n{config}");
+    fs::write(folder.path().join("config.yaml"), text).unwrap();
+    for arguments in
+        [&["check", "--strict", "--online", "config.yaml"][..], &["check", "--strict", "config.yaml"]]
+    {
+        let run = run_with(folder.path(), &[], arguments, "");
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    }
 }
 
 #[test]

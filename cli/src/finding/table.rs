@@ -2,6 +2,9 @@
 
 use super::rule::{Rule, Severity};
 
+/// How the names of the rules begin that only `--online` looks for.
+pub const ONLINE: &str = "online-";
+
 /// Defines each rule and the list of all.
 macro_rules! rules {
     ($($constant:ident, $name:literal, $severity:ident, $finds:literal, $cure:literal;)*) => {
