@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn who_somebody_is_must_be_a_string_where_it_is_forwarded_as_one() {
+    fn who_a_caller_is_must_be_a_string_where_it_is_forwarded_as_one() {
         for name in ["sub", "jti", "client_id"] {
             for claim in ["5", "{}", "[]", r#"["a","b"]"#, "false"] {
                 let malformed = Err(ClaimError::Malformed { claim: name });

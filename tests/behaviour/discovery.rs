@@ -185,7 +185,7 @@ fn keys_that_move_count_until_the_new_place_has_answered_and_then_no_more() {
     assert!(!threads.get("/orders", &long(&old).sign()).contains(&"forwarded".to_owned()));
     let call = threads.sent().into_iter().rev().find(|(_, call)| path_of(call) == "/new?v=2").unwrap().1;
     assert_eq!(header_of(&call, ":authority"), Some("keys.example:8443"));
-    // Nobody asks the old place any more.
+    // No thread asks the old place any more.
     let old_calls = threads.paths().iter().filter(|path| *path == "/jwks").count();
     threads.advance(1.hours());
     assert_eq!(threads.paths().iter().filter(|path| *path == "/jwks").count(), old_calls);
@@ -213,7 +213,7 @@ fn keys_that_move_serve_no_longer_than_they_would_have() {
 }
 
 #[test]
-fn keys_whose_address_nobody_vouches_for_any_more_count_no_more() {
+fn keys_whose_address_no_metadata_vouches_for_any_more_count_no_more() {
     let key = Signer::new("k1");
     let site = Site::of(&[&key]);
     let schedule = json!({ "metadata_refresh": "10m", "max_staleness": "10m" });

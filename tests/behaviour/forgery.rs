@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::proxy::{Request, Signer, Time as _, config, good, jwks, status};
 use crate::threads::{Lease, Published, Threads, counted, fresh, long, sealed};
 
-/// Somebody who is none of ours.
+/// A thread that is none of ours.
 const STRANGER: u64 = 0xbad;
 
-fn nobody() -> Lease {
+fn unheld() -> Lease {
     Lease::default()
 }
 
@@ -20,20 +20,20 @@ fn forged(threads: &Threads) -> Vec<(&'static str, Lease)> {
     let (now, past) = (threads.ago(0.ms()), 1);
     let pause = threads.ahead(600.secs());
     vec![
-        ("held for ever", Lease { holder: STRANGER, until: far, ..nobody() }),
-        ("held as long as is believed", Lease { holder: STRANGER, until: soon, ..nobody() }),
-        ("held in the past", Lease { holder: STRANGER, until: past, ..nobody() }),
-        ("held by every bit", Lease { holder: u64::MAX, until: soon, ..nobody() }),
-        ("sent in the future", Lease { sent: far, ..nobody() }),
-        ("sent now", Lease { sent: now, ..nobody() }),
-        ("sent long ago", Lease { sent: past, ..nobody() }),
-        ("never before the end of time", Lease { failures: 1, not_before: far, ..nobody() }),
-        ("not before as late as is believed", Lease { failures: 1, not_before: pause, ..nobody() }),
-        ("a pause without a failure", Lease { not_before: pause, ..nobody() }),
-        ("failures without end", Lease { failures: u32::MAX, not_before: pause, ..nobody() }),
-        ("published in the future", Lease { published: far, ..nobody() }),
-        ("published now", Lease { published: now, ..nobody() }),
-        ("nothing", nobody()),
+        ("held for ever", Lease { holder: STRANGER, until: far, ..unheld() }),
+        ("held as long as is believed", Lease { holder: STRANGER, until: soon, ..unheld() }),
+        ("held in the past", Lease { holder: STRANGER, until: past, ..unheld() }),
+        ("held by every bit", Lease { holder: u64::MAX, until: soon, ..unheld() }),
+        ("sent in the future", Lease { sent: far, ..unheld() }),
+        ("sent now", Lease { sent: now, ..unheld() }),
+        ("sent long ago", Lease { sent: past, ..unheld() }),
+        ("never before the end of time", Lease { failures: 1, not_before: far, ..unheld() }),
+        ("not before as late as is believed", Lease { failures: 1, not_before: pause, ..unheld() }),
+        ("a pause without a failure", Lease { not_before: pause, ..unheld() }),
+        ("failures without end", Lease { failures: u32::MAX, not_before: pause, ..unheld() }),
+        ("published in the future", Lease { published: far, ..unheld() }),
+        ("published now", Lease { published: now, ..unheld() }),
+        ("nothing", unheld()),
     ]
 }
 
@@ -53,7 +53,7 @@ fn a_forged_lease_puts_a_refresh_off_by_ten_minutes_at_most() {
             threads.advance(601.secs());
             let told = threads.get("/orders", &long(&new).sign());
             assert_eq!(told, ["forwarded"; 4], "{what}");
-            // And nobody asks more often than without it; a lost publication costs a call a thread.
+            // And no thread asks more often than without it; a lost publication costs a call a thread.
             let calls = threads.calls("idp");
             assert!(calls <= 1 + 3 + 4, "{what}: {calls} calls in {:?}", threads.pauses());
         }
@@ -94,8 +94,8 @@ fn harass_so_many(count: usize, meddle: &dyn Fn(&Threads)) {
 
 #[test]
 fn a_lease_that_is_reset_at_every_step_stops_no_refresh_and_makes_none() {
-    harass(|threads| threads.forge_lease(&nobody()));
-    harass(|threads| threads.forge_lease(&Lease { published: 1, sent: 1, ..nobody() }));
+    harass(|threads| threads.forge_lease(&unheld()));
+    harass(|threads| threads.forge_lease(&Lease { published: 1, sent: 1, ..unheld() }));
     harass(|threads| {
         threads.memory.plant(&threads.name("/lease"), b"\xff");
         threads.call_news();
@@ -104,25 +104,25 @@ fn a_lease_that_is_reset_at_every_step_stops_no_refresh_and_makes_none() {
 
 #[test]
 fn a_lease_that_always_says_published_now_stops_no_refresh_and_makes_none() {
-    harass(|threads| threads.forge_lease(&Lease { published: threads.ago(0.ms()), ..nobody() }));
+    harass(|threads| threads.forge_lease(&Lease { published: threads.ago(0.ms()), ..unheld() }));
 }
 
 #[test]
 fn a_lease_that_always_says_sent_now_stops_no_refresh_and_makes_none() {
-    harass(|threads| threads.forge_lease(&Lease { sent: threads.ago(0.ms()), ..nobody() }));
+    harass(|threads| threads.forge_lease(&Lease { sent: threads.ago(0.ms()), ..unheld() }));
 }
 
 /// Written again and again for twenty minutes: what is past its lifetime, each thread asks for once itself.
 #[test]
 fn a_lease_holds_a_fetch_back_no_longer_than_a_lifetime_and_the_time_of_a_fetch() {
     let held: fn(&Threads) -> Lease =
-        |threads| Lease { holder: STRANGER, until: threads.ahead(75.secs()), ..nobody() };
+        |threads| Lease { holder: STRANGER, until: threads.ahead(75.secs()), ..unheld() };
     // A pause is believed only of a fetch that was sent.
     let pause: fn(&Threads) -> Lease = |threads| Lease {
         failures: 1,
         sent: threads.ago(0.ms()),
         not_before: threads.ahead(600.secs()),
-        ..nobody()
+        ..unheld()
     };
     for forge in [held, pause] {
         let (old, new) = (Signer::new("k1"), Signer::new("k2"));
@@ -140,8 +140,8 @@ fn a_lease_holds_a_fetch_back_no_longer_than_a_lifetime_and_the_time_of_a_fetch(
 }
 
 #[test]
-fn failures_that_somebody_else_tells_of_make_no_calls() {
-    harass(|threads| threads.forge_lease(&Lease { failures: 1, ..nobody() }));
+fn failures_that_another_module_tells_of_make_no_calls() {
+    harass(|threads| threads.forge_lease(&Lease { failures: 1, ..unheld() }));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_reset_at_every_step_takes_no_backoff_away() {
     let mut threads = Threads::new(&config(json!({})), 4);
     threads.serve("idp", status(503));
     threads.tick();
-    threads.advance_with(2.minutes(), |threads| threads.forge_lease(&nobody()));
+    threads.advance_with(2.minutes(), |threads| threads.forge_lease(&unheld()));
     for number in threads.alive() {
         let pauses: Vec<u64> = threads[number].call_times().windows(2).map(|two| two[1] - two[0]).collect();
         assert!(pauses.len() <= 14, "{pauses:?}");
@@ -172,7 +172,7 @@ fn a_reset_at_every_step_lets_strangers_ask_once_an_interval_and_thread() {
     let mut threads = Threads::ready(&config(json!({})), 4, &[&key]);
     let mut count = 0;
     threads.advance_with(20.secs(), |threads| {
-        threads.forge_lease(&nobody());
+        threads.forge_lease(&unheld());
         for number in threads.alive() {
             count += 1;
             let token = fresh(&key.named(Some(&format!("made-up-{count}"))), count);
@@ -221,7 +221,7 @@ fn an_unsealed_document_that_is_not_newer_or_of_the_future_is_never_believed() {
         threads.advance(100.ms());
         let late = threads.join();
         assert_eq!(threads[0].get("/orders", &long(&evil).sign()), "waiting", "{sent} {received}");
-        // Whoever has no keys of its own takes an old one over, as long as one that we left.
+        // A thread that has no keys of its own takes an old one over, as long as one that we left.
         if received > -600 && sent <= received && received <= 0 {
             continue;
         }
@@ -298,7 +298,8 @@ fn a_sealed_document_that_is_altered_is_refused() {
     threads.all_tell(&long(&new).sign(), "forwarded");
 }
 
-/// A document that we sealed once and that has been replaced brings no withdrawn key back to whoever has seen the new one.
+/// A document that we sealed once and that has been replaced brings no withdrawn key back to a
+/// thread that has seen the new one.
 #[test]
 fn a_sealed_document_that_is_replayed_brings_no_withdrawn_key_back() {
     let (old, new) = (Signer::new("k1"), Signer::new("k2"));
@@ -309,12 +310,12 @@ fn a_sealed_document_that_is_replayed_brings_no_withdrawn_key_back() {
     threads.advance_to_call("idp", 2);
     threads.advance_with(20.minutes(), |threads| {
         threads.memory.plant(&name, &replayed);
-        threads.forge_lease(&Lease { published: threads.ago(0.ms()), ..nobody() });
+        threads.forge_lease(&Lease { published: threads.ago(0.ms()), ..unheld() });
     });
     assert_ne!(threads[0].get("/orders", &long(&old).sign()), "forwarded");
     assert_ne!(threads[1].get("/orders", &long(&old).sign()), "forwarded");
     threads.all_tell(&long(&new).sign(), "forwarded");
-    // Nor has anybody taken it for a moment, and asked again because of its age.
+    // Nor has a thread taken it for a moment, and asked again because of its age.
     assert!(threads.calls("idp") <= 2 + 2 * 3, "{:?}", threads.pauses());
 }
 
@@ -332,7 +333,7 @@ fn a_sealed_document_past_its_lifetime_that_is_put_back_is_not_believed_before_a
         let forge = |threads: &Threads| {
             threads.memory.plant(&name, &replayed);
             let until = threads.ahead(70.secs());
-            let lease = Lease { holder: STRANGER, until, failures: 1, not_before: until, ..nobody() };
+            let lease = Lease { holder: STRANGER, until, failures: 1, not_before: until, ..unheld() };
             let sent = threads.ago(0.ms());
             threads.forge_lease(&Lease { sent, published: sent, ..lease });
         };
@@ -411,7 +412,7 @@ fn forged_slots_cost_wake_ups_and_nothing_else() {
 
 /// A slot's fields lie where a lease has its own: owner, group, queue, beat.
 fn slot(threads: &Threads) -> Lease {
-    Lease { failures: u32::MAX, not_before: threads.ago(0.ms()), ..nobody() }
+    Lease { failures: u32::MAX, not_before: threads.ago(0.ms()), ..unheld() }
 }
 
 #[test]
@@ -420,7 +421,7 @@ fn requests_are_answered_in_time_whatever_lies_in_shared_data() {
     let plain: Value = config(json!({}));
     let mut threads = Threads::new(&plain, 2);
     threads.serve("idp", good(&jwks(&[&key])));
-    threads.forge_lease(&Lease { holder: STRANGER, until: threads.ahead(70.secs()), ..nobody() });
+    threads.forge_lease(&Lease { holder: STRANGER, until: threads.ahead(70.secs()), ..unheld() });
     let waits = threads[0].request(Request::get("/orders").bearer(&long(&key).sign())).waiting();
     threads.advance(5.secs());
     assert_eq!(threads[0].answer(waits).tells(), "503 keys_unavailable");

@@ -122,7 +122,7 @@ fn only_a_text_that_a_header_can_hold_becomes_one() {
     assert_eq!(seen.upstream("x-auth-name"), [longest]);
 }
 
-/// `5` and `"5"`, `["a","b"]` and `"a b"`: whoever could be one by being the other would be let in as it.
+/// `5` and `"5"`, `["a","b"]` and `"a b"`: a caller who could be one by being the other would be let in as it.
 #[test]
 fn a_claim_becomes_a_header_only_as_the_type_that_is_named() {
     let key = Signer::new("k1");
@@ -159,9 +159,9 @@ fn a_claim_becomes_a_header_only_as_the_type_that_is_named() {
     assert_eq!(seen(json!({})), [""; 5]);
 }
 
-/// RFC 7519 §4.1.2, §4.1.7, RFC 9068 §2.2: without a header the upstream would take the caller for nobody in particular.
+/// RFC 7519 §4.1.2, §4.1.7, RFC 9068 §2.2: without a header the upstream would take the caller for an anonymous one.
 #[test]
-fn who_somebody_is_must_be_a_string_where_something_depends_on_it() {
+fn who_a_caller_is_must_be_a_string_where_something_depends_on_it() {
     let key = Signer::new("k1");
     for name in ["sub", "jti", "client_id"] {
         let claims = json!({ "forward_claims": [{ "claim": name, "header": "x-who" }] });

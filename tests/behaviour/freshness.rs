@@ -198,7 +198,7 @@ fn a_304_renews_the_keys_of_all_threads_and_states_a_date_of_its_own() {
 }
 
 #[test]
-fn a_304_that_nobody_asked_for_is_a_failure() {
+fn a_304_without_a_condition_is_a_failure() {
     for etag in [None, Some("v1"), Some("\"a b\""), Some("\"\u{7f}\"")] {
         let mut proxy = Proxy::new(&bounded());
         let document = good(&jwks(&[&Signer::new("k1")]));
@@ -360,7 +360,7 @@ fn a_pause_that_a_server_asked_for_holds_for_all_threads() {
     threads.all_tell(&long(&key).sign(), "forwarded");
 }
 
-/// Our host did not take the call: nobody was asked, and another thread may have better luck.
+/// Our host did not take the call: no server was asked, and another thread may have better luck.
 #[test]
 fn a_call_that_was_not_sent_holds_up_no_other_thread() {
     let key = Signer::new("k1");

@@ -83,7 +83,7 @@ fn a_stranger_s_token_costs_no_fetch_even_before_the_first_keys() {
 }
 
 #[test]
-fn one_issuer_s_outage_is_nobody_else_s() {
+fn one_issuer_s_outage_is_no_other_issuer_s() {
     let (corp, theirs) = (Signer::new("k1"), Signer::new("k2"));
     let mut proxy = Proxy::new(&config(json!({
         "issuers": [issuer(json!({})), partner()],

@@ -64,7 +64,7 @@ fn one_source_that_is_down_takes_nothing_from_the_other() {
 }
 
 #[test]
-fn a_source_that_never_answers_holds_nobody_up_whose_key_the_other_has() {
+fn a_source_that_never_answers_delays_no_caller_whose_key_the_other_has() {
     let other = Signer::new("k2");
     let mut proxy = Proxy::new(&two());
     proxy.silence("idp");

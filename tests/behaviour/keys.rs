@@ -91,9 +91,9 @@ fn no_fault_of_the_issuer_takes_the_last_good_keys_away() {
     }
 }
 
-/// seen in other filters: without keys nobody gets through.
+/// seen in other filters: without keys no request gets through.
 #[test]
-fn no_fault_of_the_issuer_lets_anybody_in_before_the_first_keys() {
+fn no_fault_of_the_issuer_lets_a_request_in_before_the_first_keys() {
     let key = Signer::new("k1");
     for (reply, _, text) in faults() {
         let mut proxy = Proxy::new(&config(json!({})));
@@ -351,7 +351,7 @@ fn unusable_and_private_keys_are_told() {
     assert_eq!(proxy.get("/orders", &key.token().sign()), "forwarded");
 }
 
-/// Whoever begins to publish what it had better kept is told, though no key has changed.
+/// An issuer that begins to publish private members is named in the log, though no key has changed.
 #[test]
 fn private_halves_of_known_keys_are_told_too() {
     let key = Signer::new("k1");
@@ -377,7 +377,7 @@ fn a_reply_that_never_comes_is_given_up() {
     let [0, again] = proxy.call_times()[..] else { panic!("{:?}", proxy.call_times()) };
     assert!((15_100..=15_400).contains(&again), "{again}");
     assert_eq!(proxy.counter(&fetches("lost")), 1);
-    // Late, and nobody's any more: not taken for the answer to the call after it.
+    // Late, and its call is over: not taken for the answer to the call after it.
     proxy.reply(status(503));
     assert_eq!(proxy.counter(&fetches("status")), 0);
     proxy.reply(good(&jwks(&[&key])));
@@ -385,7 +385,7 @@ fn a_reply_that_never_comes_is_given_up() {
 }
 
 #[test]
-fn a_reply_that_nobody_asked_for_changes_nothing() {
+fn a_reply_to_no_call_changes_nothing() {
     let (key, evil) = (Signer::new("k1"), Signer::new("evil"));
     let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
     for id in [0, 1, u32::MAX] {

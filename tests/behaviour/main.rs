@@ -24,7 +24,7 @@ mod time;
 mod issuers;
 // Keys: the first ones, refresh, rotation, outages, every fault of an issuer.
 mod keys;
-// One fetch for a whole process, whoever dies, joins or reloads.
+// One fetch for a whole process, whichever thread dies, joins or reloads.
 mod sharing;
 // What another module can do to them by shared data, and what not.
 mod forgery;
@@ -42,7 +42,7 @@ mod unknown_keys;
 mod discovery;
 // Several sources of one issuer, and a thousand issuers.
 mod key_sources;
-// Many requests at once: bounded work in each callback, nobody forgotten.
+// Many requests at once: bounded work in each callback, no request forgotten.
 mod storms;
 // All of it in any order, against what must never happen.
 mod properties;

@@ -177,7 +177,7 @@ fn a_protected_header_on_a_route_with_metadata_is_refused() {
 }
 
 #[test]
-fn metadata_that_nobody_has_decided_about_closes_the_route() {
+fn metadata_that_the_configuration_does_not_mention_closes_the_route() {
     let key = Signer::new("k1");
     let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
     let token = key.token().claim("scope", "extra orders:read").sign();

@@ -192,7 +192,7 @@ fn without_a_resource_there_is_no_document() {
     assert_eq!(refused.challenge(), Some("Bearer"));
 }
 
-/// Whoever could choose the URL could send callers to an authorization server of its own.
+/// A caller that could choose the URL could send others to an authorization server of its own.
 #[test]
 fn the_challenge_names_the_configured_document_whatever_the_host() {
     let mut proxy = Proxy::new(&resource("https://api.example:8443/v1"));

@@ -40,7 +40,7 @@ fn plant(threads: &Threads, keys: &[&Signer]) {
 }
 
 #[test]
-fn a_planted_key_set_lets_nobody_in() {
+fn a_planted_key_set_lets_no_caller_in() {
     let (key, evil) = (Signer::new("k1"), Signer::new("evil"));
     let mut threads = ready(&config(json!({})), 4, &[&key]);
     for _ in 0..3 {
@@ -156,7 +156,7 @@ fn no_module_keeps_a_new_key_from_a_thread() {
 
 /// "There is no such key" is what the issuer says, and no other.
 #[test]
-fn a_confirmation_refuses_nobody() {
+fn a_confirmation_refuses_no_caller() {
     let (key, unknown) = (Signer::new("k1"), Signer::new("k2"));
     let mut threads = ready(&config(json!({})), 2, &[&key]);
     threads.serve("idp", status(503));
@@ -194,7 +194,7 @@ fn a_clock_that_is_set_back_makes_each_thread_fetch_for_itself() {
 
 /// Metadata that another module planted would say where to fetch keys.
 #[test]
-fn planted_metadata_leads_nobody_to_other_keys() {
+fn planted_metadata_leads_no_thread_to_other_keys() {
     let (key, evil) = (Signer::new("k1"), Signer::new("evil"));
     let metadata = |at: &str| json!({ "issuer": "https://idp.example", "jwks_uri": at }).to_string();
     let source = json!({ "keys": { "jwks": null, "discovery": { "cluster": "idp" } } });

@@ -56,9 +56,9 @@ enum Key {
     Withdrawn(u8),
     /// One that it will have.
     ToCome,
-    /// Somebody else's, under a name that it has.
+    /// A stranger's, under a name that it has.
     Forged,
-    /// Somebody else's, under a name of its own.
+    /// A stranger's, under a name of its own.
     Stranger,
 }
 
@@ -340,7 +340,7 @@ impl Run {
     fn judge(&self, waiter: &Waiter, told: &str) {
         let issuer = self.issuer.borrow();
         if told == "forwarded" {
-            let number = waiter.key.expect("nobody's token but the issuer's is accepted");
+            let number = waiter.key.expect("no token but the issuer's is accepted");
             let has_told = |(at, version): &(Duration, usize)| {
                 (*version..=version + 1).contains(&number) && *at + LIFE + self.set_back + TICK >= issuer.time
             };
@@ -360,7 +360,7 @@ impl Run {
         for waiter in core::mem::take(&mut self.waiters) {
             let told = self.threads[waiter.thread].answer(waiter.stream).tells();
             if told == "waiting" {
-                assert!(!has_ticked || now < waiter.since + DEADLINE, "somebody is forgotten");
+                assert!(!has_ticked || now < waiter.since + DEADLINE, "a request is forgotten");
                 self.waiters.push(waiter);
             } else {
                 self.judge(&waiter, &told);
@@ -368,7 +368,7 @@ impl Run {
         }
     }
 
-    /// Where nobody has come, gone or meddled for a while, the issuer is asked no more often than it should be.
+    /// Where no thread has come, gone or meddled for a while, the issuer is asked no more often than it should be.
     fn count_calls(&self) {
         let issuer = self.issuer.borrow();
         for pair in issuer.asked.windows(2) {
@@ -411,7 +411,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_no_key_is_believed_that_should_not_be_and_nobody_is_forgotten(
+    fn whatever_happens_no_key_is_believed_that_should_not_be_and_no_request_is_forgotten(
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let mut run = Run::new();

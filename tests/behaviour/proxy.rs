@@ -308,7 +308,7 @@ impl Proxy {
         self.hand_in(id, reply);
     }
 
-    /// Hands in a reply that nobody asked for (any more).
+    /// Hands in a reply to a call that was not made, or is over.
     pub fn hand_in(&mut self, id: CallId, reply: HttpReply) {
         self.handle(|filter, context, commands| filter.handle_reply(id, reply, context, commands));
         self.take_messages();
@@ -367,7 +367,7 @@ impl Proxy {
         self.filter.handle_stream_end(stream);
     }
 
-    /// A text that must be told to nobody.
+    /// A text that must not be told.
     pub fn keep_secret(&mut self, text: &str) {
         self.secrets.push(text.to_owned());
     }
@@ -476,7 +476,7 @@ impl Proxy {
         }
     }
 
-    /// Nothing that a client has sent as a token is ever told to anybody.
+    /// Nothing that a client has sent as a token is ever told.
     #[track_caller]
     fn scrub_text(&self, text: &str) {
         for secret in &self.secrets {
@@ -1009,7 +1009,7 @@ impl Host {
     }
 }
 
-/// Bytes that nobody could guess who did not count.
+/// Bytes that only who counts along could guess.
 pub(crate) struct Drawn;
 
 impl Random for Drawn {

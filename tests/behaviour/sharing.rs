@@ -34,7 +34,7 @@ fn each_refresh_of_eight_threads_is_one_call() {
     // Of eight draws between 80 and 95 % of ten minutes the first one counts.
     assert!(pauses.iter().all(|pause| (480_000..=571_000).contains(pause)), "{pauses:?}");
     threads.all_tell(&fresh(&key, 1), "forwarded");
-    // What one has fetched, all have taken over: nobody's keys are older than the last call.
+    // What one has fetched, all have taken over: no thread's keys are older than the last call.
     assert_eq!(
         threads.counter(&counted("attache_shared_documents", "adopted")),
         7 * u64::try_from(threads.calls("idp")).unwrap()
@@ -56,7 +56,7 @@ fn a_withdrawn_key_stops_in_every_thread_within_one_refresh() {
 }
 
 #[test]
-fn whoever_waits_in_any_thread_is_answered_when_one_thread_has_the_keys() {
+fn requests_that_wait_in_any_thread_are_answered_when_one_thread_has_the_keys() {
     let (key, stranger) = (Signer::new("k1"), Signer::unnamed("x").named(Some("k1")));
     let mut threads = Threads::new(&config(json!({})), 8);
     threads.tick();
@@ -68,7 +68,7 @@ fn whoever_waits_in_any_thread_is_answered_when_one_thread_has_the_keys() {
             waits.push((number, threads[number].request(request).waiting()));
         }
     }
-    // No time passes, and nobody ticks.
+    // No time passes, and no thread ticks.
     threads.reply(good(&jwks(&[&key])));
     for pair in waits.chunks(2) {
         assert_eq!(threads[pair[0].0].answer(pair[0].1).tells(), "forwarded");
@@ -93,7 +93,7 @@ fn a_change_is_told_once_for_all_threads() {
     );
 }
 
-/// Its VM has crashed, or its reply is lost: timeout and ten seconds, and somebody else goes on.
+/// Its VM has crashed, or its reply is lost: timeout and ten seconds, and another thread goes on.
 #[test]
 fn a_thread_that_dies_with_the_lease_stops_no_fetch() {
     let key = Signer::new("k1");
@@ -130,7 +130,7 @@ fn threads_that_die_one_after_the_other_with_the_lease_stop_no_refresh() {
 
 /// A new worker, a VM that Envoy has built anew, a reload: none of them asks the issuer.
 #[test]
-fn whoever_comes_later_has_keys_at_once_and_asks_nobody() {
+fn a_thread_that_comes_later_has_keys_at_once_and_asks_no_issuer() {
     let key = Signer::new("k1");
     let mut threads = Threads::ready(&config(json!({})), 2, &[&key]);
     threads.silence("idp");
@@ -153,7 +153,7 @@ fn whoever_comes_later_has_keys_at_once_and_asks_nobody() {
 }
 
 #[test]
-fn whoever_comes_later_does_not_take_the_document_for_fresher_than_it_is() {
+fn a_thread_that_comes_later_does_not_take_the_document_for_fresher_than_it_is() {
     let (old, new) = (Signer::new("k1"), Signer::new("k2"));
     let mut threads = Threads::ready(&config(json!({})), 1, &[&old]);
     threads.advance(470.secs());
@@ -201,7 +201,7 @@ fn a_document_under_another_seal_or_none_is_another_document() {
             assert_eq!(threads[neighbour].get("/orders", &long(&new).sign()), "forwarded");
             assert_eq!(threads[0].get("/orders", &long(&key).sign()), "forwarded");
             assert_eq!(threads.calls("idp"), 2);
-            // Nobody takes the other one's for a forgery.
+            // Neither takes the other one's for a forgery.
             assert_eq!(threads.counter(&counted("attache_shared_documents", "rejected")), 0);
         }
     }
@@ -299,7 +299,7 @@ fn a_clock_that_is_set_back_makes_one_call_for_all_threads() {
 
 /// What was fetched before the clock was set back is no newer than a request that came since.
 #[test]
-fn what_was_published_before_the_clock_was_set_back_refuses_nobody() {
+fn what_was_published_before_the_clock_was_set_back_refuses_no_caller() {
     let (old, new) = (Signer::new("k1"), Signer::new("k2"));
     let mut threads = Threads::ready(&config(json!({})), 2, &[&old]);
     threads.set_back(1_500.ms());

@@ -100,7 +100,7 @@ fn a_call_that_hangs_keeps_no_old_keys_alive() {
 }
 
 #[test]
-fn whoever_waits_when_keys_come_back_is_served() {
+fn requests_that_wait_when_keys_come_back_are_served() {
     let key = Signer::new("k1");
     let mut proxy = Proxy::new(&short());
     proxy.serve("idp", good(&jwks(&[&key])));
@@ -186,7 +186,7 @@ fn an_empty_set_is_a_failure_unless_the_configuration_believes_it() {
             assert!(threads.counter(&counted("attache_key_fetches", "empty_set")) >= 1);
             continue;
         }
-        // What was signed under it stops at once; nobody knows the key any more.
+        // What was signed under it stops at once; no thread knows the key any more.
         assert_eq!(told, ["waiting"; 3]);
         threads.advance(3.secs());
         threads.all_tell(&cached, "401 key_unknown");

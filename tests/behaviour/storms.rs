@@ -1,4 +1,4 @@
-//! Many requests at once: each callback does a bounded part of the work, and nobody is forgotten.
+//! Many requests at once: each callback does a bounded part of the work, and no request is forgotten.
 
 use attache::base::StreamId;
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ fn both_lists_at_once_are_bounded_too() {
 
 /// Those whose time is up while their turn has not come yet are still decided about, and not refused.
 #[test]
-fn whoever_has_the_keys_in_time_is_served_though_it_takes_a_moment() {
+fn requests_whose_keys_come_in_time_are_served_though_it_takes_a_moment() {
     let key = Signer::new("k1");
     let mut alone = config(json!({}));
     alone["sharing"] = json!("none");
@@ -100,9 +100,9 @@ fn those_that_end_while_they_are_ready_are_off_the_list() {
     assert_eq!(answered(&proxy, &streams), 32);
 }
 
-/// An outage, a thousand requests, keys: nobody waits for longer than its deadline and a tick.
+/// An outage, a thousand requests, keys: no request waits for longer than its deadline and a tick.
 #[test]
-fn nobody_waits_for_longer_than_the_deadline() {
+fn no_request_waits_for_longer_than_the_deadline() {
     let key = Signer::new("k1");
     let mut threads = Threads::new(&config(json!({ "waiting": { "deadline": "2s" } })), 4);
     threads.serve("idp", status(503));

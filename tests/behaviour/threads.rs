@@ -139,7 +139,7 @@ impl Threads {
         self.advance_with(by, |_| {});
     }
 
-    /// As [`Threads::advance`]; between two ticks somebody else has their way with the memory.
+    /// As [`Threads::advance`]; between two ticks another module changes the memory.
     pub fn advance_with(&mut self, by: Duration, mut meddle: impl FnMut(&mut Self)) {
         let step = if by > 120.secs() { 1.secs() } else { TICK };
         let end = self.now.after(by);

@@ -1,4 +1,4 @@
-//! The cache of verified tokens: bounded in entries and bytes, and nobody fills more than a share.
+//! The cache of verified tokens: bounded in entries and bytes, and no issuer fills more than a share.
 
 use std::rc::Rc;
 
@@ -214,7 +214,7 @@ fn a_token_that_comes_once_displaces_no_other() {
     assert!(held.count() > 10);
 }
 
-/// One client's tokens, which nobody sees twice, must not keep the tokens of others out.
+/// One client's tokens, of which none comes twice, must not keep the tokens of others out.
 #[test]
 fn a_light_client_is_let_in_at_its_first_visit() {
     let mut bench = Bench::new(64, 1 << 24, 1);

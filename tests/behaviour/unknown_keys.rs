@@ -1,4 +1,4 @@
-//! Tokens whose key nobody knows, over all threads: when they are refused, and what they may cost an issuer.
+//! Tokens of unknown keys, over all threads: when they are refused, and what they may cost an issuer.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn an_unknown_key_is_refused_only_after_a_fetch_that_any_thread_sent_after_the_r
     let waits = threads[3].request(Request::get("/orders").bearer(&long(&new).sign())).waiting();
     threads.reply(good(&jwks(&[&key])));
     assert_eq!(threads[3].answer(waits).tells(), "waiting");
-    // Two seconds after the last call, whoever made it.
+    // Two seconds after the last call, of whichever thread.
     threads.advance(2.secs());
     assert_eq!(threads.calls("idp"), 3);
     assert_eq!(threads[3].answer(waits).tells(), "waiting");
@@ -125,14 +125,14 @@ fn a_refused_token_is_looked_at_again_as_soon_as_the_set_changes() {
     threads.advance(100.ms());
     threads.all_tell(&token, "401 key_unknown");
     threads.serve("idp", good(&jwks(&[&key, &new])));
-    // Somebody else's unknown key makes the first thread ask, and both see the change.
+    // Another caller's unknown key makes the first thread ask, and both see the change.
     threads.advance(2.secs());
     threads[0].get("/orders", &fresh(&stranger(&key, 1), 1));
     threads.advance(100.ms());
     threads.all_tell(&token, "forwarded");
 }
 
-/// By naming a key that is still to come nobody has the tokens refused that it will sign.
+/// A caller who names a key that is still to come does not have the tokens refused that it will sign.
 #[test]
 fn a_refused_token_takes_no_other_token_of_its_key_id_with_it() {
     let (key, new, evil) = (Signer::new("k1"), Signer::new("k2"), Signer::unnamed("x").named(Some("k2")));
@@ -229,7 +229,7 @@ fn patient() -> Value {
 }
 
 #[test]
-fn a_request_that_nobody_could_help_in_time_is_refused_at_once() {
+fn a_request_whose_keys_cannot_come_in_time_is_refused_at_once() {
     let (key, new) = (Signer::new("k1"), Signer::new("k2"));
     let mut proxy = Proxy::ready(&patient(), &[&key]);
     proxy.advance(10.secs());

@@ -39,7 +39,7 @@ fn only_what_needs_keys_waits() {
     assert_eq!(proxy.waiting(), 0);
 }
 
-/// 503 with Retry-After: 401 would send the caller for a new token, which helps nobody.
+/// 503 with Retry-After: 401 would send the caller for a new token, which does not help.
 #[test]
 fn the_deadline_is_503_with_retry_after_and_no_challenge() {
     let key = Signer::new("k1");
@@ -190,9 +190,9 @@ fn a_request_that_waited_is_judged_by_the_time_at_which_keys_come() {
     assert_eq!(proxy.answer(unknown).tells(), "401 key_unknown");
 }
 
-/// A reload ends this configuration: nobody is left waiting for ticks that do not come.
+/// A reload ends this configuration: no request is left waiting for ticks that do not come.
 #[test]
-fn whoever_waits_when_the_configuration_goes_is_answered() {
+fn requests_that_wait_when_the_configuration_goes_are_answered() {
     let key = Signer::new("k1");
     let mut proxy = Proxy::new(&config(json!({})));
     let waits = proxy.request(orders(&key)).waiting();

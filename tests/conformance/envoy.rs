@@ -45,7 +45,7 @@ fn envoys_engine_gives_the_same_right_answer_on_every_vector() {
     assert_eq!(asked, vectors.len());
 }
 
-/// With keys of RSA, P-256 and Ed25519, and nobody allowing the portable engine to use RSA: what RS* signs is Envoy.
+/// With keys of RSA, P-256 and Ed25519, and the portable engine not allowed to use RSA: what RS* signs is Envoy.
 #[test]
 fn envoy_signs_where_it_can_and_the_portable_engine_where_it_may() {
     let envoy = Envoy::start("oracle-sign");

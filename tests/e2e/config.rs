@@ -238,7 +238,7 @@ fn refused() -> Vec<(&'static str, Value, Vec<&'static str>)> {
             fetched(json!({ "max_staleness": "0s", "empty_set": "drop" })),
             vec!["inbound.issuers[0].keys.jwks.max_staleness", "inbound.issuers[0].keys.jwks.empty_set"],
         ),
-        ("sharing with nobody known", shared(json!("host")), vec!["sharing"]),
+        ("sharing with an unknown scope", shared(json!("host")), vec!["sharing"]),
         (
             "a sealing secret that is not set",
             shared(json!({ "process": { "sealing_secret": { "env": "NOT_SET" } } })),

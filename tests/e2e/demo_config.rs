@@ -97,7 +97,7 @@ fn envoys_own_guards_are_on() {
             "Envoy answers, not the filter: {path} {line}"
         );
     }
-    // Made plain before anybody looks: what the upstream gets is what was decided about.
+    // Made plain before the filter looks: what the upstream gets is what was decided about.
     for path in ["//orders", "/x/../orders", "/./orders", "/x/%2e%2e/orders"] {
         let answer = get(path, "x-other: 1");
         let seen: Value = answer.json();

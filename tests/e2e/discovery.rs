@@ -187,7 +187,7 @@ fn an_issuer_whose_metadata_fail_keeps_its_address_and_its_keys() {
     issuer.fault_at(Endpoint::Metadata, Fault::Status(500));
     failing("status");
     issuer.heal();
-    // Somebody else's metadata, which would lead to somebody else's keys.
+    // Another issuer's metadata, which would lead to another issuer's keys.
     let other = json!({ "issuer": "https://other.example", "jwks_uri": "https://silent.example/jwks2" });
     issuer.replace_metadata(Some(other.to_string().into_bytes()));
     failing("metadata_other_issuer");

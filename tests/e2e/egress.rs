@@ -68,7 +68,7 @@ pub(crate) fn document(position: &str, clients: &[Value], destinations: &[Value]
     document
 }
 
-/// Of a client and of the block `outbound`: nobody gives up before a test says so.
+/// Of a client and of the block `outbound`: no request gives up before a test says so.
 pub(crate) fn patient() -> (Value, Value) {
     let client = json!({ "token_endpoint": { "timeout": "60s" } });
     (client, json!({ "outbound": { "waiting": { "deadline": "60s" } } }))

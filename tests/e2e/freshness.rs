@@ -238,7 +238,7 @@ fn a_key_that_is_replaced_under_its_name_is_found_within_the_shortest_refresh() 
         assert_eq!(send(&old), (401, "signature_invalid".into()), "also where it was known");
         assert_eq!(get(&proxy, "replaced"), (200, "forwarded".into()));
     }
-    // Anybody can forge a signature: that must not set the pace.
+    // Every client can forge a signature: that must not set the pace.
     let forged = TokenSpec::scoped("orders:read").signer(Signer::Forger);
     let before = issuer.jwks_request_times().len();
     while issuer.jwks_request_times().len() < before + 2 {

@@ -90,7 +90,7 @@ fn keys_of_two_documents_count_alike_and_one_goes_on_alone() {
     eventually("failures", || {
         (proxy.metric("attache_key_fetch_failures", &[("issuer", "both")]) > 0).then_some(())
     });
-    // Once the second has caught up, the old key is nobody's.
+    // Once the second has caught up, the old key is in neither set.
     issuer.heal();
     eventually("the old key to go", || (send(&proxy, "both", &old).0 == 401).then_some(()));
     proxy.expect_metric("attache_keys", &[("issuer", "both")], 1);
@@ -108,7 +108,7 @@ fn the_first_keys_may_come_from_either_document() {
     let stranger = token(issuer, &TokenSpec::scoped("orders:read").signer(Signer::Unknown(Algorithm::Es256)));
     assert_eq!(send(&proxy, "one-down", &stranger), (503, "keys_unavailable".into()));
     issuer.heal();
-    eventually("the first to say that it is nobody's", || {
+    eventually("the first to say that it is in neither set", || {
         (send(&proxy, "one-down", &stranger) == (401, "key_unknown".into())).then_some(())
     });
 }

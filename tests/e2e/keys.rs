@@ -45,7 +45,8 @@ static PROXY: Shared = Shared::new(|| {
     setup.start_without("late", *LATE)
 });
 
-/// Nobody listens here until a test does. An address of its own, so that no connection of another test takes the port.
+/// No server listens here until a test does. An address of its own, so that no connection of another test takes the
+/// port.
 static LATE: LazyLock<SocketAddr> = LazyLock::new(|| {
     let listener = std::net::TcpListener::bind("127.0.77.1:0").unwrap();
     listener.local_addr().unwrap()
@@ -78,7 +79,7 @@ fn hanging(name: &str) -> Issuer {
 #[test]
 fn requests_before_the_first_keys_wait_and_pass_when_the_issuer_comes() {
     let proxy = visit(&PROXY);
-    // Its twin signs with other keys, so the token has to be made when the issuer is there. Until then, tokens of nobody's key
+    // Its twin signs with other keys, so the token has to be made when the issuer is there. Until then, tokens of an unknown key
     // wait as well: whether it is the issuer's cannot be known.
     let stranger = issuer("late", &[Algorithm::Es256]);
     let waiting: Vec<Request> = (0..10)
@@ -151,7 +152,7 @@ fn a_report_only_route_is_served_without_keys_when_the_wait_is_over() {
 #[test]
 fn a_request_without_a_token_or_on_a_public_route_does_not_wait() {
     let proxy = visit(&PROXY);
-    // Whoever waits there is answered 503.
+    // Requests that wait there are answered 503.
     assert_eq!(proxy.get("slow", "/").send().unwrap().status, 401);
     let expired = token(proxy.issuer("slow"), &TokenSpec::default().expired());
     let answer = proxy.get("slow", "/").bearer(&expired).send().unwrap();
@@ -314,7 +315,7 @@ fn an_unknown_kid_causes_one_fetch_for_a_hundred_requests_on_all_workers() {
     for answer in at_once(requests) {
         echo(&answer);
     }
-    // Longer than it takes until another would be allowed: nobody needs one any more.
+    // Longer than it takes until another would be allowed: no request needs one any more.
     let answered = Instant::now();
     while answered.elapsed() < Duration::from_secs(2) {
         echo(&proxy.get("rotating", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap());

@@ -110,7 +110,7 @@ mod sidecar;
 mod token_endpoint;
 /// Metrics of the outbound half.
 mod token_metrics;
-/// One token for all threads, and for nobody else.
+/// One token for all threads, and for no other module.
 mod token_sharing;
 /// Which tokens are good.
 mod tokens;

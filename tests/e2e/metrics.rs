@@ -151,7 +151,7 @@ fn an_outage_shows_in_the_fetches_and_in_the_gauges_of_its_issuer_alone() {
     };
     assert!(
         absent("attache_key_age_seconds") && absent("attache_key_fetch_failures"),
-        "nobody fetches `fixed`"
+        "no thread fetches `fixed`"
     );
 }
 

@@ -70,7 +70,7 @@ fn an_outage_that_is_longer_ends_for_callers_within_one_probe_of_its_end() {
     assert!(refused.iter().all(|came| came.status == 503 && came.retry_after.is_some()), "{refused:?}");
     let first =
         came.iter().filter(|came| came.status == 200 && came.at > healed).map(|came| came.at).min().unwrap();
-    // Whoever comes back as late as told finds it over, once all threads have heard of the last probe.
+    // A caller that comes back as late as told finds it over, once all threads have heard of the last probe.
     let heard = healed + Duration::from_millis(500);
     let waited: Vec<_> = refused.iter().filter(|came| came.at > heard && came.at < first).collect();
     for came in &waited {
@@ -153,7 +153,7 @@ fn a_token_that_no_header_may_hold_or_of_another_type_is_told_as_what_an_operato
     }
 }
 
-/// A minute long: what somebody has to mend is not mended within seconds.
+/// A minute long: what an operator has to mend is not mended within seconds.
 #[test]
 fn a_wrong_secret_is_told_and_asked_about_slowly_and_needs_no_restart_once_it_is_right() {
     let more = json!({ "outbound": { "waiting": { "deadline": "1s" } } });

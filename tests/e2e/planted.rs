@@ -21,7 +21,7 @@ use crate::proxy::{
 use crate::secrets::{self, scoped};
 
 /// Another module of the same `vm_id` puts a set of its own keys where the filters share theirs. With a sealing secret it is
-/// refused; without one, whoever can write there is trusted (docs/configuration.md), which here proves that it was planted well.
+/// refused; without one, every module that can write there is trusted (docs/configuration.md), which here proves that it was planted well.
 #[test]
 fn a_planted_key_set_is_refused_by_its_seal() {
     let secret = [9; 32];
@@ -87,7 +87,7 @@ fn a_planted_key_set_is_refused_by_its_seal() {
     assert_eq!(proxy.taken("sealed"), VMS - 1);
     let line = "issuer sealed: a document that another module has left in shared data is refused: its seal is not from this secret";
     assert!(proxy.envoy().logs().contains(line));
-    // Whoever is new there asks the issuer.
+    // A thread that is new there asks the issuer.
     let asked = corp.jwks_requests();
     let back = ecds_file("planter", "3", &document("planter", json!("none")));
     proxy.envoy().replace_file("planter.json", &completed(back)).unwrap();
@@ -98,7 +98,7 @@ fn a_planted_key_set_is_refused_by_its_seal() {
 /// As above for VMs without a `vm_id`, as Istio makes them, and without a seal: what was planted decides nothing, neither for a
 /// filter that has keys nor for one that comes when it lies there.
 #[test]
-fn without_a_vm_id_a_planted_key_set_lets_nobody_in() {
+fn without_a_vm_id_a_planted_key_set_lets_no_caller_in() {
     let document = |version: u64| {
         let keys = jwks("corp", json!({ "refresh": "1h", "min_refresh": "1h" }));
         let issuer = trust("corp", json!({ "keys": { "jwks": keys } }));
@@ -183,7 +183,7 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     values.into_iter().map(|(name, (value, _))| (name, value)).collect()
 }
 
-/// Randomness for what nobody has to keep secret.
+/// Randomness for what need not be secret.
 pub(crate) struct Sevens;
 
 impl Random for Sevens {

@@ -142,7 +142,7 @@ pub(crate) fn reading(name: &str, issuers: &[Value], more: Value) -> Value {
     document
 }
 
-/// A document with these issuers and routes, and nothing for anybody else; `more` joins in.
+/// A document with these issuers and routes, and nothing for others; `more` joins in.
 pub(crate) fn inbound(issuers: &[Value], routes: &[Value], more: Value) -> Value {
     // The access log shows permits too.
     let mut inbound = json!({ "issuers": issuers, "default": "deny", "filter_state": "all" });

@@ -85,12 +85,13 @@ fn new_configurations_and_new_vms_have_the_keys_while_the_issuer_is_down() {
         statuses
     });
     assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200], "{statuses:?}");
-    assert_eq!(issuer.jwks_requests(), asked, "nobody was asked");
+    assert_eq!(issuer.jwks_requests(), asked, "no issuer was asked");
     assert!(proxy.metric("attache_key_fetches", &[]) <= 1);
     proxy.expect_metric("attache_keys", &[("issuer", "corp")], 1);
 }
 
-/// Neither in the same VMs nor in new ones: the call goes with the filter that made it, and somebody else may ask at once.
+/// Neither in the same VMs nor in new ones: the call goes with the filter that made it, and another thread may ask
+/// at once.
 #[test]
 fn a_new_configuration_does_not_wait_for_a_fetch_of_the_one_before() {
     let document = |n: u64| {
@@ -154,7 +155,7 @@ fn a_vm_that_trapped_comes_back_with_the_keys_while_the_issuer_is_down() {
             echo(&proxy.get("trapped", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap());
         }
     }
-    assert_eq!(issuer.jwks_requests(), asked, "nobody was asked");
+    assert_eq!(issuer.jwks_requests(), asked, "no issuer was asked");
 }
 
 /// A queue outlives the VM that opened it: its message arrives at whatever has its root context's number in the next one, which may

@@ -122,7 +122,7 @@ fn requests_that_wait_survive_a_reload() {
     };
     let old = scoped(corp, "orders:read");
     assert_eq!(get(&old), 200);
-    // The new key does not come before the gate is opened, and nobody gives up before.
+    // The new key does not come before the gate is opened, and no request gives up before.
     gate.close();
     corp.rotate().unwrap();
     let new = scoped(corp, "orders:read");
@@ -138,7 +138,7 @@ fn requests_that_wait_survive_a_reload() {
             assert_eq!(status.join().unwrap(), 200);
         }
     });
-    assert_eq!(corp.jwks_requests(), 2, "nobody asked but for the new key");
+    assert_eq!(corp.jwks_requests(), 2, "no call but for the new key");
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn a_claim_header_on_a_request_with_a_policy_from_the_route_is_refused() {
 }
 
 #[test]
-fn metadata_that_nobody_has_decided_about_closes_its_route_and_no_other() {
+fn metadata_that_the_configuration_does_not_mention_closes_its_route_and_no_other() {
     let world = world::visit();
     let closed = ask(&world, "metadata-undecided", "/both", "orders:read orders:audit");
     assert_eq!(verdict(&closed), (403, "route_metadata".into()));

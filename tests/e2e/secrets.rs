@@ -21,7 +21,7 @@ pub(crate) fn scoped(issuer: &Issuer, scopes: &str) -> String {
     token(issuer, &TokenSpec::scoped(scopes))
 }
 
-/// Remembers a token that somebody else made: its claims, its signature, and the values of its claims.
+/// Remembers a token that another issuer made: its claims, its signature, and the values of its claims.
 pub(crate) fn remember_token(token: &str) {
     if !token.contains('.') {
         remember(token);

@@ -84,7 +84,7 @@ fn one_fetch_serves_all_who_wait_on_eight_workers_from_the_first_moment() {
         });
         let connections: Vec<u64> = connections.map(|(_, count)| *count).collect();
         assert_eq!(connections.len(), WORKERS as usize, "of port {port}: {stats:?}");
-        assert!(connections.iter().all(|count| *count > 0), "somebody waits on each: {connections:?}");
+        assert!(connections.iter().all(|count| *count > 0), "a request waits on each: {connections:?}");
         gate.open();
         for answer in answers.join().unwrap() {
             echo(&answer);
@@ -144,7 +144,7 @@ fn different_documents_of_one_cluster_do_not_mix() {
 }
 
 #[test]
-fn filters_share_with_those_of_the_same_sealing_secret_and_with_nobody_else() {
+fn filters_share_with_those_of_the_same_sealing_secret_and_with_no_others() {
     let proxy = visit(&PROXY);
     let alike = || proxy.taken("sealed") + proxy.taken("sealed-alike");
     eventually("keys in the VMs of both", || (alike() == 2 * VMS - 1).then_some(()));

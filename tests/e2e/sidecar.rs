@@ -95,7 +95,7 @@ fn the_token_cluster_authenticates_the_client_with_a_secret_that_rotates_by_sds(
     assert_eq!(issuer.token_requests(), 2, "none was refused");
 }
 
-/// Until Envoy has it, it takes no call of the filter's for that cluster: nobody asks the server without a credential.
+/// Until Envoy has it, it takes no call of the filter's for that cluster: the server is not asked without a credential.
 #[test]
 fn a_secret_that_comes_late_is_waited_for() {
     let mut client = client(json!({}));

@@ -133,7 +133,8 @@ fn a_client_authenticates_with_a_key_of_either_kind_and_in_either_form() {
                 .listener(downstream("egress", document))
                 .start_with(|issuers| issuers["idp"].set_lifetime(std::time::Duration::from_secs(2)));
             let issuer = proxy.issuer("idp");
-            // Envoy before 1.37 does not sign, and nobody has allowed the portable engine to use an RSA key.
+            // Envoy before 1.37 does not sign, and the portable engine is not allowed to use an RSA
+            // key.
             if *algorithm == Algorithm::Rs256 && proxy.envoy().logs().contains("Envoy signs nothing: ") {
                 assert_eq!(status(&proxy), 503);
                 let told =
@@ -200,15 +201,15 @@ fn a_callers_token_is_exchanged_for_one_that_names_the_caller() {
     let forged = format!("{}x", &ada[..ada.len() - 1]);
     assert_eq!(call(&proxy, "egress", "/invoices").bearer(&forged).send().unwrap().status, 401);
     assert_eq!(call(&proxy, "egress", "/invoices").send().unwrap().status, 401);
-    let nobody = call(&proxy, "egress", "/open").send().unwrap();
-    assert_eq!(nobody.status, 403, "{}", nobody.text());
+    let anonymous = call(&proxy, "egress", "/open").send().unwrap();
+    assert_eq!(anonymous.status, 403, "{}", anonymous.text());
     // A caller whom the server does not know any more is refused, and no other.
     let eve = caller("caller-eve");
     issuer.revoke_token(&eve);
     assert_eq!(call(&proxy, "egress", "/invoices").bearer(&eve).send().unwrap().status, 403);
     claims(&ada);
     assert_eq!(issuer.token_requests(), 3);
-    // An outage costs nobody whose token is there, and the others 503 until it is over.
+    // An outage costs no caller whose token is there, and the others 503 until it is over.
     issuer.fault_at(Endpoint::Token, Fault::Status(503));
     let new = caller("caller-new");
     let get = || call(&proxy, "egress", "/invoices").bearer(&new).send().unwrap();

@@ -66,7 +66,7 @@ fn a_shared_secret_comes_from_the_environment() {
     let other = TokenSpec::default().signer(Signer::Hs256("another-secret-of-more-than-32-bytes".into()));
     let forged = token(world.issuer("hmac"), &other);
     assert_eq!(verdict(&ask(&world, "tokens", &forged)), (401, "signature_invalid".into()));
-    // The secret is the issuer's own: it signs for nobody else.
+    // The secret is the issuer's own: it signs for no other issuer.
     let stranger = token(world.issuer("corp"), &hs256);
     assert_eq!(verdict(&ask(&world, "tokens", &stranger)), (401, "algorithm_not_allowed".into()));
 }

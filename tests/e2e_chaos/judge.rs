@@ -12,7 +12,7 @@ pub(crate) enum Kind {
     Good(usize),
     /// A good key's token without the scope.
     Narrow(usize),
-    /// Signed by nobody's key under a good key's id.
+    /// Signed by an unknown key under a good key's id.
     Forged(usize),
     /// One of a flood of forgeries, of which not all are looked at.
     Flood,

@@ -29,7 +29,7 @@ struct Shared {
     addr: SocketAddr,
     epoch: Instant,
     stop: AtomicBool,
-    /// Nobody listens before Envoy is up.
+    /// No server listens before Envoy is up.
     is_up: AtomicBool,
     lanes: Vec<Lane>,
 }

@@ -80,7 +80,7 @@ fn key(corp: &Issuer, number: usize) -> Key {
     Key { kid: corp.kid(), good: good(corp, number, "/", 4), withdrawn: None }
 }
 
-/// Withdraws all keys but the newest, once nobody sends their tokens as good ones any more.
+/// Withdraws all keys but the newest, once no client sends their tokens as good ones any more.
 fn withdraw(load: &Load, corp: &Issuer, keys: &mut [Key]) {
     let newest = keys.len() - 1;
     load.aim(IN_USE, in_use(corp, &keys[newest..]));

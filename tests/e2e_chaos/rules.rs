@@ -73,7 +73,8 @@ pub(crate) fn quiet() -> Value {
     json!({ "access_log": [] })
 }
 
-/// Where nobody listens, known before Envoy starts. An address of its own, so that no connection of another test takes the port.
+/// Where no server listens, known before Envoy starts. An address of its own, so that no connection of another test
+/// takes the port.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.77.2:0").and_then(|listener| listener.local_addr()).unwrap()
 }

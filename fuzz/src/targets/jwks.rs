@@ -48,7 +48,7 @@ fn check_key(key: &Key, is_inline: bool, data: &[u8]) {
             let signature: Vec<u8> = data.iter().rev().copied().cycle().take(length).collect();
             if admissible(algorithm, key, &signature).is_ok() {
                 let verdict = RustCrypto.verify(algorithm, key, b"message", &signature);
-                assert!(verdict.is_err(), "{algorithm} of {length} bytes that nobody signed");
+                assert!(verdict.is_err(), "{algorithm} of {length} bytes that no key signed");
                 let _ = offload::arguments(algorithm, key, b"message", &signature);
             }
         }

@@ -121,7 +121,7 @@ impl SecondReader {
         assert!(claim("exp").is_some() || demands.may_lack_expiry(), "without an end");
         if demands.has(AUDIENCE) {
             let is_ours = |value: &Value| value.as_str() == Some(RESOURCE);
-            let aud = claim("aud").expect("for somebody");
+            let aud = claim("aud").expect("for an audience");
             assert!(is_ours(aud) || aud.as_array().is_some_and(|all| all.iter().any(is_ours)), "for another");
         }
         if demands.has(TYPE) {

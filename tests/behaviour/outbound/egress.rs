@@ -100,7 +100,7 @@ fn path_method_and_route_name_choose_among_clients() {
 
 /// HTTP/2 lets it through, and to servers that do not look at case it is the method that it is not to us.
 #[test]
-fn a_method_in_lower_case_gets_nobodys_token_where_methods_or_envoys_route_decide() {
+fn a_method_in_lower_case_gets_no_token_where_methods_or_envoys_route_decide() {
     let at_billing = |narrows: Value| {
         let mut to = json!({ "authorities": ["billing.internal"], "clusters": ["billing"] });
         crate::proxy::merge(&mut to, narrows);
@@ -260,7 +260,7 @@ fn a_routes_metadata_chooses_a_client_that_may_go_there() {
 }
 
 #[test]
-fn no_token_goes_over_plaintext_unless_somebody_vouches_for_it() {
+fn no_token_goes_over_plaintext_unless_the_operator_vouches_for_it() {
     let mut proxy = two(json!({ "plaintext_clusters": ["stock"] }));
     let plain = |client: &str| Request::get("/").authority(&format!("{client}.internal")).unvouched(client);
     for request in [
@@ -345,7 +345,8 @@ fn a_token_of_ours_is_taken_out_where_no_token_goes() {
     assert_eq!(own.upstream("authorization"), ["Bearer own"]);
 }
 
-/// A token endpoint issues whatever word it likes, such as a scheme's, or one that callers use: it takes nobody's credential away.
+/// A token endpoint issues whatever word it likes, such as a scheme's, or one that callers use: it takes no caller's
+/// credential away.
 #[test]
 fn whatever_an_endpoint_issues_the_callers_credential_stays_the_callers() {
     let issued = |token: &str| {
@@ -446,7 +447,7 @@ fn a_header_without_a_prefix_takes_the_bare_token() {
     let (mut proxy, _) = ready(&with_clients(&clients, json!({})));
     let forwarded = proxy.request(to("billing").bearer("own")).forwarded();
     assert_eq!(forwarded.upstream("x-api-token"), [numbered(1)]);
-    assert_eq!(forwarded.upstream("authorization"), ["Bearer own"], "it is in nobody's way");
+    assert_eq!(forwarded.upstream("authorization"), ["Bearer own"], "it is in no other header's way");
     let refused = proxy.request(to("billing").header("x-api-token", "own"));
     assert_eq!(refused.tells(), "400 caller_credential");
 }
@@ -475,7 +476,7 @@ fn a_retry_carries_the_new_token() {
     assert_eq!(carried(retry), numbered(2));
 }
 
-/// Both halves, and nobody has answered anything yet.
+/// Both halves, and no server has answered anything yet.
 fn fresh(inbound: Value, destination_patch: Value) -> (Proxy, Signer) {
     let mut document = config(json!({}));
     crate::proxy::merge(&mut document["inbound"], inbound);

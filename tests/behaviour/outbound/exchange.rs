@@ -63,7 +63,7 @@ fn exchanged(proxy: &mut Proxy, token: &str) -> String {
 #[test]
 fn each_caller_has_a_token_of_its_own_and_it_is_asked_for_once() {
     let (mut proxy, tokens, key) = plain();
-    assert_eq!(proxy.calls("sts"), 0, "nothing is asked for nobody");
+    assert_eq!(proxy.calls("sts"), 0, "nothing is asked for without a caller");
     let callers: Vec<_> = (0..3).map(|number| caller(&key, number)).collect();
     for _ in 0..3 {
         for (number, token) in (1..).zip(&callers) {
@@ -113,7 +113,7 @@ fn only_a_verified_token_is_exchanged() {
     let refused = proxy.request(public()).refused();
     assert_eq!(refused.response.status, 403);
     assert_eq!(refused.annotation, "outcome=deny reason=subject_missing client=billing");
-    // It is there, and nobody has looked at it.
+    // It is there, and no half has looked at it.
     assert_eq!(proxy.request(public().bearer(&caller(&key, 1))).tells(), "403 subject_missing");
     assert_eq!(proxy.request(by("garbage")).tells(), "401 token_parts");
     assert_eq!(proxy.request(by(&Signer::new("evil").token().sign())).tells(), "waiting");
@@ -171,7 +171,7 @@ fn more_callers_than_may_be_kept_are_refused_while_all_the_others_wait() {
     assert!(refused.annotation.contains("token_waiting_full"));
 }
 
-/// Whoever was refused when the server was down must not keep others out when it is back.
+/// Callers who were refused while the server was down must not keep others out when it is back.
 #[test]
 fn those_who_have_gone_leave_their_places_to_others() {
     let (mut proxy, tokens, key) = exchanging(json!({ "tokens": 2 }), json!({}));

@@ -171,7 +171,7 @@ fn threads_that_share_no_token_share_the_breaker() {
 
 /// Another module writes the longest pause that a lease may hold; a breaker's are never that long.
 #[test]
-fn a_forged_pause_keeps_nobody_from_a_token_for_long() {
+fn a_forged_pause_keeps_no_thread_from_a_token_for_long() {
     let (mut threads, _) = threads(&document(json!({})), 1);
     let lease = Lease {
         holder: 0,
@@ -188,7 +188,7 @@ fn a_forged_pause_keeps_nobody_from_a_token_for_long() {
 
 /// The memory takes no writes any more while the breaker is open.
 #[test]
-fn memory_that_keeps_no_lease_keeps_nobody_from_a_token() {
+fn memory_that_keeps_no_lease_keeps_no_thread_from_a_token() {
     let (mut threads, tokens) = threads(&sealed(document(json!({})), "SEAL"), 2);
     tokens.fail(status(503));
     threads.advance(10.secs());
@@ -432,7 +432,7 @@ fn a_call_that_the_host_loses_is_given_up_and_made_again() {
     assert_eq!(proxy.calls("idp"), 1);
     proxy.advance(500.ms());
     assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
-    // Its answer comes after all, and is nobody's.
+    // Its answer comes after all, and no call waits for it.
     let answer = tokens.issue();
     proxy.reply(answer);
     assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
@@ -483,7 +483,7 @@ fn while_a_token_serves_no_pause_is_longer_than_half_of_what_is_left_of_it() {
         let start = times[0];
         for pair in tries.windows(2) {
             let left = (start + until).saturating_sub(pair[0]);
-            // A tick comes every 100 ms, and nobody is asked more often than four times a second.
+            // A tick comes every 100 ms, and no server is asked more often than four times a second.
             assert!(pair[1] - pair[0] <= (left / 2).max(250) + 100, "{lifetime}: {times:?}");
         }
         let last = tries.iter().filter(|time| **time < start + until).max().unwrap();

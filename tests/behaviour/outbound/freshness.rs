@@ -27,7 +27,7 @@ fn a_token_is_there_before_the_first_request() {
 }
 
 #[test]
-fn on_demand_nothing_is_asked_for_until_somebody_needs_it() {
+fn on_demand_nothing_is_asked_for_until_a_request_needs_it() {
     let (mut proxy, _) =
         proxy(&with_clients(&[client("billing", json!({ "obtain": "on_demand" }))], json!({})));
     proxy.advance(1.hours());
@@ -39,7 +39,7 @@ fn on_demand_nothing_is_asked_for_until_somebody_needs_it() {
 }
 
 #[test]
-fn on_demand_a_token_that_nobody_uses_is_let_go_without_a_word() {
+fn on_demand_a_token_that_no_request_uses_is_let_go_without_a_word() {
     let (mut proxy, _) =
         proxy(&with_clients(&[client("billing", json!({ "obtain": "on_demand" }))], json!({})));
     proxy.request(to("billing")).waiting();
@@ -48,7 +48,7 @@ fn on_demand_a_token_that_nobody_uses_is_let_go_without_a_word() {
     assert_eq!(proxy.calls("idp"), 2);
     assert_eq!(proxy.logs(Level::Warn), [""; 0]);
     assert_eq!(proxy.gauge(&gauge(EXPIRY)), Some(0));
-    // Whoever needs one again waits for it once.
+    // The next request that needs one waits for it once.
     let waits = proxy.request(to("billing")).waiting();
     proxy.tick();
     assert_eq!(carried(proxy.answer(waits)), numbered(3));
@@ -163,7 +163,7 @@ fn a_request_that_would_wait_in_vain_is_told_at_once() {
 }
 
 #[test]
-fn whoever_waits_is_told_when_it_turns_out_to_be_in_vain() {
+fn a_waiting_request_is_answered_when_it_turns_out_to_wait_in_vain() {
     let (mut proxy, tokens) = proxy(&document(json!({})));
     tokens.fall_silent();
     proxy.tick();
@@ -173,7 +173,7 @@ fn whoever_waits_is_told_when_it_turns_out_to_be_in_vain() {
 }
 
 #[test]
-fn whoever_waits_when_the_configuration_goes_is_answered() {
+fn requests_that_wait_when_the_configuration_goes_are_answered() {
     let (mut proxy, tokens) = proxy(&document(json!({})));
     tokens.fall_silent();
     let waits = proxy.request(to("billing")).waiting();
@@ -322,7 +322,7 @@ fn the_tokens_own_exp_can_only_shorten_its_life() {
 }
 
 #[test]
-fn the_lifetime_of_a_token_of_which_nobody_says_it_is_configurable() {
+fn the_lifetime_of_a_token_that_does_not_tell_it_is_configurable() {
     let (mut proxy, tokens) =
         proxy(&with_clients(&[client("billing", json!({ "default_lifetime": "2h" }))], json!({})));
     tokens.live(Value::Null);
@@ -367,7 +367,7 @@ fn a_clock_that_is_set_back_makes_no_token_live_longer() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_forgets_nobody_who_waits() {
+fn a_clock_that_is_set_back_forgets_no_waiting_request() {
     let (mut proxy, tokens) = proxy(&document(json!({})));
     tokens.fall_silent();
     proxy.tick();
@@ -376,7 +376,7 @@ fn a_clock_that_is_set_back_forgets_nobody_who_waits() {
     proxy.tick();
     assert_eq!(proxy.answer(waits).tells(), "503 token_unavailable");
     assert_eq!(proxy.calls("idp"), 2);
-    // The answer to the first request comes to nobody, that to the second does.
+    // The answer to the first request is lost, that to the second is not.
     let answer = tokens.issue();
     proxy.reply(answer);
     assert_eq!(proxy.request(to("billing")).tells(), "waiting");

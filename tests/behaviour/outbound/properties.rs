@@ -1,5 +1,5 @@
 //! Whatever token endpoints, upstreams, callers and the clock do in whatever order: no token goes where it is not at home or when it
-//! has expired, nobody is forgotten, and no endpoint is stormed.
+//! has expired, no request is forgotten, and no endpoint is stormed.
 //!
 //! Three clients over two endpoints: `a` and `b` ask at `idp`, `c` on demand at `other`. Documents are sealed.
 
@@ -167,7 +167,7 @@ struct Run {
     waiters: Vec<Waiter>,
     /// Requests that upstreams have not answered.
     open: Vec<(usize, Forwarded)>,
-    /// The last token that somebody's request has carried.
+    /// The last token that a request has carried.
     last: Option<String>,
     steps_of_the_clock: usize,
     set_back: Duration,
@@ -189,7 +189,7 @@ impl Run {
             threads.script(cluster, move |call| {
                 let mut server = answering.borrow_mut();
                 let (mode, time) = (server.mode, server.time);
-                // What the host does not take asks nobody.
+                // What the host does not take asks no server.
                 if mode != Mode::NotSent {
                     server.asked.push(time);
                 }
@@ -353,7 +353,7 @@ impl Run {
                 {
                     let server = self.server.borrow();
                     let (owner, expires) = &server.issued[&token];
-                    assert_eq!(owner, CLIENTS[client], "a token of somebody else's");
+                    assert_eq!(owner, CLIENTS[client], "a token of another client");
                     // A clock that is set back between two ticks hides up to a tick.
                     let spared = TICK * u32::try_from(self.steps_of_the_clock).unwrap() + self.inherited;
                     assert!(
@@ -380,7 +380,7 @@ impl Run {
         for waiter in core::mem::take(&mut self.waiters) {
             match self.threads[waiter.thread].answer(waiter.stream) {
                 Answer::Waiting(_) => {
-                    assert!(!has_ticked || now < waiter.since + DEADLINE + TICK, "somebody is forgotten");
+                    assert!(!has_ticked || now < waiter.since + DEADLINE + TICK, "a request is forgotten");
                     self.waiters.push(waiter);
                 }
                 answer => self.judge(waiter.thread, waiter.client, answer),
@@ -435,7 +435,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_no_token_goes_astray_and_nobody_is_forgotten(
+    fn whatever_happens_no_token_goes_astray_and_no_request_is_forgotten(
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let mut run = Run::new();

@@ -1,4 +1,4 @@
-//! A 401 of an upstream's purges the token once, and one upstream that refuses everything drives nobody.
+//! A 401 of an upstream's purges the token once, and one upstream that refuses everything does not set the pace.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ fn a_401_purges_the_token_and_the_next_request_carries_a_new_one() {
 }
 
 #[test]
-fn whoever_comes_between_waits_for_the_new_token() {
+fn a_request_that_comes_between_waits_for_the_new_token() {
     let (mut proxy, tokens) = ready(&document(json!({})));
     proxy.advance(10.secs());
     let request = sent(&mut proxy);

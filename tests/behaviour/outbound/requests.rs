@@ -1,4 +1,4 @@
-//! What is sent to a token endpoint, and that nothing of it is ever told to anybody else.
+//! What is sent to a token endpoint, and that nothing of it is ever told elsewhere.
 
 use attache::base::Level;
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
@@ -193,7 +193,7 @@ fn what_no_engine_signs_does_not_leave_and_the_operator_reads_why() {
 
 /// The rig looks for tokens and secrets in every log line, metric, annotation, refusal and debug output; here is one of each.
 #[test]
-fn no_token_and_no_secret_is_told_to_anybody() {
+fn no_token_and_no_secret_is_told() {
     let secrets = json!({ "authentication": { "client_secret_basic": null,
         "client_secret_post": { "secret": { "env": "CLIENT_SECRET" } } } });
     let config =

@@ -1,4 +1,4 @@
-//! One token request for a whole process where tokens may be shared, one for each thread where not, and never a token of somebody
+//! One token request for a whole process where tokens may be shared, one for each thread where not, and never a token of another
 //! else's.
 
 use attache::base::Level;
@@ -82,7 +82,7 @@ fn a_sealed_token_is_not_to_be_read_in_the_memory() {
 }
 
 #[test]
-fn whoever_waits_in_any_thread_is_let_go_when_one_thread_has_the_token() {
+fn requests_that_wait_in_any_thread_go_on_when_one_thread_has_the_token() {
     let (mut threads, tokens) = threads(&shared(), 4);
     tokens.fall_silent();
     threads.tick();
@@ -123,7 +123,7 @@ fn a_thread_that_is_shut_down_gives_the_lease_back() {
 }
 
 #[test]
-fn whoever_comes_later_or_reloads_has_the_token_at_once_and_asks_nobody() {
+fn a_thread_that_comes_later_or_reloads_has_the_token_at_once_and_asks_no_server() {
     let (mut threads, _) = threads(&shared(), 2);
     threads.tick();
     threads.advance(10.minutes());
@@ -305,7 +305,7 @@ fn a_clock_that_is_set_back_brings_no_expired_token_back() {
     }
 }
 
-/// Nor one that nobody has needed since it expired.
+/// Nor one that no request has needed since it expired.
 #[test]
 fn a_clock_that_is_set_back_brings_no_idle_token_back() {
     let on_demand = client("billing", json!({ "obtain": "on_demand" }));

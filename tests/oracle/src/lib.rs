@@ -106,7 +106,7 @@ fn verdict(question: &Question, crypto: &EnvoyCrypto) -> Verdict {
 struct Signed {
     /// What Envoy's engine says that it signs.
     offloaded: Vec<&'static str>,
-    /// The algorithms whose signature verifies, for each key. Nobody has allowed the portable engine to use RSA.
+    /// The algorithms whose signature verifies, for each key. The portable engine is not allowed to use RSA.
     signed: Vec<Vec<&'static str>>,
 }
 

@@ -138,7 +138,7 @@ impl Shape {
         let post = json!({ "client_secret_post": { "secret": { "env": "SECRET" } } });
         let mut clients = vec![client("a", "tok", basic), client("b", "tok2", assertion)];
         clients[1]["obtain"] = json!("on_demand");
-        // Nobody's token can be exchanged where none is verified.
+        // No token can be exchanged where none is verified.
         if self.has_inbound {
             let mut exchanging = client("c", "sts", post);
             exchanging["token_exchange"] = json!({ "tokens": 3 });

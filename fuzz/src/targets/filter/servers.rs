@@ -63,7 +63,7 @@ impl Servers {
         self.expiries.len() as u32
     }
 
-    /// The reply to this call may be damaged on its way, so that its token lasts for nobody knows how long.
+    /// The reply to this call may be damaged on its way, so that its token's lifetime is unknown.
     pub(super) fn forget_expiry(&mut self, token: IssuedToken) {
         self.expiries.insert(token.number, None);
     }
@@ -95,7 +95,7 @@ impl Servers {
                 assert!(tokens.all[subject].is_good, "a token that never verified is exchanged");
                 self.issue('c', subject, now)
             }
-            other => panic!("nobody is to be asked at {other}"),
+            other => panic!("no server is to be asked at {other}"),
         }
     }
 

@@ -57,7 +57,7 @@ fn an_assertion_of_each_algorithm_gets_a_token() {
 }
 
 #[test]
-fn an_assertion_is_for_the_issuer_or_for_its_token_endpoint_and_for_nobody_else() {
+fn an_assertion_is_for_the_issuer_or_for_its_token_endpoint_and_for_no_other_server() {
     let identifier = "https://issuer.example/tenant";
     let options = IssuerOptions { identifier: Some(identifier.into()), ..IssuerOptions::default() };
     let issuer = Issuer::start(options).unwrap();
