@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::difference::difference;
 use super::key_report::{KeyReport, Progress, Trials};
-use super::page::{Explanation, Mark, Page, quoted};
+use super::page::{Explanation, Mark, Page, quoted, quoted_list};
 use super::requirement::in_words;
 use super::token_report::TokenReport;
 
@@ -292,10 +292,9 @@ impl Observer for Explainer<'_> {
                 self.page.step("keys", &format!("{candidates} could have signed it"));
             }
             Step::Verified { token, .. } => {
-                let scopes: Vec<&str> = token.scopes().iter().collect();
-                let client = token.client().unwrap_or("unnamed");
-                self.page
-                    .step("signature", &format!("good; client {client:?}, scopes: {}", scopes.join(" ")));
+                let client = token.client().map_or("unnamed".to_owned(), quoted);
+                let scopes = quoted_list(token.scopes().iter());
+                self.page.step("signature", &format!("good; client {client}, scopes {scopes}"));
             }
             Step::Requirement(requirement) => {
                 self.page.step("requirement", &in_words(requirement, self.settings));
