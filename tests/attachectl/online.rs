@@ -158,12 +158,12 @@ fn the_other_well_known_address_is_tried_and_told() {
     let config = json!({ "inbound": inbound(issuer.identifier(), discovery()) });
     let run = check(&config, &[&issuer], &[]);
     assert_eq!(run.code, 0, "{}", run.stdout);
-    has(&run, &["· status 404; the filter asks the other well-known address next"]);
+    has(&run, &["verdict  · ", "404; the filter asks the other well-known address next"]);
     has(&run, &["/.well-known/openid-configuration\n", "✓ the filter takes it"]);
     issuer.hide_metadata(MetadataForm::OpenId, true);
     let run = check(&config, &[&issuer], &[]);
     assert_eq!(run.code, 1, "{}", run.stdout);
-    has(&run, &["✗ status 404", "[online-document]", "at inbound.issuers[0].keys"]);
+    has(&run, &["verdict  ✗ ", "404 [online-document]", "at inbound.issuers[0].keys"]);
 }
 
 #[test]
@@ -186,8 +186,8 @@ fn keys_that_are_not_there_are_told_with_the_status() {
     let run = check(&config, &[&issuer], &[]);
     assert_eq!(run.code, 1, "{}", run.stdout);
     let keys = block(&run, "keys of issuer corp");
-    assert!(keys.contains("answer   404, application/json") && keys.contains("✗ status 404"), "{keys}");
-    has(&run, &[&format!("keys of issuer corp at {}/jwks: status 404 [online-document]", issuer.url())]);
+    assert!(keys.contains("answer   404, application/json") && keys.contains("verdict  ✗ "), "{keys}");
+    has(&run, &[&format!("keys of issuer corp at {}/jwks: ", issuer.url()), "404 [online-document]"]);
 }
 
 #[test]
@@ -230,7 +230,8 @@ fn a_redirect_is_told_and_not_followed() {
     assert_eq!(run.code, 1, "{}", run.stdout);
     for purpose in ["keys of issuer corp", "token of client orders"] {
         let block = block(&run, purpose);
-        assert!(block.contains("✗ status 302: a redirect, which Envoy does not follow"), "{block}");
+        assert!(block.contains("verdict  ✗ "), "{block}");
+        assert!(block.contains("302: a redirect, which Envoy does not follow"), "{block}");
     }
     assert_eq!((issuer.jwks_requests(), issuer.token_requests()), (1, 1));
 }

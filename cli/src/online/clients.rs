@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use attache::base::{CallBudget, HttpCall, HttpReply, Timestamp};
+use attache::base::{CallBudget, HttpCall, Timestamp};
 use attache::oauth::{
     Authentication, Grant, MAX_METADATA_BYTES, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, TokenQuery,
 };
@@ -144,18 +144,13 @@ impl Run<'_> {
             Ok(fetched) => fetched,
             Err(why) => return self.results.not_asked(asked, Some(call), &why.reason()),
         };
-        let details = match &fetched.reply {
-            HttpReply::Response { status: 200, body: Ok(body), .. } => {
-                metadata_lines(body, issuer, "token_endpoint")
-            }
-            HttpReply::Response { .. } | HttpReply::Reset | HttpReply::NotSent => Vec::new(),
-        };
+        let details = fetched.document().map(|body| metadata_lines(body, issuer, "token_endpoint"));
         let event = self.injector.handle_reply(purpose, fetched.reply.clone(), &mut host.context(now));
         let outcome = match event {
             Some(OutboundEvent::Endpoint { event, .. }) => Some(event.outcome),
             Some(OutboundEvent::Token { .. }) | None => None,
         };
-        self.results.document(asked, call, fetched, outcome.as_ref(), details);
+        self.results.document(asked, call, fetched, outcome.as_ref(), details.unwrap_or_default());
     }
 
     fn token(

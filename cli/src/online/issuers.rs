@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use attache::base::{CallBudget, HttpReply};
+use attache::base::CallBudget;
 use attache::inbound::Issuer;
 use attache::issuer::{DocumentKind, IssuerChange, KeyBounds, KeyStore};
 use attache::jose::MAX_KEY_SET_BYTES;
 use attache::oauth::{FetchOutcome, MAX_METADATA_BYTES};
 
 use super::host::{Host, now};
-use super::network::{Network, url};
+use super::network::{Fetched, Network, url};
 use super::outcome::{Block, Purpose, Results};
 use super::subject::Subject;
 use crate::explanation::{Inbound, key_lines, metadata_lines};
@@ -52,7 +52,7 @@ pub(super) fn examine(
                         continue;
                     }
                 };
-                let details = details(issuer, document.kind, &fetched.reply);
+                let details = details(issuer, document.kind, &fetched);
                 let event = store.handle_reply(document, fetched.reply.clone(), &mut host.context(now));
                 let outcome = event.map(|event| event.event.outcome);
                 if holds_private_keys(outcome.as_ref()) {
@@ -79,8 +79,8 @@ fn holds_private_keys(outcome: Option<&FetchOutcome<IssuerChange>>) -> bool {
     matches!(outcome, Some(FetchOutcome::Changed(IssuerChange::Keys(change))) if change.private_members)
 }
 
-fn details(issuer: &Issuer, kind: DocumentKind, reply: &HttpReply) -> Vec<String> {
-    let HttpReply::Response { status: 200, body: Ok(body), .. } = reply else { return Vec::new() };
+fn details(issuer: &Issuer, kind: DocumentKind, fetched: &Fetched) -> Vec<String> {
+    let Some(body) = fetched.document() else { return Vec::new() };
     match kind {
         DocumentKind::Keys => key_lines(issuer, body),
         DocumentKind::Metadata => metadata_lines(body, &issuer.rules.issuer, "jwks_uri"),

@@ -45,6 +45,17 @@ pub(super) struct Fetched {
     pub(super) failure: Option<String>,
 }
 
+impl Fetched {
+    /// The body of an answer that is a document.
+    pub(super) fn document(&self) -> Option<&[u8]> {
+        if let HttpReply::Response { status: 200, body: Ok(body), .. } = &self.reply {
+            Some(body)
+        } else {
+            None
+        }
+    }
+}
+
 /// Why a call is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAsked {

@@ -1,7 +1,7 @@
 //! From what became of a call to a block of the report, and a finding where there is one.
 
 use attache::base::{HttpCall, HttpReply};
-use attache::oauth::{FetchError, FetchOutcome};
+use attache::oauth::FetchOutcome;
 
 use super::network::{Fetched, MAX_CALLS, NotAsked, url};
 use crate::finding::{Finding, Location, Rule, table};
@@ -43,18 +43,6 @@ impl Results<'_> {
             (None, None) => (Verdict::Open, "the filter no longer waits for it".to_owned()),
         };
         let is_unreachable = fetched.failure.is_some();
-        // Whether a redirect or a page for people: what was read is not what was meant.
-        let has_content = matches!(
-            outcome,
-            Some(
-                FetchOutcome::Changed(_)
-                    | FetchOutcome::Unchanged
-                    | FetchOutcome::Failed(
-                        FetchError::Metadata(_) | FetchError::NoUsableKey | FetchError::NoRoom { .. }
-                    )
-                    | FetchOutcome::NotFoundHere(FetchError::Metadata(_))
-            )
-        );
         let rule = if is_unreachable { table::ONLINE_UNREACHABLE } else { table::ONLINE_DOCUMENT };
         self.push(Block {
             purpose,
@@ -62,7 +50,7 @@ impl Results<'_> {
             fetched: Some(fetched),
             verdict,
             reason,
-            details: if has_content { details } else { Vec::new() },
+            details,
             rule,
         });
     }
@@ -128,12 +116,8 @@ impl NotAsked {
 
 /// What Envoy does with a redirect, where it is one.
 pub(super) fn redirect(reply: &HttpReply) -> &'static str {
-    match reply {
-        HttpReply::Response { status: 300..=303 | 305..=308, .. } => {
-            ": a redirect, which Envoy does not follow"
-        }
-        HttpReply::Response { .. } | HttpReply::Reset | HttpReply::NotSent => "",
-    }
+    let is_one = matches!(reply, HttpReply::Response { status: 300..=303 | 305..=308, .. });
+    if is_one { ": a redirect, which Envoy does not follow" } else { "" }
 }
 
 fn advice(rule: &Rule) -> &'static str {
