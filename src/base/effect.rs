@@ -81,7 +81,7 @@ pub enum Observation {
     Count {
         /// Its name, with labels.
         name: Rc<str>,
-        /// How much. Not zero.
+        /// How much; zero once, where it is to be there before it counts.
         by: u64,
     },
     /// Set a gauge.

@@ -165,8 +165,10 @@ pub enum HttpReply {
     },
     /// The stream ended without an answer.
     Reset,
-    /// The host did not take the call: unknown cluster or no healthy host.
+    /// The host did not take the call: no host of the cluster is healthy.
     NotSent,
+    /// The host did not take the call: it knows no cluster of this name.
+    ClusterUnknown,
 }
 
 #[cfg(test)]

@@ -8,4 +8,9 @@ pub trait Environment {
     fn has_vm_id(&self) -> bool {
         false
     }
+
+    /// The name that the operator gave to the filter, if that is known.
+    fn plugin_name(&self) -> Option<String> {
+        None
+    }
 }

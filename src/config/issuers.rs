@@ -153,7 +153,7 @@ fn inline_keys(node: &Node<'_>, algorithms: AlgorithmSet) -> Option<KeySource> {
         Err(error) => return node.problem(error),
     };
     // In a fetched document such keys are skipped; here the operator wrote them.
-    for skipped in &parsed.skipped {
+    for skipped in parsed.skipped.iter() {
         node.below(format_args!(".keys[{}]", skipped.index)).problem::<()>(skipped.why);
     }
     if parsed.private_members {

@@ -30,6 +30,7 @@ pub use document::MAX_CONFIG_BYTES;
 pub use environment::Environment;
 pub use error::{ConfigErrors, Problem};
 pub use issuers::{MAX_ISSUERS, MAX_KEY_SOURCES};
+pub use notices::{NOTICES, Notice};
 pub use value::Value;
 
 use crate::inbound::ReservedHeaders;
@@ -48,6 +49,15 @@ pub struct Config {
     pub sharing: Option<Sharing>,
     /// Tells the document from others: the inbound half's `version`, or a digest.
     pub version: u64,
+    /// Tells the filter from others of its proxy, in a metric's label and in the log: its name, as the host knows it.
+    pub plugin: Rc<str>,
+}
+
+impl Config {
+    /// What the threads share, and each setting about it that has less effect than it seems to have. One line each.
+    pub fn notices(&self) -> Vec<Notice> {
+        notices::notices(self.sharing.as_ref(), self.outbound.as_deref())
+    }
 }
 
 /// Reads a document as the host hands it over: JSON text, or a serialized `google.protobuf.Struct`.
@@ -109,9 +119,18 @@ fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Res
         }
         let inbound = inbound.map(Rc::new);
         let version = inbound.as_ref().map_or(version, |inbound| inbound.version);
-        Some(Config { inbound, outbound, sharing: sharing?, version })
+        let plugin = plugin_label(environment.plugin_name().as_deref().unwrap_or_default());
+        Some(Config { inbound, outbound, sharing: sharing?, version, plugin })
     });
     problems.into_result(config)
+}
+
+/// A name as a label may hold it: bounded, and without a separator of metrics' names.
+fn plugin_label(name: &str) -> Rc<str> {
+    let is_held = |c: char| c.is_ascii_alphanumeric() || "._-/~".contains(c);
+    let label: String =
+        name.chars().take(MAX_PLUGIN_LABEL).map(|c| if is_held(c) { c } else { '_' }).collect();
+    if label.is_empty() { "none".into() } else { label.into() }
 }
 
 /// A number that tells two documents apart, for those that do not number themselves: 32 bits of a digest.
@@ -120,6 +139,9 @@ fn version_of(document: &[u8]) -> u64 {
     let digest = sha2::Sha256::digest(document);
     u64::from(digest.first_chunk::<4>().copied().map_or(0, u32::from_be_bytes))
 }
+
+/// What Istio makes of the name of a plugin and its namespace.
+const MAX_PLUGIN_LABEL: usize = 128;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::config::Config;
 use crate::sharing::{Context, WorkerGroup};
-use crate::telemetry::{Metrics, Reports};
+use crate::telemetry::{Message, Metrics, Reports};
 
 #[derive(Debug)]
 pub(super) struct Common {
@@ -19,12 +19,25 @@ pub(super) struct Turn<'a, 'c> {
     pub(super) common: &'a mut Common,
 }
 
+impl Turn<'_, '_> {
+    /// Writes lines to the log.
+    pub(super) fn tell<'m>(&mut self, messages: impl IntoIterator<Item = Message<'m>>) {
+        self.context.observations.extend(messages.into_iter().map(|message| message.observe()));
+    }
+
+    /// Writes a line that requests, or another module, can cause at will: so many each second.
+    pub(super) fn tell_limited(&mut self, message: &Message<'_>) {
+        let line = self.common.reports.limited(message, self.context.now);
+        self.context.observations.extend(line);
+    }
+}
+
 impl Common {
     pub(super) fn new(config: &Config, context: &mut Context<'_>) -> Self {
         let group = config.sharing.as_ref().map(|sharing| sharing.group);
         Self {
             group: WorkerGroup::new(group, context.jitter.number()),
-            metrics: Metrics::new(config.inbound.as_deref(), config.version),
+            metrics: Metrics::new(config.inbound.as_deref(), &config.plugin, config.version),
             reports: Reports::default(),
         }
     }

@@ -16,7 +16,7 @@ use crate::issuer::{IssuerDocument, IssuerEvent, KeyBounds, KeyStore};
 use crate::oauth::{DocumentEvent, FetchOutcome};
 use crate::policy::{IssuerId, Mode, RequestMetadata};
 use crate::sharing::{Context, Sharing, Updates};
-use crate::telemetry::fetch_line;
+use crate::telemetry::{Message, Owner, fetch_line};
 
 #[derive(Debug)]
 pub(super) struct InboundHalf {
@@ -216,13 +216,17 @@ impl InboundHalf {
                     turn.common.group.publish_update(id, turn.context);
                 }
             }
-            if let FetchOutcome::Rejected(why) = outcome {
-                let line = turn.common.reports.refused("issuer", &settings.name, *why, turn.context.now);
-                turn.context.observations.extend(line);
+            let owner = Owner::Issuer(&settings.name);
+            if let &FetchOutcome::Rejected(why) = outcome {
+                let message = Message::SharedRefused { owner, why };
+                turn.tell_limited(&message);
             }
             // All threads see a document grow too old, and one tells of it.
             if *outcome != FetchOutcome::Expired || turn.common.group.is_leader() {
-                turn.context.observations.extend(fetch_line(&settings.name, &event));
+                let store = self.stores.get(index);
+                let call = store.and_then(|store| store.summary(*document, turn.context.now));
+                let message = call.as_ref().and_then(|call| fetch_line(owner, &event, call));
+                turn.tell(message);
             }
         }
     }

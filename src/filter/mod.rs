@@ -16,6 +16,7 @@ mod calls;
 mod common;
 mod inbound_half;
 mod outbound_half;
+mod unmatched;
 
 use crate::base::{CallId, Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::config::Config;

@@ -7,18 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::calls::{CallPurpose, Calls};
 use super::common::{MAX_RETRY_AFTER, Turn};
+use super::unmatched::UnmatchedAuthorities;
 use crate::base::{
     self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingList,
 };
 use crate::inbound::{self, TokenPlace};
 use crate::oauth::FetchOutcome;
 use crate::outbound::{
-    self, BreakerChange, ClientId, EgressDenial, Injection, InjectionOutcome, Injector, OutboundCall,
-    OutboundEvent, Outgoing, Subject, SubjectDigest, TokenChange,
+    self, ClientId, EgressDenial, Injection, InjectionOutcome, Injector, OutboundCall, OutboundEvent,
+    Outgoing, Subject, SubjectDigest, TokenChange,
 };
 use crate::policy::MetadataClient;
 use crate::sharing::{Context, Sharing, Updates};
-use crate::telemetry::{TokenMetrics, breaker_line, endpoint_line, purge_line, token_line};
+use crate::telemetry::{Message, Owner, TokenMetrics, breaker_line, endpoint_line, token_line};
 
 #[derive(Debug)]
 pub(super) struct OutboundHalf {
@@ -29,6 +30,7 @@ pub(super) struct OutboundHalf {
     waiting: WaitingList<ClientId, WaitingRequest>,
     longest: usize,
     metrics: TokenMetrics,
+    unmatched: UnmatchedAuthorities,
 }
 
 /// A request that may leave: what there is to know of it, beside its head.
@@ -91,6 +93,7 @@ impl OutboundHalf {
             waiting: WaitingList::new(settings.waiting, settings.clients.len()),
             longest: settings.waiting.requests,
             metrics: TokenMetrics::new(settings),
+            unmatched: UnmatchedAuthorities::default(),
         }
     }
 
@@ -171,17 +174,29 @@ impl OutboundHalf {
                     }
                 };
             }
-            Injection::Denied(client, denial) => return Some(self.deny(client, denial, turn)),
+            Injection::Denied(client, denial) => {
+                if denial == EgressDenial::Unmatched {
+                    self.tell_unmatched(head, false, turn);
+                }
+                return Some(self.deny(client, denial, turn));
+            }
         };
+        if client.is_none() {
+            self.tell_unmatched(head, true, turn);
+        }
         self.metrics.record_injection(client, outcome);
         Some(admitted.forward(edits))
+    }
+
+    fn tell_unmatched(&mut self, head: &RequestHead, is_passed: bool, turn: &mut Turn<'_, '_>) {
+        self.unmatched.record(head, is_passed, |message| turn.tell([message]));
     }
 
     pub(super) fn handle_response(&mut self, stream: StreamId, status: u16, context: &mut Context<'_>) {
         if let Some((client, purge)) = self.injector.handle_response(stream, status, context.now) {
             self.metrics.record_purge(client, purge);
             if let Some(client) = self.injector.settings().client(client) {
-                context.observations.extend(purge_line(&client.name, purge));
+                context.observations.push(Message::Purged(Owner::Client(&client.name), purge).observe());
             }
         }
     }
@@ -201,6 +216,7 @@ impl OutboundHalf {
         turn: &mut Turn<'_, '_>,
         commands: &mut Vec<Command>,
     ) {
+        self.unmatched.handle_tick();
         let (events, made) = self.injector.handle_tick(&mut calls.budget, turn.context);
         for (purpose, call) in made {
             calls.send(CallPurpose::Outbound(purpose), call, commands);
@@ -263,8 +279,8 @@ impl OutboundHalf {
         self.metrics.record_injection(client, InjectionOutcome::Denied(denial));
         let annotation = self.metrics.annotation(client, denial);
         if denial.is_operators_fault() {
-            let line = turn.common.reports.egress(denial, &annotation, turn.context.now);
-            turn.context.observations.extend(line);
+            let message = Message::EgressDenied(denial, &annotation);
+            turn.tell_limited(&message);
         }
         Outcome::Respond { response: denial.response(), annotation }
     }
@@ -282,17 +298,17 @@ impl OutboundHalf {
                     self.metrics.record_event(*client, event, turn.context.observations);
                     let name =
                         settings.client(*client).map(|client| Rc::clone(&client.name)).unwrap_or_default();
-                    if let TokenChange::Rejected(why) = &event.change {
-                        let line = turn.common.reports.refused("client", &name, *why, turn.context.now);
-                        turn.context.observations.extend(line);
+                    let owner = Owner::Client(&name);
+                    if let TokenChange::Rejected(why) = event.change {
+                        let message = Message::SharedRefused { owner, why };
+                        turn.tell_limited(&message);
                     }
+                    let call = self.injector.summary(*client, turn.context.now);
                     // All threads see a token expire, and one tells of it.
-                    if event.change != TokenChange::Expired || turn.common.group.is_leader() {
-                        turn.context.observations.extend(token_line(&name, event, subject.is_some()));
-                    }
-                    if event.breaker != BreakerChange::None {
-                        turn.context.observations.extend(breaker_line(&name, event.breaker));
-                    }
+                    let is_told = event.change != TokenChange::Expired || turn.common.group.is_leader();
+                    let line = token_line(owner, event, subject.is_some(), &call).filter(|_| is_told);
+                    let messages = line.into_iter().chain(breaker_line(owner, event.breaker, &call));
+                    turn.tell(messages);
                     // Those who wait learn of a failure as well: what they wait for may be too far off now.
                     // What concerns one caller resumes no others.
                     let is_of_one = match &event.change {
@@ -309,12 +325,21 @@ impl OutboundHalf {
                     (is_obtained && subject.is_none(), OutboundCall::Token(*client))
                 }
                 OutboundEvent::Endpoint { endpoint, event } => {
-                    let name = settings
-                        .endpoints
-                        .get(endpoint.0)
-                        .map(|one| Rc::clone(&one.cluster))
-                        .unwrap_or_default();
-                    turn.context.observations.extend(endpoint_line(&name, event));
+                    let clients: Vec<_> = settings.clients_of(*endpoint).collect();
+                    clients.iter().for_each(|(client, _)| self.metrics.record_metadata(*client, event));
+                    let names: Vec<_> =
+                        clients.into_iter().map(|(_, client)| Rc::clone(&client.name)).collect();
+                    let owner = Owner::Clients(&names);
+                    if let FetchOutcome::Rejected(why) = event.outcome {
+                        let message = Message::SharedRefused { owner, why };
+                        turn.tell_limited(&message);
+                    }
+                    let call = self.injector.metadata_summary(*endpoint, turn.context.now);
+                    // All threads see metadata grow too old, and one tells of it.
+                    let is_told = event.outcome != FetchOutcome::Expired || turn.common.group.is_leader();
+                    let message = call.as_ref().and_then(|call| endpoint_line(owner, event, call));
+                    let message = message.filter(|_| is_told);
+                    turn.tell(message);
                     (event.outcome == FetchOutcome::Changed(()), OutboundCall::Metadata(*endpoint))
                 }
             };

@@ -7,10 +7,16 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 use crate::base::Observation;
+use crate::telemetry::Message;
 
 /// The host's numbers of our metrics.
 #[derive(Debug, Default)]
 pub(super) struct HostMetrics(HashMap<Rc<str>, Option<u32>>);
+
+/// Writes a line to the log.
+pub(super) fn write(message: &Message<'_>) {
+    log::log!(message.level(), "{message}");
+}
 
 impl HostMetrics {
     /// Makes each of the host calls below once: see [`super::plugin`].

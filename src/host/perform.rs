@@ -3,8 +3,10 @@
 
 use proxy_wasm::types::MapType;
 
+use super::observations;
 use super::raw::{self, HostFailure};
 use crate::base::{Edit, Response, encode_pairs};
+use crate::telemetry::{HostFault, Message};
 
 /// Changes the request's headers and records the decision. The caller lets the request go on.
 ///
@@ -31,13 +33,13 @@ pub(super) fn respond(response: &Response, annotation: &str) {
     let body = response.body.as_bytes();
     if raw::send_response(response.status, &details, &headers, body, response.grpc_status).is_err() {
         // The request stays where it is: nothing is forwarded, and the host's own timeout ends it.
-        log::error!("the host did not take a response");
+        observations::write(&Message::Host(HostFault::ResponseNotTaken));
     }
 }
 
 /// Answers a request that this filter could not handle: not forwarded, whatever the reason.
-pub(super) fn fail(why: &'static str) {
-    log::error!("{why}");
+pub(super) fn fail(why: HostFault) {
+    observations::write(&Message::Host(why));
     respond(
         &Response { status: 500, details: "internal", grpc_status: Some(13), ..Response::default() },
         "outcome=deny reason=internal",

@@ -5,10 +5,10 @@ use core::cell::RefCell;
 use core::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
+use proxy_wasm::types::{BufferType, MapType, Status};
 
 use super::crypto::EnvoyCrypto;
-use super::observations::HostMetrics;
+use super::observations::{HostMetrics, write};
 use super::random::HostRandom;
 use super::shared_state::HostSharedState;
 use super::{clock, dispatcher, perform, raw};
@@ -18,8 +18,8 @@ use crate::base::{
 };
 use crate::config::{self, Environment};
 use crate::filter::Filter;
-use crate::jose::{Algorithm, AlgorithmSet};
 use crate::sharing::{Context, QueueId};
+use crate::telemetry::{HostFault, Message};
 
 /// One configuration of the plugin.
 pub(super) struct Plugin {
@@ -41,7 +41,7 @@ pub(super) fn with<T>(plugin: &RefCell<Plugin>, act: impl FnOnce(&mut Plugin) ->
     match plugin.try_borrow_mut() {
         Ok(mut plugin) => Some(act(&mut plugin)),
         Err(_) => {
-            log::error!("a callback within a callback is lost");
+            write(&Message::Host(HostFault::EventLost));
             None
         }
     }
@@ -68,13 +68,12 @@ impl Plugin {
                 // Envoy configures a root context once; should it do so again, no request that waits is forgotten.
                 self.shut_down();
                 let crypto = EnvoyCrypto::new();
-                log::info!("configured; {}", engines(crypto.offloaded()));
+                let (plugin, version) = (&*config.plugin, config.version);
+                write(&Message::Configured { plugin, version, checked: crypto.offloaded() });
                 if config.outbound.is_some() {
-                    log::info!("{}", signers(crypto.signs()));
+                    write(&Message::Signs(crypto.signs()));
                 }
-                for (level, line) in config.notices() {
-                    log::log!(level, "{line}");
-                }
+                config.notices().into_iter().for_each(|(level, text)| write(&Message::Notice(level, text)));
                 let seed = seed();
                 let mut jitter = Jitter::new(seed);
                 // Nothing that happens at the start is worth a line.
@@ -87,7 +86,7 @@ impl Plugin {
             }
             Err(errors) => {
                 for problem in &errors.0 {
-                    log::error!("configuration refused: {problem}");
+                    write(&Message::Refused(&problem.to_string()));
                 }
                 false
             }
@@ -146,9 +145,9 @@ impl Plugin {
         &mut self,
         stream: StreamId,
         head: RequestHead,
-    ) -> Result<Option<Outcome>, &'static str> {
+    ) -> Result<Option<Outcome>, HostFault> {
         let outcome = self.handle(|filter, context| filter.handle_request(stream, head, context));
-        outcome.ok_or("the filter is not configured")
+        outcome.ok_or(HostFault::NotConfigured)
     }
 
     /// Whether a request carries a token of ours, so that its response matters.
@@ -183,24 +182,24 @@ impl Plugin {
         self.handle(|filter, context| event(filter, context, &mut commands));
         // The filter does not ask again at once for what was not sent, so this ends.
         while !commands.is_empty() {
-            let not_sent: Vec<CallId> =
+            let not_sent: Vec<(CallId, HttpReply)> =
                 commands.drain(..).filter_map(|command| self.perform(command).err()).collect();
             self.handle(|filter, context| {
-                for id in not_sent {
-                    filter.handle_reply(id, HttpReply::NotSent, context, &mut commands);
+                for (id, reply) in not_sent {
+                    filter.handle_reply(id, reply, context, &mut commands);
                 }
             });
         }
     }
 
     /// Performs a command; the error is a call that the host did not take.
-    fn perform(&self, command: Command) -> Result<(), CallId> {
+    fn perform(&self, command: Command) -> Result<(), (CallId, HttpReply)> {
         match command {
-            Command::Call { id, call } => return self.dispatch(id, &call).ok_or(id),
+            Command::Call { id, call } => return self.dispatch(id, &call).map_err(|reply| (id, reply)),
             Command::Resume { stream, outcome } => self.on_stream(stream, || match outcome {
                 Outcome::Forward { edits, annotation } => {
                     if perform::edit(&edits, annotation.as_deref()).is_err() {
-                        perform::fail("a waiting request cannot go on");
+                        perform::fail(HostFault::WaitingNotResumed);
                     } else {
                         // It has been proved, and answers `Ok` alone.
                         let _ = hostcalls::resume_http_request();
@@ -221,19 +220,23 @@ impl Plugin {
         }
     }
 
-    /// `None` when the host does not take the call: the cluster is unknown, or has no healthy host. The SDK leaves a
-    /// copy of the header fields behind, a credential among them, that is not wiped: the memory that it lies in has the
-    /// secret itself.
-    fn dispatch(&self, id: CallId, call: &HttpCall) -> Option<()> {
+    /// The error is why the host does not take the call. The SDK leaves a copy of the header fields behind, a credential
+    /// among them, that is not wiped: the memory that it lies in has the secret itself.
+    fn dispatch(&self, id: CallId, call: &HttpCall) -> Result<(), HttpReply> {
         let headers =
             call.headers.iter().map(|(name, value)| Some((&**name, str::from_utf8(value.expose()).ok()?)));
-        let headers = headers.collect::<Option<Vec<_>>>()?;
+        let headers = headers.collect::<Option<Vec<_>>>().ok_or(HttpReply::NotSent)?;
         // Zero would mean no timeout.
         let timeout = call.timeout.clamp(MIN_TIMEOUT, MAX_TIMEOUT);
         let body = Some(call.body.expose());
-        let number = hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout).ok()?;
+        let sent = hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout);
+        let number = sent.map_err(|status| match status {
+            // No pseudo-header is missing, so it is the cluster.
+            Status::BadArgument => HttpReply::ClusterUnknown,
+            _ => HttpReply::NotSent,
+        })?;
         dispatcher::call_made(self.root, number, id);
-        Some(())
+        Ok(())
     }
 }
 
@@ -255,8 +258,18 @@ impl Environment for HostEnvironment {
     }
 
     fn has_vm_id(&self) -> bool {
-        hostcalls::get_property(vec!["plugin_vm_id"]).ok().flatten().is_some_and(|id| !id.is_empty())
+        property("plugin_vm_id").is_some()
     }
+
+    fn plugin_name(&self) -> Option<String> {
+        let name = property("plugin_name").or_else(|| property("plugin_root_id"))?;
+        String::from_utf8(name).ok()
+    }
+}
+
+/// A property of the plugin, unless it is empty.
+fn property(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_property(vec![name]).ok().flatten().filter(|value| !value.is_empty())
 }
 
 fn reply(num_headers: usize, body_size: usize) -> HttpReply {
@@ -274,24 +287,6 @@ fn reply(num_headers: usize, body_size: usize) -> HttpReply {
         body.ok().flatten().ok_or(body_size)
     };
     HttpReply::Response { status, headers, body }
-}
-
-fn engines(offloaded: AlgorithmSet) -> String {
-    let names: Vec<_> = offloaded.iter().map(Algorithm::name).collect();
-    if names.is_empty() {
-        "all signatures are checked by the portable engine".to_owned()
-    } else {
-        format!("Envoy checks the signatures of {}, the portable engine all others", names.join(", "))
-    }
-}
-
-fn signers(offloaded: AlgorithmSet) -> String {
-    let names: Vec<_> = offloaded.iter().map(Algorithm::name).collect();
-    if names.is_empty() {
-        "Envoy signs nothing: a client with an RSA key needs `portable_rsa: allow`".to_owned()
-    } else {
-        format!("Envoy signs {}, the portable engine all others", names.join(", "))
-    }
 }
 
 fn seed() -> [u8; 16] {

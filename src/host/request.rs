@@ -10,6 +10,7 @@ use proxy_wasm::types::{Action, MapType};
 use super::plugin::{Plugin, with};
 use super::{perform, raw};
 use crate::base::{Headers, Needs, Outcome, RequestHead, StreamId};
+use crate::telemetry::HostFault;
 
 /// What the SDK's dispatcher calls on a request's and its response's headers.
 pub(super) struct Request {
@@ -28,7 +29,7 @@ impl Context for Request {}
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let action = with(&self.plugin, |plugin| decide(plugin, self.stream, !end_of_stream));
-        action.unwrap_or(Err("a callback came within another one")).unwrap_or_else(|why| {
+        action.unwrap_or(Err(HostFault::CallbackWithinCallback)).unwrap_or_else(|why| {
             perform::fail(why);
             Action::Pause
         })
@@ -59,11 +60,11 @@ impl Drop for Request {
 ///
 /// # Errors
 /// Why it cannot be decided about.
-fn decide(plugin: &mut Plugin, stream: StreamId, has_body: bool) -> Result<Action, &'static str> {
-    let head = head(plugin.needs(), has_body).ok_or("the request's headers cannot be read")?;
+fn decide(plugin: &mut Plugin, stream: StreamId, has_body: bool) -> Result<Action, HostFault> {
+    let head = head(plugin.needs(), has_body).ok_or(HostFault::HeadersUnreadable)?;
     match plugin.handle_request(stream, head)? {
         Some(Outcome::Forward { edits, annotation }) => {
-            perform::edit(&edits, annotation.as_deref()).map_err(|_| "a request header cannot be changed")?;
+            perform::edit(&edits, annotation.as_deref()).map_err(|_| HostFault::HeaderNotChanged)?;
             Ok(Action::Continue)
         }
         Some(Outcome::Respond { response, annotation }) => {

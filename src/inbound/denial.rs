@@ -120,6 +120,11 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// The labels of what the operator has to mend.
+    pub const OPERATORS: [&'static str; 2] = ["route_metadata", "internal"];
+    /// The labels of what an issuer's trouble, or a flood, causes.
+    pub const NOT_AVAILABLE: [&'static str; 3] = ["keys_unavailable", "waiting_full", "checks_limited"];
+
     /// A stable name for metrics, logs and access logs.
     pub fn label(&self) -> &'static str {
         self.into()

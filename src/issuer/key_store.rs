@@ -10,8 +10,8 @@ use std::rc::Rc;
 use super::settings::KeySource;
 use super::source::{Common, DocumentKind, Source, SourceChange, SourceEvent};
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
-use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES};
-use crate::oauth::{Document, DocumentEvent, RefreshHint};
+use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES, SkippedKeys};
+use crate::oauth::{CallSummary, Document, DocumentEvent, RefreshHint};
 use crate::sharing::{Context, Sharing};
 
 /// The keys of one issuer.
@@ -61,8 +61,8 @@ pub struct KeyChange {
     pub added: Vec<Option<String>>,
     /// The names of those that are gone.
     pub removed: Vec<Option<String>>,
-    /// How many entries of the document were passed over because no signature could be verified with them.
-    pub skipped: usize,
+    /// The entries of the document that no signature could be verified with.
+    pub skipped: SkippedKeys,
     /// Whether the document held private key material, which an issuer must never publish.
     pub private_members: bool,
 }
@@ -206,6 +206,11 @@ impl KeyStore {
         self.sources.get(document.source)?.document(document.kind)?.id()
     }
 
+    /// What to tell beside an event of one of them.
+    pub fn summary(&self, document: IssuerDocument, now: Timestamp) -> Option<CallSummary> {
+        Some(self.sources.get(document.source)?.document(document.kind)?.summary(now))
+    }
+
     /// Another thread may have fetched something.
     pub fn handle_updates(&mut self, context: &mut Context<'_>) -> Vec<IssuerEvent> {
         let mut events = Vec::new();
@@ -253,10 +258,10 @@ impl KeyStore {
             self.adopt();
         }
         let event = event.map(|change| match change {
-            SourceChange::Keys { skipped, private_members } => match self.adopt() {
+            SourceChange::Keys { skipped, private_members, has_news } => match self.adopt() {
                 Some(change) => Some(IssuerChange::Keys(KeyChange { skipped, private_members, ..change })),
-                // The keys are what they were, and no longer a secret of the issuer's.
-                None if private_members => {
+                // The keys are what they were, and no longer a secret of the issuer's, or others are not usable.
+                None if private_members || has_news => {
                     let keys = self.keys.as_ref().map_or(0, |keys| keys.len());
                     let change = KeyChange { keys, skipped, private_members, ..KeyChange::default() };
                     Some(IssuerChange::Keys(change))

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::settings::{Discovery, Jwks, KeySource};
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
-use crate::jose::{KeySet, ParsedKeySet};
+use crate::jose::{KeySet, ParsedKeySet, SkippedKeys};
 use crate::oauth::{
     Address, Definition, Document, DocumentEvent, FetchError, FetchOutcome, MAX_METADATA_BYTES, Member,
     RefreshHint,
@@ -37,6 +37,8 @@ pub(super) enum Source {
 pub(super) struct KeyDocument {
     document: Document,
     set: Option<Rc<KeySet>>,
+    /// How many keys of it are not usable, and why: what was told last.
+    skipped: (usize, String),
     accepts_empty_set: bool,
     key_bytes: usize,
 }
@@ -57,6 +59,16 @@ pub enum DocumentKind {
     Metadata,
 }
 
+impl DocumentKind {
+    /// Its name in log lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Metadata => "metadata",
+        }
+    }
+}
+
 /// Something happened to a document of a source.
 #[derive(Debug)]
 pub(super) struct SourceEvent {
@@ -68,7 +80,12 @@ pub(super) struct SourceEvent {
 #[derive(Debug)]
 pub(super) enum SourceChange {
     /// There is a key set, and it differs from the one before.
-    Keys { skipped: usize, private_members: bool },
+    Keys {
+        skipped: SkippedKeys,
+        private_members: bool,
+        /// Other keys are skipped than before, or for other reasons.
+        has_news: bool,
+    },
     /// The metadata names another address of it.
     Address,
 }
@@ -283,7 +300,13 @@ impl Discovered {
 impl KeyDocument {
     fn new(definition: Definition, accepts_empty_set: bool, common: &Common, now: Timestamp) -> Self {
         let document = Document::new(definition, common.sharing.as_ref(), common.me, now);
-        Self { document, set: None, accepts_empty_set, key_bytes: common.key_bytes }
+        Self {
+            document,
+            set: None,
+            skipped: Default::default(),
+            accepts_empty_set,
+            key_bytes: common.key_bytes,
+        }
     }
 
     fn definition(jwks: &Jwks, common: &Common) -> Definition {
@@ -335,8 +358,11 @@ impl KeyDocument {
         }
         let event = event.map(|parsed| {
             self.set = Some(Rc::new(parsed.set));
-            let (skipped, private_members) = (parsed.skipped.len(), parsed.private_members);
-            Some(SourceChange::Keys { skipped, private_members })
+            let skipped = (parsed.skipped.len(), parsed.skipped.to_string());
+            let has_news = skipped.0 > 0 && skipped != self.skipped;
+            self.skipped = skipped;
+            let (skipped, private_members) = (parsed.skipped, parsed.private_members);
+            Some(SourceChange::Keys { skipped, private_members, has_news })
         });
         SourceEvent { kind: DocumentKind::Keys, event }
     }
@@ -346,7 +372,7 @@ fn read(body: &[u8], accepts_empty_set: bool, room: usize) -> Result<ParsedKeySe
     let parsed = KeySet::parse(body)?;
     if parsed.set.is_empty() {
         if !parsed.skipped.is_empty() {
-            return Err(FetchError::NoUsableKey);
+            return Err(FetchError::NoUsableKey(parsed.skipped));
         }
         if !accepts_empty_set {
             return Err(FetchError::EmptySet);

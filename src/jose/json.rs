@@ -61,7 +61,11 @@ impl<'t> Object<'t> {
         let limits = Limits { values: Cell::new(MAX_JSON_VALUES), fault: Cell::new(None) };
         let mut reader = serde_json::Deserializer::from_str(text);
         let value = ValueReader { limits: &limits, depth: 0 }.deserialize(&mut reader);
-        let value = value.map_err(|error| limits.fault.get().unwrap_or_else(|| syntax(&error)))?;
+        let value = value.map_err(|error| match limits.fault.get() {
+            Some(fault) => fault,
+            None if text.starts_with('\u{feff}') => JsonError::ByteOrderMark,
+            None => syntax(&error),
+        })?;
         reader.end().map_err(|_| JsonError::TrailingData)?;
         if let Json::Object(object) = value { Ok(object) } else { Err(JsonError::NotAnObject) }
     }
@@ -93,6 +97,9 @@ pub enum JsonError {
     /// The bytes are not UTF-8 (RFC 8259 §8.1).
     #[error("not UTF-8")]
     NotUtf8,
+    /// The text begins with a byte order mark (RFC 8259 §8.1).
+    #[error("it begins with a byte order mark, which JSON may not")]
+    ByteOrderMark,
     /// The text is not JSON.
     #[error("not JSON at line {line}, column {column}")]
     Syntax {

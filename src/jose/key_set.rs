@@ -3,12 +3,15 @@
 //! Keys that we cannot use are skipped with their reason and never spoil the others; limits on the whole document
 //! are errors.
 
+use core::fmt;
+use core::ops::Deref;
 use std::rc::Rc;
 
 use super::algorithm::Algorithm;
-use super::json::{JsonError, Object};
+use super::json::{Json, JsonError, Object};
 use super::jwk::{self, Symmetric};
 use super::key::{Key, KeyError, KeyId};
+use crate::base::Excerpt;
 
 /// The usable keys of one issuer.
 #[derive(Clone, Debug, Default)]
@@ -22,18 +25,45 @@ pub struct ParsedKeySet {
     /// The keys that can be used, possibly none.
     pub set: KeySet,
     /// The keys that cannot.
-    pub skipped: Vec<SkippedKey>,
+    pub skipped: SkippedKeys,
     /// Some key of the document carries private members: the issuer must replace that key.
     pub private_members: bool,
 }
 
 /// A key that was skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
     /// Its place in `keys`, from 0.
     pub index: usize,
+    /// Its `kid`, in part.
+    pub kid: Option<Excerpt>,
     /// Why.
     pub why: KeyError,
+}
+
+/// The keys that were skipped, in the order of the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SkippedKeys(pub Vec<SkippedKey>);
+
+impl Deref for SkippedKeys {
+    type Target = [SkippedKey];
+
+    fn deref(&self) -> &[SkippedKey] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SkippedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, SkippedKey { index, kid, why }) in self.0.iter().take(MAX_SHOWN).enumerate() {
+            f.write_str(if place > 0 { "; " } else { "" })?;
+            match kid {
+                Some(kid) => write!(f, "`{kid}`: {why}")?,
+                None => write!(f, "keys[{index}]: {why}")?,
+            }
+        }
+        f.write_str(if self.0.len() > MAX_SHOWN { "; …" } else { "" })
+    }
 }
 
 impl KeySet {
@@ -155,16 +185,20 @@ fn parse(document: &[u8], symmetric: Symmetric) -> Result<ParsedKeySet, KeySetEr
     if keys.len() > MAX_KEYS {
         return Err(KeySetError::TooManyKeys { keys: keys.len() });
     }
-    let mut parsed = ParsedKeySet { set: KeySet::default(), skipped: Vec::new(), private_members: false };
+    let mut parsed =
+        ParsedKeySet { set: KeySet::default(), skipped: SkippedKeys::default(), private_members: false };
     for (index, jwk) in keys.iter().enumerate() {
         let Some(jwk) = jwk.as_object() else {
-            parsed.skipped.push(SkippedKey { index, why: KeyError::NotAnObject });
+            parsed.skipped.0.push(SkippedKey { index, kid: None, why: KeyError::NotAnObject });
             continue;
         };
         parsed.private_members |= jwk::has_private_members(jwk);
         match jwk::parse(jwk, symmetric) {
             Ok(key) => parsed.set.add(key),
-            Err(why) => parsed.skipped.push(SkippedKey { index, why }),
+            Err(why) => {
+                let kid = jwk.get("kid").and_then(Json::as_str).map(|kid| Excerpt::of(kid, MAX_SHOWN_KID));
+                parsed.skipped.0.push(SkippedKey { index, kid, why });
+            }
         }
     }
     Ok(parsed)
@@ -201,6 +235,11 @@ pub enum KeySetError {
 pub const MAX_KEY_SET_BYTES: usize = 256 * 1024;
 /// How many keys a set may have. Issuers rotate with two to ten.
 pub const MAX_KEYS: usize = 128;
+
+/// How many skipped keys a text names.
+const MAX_SHOWN: usize = 8;
+/// How much of a key's name a text shows: thumbprints have 43 characters.
+const MAX_SHOWN_KID: usize = 64;
 
 #[cfg(test)]
 #[path = "key_set_tests.rs"]

@@ -2,6 +2,7 @@
 
 use super::super::key::MAX_SECRET_BYTES;
 use super::*;
+use crate::base::Excerpt;
 use crate::base::Secret;
 
 const EC: &str = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
@@ -40,11 +41,13 @@ fn unusable_keys_are_skipped_with_their_reason_and_spoil_nothing() {
     let parsed = parse_keys(&keys);
     assert_eq!(parsed.set.iter().filter_map(|key| key.kid()).collect::<Vec<_>>(), ["a", "c"]);
     let skipped = [
-        SkippedKey { index: 1, why: KeyError::KeyType },
-        SkippedKey { index: 2, why: KeyError::NotAnObject },
-        SkippedKey { index: 3, why: KeyError::Use },
+        SkippedKey { index: 1, kid: Some(Excerpt::of("b", 64)), why: KeyError::KeyType },
+        SkippedKey { index: 2, kid: None, why: KeyError::NotAnObject },
+        SkippedKey { index: 3, kid: None, why: KeyError::Use },
     ];
-    assert_eq!(parsed.skipped, skipped);
+    assert_eq!(parsed.skipped.0, skipped);
+    let told = "`b`: `kty` is not RSA, EC, OKP or oct; keys[2]: not an object; keys[3]: `use` is not sig";
+    assert_eq!(parsed.skipped.to_string(), told);
     assert!(!parsed.private_members);
 }
 
@@ -52,7 +55,8 @@ fn unusable_keys_are_skipped_with_their_reason_and_spoil_nothing() {
 fn a_symmetric_key_is_never_taken_from_a_fetched_document() {
     let document = document(&[named(OCT, "s"), named(EC, "a")]);
     let fetched = KeySet::parse(document.as_bytes()).unwrap();
-    assert_eq!(fetched.skipped, [SkippedKey { index: 0, why: KeyError::Symmetric }]);
+    let kid = Some(Excerpt::of("s", 64));
+    assert_eq!(fetched.skipped.0, [SkippedKey { index: 0, kid, why: KeyError::Symmetric }]);
     assert_eq!(fetched.set.len(), 1);
     let inline = KeySet::parse_inline(document.as_bytes()).unwrap();
     assert_eq!((inline.set.len(), inline.skipped.len()), (2, 0));

@@ -34,7 +34,7 @@ pub use crypto::{Crypto, Engine, SignatureError, SigningError, admissible};
 pub use header::{Header, MAX_KID_BYTES, MAX_TYP_BYTES};
 pub use json::{Json, JsonError, MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MAX_JSON_VALUES, Object};
 pub use key::{Key, KeyError, KeyId, MAX_RSA_BITS, MAX_SECRET_BYTES, MIN_RSA_BITS};
-pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, ParsedKeySet, SkippedKey};
+pub use key_set::{KeySet, KeySetError, MAX_KEY_SET_BYTES, MAX_KEYS, ParsedKeySet, SkippedKey, SkippedKeys};
 pub use known_headers::{KnownHeaders, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS};
 pub use rust_crypto::RustCrypto;
 pub use signing_key::SigningKey;

@@ -2,6 +2,8 @@ use std::rc::Rc;
 
 use url::Url;
 
+use crate::base::Excerpt;
+
 /// Where an HTTP document is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
@@ -31,6 +33,13 @@ impl Address {
         format!("{}://{}{}", self.scheme, self.authority, self.path)
     }
 
+    /// The address as a log line may show it: bounded, and without a query, which may hold a key.
+    pub fn shown(&self) -> String {
+        let (path, query) = self.path.split_once('?').map_or((&*self.path, ""), |(path, _)| (path, "?…"));
+        let url = format!("{}://{}{path}", self.scheme, self.authority);
+        format!("{}{query}", Excerpt::of(&url, MAX_SHOWN))
+    }
+
     /// Where the metadata of an issuer may be: RFC 8414 §3.1 puts the well-known part before the issuer's path, OpenID
     /// after.
     pub fn of_metadata(issuer: &Url) -> [Self; 2] {
@@ -50,6 +59,9 @@ pub fn parse_url(text: &str) -> Option<Url> {
     let authority = rest.trim_start_matches(['/', '\\']).split(['/', '\\', '?', '#']).next()?;
     (authority.is_ascii() && !authority.contains('%')).then(|| Url::parse(text).ok()).flatten()
 }
+
+/// The longest URLs of issuers that are in use have half of it.
+const MAX_SHOWN: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 //! counts, and what an outage does to it. What it says is its reader's business.
 
 mod shared;
+mod summary;
 
 use core::time::Duration;
 
@@ -28,6 +29,10 @@ pub(crate) struct Document {
     address: usize,
     /// How many addresses in a row have said that it is not there.
     not_found: usize,
+    /// The address that was asked last.
+    asked: usize,
+    /// What the one before it has said, of the same attempt.
+    elsewhere: Option<(String, FetchError)>,
     under_way: Option<UnderWay>,
     held: Option<Held>,
     /// Whether a fetch of our own has ended since what we have came, or since we began.
@@ -94,6 +99,8 @@ impl Document {
             publications,
             address: 0,
             not_found: 0,
+            asked: 0,
+            elsewhere: None,
             under_way: None,
             held: None,
             has_tried: false,
@@ -269,7 +276,7 @@ impl Document {
         let outcome =
             match Answer::read(reply, under_way.is_conditional, self.definition.max_bytes, context.now) {
                 Answer::Failed(error, pause) => {
-                    if error == FetchError::NotSent {
+                    if error.is_unsent() {
                         self.timetable.cancel(under_way.last_sent);
                     }
                     self.fail(error, pause, context)
@@ -374,6 +381,7 @@ impl Document {
         let lifetime = schedule.lifetime(good.freshness, good.unchanged);
         let due = good.received.after(pause(lifetime, schedule.min_refresh, jitter));
         self.not_found = 0;
+        self.elsewhere = None;
         self.is_outdated_there = false;
         self.last_good = Some(good.received);
         self.timetable.settle_until(good.sent, due);
@@ -385,7 +393,7 @@ impl Document {
         pause: Option<Duration>,
         context: &mut Context<'_>,
     ) -> FetchOutcome<T> {
-        if error == FetchError::NotSent {
+        if error.is_unsent() {
             self.has_tried = true;
             self.timetable.fail_to_send(context);
         } else {
@@ -397,6 +405,7 @@ impl Document {
             if error.is_not_found_here() && self.not_found < addresses {
                 // The other address is part of the same attempt: the lease stays ours.
                 self.timetable.try_next_location(context.now);
+                self.elsewhere = Some((self.asked_url(), error.clone()));
                 return FetchOutcome::NotFoundHere(error);
             }
             self.not_found = 0;
@@ -414,6 +423,10 @@ impl Document {
             last_sent: self.timetable.send(now),
             is_conditional: entity_tag.is_some(),
         });
+        if self.not_found == 0 {
+            self.elsewhere = None;
+        }
+        self.asked = self.address;
         self.definition.call(self.address, entity_tag)
     }
 

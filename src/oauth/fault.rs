@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::local_reply::LocalReply;
 use super::word::Word;
 use crate::jose::JsonError;
 
@@ -10,20 +11,25 @@ use crate::jose::JsonError;
 /// a [`Word`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {
-    /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
+    /// The host did not take the call: the cluster has no healthy host.
     #[error(
-        "the call could not be sent: is the cluster configured and healthy? If it sets the credential, is the secret there?"
+        "the call could not be sent: the cluster has no healthy host, or it sets the credential and has no secret"
     )]
     NotSent,
+    /// The host did not take the call: it does not know the cluster.
+    #[error("the call could not be sent: Envoy knows no cluster of this name")]
+    ClusterUnknown,
     /// The connection broke before an answer came.
     #[error("the connection was reset")]
     Reset,
     /// No answer came within the configured timeout, or within a while after it.
     #[error("no answer in time")]
     Lost,
-    /// The answer is not 200, and says nothing that OAuth knows. Envoy says 503 for a connection that failed and 504
-    /// for a timeout.
-    #[error("status {0}")]
+    /// The call reached no server.
+    #[error("{0}")]
+    NotReached(LocalReply),
+    /// The answer is not 200, and says nothing that OAuth knows.
+    #[error("the server answered {0}")]
     Status(u16),
     /// The server refuses (RFC 6749 §5.2).
     #[error("the server says {0}")]
@@ -145,6 +151,11 @@ impl TokenFault {
         self.facts().0
     }
 
+    /// Whether no call was sent: no server has been asked.
+    pub const fn is_unsent(&self) -> bool {
+        matches!(self, Self::NotSent | Self::ClusterUnknown)
+    }
+
     /// What to make of it.
     pub fn class(&self) -> FaultClass {
         self.facts().1
@@ -167,6 +178,8 @@ impl TokenFault {
         use FaultClass::{Configuration, Transient};
         match self {
             Self::NotSent => ("not_sent", Transient, Client),
+            Self::ClusterUnknown => ("cluster_unknown", Transient, Client),
+            Self::NotReached(_) => ("not_reached", Transient, Endpoint),
             Self::Reset => ("reset", Transient, Endpoint),
             Self::Lost => ("lost", Transient, Endpoint),
             // Credentials that a proxy before the server refuses are refused all the same.
@@ -271,7 +284,7 @@ impl ErrorCode {
             Self::UnauthorizedClient => (
                 Configuration,
                 Client,
-                "the secret is wrong, as some servers mean by it, or this client may not use this grant: allow it at the server",
+                "wrong secret, or grant not allowed: check the secret, then whether this client may use this grant",
             ),
             Self::UnsupportedGrantType => (Configuration, Client, "it does not know this grant"),
             Self::InvalidScope => (Configuration, Subject, "this client may not have one of `scopes`"),

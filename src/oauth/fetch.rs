@@ -1,24 +1,31 @@
 use core::time::Duration;
 
+use super::local_reply::LocalReply;
 use super::metadata::MetadataError;
 use crate::base::{ContentCoding, Headers, HttpReply};
-use crate::jose::KeySetError;
+use crate::jose::{KeySetError, SkippedKeys};
 
 /// Why a fetch brought no document. For the engineer on call and the schedule; never reaches a caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FetchError {
-    /// The host did not take the call: it does not know the cluster, or the cluster has no healthy host.
-    #[error("the call could not be sent: is the cluster configured and healthy?")]
+    /// The host did not take the call: the cluster has no healthy host.
+    #[error("the call could not be sent: the cluster has no healthy host")]
     NotSent,
+    /// The host did not take the call: it does not know the cluster.
+    #[error("the call could not be sent: Envoy knows no cluster of this name")]
+    ClusterUnknown,
     /// The connection broke before an answer came.
     #[error("the connection was reset")]
     Reset,
     /// No answer came within the configured timeout, or within a while after it.
     #[error("no answer in time")]
     Lost,
-    /// The answer is not 200. Envoy says 503 for a connection that failed and 504 for a timeout.
-    #[error("status {0}")]
+    /// The call reached no server.
+    #[error("{0}")]
+    NotReached(LocalReply),
+    /// The answer is not 200.
+    #[error("the server answered {0}")]
     Status(u16),
     /// The answer is larger than such a document may be.
     #[error("the answer has {0} bytes, more than a document may have")]
@@ -36,8 +43,8 @@ pub enum FetchError {
     #[error("the set is empty")]
     EmptySet,
     /// The document lists keys, and none could verify a signature: it is not believed, and the last good set stays.
-    #[error("the set holds no usable key")]
-    NoUsableKey,
+    #[error("the set holds no usable key: {0}")]
+    NoUsableKey(SkippedKeys),
     /// The keys need more memory than this issuer's share.
     #[error("the keys take {bytes} bytes, more than this issuer's share of {share}")]
     NoRoom {
@@ -57,6 +64,11 @@ impl FetchError {
         if let Self::Metadata(error) = self { error.label() } else { self.into() }
     }
 
+    /// Whether no call was sent: no server has been asked.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::NotSent | Self::ClusterUnknown)
+    }
+
     /// Whether another address of the same document may do better: the server says that there is nothing here for us.
     pub(crate) fn is_not_found_here(&self) -> bool {
         match self {
@@ -66,12 +78,14 @@ impl FetchError {
             }
             Self::Metadata(_) | Self::TooLarge(_) => true,
             Self::NotSent
+            | Self::ClusterUnknown
+            | Self::NotReached(_)
             | Self::Reset
             | Self::Lost
             | Self::Coded(_)
             | Self::Malformed(_)
             | Self::EmptySet
-            | Self::NoUsableKey
+            | Self::NoUsableKey(_)
             | Self::NoRoom { .. } => false,
         }
     }
@@ -92,6 +106,7 @@ impl Answer {
     pub(crate) fn read(reply: HttpReply, asked: bool, max_bytes: usize, now: crate::base::Timestamp) -> Self {
         match reply {
             HttpReply::NotSent => Self::Failed(FetchError::NotSent, None),
+            HttpReply::ClusterUnknown => Self::Failed(FetchError::ClusterUnknown, None),
             HttpReply::Reset => Self::Failed(FetchError::Reset, None),
             HttpReply::Response { status: 200, body: Ok(body), .. } if body.len() > max_bytes => {
                 Self::Failed(FetchError::TooLarge(body.len()), None)
@@ -108,8 +123,10 @@ impl Answer {
                 Self::Failed(FetchError::TooLarge(size), None)
             }
             HttpReply::Response { status: 304, headers, .. } if asked => Self::NotModified(headers),
-            HttpReply::Response { status, headers, .. } => {
-                Self::Failed(FetchError::Status(status), crate::base::retry_after(&headers, now))
+            HttpReply::Response { status, headers, body } => {
+                let local = LocalReply::of(status, &headers, &body.unwrap_or_default());
+                let error = local.map_or(FetchError::Status(status), FetchError::NotReached);
+                Self::Failed(error, crate::base::retry_after(&headers, now))
             }
         }
     }

@@ -2,6 +2,7 @@
 //! endpoint are.
 
 use super::address::{Address, parse_url};
+use crate::base::Excerpt;
 use crate::jose::{Json, JsonError, Object};
 
 /// What metadata is asked for.
@@ -38,8 +39,10 @@ pub(crate) fn read(
     }
     let document = Object::parse(document)?;
     let text = |name| document.get(name).and_then(Json::as_str);
-    if text("issuer") != Some(issuer) {
-        return Err(MetadataError::OtherIssuer);
+    match text("issuer") {
+        Some(found) if found == issuer => {}
+        Some(found) => return Err(other_issuer(found, issuer)),
+        None => return Err(MetadataError::IssuerMissing),
     }
     let uri = text(member.name()).ok_or(MetadataError::Missing(member))?;
     let url = parse_url(uri).ok_or(MetadataError::Address(member))?;
@@ -57,8 +60,22 @@ pub(crate) fn read(
     }
 }
 
+fn other_issuer(found: &str, configured: &str) -> MetadataError {
+    let hint = if found.trim_end_matches('/') == configured.trim_end_matches('/') {
+        ": only slashes at the end differ"
+    } else if found.eq_ignore_ascii_case(configured) {
+        ": only letter case differs"
+    } else if found.contains('{') {
+        ": it is a pattern for many issuers; configure the address of one tenant"
+    } else {
+        ""
+    };
+    let [found, configured] = [found, configured].map(|issuer| Excerpt::of(issuer, MAX_SHOWN));
+    MetadataError::OtherIssuer { found, configured, hint }
+}
+
 /// Why a document is not the metadata of an issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// Longer than [`MAX_METADATA_BYTES`].
     #[error("the metadata has {bytes} bytes, more than {MAX_METADATA_BYTES}")]
@@ -70,8 +87,20 @@ pub enum MetadataError {
     #[error("the metadata: {0}")]
     Json(#[from] JsonError),
     /// `issuer` is not exactly the configured one.
-    #[error("the metadata is another issuer's: `issuer` is not exactly the configured one")]
-    OtherIssuer,
+    #[error(
+        "the metadata is another issuer's: its `issuer` is `{found}`, the configured one `{configured}`{hint}"
+    )]
+    OtherIssuer {
+        /// What the metadata says.
+        found: Excerpt,
+        /// What the configuration says.
+        configured: Excerpt,
+        /// How they differ, if that is easily overlooked; begins with a colon.
+        hint: &'static str,
+    },
+    /// `issuer` is missing.
+    #[error("the metadata has no `issuer` that is a string")]
+    IssuerMissing,
     /// The address is missing.
     #[error("the metadata has no `{}`", .0.name())]
     Missing(Member),
@@ -89,7 +118,8 @@ impl MetadataError {
         match self {
             Self::TooLong { .. } => "metadata_too_long",
             Self::Json(_) => "metadata_json",
-            Self::OtherIssuer => "metadata_other_issuer",
+            Self::OtherIssuer { .. } => "metadata_other_issuer",
+            Self::IssuerMissing => "metadata_without_issuer",
             Self::Missing(Member::KeySet) => "metadata_without_jwks_uri",
             Self::Address(Member::KeySet) => "metadata_jwks_uri",
             Self::Missing(Member::TokenEndpoint) => "metadata_without_token_endpoint",
@@ -101,6 +131,8 @@ impl MetadataError {
 
 /// How long metadata may be. Large issuers publish 2 to 8 KiB.
 pub const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// How much of an issuer's name an error shows.
+const MAX_SHOWN: usize = 128;
 /// How long an address may be.
 const MAX_URI_BYTES: usize = 2048;
 
@@ -114,12 +146,20 @@ mod tests {
         let of = |text: String, allow_http| read(text.as_bytes(), "https://h/a", Member::KeySet, allow_http);
         let found = of(document("https://h/a", "https://keys.h:8443/jwks?v=1"), false).unwrap();
         assert_eq!((found.scheme, &*found.authority, &*found.path), ("https", "keys.h:8443", "/jwks?v=1"));
-        for issuer in ["https://h/a/", "https://h", "https://H/a", "", "http://h/a"] {
-            assert_eq!(
-                of(document(issuer, "https://h/jwks"), true),
-                Err(MetadataError::OtherIssuer),
-                "{issuer}"
-            );
+        for (issuer, hint) in [
+            ("https://h/a/", ": only slashes at the end differ"),
+            ("https://h", ""),
+            ("https://H/a", ": only letter case differs"),
+            ("", ""),
+            ("http://h/a", ""),
+            (
+                "https://h/{tenantid}",
+                ": it is a pattern for many issuers; configure the address of one tenant",
+            ),
+        ] {
+            let told = of(document(issuer, "https://h/jwks"), true).unwrap_err().to_string();
+            let values = format!("its `issuer` is `{issuer}`, the configured one `https://h/a`{hint}");
+            assert_eq!(told, format!("the metadata is another issuer's: {values}"));
         }
         assert_eq!(
             of(document("https://h/a", "http://h/jwks"), false),
@@ -145,7 +185,7 @@ mod tests {
         assert_eq!(endpoint(both).map(|found| found.url()), Ok("https://h/token".to_owned()));
         let without = r#"{"issuer":"https://h/a","jwks_uri":"https://h/jwks"}"#;
         assert_eq!(endpoint(without), Err(MetadataError::Missing(Member::TokenEndpoint)));
-        assert_eq!(missing("{}"), Err(MetadataError::OtherIssuer));
+        assert_eq!(missing("{}"), Err(MetadataError::IssuerMissing));
         assert_eq!(missing("[]").map_err(|error| error.label()), Err("metadata_json"));
     }
 

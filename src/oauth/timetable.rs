@@ -173,7 +173,7 @@ impl Timetable {
             FaultClass::Configuration => SLOW_RETRY,
             FaultClass::Transient => Duration::ZERO,
         };
-        if *fault == TokenFault::NotSent {
+        if fault.is_unsent() {
             self.fail_to_send(context);
         } else {
             self.fail(pause.max(least), context);

@@ -5,6 +5,7 @@
 use core::time::Duration;
 
 use super::fault::{ErrorCode, ServerError, TokenFailure, TokenFault};
+use super::local_reply::LocalReply;
 use super::token_request::{Grant, TokenRequest};
 use super::word::Word;
 use crate::base::{HttpReply, Secret, Timestamp, retry_after};
@@ -42,6 +43,7 @@ impl TokenAnswer {
     pub fn read(reply: HttpReply, asked: TokenQuery<'_>, now: Timestamp) -> Result<Self, TokenFailure> {
         let (status, headers, body) = match reply {
             HttpReply::NotSent => return Err(TokenFault::NotSent.into()),
+            HttpReply::ClusterUnknown => return Err(TokenFault::ClusterUnknown.into()),
             HttpReply::Reset => return Err(TokenFault::Reset.into()),
             HttpReply::Response { status, headers, body } => (status, headers, body),
         };
@@ -54,7 +56,11 @@ impl TokenAnswer {
                 }
                 _ => None,
             };
-            let fault = code.map_or(TokenFault::Status(status), TokenFault::Refused);
+            let fault = match (code, LocalReply::of(status, &headers, &body)) {
+                (Some(error), _) => TokenFault::Refused(error),
+                (None, Some(local)) => TokenFault::NotReached(local),
+                (None, None) => TokenFault::Status(status),
+            };
             return Err(TokenFailure { fault, retry_after: retry_after(&headers, now) });
         }
         let body = match body {

@@ -1,14 +1,15 @@
 //! A token endpoint at work: where it is, and whether it may be asked.
 
 use core::time::Duration;
+use std::rc::Rc;
 
 use super::event::BreakerChange;
 use super::settings::{Endpoint, EndpointLocation};
 use super::token::IssuedTokens;
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
-    Address, Breaker, BreakerSettings, BreakerState, Document, DocumentEvent, LOST_AFTER, MAX_METADATA_BYTES,
-    Member, MetadataSource, PROBE_GRACE, TokenFault, TokenRequest,
+    Address, Breaker, BreakerSettings, BreakerState, CallSummary, Document, DocumentEvent, LOST_AFTER,
+    MAX_METADATA_BYTES, Member, MetadataSource, PROBE_GRACE, TokenFault, TokenRequest,
 };
 use crate::sharing::{Context, PublicationUse, Sharing, SingleFlight};
 
@@ -88,6 +89,16 @@ impl EndpointState {
         self.settings.timeout.saturating_add(LOST_AFTER)
     }
 
+    /// What to tell beside an event of its metadata.
+    pub(super) fn metadata_summary(&self, now: Timestamp) -> Option<CallSummary> {
+        Some(self.metadata.as_ref()?.summary(now))
+    }
+
+    /// The cluster that carries token requests.
+    pub(super) fn cluster(&self) -> &Rc<str> {
+        &self.settings.cluster
+    }
+
     /// Where it is, if that is known.
     pub(super) fn address(&self) -> Option<&Address> {
         self.address.as_ref()
@@ -118,7 +129,7 @@ impl EndpointState {
     /// Takes note of what came of a token request.
     pub(super) fn record(&mut self, fault: Option<&TokenFault>, context: &mut Context<'_>) -> BreakerChange {
         let changed = match fault {
-            Some(TokenFault::NotSent | TokenFault::Unsigned(_)) => {
+            Some(TokenFault::NotSent | TokenFault::ClusterUnknown | TokenFault::Unsigned(_)) => {
                 self.breaker.cancel(context);
                 return BreakerChange::None;
             }

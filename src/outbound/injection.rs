@@ -56,6 +56,28 @@ pub enum InjectionOutcome {
 }
 
 impl InjectionOutcome {
+    /// All labels.
+    pub const LABELS: [&'static str; 18] = [
+        "passed",
+        "stripped",
+        "kept",
+        "injected",
+        "token_unavailable",
+        "token_waiting_full",
+        "subject_refused",
+        "subject_missing",
+        "plaintext",
+        "not_allowed",
+        "client_unknown",
+        "caller_credential",
+        "outbound_header_hop_by_hop",
+        "outbound_path_ambiguous",
+        "outbound_authority_invalid",
+        "outbound_method_invalid",
+        "outbound_overridden",
+        "unmatched",
+    ];
+
     /// A stable name for metrics.
     pub const fn label(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! All clients at work: their tokens, the endpoints that they ask, and what each request gets of it.
 
+mod summary;
+
 use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

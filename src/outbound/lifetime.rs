@@ -93,6 +93,18 @@ impl TokenTimes {
     }
 }
 
+impl Lifetime {
+    /// How much is left of the time between its renewal and its end, in percent; 100 before that time.
+    pub(super) fn margin_left(&self, now: Timestamp) -> u8 {
+        let margin = self.until.since(self.renewal).as_millis();
+        let left = self.until.since(now).as_millis().min(margin);
+        if left == margin && now < self.until {
+            return 100;
+        }
+        u8::try_from(left.saturating_mul(100).checked_div(margin).unwrap_or_default()).unwrap_or(100)
+    }
+}
+
 /// `exp` of a JWT, unverified: it is the token of a server that we asked, and can only shorten its life.
 fn expiry_of_jwt(token: &[u8]) -> Option<Timestamp> {
     let mut parts = str::from_utf8(token).ok()?.split('.');

@@ -116,6 +116,12 @@ impl Settings {
         self.clients.get(place)
     }
 
+    /// The clients that ask an endpoint.
+    pub fn clients_of(&self, endpoint: EndpointId) -> impl Iterator<Item = (ClientId, &Rc<Client>)> {
+        let clients = (0..).map(ClientId).zip(&self.clients);
+        clients.filter(move |(_, client)| client.endpoint == endpoint)
+    }
+
     /// The endpoint that a client asks.
     pub fn endpoint_of(&self, client: ClientId) -> Option<EndpointId> {
         self.client(client).map(|client| client.endpoint)

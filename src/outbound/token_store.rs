@@ -67,6 +67,19 @@ impl TokenStore {
         self.token.as_ref()
     }
 
+    /// How much is left, in percent, of the time in which the token is to be renewed: 100 until its renewal is due, and
+    /// while no request needs it; 0 where requests go without.
+    pub fn margin_left(&self, now: Timestamp) -> u8 {
+        if !self.is_wanted() {
+            return 100;
+        }
+        self.token(now).map_or(0, |token| token.lifetime.margin_left(now))
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.client.obtain == Obtain::AtStart || self.is_needed
+    }
+
     /// A request needs the token.
     pub(super) fn want(&mut self) {
         self.is_needed = true;
@@ -124,7 +137,7 @@ impl TokenStore {
         budget: &mut CallBudget,
         turn: &mut StoreTurn<'_, '_>,
     ) -> (Option<TokenEvent>, Option<HttpCall>) {
-        let is_wanted = self.client.obtain == Obtain::AtStart || self.is_needed;
+        let is_wanted = self.is_wanted();
         if let Some(expired) = self.token.take_if(|token| !token.counts(turn.context.now)) {
             // However soon a token expires, the next one is not asked for in a loop.
             self.timetable.mark_due(turn.context.now.max(expired.sent.after(MIN_RENEWAL)));
@@ -192,6 +205,7 @@ impl TokenStore {
         if let Some(token) = &mut self.token {
             token.lifetime.until = now.after(token.lifetime.until.since(before));
             token.lifetime.expires = now.after(token.lifetime.expires.since(before));
+            token.lifetime.renewal = now.after(token.lifetime.renewal.since(before));
             token.sent = Timestamp::EPOCH;
         }
     }
@@ -221,7 +235,7 @@ impl TokenStore {
                 let pause = retry_after.unwrap_or_default();
                 self.timetable.fail_for(&fault, pause, turn.context);
                 let until = self.token(turn.context.now).map(|token| token.lifetime.until);
-                if let Some(until) = until.filter(|_| fault != TokenFault::NotSent) {
+                if let Some(until) = until.filter(|_| !fault.is_unsent()) {
                     // What is mended while the token at hand still serves is found before requests go without. Each
                     // pause is half of what is left, so that a server that refuses is asked a few times more, and not
                     // every second.

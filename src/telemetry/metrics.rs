@@ -7,10 +7,10 @@ use super::name::{Label, Word, name};
 use super::series::{Counter, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
 use crate::inbound::{self, CacheResult, Decision, DecisionOutcome, Work};
-use crate::issuer::{DocumentKind, IssuerEvent, KeyStore};
+use crate::issuer::{DocumentKind, IssuerEvent, KeySource, KeyStore};
 use crate::jose::Engine;
-use crate::oauth::FetchOutcome;
-use crate::policy::{IssuerId, RouteId};
+use crate::oauth::{FetchError, FetchOutcome};
+use crate::policy::{IssuerId, Mode, RouteId};
 
 /// The metrics of one filter.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Metrics {
     work: WorkSum,
     work_counters: Counters<WorkCounter>,
     gauges: Gauges<Gauge>,
+    plugin: Rc<str>,
     version: u64,
 }
 
@@ -86,22 +87,79 @@ enum Gauge {
 }
 
 impl Metrics {
-    /// No counts yet.
-    pub fn new(inbound: Option<&inbound::Settings>, version: u64) -> Self {
+    /// No counts yet; those that alerts rest on are defined, so that the first event is an increase.
+    pub fn new(inbound: Option<&inbound::Settings>, plugin: &Rc<str>, version: u64) -> Self {
         let routes = inbound.into_iter().flat_map(|inbound| inbound.routes.routes());
         let issuers = inbound.into_iter().flat_map(|inbound| &inbound.issuers);
         let names = Names {
             routes: routes.map(|route| Rc::clone(&route.name)).collect(),
             issuers: issuers.map(|issuer| Rc::clone(&issuer.name)).collect(),
         };
-        Self {
+        let mut metrics = Self {
             names,
             decisions: Counters::new(),
             documents: Counters::new(),
             work: WorkSum::default(),
             work_counters: Counters::new(),
             gauges: Gauges::new(),
+            plugin: Rc::clone(plugin),
             version,
+        };
+        if let Some(inbound) = inbound {
+            metrics.define_decisions(inbound);
+            metrics.define_fetches(inbound);
+        }
+        metrics
+    }
+
+    /// Denials that are not the callers' fault, of every route and issuer, if those are few.
+    fn define_decisions(&mut self, inbound: &inbound::Settings) {
+        let issuers = inbound.issuers.len();
+        let routes = inbound.routes.routes();
+        if routes.len().saturating_mul(issuers.saturating_add(1)) > MAX_DEFINED_DECISIONS {
+            return;
+        }
+        for (place, route) in (0..).zip(inbound.routes.routes()) {
+            let outcome = match route.mode {
+                Mode::Enforce => DecisionOutcome::Deny,
+                Mode::ReportOnly => DecisionOutcome::Report,
+            };
+            let mut define = |issuer, outcome, reason| {
+                let (route, reason) = (Label::at(place), Word(reason));
+                let counter = DecisionCounter { route, issuer, outcome, reason };
+                self.decisions.define(counter, |counter| counter.named(&self.names));
+            };
+            for reason in inbound::Denial::OPERATORS {
+                define(Label::NONE, DecisionOutcome::Deny, reason);
+            }
+            for issuer in (0..issuers).filter_map(IssuerId::at) {
+                for reason in inbound::Denial::NOT_AVAILABLE {
+                    define(of_issuer(issuer), outcome, reason);
+                }
+            }
+        }
+    }
+
+    /// What may come of the fetches of each issuer's documents.
+    fn define_fetches(&mut self, inbound: &inbound::Settings) {
+        for (place, issuer) in inbound.issuers.iter().enumerate().take(MAX_DEFINED_OWNERS) {
+            let Some(issuer_label) = IssuerId::at(place).map(of_issuer) else { continue };
+            let is_discovered = |source: &KeySource| matches!(source, KeySource::Discovery(_));
+            let is_remote = |source: &KeySource| !matches!(source, KeySource::Inline(_));
+            if !issuer.keys.iter().any(is_remote) {
+                continue;
+            }
+            let mut define = |metric, results: &[&'static str]| {
+                for result in results {
+                    let counter = DocumentCounter { metric, issuer: issuer_label, result };
+                    self.documents.define(counter, |counter| counter.named(&self.names));
+                }
+            };
+            define(DocumentMetric::KeyFetches, &FetchError::KEY_SET_RESULTS);
+            define(DocumentMetric::Shared, &SHARED_RESULTS);
+            if issuer.keys.iter().any(is_discovered) {
+                define(DocumentMetric::MetadataFetches, &FetchError::METADATA_RESULTS);
+            }
         }
     }
 
@@ -212,7 +270,7 @@ impl Metrics {
     }
 
     fn gauge(&mut self, gauge: Gauge, value: u64, observations: &mut Vec<Observation>) {
-        self.gauges.set(gauge, value, || gauge.name(&self.names), observations);
+        self.gauges.set(gauge, value, || gauge.name(&self.names, &self.plugin), observations);
     }
 }
 
@@ -269,10 +327,10 @@ impl DocumentCounter {
 }
 
 impl Gauge {
-    fn name(self, names: &Names) -> Rc<str> {
+    fn name(self, names: &Names, plugin: &str) -> Rc<str> {
         let of = |metric, issuer| name(metric, &[("issuer", of_issuer(issuer).text(&names.issuers))]);
         match self {
-            Self::ConfigVersion => name("attache_config_version", &[]),
+            Self::ConfigVersion => name("attache_config_version", &[("plugin", plugin)]),
             Self::Keys(issuer) => of("attache_keys", issuer),
             Self::KeyAge(issuer) => of("attache_key_age_seconds", issuer),
             Self::Failures(issuer) => of("attache_key_fetch_failures", issuer),
@@ -285,6 +343,14 @@ fn of_issuer(IssuerId(place): IssuerId) -> Label {
     Label::at(u32::from(place))
 }
 
+/// What another thread's publication may be worth.
+const SHARED_RESULTS: [&str; 3] = ["adopted", "confirmed", "rejected"];
+/// The most pairs of a route and an issuer whose decisions are defined before there are any.
+const MAX_DEFINED_DECISIONS: usize = 64;
+/// The most issuers, and clients, whose counters are defined before they count: each takes some twenty kilobytes in
+/// Envoy by it.
+pub(super) const MAX_DEFINED_OWNERS: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use super::super::series::MAX_SERIES;
@@ -293,7 +359,7 @@ mod tests {
     /// A thousand issuers and their faults leave requests their names, and the other way round.
     #[test]
     fn fetches_and_requests_take_none_of_each_others_room() {
-        let mut metrics = Metrics::new(None, 1);
+        let mut metrics = Metrics::new(None, &"p".into(), 1);
         metrics.names.issuers = (0..MAX_SERIES).map(|n| format!("i{n}").into()).collect();
         let fetch = |issuer, result| DocumentCounter { metric: DocumentMetric::KeyFetches, issuer, result };
         let mut count = |n: usize, result| {

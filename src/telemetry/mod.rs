@@ -2,14 +2,16 @@
 //! but the filter.
 
 mod log;
+mod message;
 mod metrics;
 mod name;
 mod series;
-mod token_log;
 mod token_metrics;
+mod words;
 
-pub use log::{Reports, fetch_line};
+pub use log::{Reports, breaker_line, endpoint_line, fetch_line, token_line};
+pub use message::{HostFault, Message};
 pub use metrics::Metrics;
 pub use series::MAX_SERIES;
-pub use token_log::{breaker_line, endpoint_line, purge_line, token_line};
 pub use token_metrics::TokenMetrics;
+pub use words::Owner;

@@ -31,11 +31,13 @@ pub(super) struct Counter {
     /// In an access log; empty where it counts nothing that is logged there.
     pub(super) annotation: Rc<str>,
     pending: u64,
+    /// The host does not know it yet.
+    is_new: bool,
 }
 
 impl Counter {
     pub(super) fn new(name: Rc<str>, annotation: Rc<str>) -> Self {
-        Self { name, annotation, pending: 0 }
+        Self { name, annotation, pending: 0, is_new: true }
     }
 }
 
@@ -55,12 +57,21 @@ impl<K: CounterKey> Counters<K> {
         counter
     }
 
-    /// Hands over what has been counted since the last time.
+    /// Makes a counter known to the host before it counts anything; not where it would take another one's room.
+    pub(super) fn define(&mut self, key: K, create: impl FnOnce(K) -> Counter) {
+        if self.counters.len() < MAX_SERIES {
+            self.is_dirty = true;
+            self.counters.entry(key).or_insert_with(|| create(key));
+        }
+    }
+
+    /// Hands over what has been counted since the last time, and what is new.
     pub(super) fn flush(&mut self, observations: &mut Vec<Observation>) {
         if !core::mem::take(&mut self.is_dirty) {
             return;
         }
-        for counter in self.counters.values_mut().filter(|counter| counter.pending > 0) {
+        for counter in self.counters.values_mut().filter(|counter| counter.pending > 0 || counter.is_new) {
+            counter.is_new = false;
             let by = core::mem::take(&mut counter.pending);
             observations.push(Observation::Count { name: Rc::clone(&counter.name), by });
         }

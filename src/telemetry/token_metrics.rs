@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use rustc_hash::FxBuildHasher;
 
+use super::metrics::MAX_DEFINED_OWNERS;
 use super::name::{Label, Word, name};
 use super::series::{self, CounterKey, Counters, Gauges};
 use crate::base::{Observation, Timestamp};
-use crate::oauth::BreakerState;
+use crate::oauth::{BreakerState, DocumentEvent, FetchError, FetchOutcome, TokenFault};
 use crate::outbound::{
-    self, ClientId, EgressDenial, InjectionOutcome, Injector, Purge, TokenChange, TokenEvent,
+    self, ClientId, EgressDenial, EndpointLocation, InjectionOutcome, Injector, Purge, TokenChange,
+    TokenEvent,
 };
 
 /// The metrics of one outbound half.
@@ -31,25 +33,41 @@ enum Counter {
     Requests(Word),
     Shared(Word),
     Purges(Word),
+    Metadata(Word),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Gauge {
     SecondsToExpiry,
+    MarginLeft,
     Failures,
     Breaker,
 }
 
 impl TokenMetrics {
-    /// No counts yet.
+    /// No counts yet; those that alerts rest on are defined, so that the first event is an increase.
     pub fn new(settings: &outbound::Settings) -> Self {
-        Self {
+        let mut metrics = Self {
             clients: settings.clients.iter().map(|client| Rc::clone(&client.name)).collect(),
             counters: Counters::new(),
             gauges: Gauges::new(),
             latencies: HashMap::default(),
             waiting: 0,
+        };
+        for (place, client) in (0..).map(ClientId).zip(&settings.clients).take(MAX_DEFINED_OWNERS) {
+            let mut define = |counter: fn(Word) -> Counter, results: &[&'static str]| {
+                results.iter().for_each(|result| metrics.define(counter(Word(result)), place));
+            };
+            define(Counter::Injections, &OWNED_OUTCOMES);
+            define(Counter::Requests, &TokenFault::RESULTS);
+            define(Counter::Shared, &["adopted", "rejected"]);
+            define(Counter::Purges, &["purged", "retained"]);
+            let endpoint = settings.endpoints.get(client.endpoint.0);
+            if endpoint.is_some_and(|endpoint| matches!(endpoint.location, EndpointLocation::Discovered(_))) {
+                define(Counter::Metadata, &FetchError::ENDPOINT_METADATA_RESULTS);
+            }
         }
+        metrics
     }
 
     /// Counts what became of a request that goes out.
@@ -98,6 +116,21 @@ impl TokenMetrics {
         self.gauges.mark_changed();
     }
 
+    /// Counts what became of a fetch of the metadata that names a client's token endpoint.
+    pub fn record_metadata(&mut self, client: ClientId, event: &DocumentEvent<()>) {
+        self.gauges.mark_changed();
+        let result = match &event.outcome {
+            FetchOutcome::Rejected(_) => "rejected",
+            // No fetch of this thread.
+            FetchOutcome::Confirmed | FetchOutcome::Expired => return,
+            _ if event.is_shared => "adopted",
+            FetchOutcome::Changed(()) => "changed",
+            FetchOutcome::Unchanged => "unchanged",
+            FetchOutcome::Failed(error) | FetchOutcome::NotFoundHere(error) => error.label(),
+        };
+        self.count(Counter::Metadata(Word(result)), Some(client));
+    }
+
     /// Counts a 401 of an upstream.
     pub fn record_purge(&mut self, client: ClientId, purge: Purge) {
         let result = match purge {
@@ -136,6 +169,8 @@ impl TokenMetrics {
             if let Some(store) = injector.token_store(client) {
                 let left = store.held().map_or(0, |token| token.expires().since(now).as_secs());
                 self.gauge(Gauge::SecondsToExpiry, client, left, observations);
+                let margin = u64::from(store.margin_left(now));
+                self.gauge(Gauge::MarginLeft, client, margin, observations);
                 self.gauge(Gauge::Failures, client, u64::from(store.failures()), observations);
             }
             if let Some(endpoint) = injector.endpoint(client) {
@@ -152,6 +187,7 @@ impl TokenMetrics {
     fn gauge(&mut self, gauge: Gauge, client: ClientId, value: u64, observations: &mut Vec<Observation>) {
         let metric = match gauge {
             Gauge::SecondsToExpiry => "attache_token_seconds_to_expiry",
+            Gauge::MarginLeft => "attache_token_margin_left_percent",
             Gauge::Failures => "attache_token_request_failures",
             Gauge::Breaker => "attache_token_endpoint_breaker",
         };
@@ -161,15 +197,26 @@ impl TokenMetrics {
 
     fn count(&mut self, counter: Counter, client: Option<ClientId>) {
         let clients = &self.clients;
-        self.counters.add((counter, of_client(client)), 1, |(counter, label)| {
-            let (metric, result) = match counter {
-                Counter::Injections(Word(outcome)) => ("attache_injections", ("outcome", outcome)),
-                Counter::Requests(Word(result)) => ("attache_token_requests", ("result", result)),
-                Counter::Shared(Word(result)) => ("attache_shared_tokens", ("result", result)),
-                Counter::Purges(Word(result)) => ("attache_token_purges", ("result", result)),
-            };
-            series::Counter::new(name(metric, &[("client", label.text(clients)), result]), "".into())
-        });
+        self.counters.add((counter, of_client(client)), 1, |(counter, label)| counter.named(label, clients));
+    }
+
+    fn define(&mut self, counter: Counter, client: ClientId) {
+        let clients = &self.clients;
+        let key = (counter, of_client(Some(client)));
+        self.counters.define(key, |(counter, label)| counter.named(label, clients));
+    }
+}
+
+impl Counter {
+    fn named(self, client: Label, clients: &[Rc<str>]) -> series::Counter {
+        let (metric, result) = match self {
+            Self::Injections(Word(outcome)) => ("attache_injections", ("outcome", outcome)),
+            Self::Requests(Word(result)) => ("attache_token_requests", ("result", result)),
+            Self::Shared(Word(result)) => ("attache_shared_tokens", ("result", result)),
+            Self::Purges(Word(result)) => ("attache_token_purges", ("result", result)),
+            Self::Metadata(Word(result)) => ("attache_token_endpoint_metadata_fetches", ("result", result)),
+        };
+        series::Counter::new(name(metric, &[("client", client.text(clients)), result]), "".into())
     }
 }
 
@@ -185,5 +232,8 @@ fn of_client(client: Option<ClientId>) -> Label {
 
 /// The most clients with a histogram of their own: one takes some ten kilobytes in Envoy. The others share one.
 const MAX_HISTOGRAMS: usize = 64;
-/// The most clients that gauges show: three for each, as many as there may be counters.
+/// What becomes of requests that have a client, and is worth an alert, or the measure of one.
+const OWNED_OUTCOMES: [&str; 5] =
+    ["injected", "token_unavailable", "token_waiting_full", "plaintext", "not_allowed"];
+/// The most clients that gauges show: four for each, as many as there may be counters.
 const MAX_GAUGED_CLIENTS: usize = 1024;

@@ -135,7 +135,7 @@ fn metadata_that_is_not_believed_takes_no_keys_away_and_brings_none() {
             text(json!({ "issuer": "https://idp.example/", "jwks_uri": "https://evil.example/jwks" })),
             "metadata_other_issuer",
         ),
-        (text(json!({ "jwks_uri": "https://evil.example/jwks" })), "metadata_other_issuer"),
+        (text(json!({ "jwks_uri": "https://evil.example/jwks" })), "metadata_without_issuer"),
         (text(json!({ "issuer": ISSUER })), "metadata_without_jwks_uri"),
         (uri("http://idp.example/jwks"), "metadata_plaintext"),
         (uri("/jwks"), "metadata_jwks_uri"),
@@ -226,7 +226,8 @@ fn keys_whose_address_no_metadata_vouches_for_any_more_count_no_more() {
     proxy.advance(100.ms());
     let answer = proxy.request(Request::get("/orders").bearer(&long(&key).sign()));
     assert!(["waiting", "503 keys_unavailable"].contains(&answer.tells().as_str()), "{}", answer.tells());
-    assert_eq!(proxy.logs(Level::Error), ["issuer corp: the metadata expired: requests get 503"]);
+    let line = "issuer corp: the metadata expired: requests that need its keys get 503";
+    assert_eq!(proxy.events(Level::Error), [line]);
     let asked = paths(&proxy).iter().filter(|path| **path == "/jwks").count();
     proxy.advance(20.minutes());
     assert_eq!(paths(&proxy).iter().filter(|path| **path == "/jwks").count(), asked);

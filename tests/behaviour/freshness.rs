@@ -269,7 +269,7 @@ fn an_answer_that_is_compressed_is_named_so_and_takes_no_keys_away() {
     assert!(proxy.counter(&counted("attache_key_fetches", "content_coding")) > 0);
     let line = "issuer corp: fetching keys failed (1 in a row): the answer is compressed or otherwise coded (gzip): \
                 it was asked for with `accept-encoding: identity`";
-    assert_eq!(proxy.logs(Level::Warn)[0], line);
+    assert_eq!(proxy.events(Level::Warn)[0], line);
     assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
     assert!(proxy.sent().iter().all(|(_, call)| header_of(call, "accept-encoding") == Some("identity")));
     // The word says so, and it is none: object stores and careless servers write others too.

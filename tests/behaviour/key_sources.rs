@@ -261,8 +261,9 @@ fn keys_beyond_their_share_are_no_room_and_the_last_good_ones_stay() {
     proxy.advance(600.secs());
     assert!(proxy.counter("issuer=.=i0;.;result=.=no_room;.;attache_key_fetches") >= 1);
     assert_eq!(proxy.get("/orders", &token), "forwarded");
-    let told =
-        |line: &&str| line.starts_with("issuer i0: ") && line.ends_with("this issuer's share of 58720");
+    let told = |line: &&str| {
+        line.starts_with("issuer i0: ") && line.contains("this issuer's share of 58720; https://")
+    };
     assert!(proxy.logs(Level::Warn).iter().any(told));
 }
 

@@ -4,7 +4,9 @@ use attache::base::{Headers, HttpReply, Level};
 use attache::jose::{MAX_KEY_SET_BYTES, MAX_KEYS};
 use serde_json::json;
 
-use crate::proxy::{Proxy, Request, START, Signer, Time as _, Token, config, good, issuer, jwks, status};
+use crate::proxy::{
+    Proxy, Request, START, Signer, Time as _, Token, config, good, issuer, jwks, local_reply, status,
+};
 
 fn long(key: &Signer) -> Token {
     key.token().claim("exp", START + 30 * 24 * 3600)
@@ -32,16 +34,16 @@ fn faults() -> Vec<(HttpReply, &'static str, String)> {
     let fault = |reply, label, text: &str| (reply, label, text.to_owned());
     let size = MAX_KEY_SET_BYTES;
     vec![
-        fault(status(500), "status", "status 500"),
-        fault(good_but_500, "status", "status 500"),
-        fault(status(503), "status", "status 503"),
-        fault(status(504), "status", "status 504"),
-        fault(status(301), "status", "status 301"),
-        fault(status(302), "status", "status 302"),
-        fault(status(304), "status", "status 304"),
-        fault(status(204), "status", "status 204"),
-        fault(status(404), "status", "status 404"),
-        fault(status(0), "status", "status 0"),
+        fault(status(500), "status", "the server answered 500"),
+        fault(good_but_500, "status", "the server answered 500"),
+        fault(status(503), "status", "the server answered 503"),
+        fault(status(504), "status", "the server answered 504"),
+        fault(status(301), "status", "the server answered 301"),
+        fault(status(302), "status", "the server answered 302"),
+        fault(status(304), "status", "the server answered 304"),
+        fault(status(204), "status", "the server answered 204"),
+        fault(status(404), "status", "the server answered 404"),
+        fault(status(0), "status", "the server answered 0"),
         fault(status(200), "malformed", "the key set: not JSON at line 1, column 0"),
         fault(
             good(&truncated[..truncated.len() - 5]),
@@ -54,7 +56,11 @@ fn faults() -> Vec<(HttpReply, &'static str, String)> {
         fault(good(r#"{"keys":{}}"#), "malformed", "`keys` is not an array"),
         fault(good(r#"{"keys":[],"keys":[]}"#), "malformed", "the key set: duplicate member"),
         fault(good(r#"{"keys":[]}"#), "empty_set", "the set is empty"),
-        fault(good(&oct), "no_usable_key", "the set holds no usable key"),
+        fault(
+            good(&oct),
+            "no_usable_key",
+            "the set holds no usable key: keys[0]: a symmetric key is only accepted from the configuration; keys[1]: `n` is missing; keys[2]: not an object",
+        ),
         fault(
             padded(size + 1),
             "too_large",
@@ -67,10 +73,16 @@ fn faults() -> Vec<(HttpReply, &'static str, String)> {
         ),
         fault(too_large, "too_large", "the answer has 1000000 bytes, more than a document may have"),
         fault(HttpReply::Reset, "reset", "the connection was reset"),
+        fault(HttpReply::NotSent, "not_sent", "the call could not be sent: the cluster has no healthy host"),
         fault(
-            HttpReply::NotSent,
-            "not_sent",
-            "the call could not be sent: is the cluster configured and healthy?",
+            HttpReply::ClusterUnknown,
+            "cluster_unknown",
+            "the call could not be sent: Envoy knows no cluster of this name",
+        ),
+        fault(
+            local_reply(503, "no healthy upstream"),
+            "not_reached",
+            "no server answered, but Envoy itself, with 503: the cluster has no healthy host",
         ),
     ]
 }
@@ -86,7 +98,7 @@ fn no_fault_of_the_issuer_takes_the_last_good_keys_away() {
         assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded", "{text}");
         assert!(proxy.counter(&fetches(label)) >= 1, "{text}: {:?}", proxy.counters());
         let line = format!("issuer corp: fetching keys failed (1 in a row): {text}");
-        assert_eq!(proxy.logs(Level::Warn).first(), Some(&line.as_str()));
+        assert_eq!(proxy.events(Level::Warn).first(), Some(&line.as_str()));
         assert_eq!(proxy.gauge("issuer=.=corp;.;attache_keys"), Some(1), "{text}");
     }
 }
@@ -194,7 +206,7 @@ fn an_outage_is_told_ever_more_rarely_and_its_end_once() {
     proxy.advance(31.secs());
     let failures = proxy.counter(&fetches("status"));
     let end = format!("issuer corp: keys fetched again after {failures} failures");
-    assert_eq!(proxy.logs(Level::Info).last(), Some(&end.as_str()));
+    assert_eq!(proxy.events(Level::Info).last(), Some(&end.as_str()));
 }
 
 #[test]
@@ -321,7 +333,7 @@ fn a_rotation_is_a_non_event() {
     proxy.advance(100.ms());
     assert_eq!(proxy.answer(waits).tells(), "forwarded");
     assert_eq!(
-        proxy.logs(Level::Info).last(),
+        proxy.events(Level::Info).last(),
         Some(&"issuer corp: keys changed: 2 usable, 1 added (k2), 0 removed")
     );
     // Then it withdraws the old one.
@@ -329,7 +341,7 @@ fn a_rotation_is_a_non_event() {
     proxy.advance(600.secs());
     assert_eq!(proxy.get("/orders", &long(&new).sign()), "forwarded");
     assert_eq!(
-        proxy.logs(Level::Info).last(),
+        proxy.events(Level::Info).last(),
         Some(&"issuer corp: keys changed: 1 usable, 0 added, 1 removed (k1)")
     );
     proxy.sleep(1.ms());
@@ -346,8 +358,8 @@ fn unusable_and_private_keys_are_told() {
     leaked["d"] = json!("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I");
     proxy.serve("idp", good(&json!({ "keys": [leaked, { "kty": "RSA" }] }).to_string()));
     proxy.tick();
-    let line = "issuer corp: keys changed: 1 usable, 1 added (k1), 0 removed, 1 not usable; the document publishes PRIVATE key material: replace those keys";
-    assert_eq!(proxy.logs(Level::Warn), [line]);
+    let line = "issuer corp: keys changed: 1 usable, 1 added (k1), 0 removed, 1 not usable (keys[1]: `n` is missing); the document publishes PRIVATE key material: replace those keys";
+    assert_eq!(proxy.events(Level::Warn), [line]);
     assert_eq!(proxy.get("/orders", &key.token().sign()), "forwarded");
 }
 
@@ -361,7 +373,7 @@ fn private_halves_of_known_keys_are_told_too() {
     proxy.serve("idp", good(&json!({ "keys": [jwk] }).to_string()));
     proxy.advance_to_call("idp", 3);
     let line = "issuer corp: keys changed: 1 usable, 0 added, 0 removed; the document publishes PRIVATE key material: replace those keys";
-    assert_eq!(proxy.logs(Level::Warn), [line]);
+    assert_eq!(proxy.events(Level::Warn), [line]);
     assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
 }
 

@@ -70,6 +70,13 @@ mod metadata;
 mod modes;
 // Counters, gauges, log lines, annotations.
 mod telemetry;
+// What is printed on which failure.
+mod words;
+// The page of all metrics.
+mod metrics_page;
+// The page of all log lines, held against the code both ways.
+mod log_lines;
+mod log_page;
 // The cache of verified tokens: bounds and fairness.
 mod token_cache;
 // One document in three encodings; the documentation's sample.

@@ -4,7 +4,7 @@
 //! a call to an issuer is answered at once by its [`Service`], or by [`Proxy::reply`] where the service is silent.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -87,6 +87,7 @@ pub struct Proxy {
     answers: BTreeMap<u32, Answer>,
     parked: BTreeMap<u32, Request>,
     counters: BTreeMap<String, u64>,
+    defined: BTreeSet<String>,
     gauges: BTreeMap<String, u64>,
     samples: BTreeMap<String, Vec<u64>>,
     logs: Vec<(Level, String)>,
@@ -114,6 +115,7 @@ impl Proxy {
         let environment: &dyn Environment = if process.has_vm_id() { &Variables } else { &Nameless };
         let config = config::parse(config.to_string().as_bytes(), environment);
         let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        config.notices().iter().for_each(|notice| assert!(config::NOTICES.contains(notice), "{notice:?}"));
         let process = Thread { memory: Rc::clone(process), number: seed };
         let [low, high] = seed.to_le_bytes();
         let mut seed = [low; 16];
@@ -140,6 +142,7 @@ impl Proxy {
             answers: BTreeMap::new(),
             parked: BTreeMap::new(),
             counters: BTreeMap::new(),
+            defined: BTreeSet::new(),
             gauges: BTreeMap::new(),
             samples: BTreeMap::new(),
             logs: Vec::new(),
@@ -348,6 +351,17 @@ impl Proxy {
         &self.counters
     }
 
+    /// The counters that were there before they counted anything.
+    pub fn defined(&self) -> &BTreeSet<String> {
+        &self.defined
+    }
+
+    /// The names of all metrics that the host knows.
+    pub fn metric_names(&self) -> impl Iterator<Item = String> {
+        let counters = self.counters.keys().chain(&self.defined);
+        counters.chain(self.gauges.keys()).chain(self.samples.keys()).cloned()
+    }
+
     pub fn gauge(&self, name: &str) -> Option<u64> {
         self.gauges.get(name).copied()
     }
@@ -375,6 +389,11 @@ impl Proxy {
     /// Log lines of at least this level; `log` has the gravest one first.
     pub fn logs(&self, least: Level) -> Vec<&str> {
         self.logs.iter().filter(|(level, _)| *level <= least).map(|(_, line)| line.as_str()).collect()
+    }
+
+    /// The same lines without their ends: where was asked, what still works, what is next. `log_lines` has those.
+    pub fn events(&self, least: Level) -> Vec<&str> {
+        self.logs(least).into_iter().map(|line| line.split("; https://").next().unwrap()).collect()
     }
 
     /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
@@ -436,8 +455,11 @@ impl Proxy {
         for observation in observations {
             match observation {
                 Observation::Count { name, by } => {
-                    assert!(by > 0, "a count of nothing");
                     self.scrub_text(&name);
+                    if by == 0 {
+                        assert!(self.defined.insert(name.to_string()), "a count of nothing: {name}");
+                        continue;
+                    }
                     *self.counters.entry(name.to_string()).or_default() += by;
                 }
                 Observation::Gauge { name, value } => {
@@ -456,6 +478,7 @@ impl Proxy {
                 }
                 Observation::Log { level, line } => {
                     self.scrub_text(&line);
+                    crate::log_page::assert_listed(level, &line);
                     self.logs.push((level, line));
                 }
             }
@@ -837,13 +860,27 @@ pub fn with(reply: HttpReply, fields: &[(&str, &str)]) -> HttpReply {
         HttpReply::Response { status, body, .. } => {
             HttpReply::Response { status, headers: fields.iter().copied().collect(), body }
         }
-        HttpReply::NotSent | HttpReply::Reset => reply,
+        HttpReply::NotSent | HttpReply::ClusterUnknown | HttpReply::Reset => reply,
     }
 }
 
 /// This status with an empty body.
 pub fn status(status: u16) -> HttpReply {
     HttpReply::Response { status, headers: Headers::default(), body: Ok(Vec::new()) }
+}
+
+/// The same reply with another status.
+pub fn with_status(reply: HttpReply, status: u16) -> HttpReply {
+    let HttpReply::Response { headers, body, .. } = reply else { panic!("{reply:?}") };
+    HttpReply::Response { status, headers, body }
+}
+
+/// A reply of Envoy's own, as a call that reaches no server gets it.
+pub fn local_reply(status: u16, body: &str) -> HttpReply {
+    let length = body.len().to_string();
+    let headers = [(":status", "503"), ("content-length", &length), ("content-type", "text/plain")];
+    let headers = headers.into_iter().collect();
+    HttpReply::Response { status, headers, body: Ok(body.as_bytes().to_vec()) }
 }
 
 /// One issuer and a few routes; `patch` is a JSON Merge Patch (RFC 7396) of the block `inbound`.

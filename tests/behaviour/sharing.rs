@@ -83,7 +83,7 @@ fn a_change_is_told_once_for_all_threads() {
     threads.serve("idp", good(&jwks(&[&new])));
     threads.advance_to_call("idp", 2);
     threads.advance(1.hours());
-    let lines = threads.logs(Level::Info);
+    let lines = threads.events(Level::Info);
     assert_eq!(
         lines,
         [

@@ -11,7 +11,7 @@ fn short() -> Value {
     scheduled(json!({ "refresh": "1m", "max_staleness": "10m" }))
 }
 
-const TOO_OLD: &str = "issuer corp: the keys expired: requests get 503";
+const TOO_OLD: &str = "issuer corp: the keys expired: requests that need them get 503";
 
 #[test]
 fn the_last_good_keys_serve_to_the_end_of_their_time_and_not_a_tick_longer() {
@@ -42,7 +42,7 @@ fn the_last_good_keys_serve_to_the_end_of_their_time_and_not_a_tick_longer() {
             assert_eq!(told, "503 keys_unavailable", "{reply:?}");
         }
         proxy.advance(1.hours());
-        assert_eq!(proxy.logs(Level::Error), [TOO_OLD]);
+        assert_eq!(proxy.events(Level::Error), [TOO_OLD]);
         assert_eq!(proxy.gauge(&gauge("attache_keys")), Some(0));
         // By itself, and with no more than the backoff.
         proxy.serve("idp", good(&jwks(&[&key])));
@@ -165,7 +165,7 @@ fn keys_that_are_written_out_go_on_when_fetched_ones_are_too_old() {
     assert_eq!(proxy.get("/orders", &long(&fixed).sign()), "forwarded");
     let told = proxy.request(Request::get("/orders").bearer(&long(&key).sign()));
     assert!(["waiting", "503 keys_unavailable"].contains(&told.tells().as_str()), "{}", told.tells());
-    assert_eq!(proxy.logs(Level::Error), [TOO_OLD]);
+    assert_eq!(proxy.events(Level::Error), [TOO_OLD]);
     assert_eq!(proxy.gauge(&gauge("attache_keys")), Some(1));
 }
 

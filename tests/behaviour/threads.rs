@@ -233,6 +233,11 @@ impl Threads {
         self.proxies.iter().flat_map(|proxy| proxy.logs(least)).collect()
     }
 
+    /// The same lines without their ends.
+    pub fn events(&self, least: Level) -> Vec<&str> {
+        self.proxies.iter().flat_map(|proxy| proxy.events(least)).collect()
+    }
+
     /// The one value whose name ends so.
     #[track_caller]
     pub fn name(&self, end: &str) -> String {

@@ -114,3 +114,5 @@ mod token_metrics;
 mod token_sharing;
 /// Which tokens are good.
 mod tokens;
+/// What an operator reads on the first day.
+mod words;

@@ -102,7 +102,7 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
             | "attache_key_age_seconds"
             | "attache_key_fetch_failures"
             | "attache_key_next_fetch_timestamp_seconds" => &["issuer"],
-            "attache_config_version" => &[],
+            "attache_config_version" => &["plugin"],
             other => panic!("{other} is no metric that we document"),
         };
         let mut sorted = names.clone();

@@ -55,11 +55,13 @@ fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
         labels.entry(sample.name).or_default().extend(sample.labels.into_iter().map(|(name, _)| name));
     }
     let expected = [
-        ("attache_config_version", &[][..]),
+        ("attache_config_version", &["plugin"][..]),
         ("attache_injections", &["client", "outcome"]),
         ("attache_requests_waiting_for_tokens", &[]),
         ("attache_shared_tokens", &["client", "result"]),
         ("attache_token_endpoint_breaker", &["client"]),
+        ("attache_token_margin_left_percent", &["client"]),
+        ("attache_token_purges", &["client", "result"]),
         ("attache_token_request_failures", &["client"]),
         ("attache_token_requests", &["client", "result"]),
         ("attache_token_seconds_to_expiry", &["client"]),

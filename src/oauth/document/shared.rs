@@ -82,6 +82,7 @@ impl Document {
             held.as_new_as = Timestamp::EPOCH;
         }
         self.address = address;
+        self.asked = address;
         Some(DocumentEvent::shared(failures, outcome))
     }
 

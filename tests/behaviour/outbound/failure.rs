@@ -8,7 +8,7 @@ use super::{
     Tokens, carried, client, client_at, counted, counted_of, document, gauge, keep_secrets, numbered, proxy,
     ready, serve, threads, to, with_clients,
 };
-use crate::proxy::{Proxy, START, Time as _, good, status, with};
+use crate::proxy::{Proxy, START, Time as _, good, local_reply, status, with};
 use crate::threads::{Lease, sealed};
 
 const BREAKER: &str = "attache_token_endpoint_breaker";
@@ -123,7 +123,11 @@ fn an_open_breaker_lets_one_probe_through_and_closes_when_it_succeeds() {
     proxy.advance(100.ms());
     assert_eq!(proxy.gauge(&gauge(BREAKER)), Some(0));
     assert!(
-        proxy.logs(Level::Info).iter().any(|line| line.ends_with("answers again: circuit breaker closed"))
+        proxy
+            .logs(Level::Info)
+            .iter()
+            .any(|line| line
+                .ends_with("circuit breaker closed; https://idp.example/token through cluster idp"))
     );
     tokens.recover();
     proxy.advance(31.secs());
@@ -248,7 +252,7 @@ fn credentials_that_are_refused_are_tried_again_once_a_minute_and_told_ever_less
                 "client billing: no token ({n} in a row): the server says `invalid_client`: check `client_id`, the secret or key, and the way of authentication"
             )
         };
-        assert_eq!(proxy.logs(Level::Error), [line(1), line(2), line(4), line(8), line(16), line(32)]);
+        assert_eq!(proxy.events(Level::Error), [line(1), line(2), line(4), line(8), line(16), line(32)]);
         // It answers: it is not down.
         assert_eq!(proxy.gauge(&gauge(BREAKER)), Some(0));
         assert!(proxy.counter(&counted("attache_token_requests", "result", "invalid_client")) >= 55);
@@ -259,7 +263,10 @@ fn credentials_that_are_refused_are_tried_again_once_a_minute_and_told_ever_less
         proxy.advance(61.secs());
         assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
         let lines = proxy.logs(Level::Info);
-        assert!(lines.last().unwrap().starts_with("client billing: a token again after"), "{lines:?}");
+        assert!(
+            lines.last().unwrap().contains("client billing: a token for 60 min again after"),
+            "{lines:?}"
+        );
     }
 }
 
@@ -324,6 +331,8 @@ fn every_malformed_answer_is_told_and_got_over() {
         (status(429), "too_many_requests"),
         (HttpReply::Reset, "reset"),
         (HttpReply::NotSent, "not_sent"),
+        (HttpReply::ClusterUnknown, "cluster_unknown"),
+        (local_reply(503, "upstream connect error or disconnect/reset before headers. x"), "not_reached"),
     ] {
         let (mut proxy, tokens) = proxy(&document(json!({})));
         tokens.fail(reply.clone());
@@ -383,7 +392,7 @@ fn a_token_of_another_type_is_told_with_its_word_and_asked_for_once_a_minute() {
     refusing.advance(10.minutes());
     assert!((10..=11).contains(&refusing.calls("idp")), "{:?}", refusing.call_times());
     assert_eq!(
-        refusing.logs(Level::Error)[0],
+        refusing.events(Level::Error)[0],
         "client billing: no token (1 in a row): the `token_type` is `BearerToken`: it is neither Bearer nor one of the client's `token_types`"
     );
     assert_eq!(refusing.gauge(&gauge(BREAKER)), Some(0));
@@ -413,7 +422,7 @@ fn a_refusal_in_the_servers_own_words_is_told_with_them() {
     });
     proxy.tick();
     assert_eq!(
-        proxy.logs(Level::Error),
+        proxy.events(Level::Error),
         [
             "client billing: no token (1 in a row): the server says `consent_required` (65001): see its documentation"
         ]

@@ -260,8 +260,8 @@ fn the_old_token_serves_through_an_outage_until_just_before_its_end_and_never_af
     proxy.advance(1.minutes());
     assert_ne!(proxy.request(to("billing")).tells(), "forwarded");
     assert_eq!(
-        proxy.logs(Level::Warn).iter().filter(|line| line.contains("expired")).collect::<Vec<_>>(),
-        [&"client billing: the token expired before there was a new one"]
+        proxy.events(Level::Warn).iter().filter(|line| line.contains("expired")).collect::<Vec<_>>(),
+        [&"client billing: the token expired before there was a new one: requests get 503"]
     );
     tokens.recover();
     proxy.advance(40.secs());
@@ -403,7 +403,7 @@ fn a_token_for_fewer_scopes_is_used_and_told_of() {
     proxy.tick();
     assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
     assert_eq!(
-        proxy.logs(Level::Warn),
-        ["client billing: the token lacks 1 of the scopes that were asked for"]
+        proxy.events(Level::Warn),
+        ["client billing: a token for 60 min, which lacks 1 of the scopes that were asked for"]
     );
 }
