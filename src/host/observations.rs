@@ -7,7 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 use crate::base::Observation;
-use crate::telemetry::Message;
+use crate::telemetry::{Message, config_version};
 
 /// The host's numbers of our metrics.
 #[derive(Debug, Default)]
@@ -20,8 +20,8 @@ pub(super) fn write(message: &Message<'_>) {
 
 impl HostMetrics {
     /// Makes each of the host calls below once: see [`super::plugin`].
-    pub(super) fn prove_host_calls() {
-        let _ = hostcalls::define_metric(MetricType::Gauge, "attache_config_version");
+    pub(super) fn prove_host_calls(plugin: &str) {
+        let _ = hostcalls::define_metric(MetricType::Gauge, &config_version(plugin));
         let _ = hostcalls::increment_metric(NO_METRIC, 0);
         let _ = hostcalls::record_metric(NO_METRIC, 0);
     }

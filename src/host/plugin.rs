@@ -65,6 +65,7 @@ impl Plugin {
         let document = document.ok().flatten().unwrap_or_default();
         match config::parse(&document, &HostEnvironment) {
             Ok(config) => {
+                HostMetrics::prove_host_calls(&config.plugin);
                 // Envoy configures a root context once; should it do so again, no request that waits is forgotten.
                 self.shut_down();
                 let crypto = EnvoyCrypto::new();
@@ -100,7 +101,6 @@ impl Plugin {
         let _ = hostcalls::set_effective_context(self.root);
         // A root context has no request that could go on.
         let _ = hostcalls::resume_http_request();
-        HostMetrics::prove_host_calls();
     }
 
     /// Some time has passed.
@@ -220,8 +220,8 @@ impl Plugin {
         }
     }
 
-    /// The error is why the host does not take the call. The SDK leaves a copy of the header fields behind, a credential
-    /// among them, that is not wiped: the memory that it lies in has the secret itself.
+    /// The error is why the host does not take the call. The SDK leaves a copy of the header fields behind, a
+    /// credential among them, that is not wiped: the memory that it lies in has the secret itself.
     fn dispatch(&self, id: CallId, call: &HttpCall) -> Result<(), HttpReply> {
         let headers =
             call.headers.iter().map(|(name, value)| Some((&**name, str::from_utf8(value.expose()).ok()?)));

@@ -6,9 +6,9 @@ use crate::base::Headers;
 
 /// A reply that Envoy made itself.
 ///
-/// It can be told by what it lacks and by how it begins: every server that has a clock sends a `date` (RFC 9110 §6.6.1),
-/// and an Envoy in front of a server sends `server` too. Envoy's own reply to a call of a filter has neither, and a text
-/// of a few known beginnings. A server that sends just that cannot be told from Envoy.
+/// It can be told by what it lacks and by how it begins: every server that has a clock sends a `date` (RFC 9110
+/// §6.6.1), and an Envoy in front of a server sends `server` too. Envoy's own reply to a call of a filter has neither,
+/// and a text of a few known beginnings. A server that sends just that cannot be told from Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalReply {
     /// The status.

@@ -330,13 +330,18 @@ impl Gauge {
     fn name(self, names: &Names, plugin: &str) -> Rc<str> {
         let of = |metric, issuer| name(metric, &[("issuer", of_issuer(issuer).text(&names.issuers))]);
         match self {
-            Self::ConfigVersion => name("attache_config_version", &[("plugin", plugin)]),
+            Self::ConfigVersion => config_version(plugin),
             Self::Keys(issuer) => of("attache_keys", issuer),
             Self::KeyAge(issuer) => of("attache_key_age_seconds", issuer),
             Self::Failures(issuer) => of("attache_key_fetch_failures", issuer),
             Self::NextFetch(issuer) => of("attache_key_next_fetch_timestamp_seconds", issuer),
         }
     }
+}
+
+/// The name of the gauge that tells a filter's configuration.
+pub fn config_version(plugin: &str) -> Rc<str> {
+    name("attache_config_version", &[("plugin", plugin)])
 }
 
 fn of_issuer(IssuerId(place): IssuerId) -> Label {

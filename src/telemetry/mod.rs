@@ -11,7 +11,7 @@ mod words;
 
 pub use log::{Reports, breaker_line, endpoint_line, fetch_line, token_line};
 pub use message::{HostFault, Message};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, config_version};
 pub use series::MAX_SERIES;
 pub use token_metrics::TokenMetrics;
 pub use words::Owner;
