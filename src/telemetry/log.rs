@@ -138,7 +138,7 @@ impl Reports {
         }
         observations.extend(match (decision.outcome(), denial) {
             (DecisionOutcome::Report, _) => self.limited(&Message::WouldDeny(annotation), now),
-            (_, Denial::RouteMetadata(_)) => self.limited(&Message::Denied(denial, annotation), now),
+            (_, Denial::RouteMetadata(error)) => self.limited(&Message::Denied(error, annotation), now),
             (DecisionOutcome::Permit | DecisionOutcome::Deny, _) => None,
         });
     }

@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use super::words::{Algorithms, Change, Owner, Tail, Time};
 use crate::base::{Level, Observation};
-use crate::inbound::Denial;
 use crate::issuer::{DocumentKind, KeyChange};
 use crate::jose::AlgorithmSet;
 use crate::oauth::{CallSummary, FaultClass, FetchError, TokenFault};
 use crate::outbound::{EgressDenial, Purge};
+use crate::policy::RouteMetadataError;
 use crate::sharing::Unreadable;
 
 /// One line.
@@ -103,8 +103,8 @@ pub enum Message<'a> {
     },
     /// A denial that is only reported, as an access log has it.
     WouldDeny(&'a str),
-    /// A denial for a fault of the operator's.
-    Denied(&'a Denial, &'a str),
+    /// A denial for metadata of a route, which is the operator's to mend.
+    Denied(&'a RouteMetadataError, &'a str),
     /// The same of a request that goes out.
     EgressDenied(EgressDenial, &'a str),
     /// A state that should be impossible.
@@ -292,11 +292,7 @@ impl fmt::Display for Message<'_> {
                 write!(f, "{owner}: a document that another module has left in shared data is refused: {why}")
             }
             Self::WouldDeny(annotation) => write!(f, "report-only, would deny: {annotation}"),
-            Self::Denied(denial, annotation) => match denial {
-                // Its own text says more than callers are told.
-                Denial::RouteMetadata(error) => write!(f, "{error}: {annotation}"),
-                denial => write!(f, "{denial}: {annotation}"),
-            },
+            Self::Denied(error, annotation) => write!(f, "{error}: {annotation}"),
             Self::EgressDenied(denial, annotation) => write!(f, "{denial}: {annotation}"),
             Self::Internal(why) => write!(f, "internal error: {why}"),
             Self::Host(fault) => f.write_str(fault.text()),

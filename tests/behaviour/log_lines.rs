@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use attache::base::{ContentCoding, Excerpt, Level};
 use attache::config::NOTICES;
-use attache::inbound::Denial;
 use attache::issuer::{DocumentKind, KeyChange};
 use attache::jose::{
     Algorithm, AlgorithmSet, JsonError, KeyError, KeySetError, SigningError, SkippedKey, SkippedKeys,
@@ -63,8 +62,7 @@ fn messages(call: &CallSummary) -> Vec<Message<'_>> {
     let error = leaked(FetchError::Status(404));
     let [subject, transient, configuration] =
         [TokenFault::ExpiredAtIssue, TokenFault::Status(503), TokenFault::Status(401)].map(leaked);
-    let [unread, unmapped] = [RouteMetadataError::NotConfigured, RouteMetadataError::NotAMap]
-        .map(|error| leaked(Denial::RouteMetadata(error)));
+    let [unread, unmapped] = [RouteMetadataError::NotConfigured, RouteMetadataError::NotAMap].map(leaked);
     let annotation = "outcome=report reason=expired route=r issuer=i";
     let checked = AlgorithmSet::of(&[Algorithm::Rs256, Algorithm::Es256]);
     let client = Owner::Client("billing");
