@@ -93,7 +93,10 @@ fn configurations_are_marked_as_such() {
 /// The first words of a command, and how it is held. The longest that fits counts.
 const COMMANDS: &[(&str, Proof)] = &[
     ("make", Proof::Make),
+    ("target/debug/attachectl init", Proof::Elsewhere("init.rs: the same options")),
     ("target/debug/attachectl check", Proof::Run(0)),
+    ("target/debug/attachectl check --online", Proof::Elsewhere("online.rs asks servers that it has started")),
+    ("CLIENT_SECRET=demo-secret target/debug/attachectl check --online", Proof::Elsewhere("online.rs")),
     (
         "CLIENT_SECRET=demo-secret target/debug/attachectl check --online",
         Proof::Elsewhere("online.rs, beside an issuer"),
