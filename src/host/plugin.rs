@@ -230,11 +230,11 @@ impl Plugin {
         let timeout = call.timeout.clamp(MIN_TIMEOUT, MAX_TIMEOUT);
         let body = Some(call.body.expose());
         let sent = hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), timeout);
-        let number = sent.map_err(|status| match status {
-            // No pseudo-header is missing, so it is the cluster.
-            Status::BadArgument => HttpReply::ClusterUnknown,
-            _ => HttpReply::NotSent,
-        })?;
+        // No pseudo-header is missing, so a bad argument is the cluster.
+        let why = |status| {
+            if status == Status::BadArgument { HttpReply::ClusterUnknown } else { HttpReply::NotSent }
+        };
+        let number = sent.map_err(why)?;
         dispatcher::call_made(self.root, number, id);
         Ok(())
     }

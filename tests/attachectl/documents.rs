@@ -95,7 +95,10 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("make", Proof::Make),
     ("target/debug/attachectl init", Proof::Elsewhere("init.rs: the same options")),
     ("target/debug/attachectl check", Proof::Run(0)),
-    ("target/debug/attachectl check --online", Proof::Elsewhere("online.rs asks servers that it has started")),
+    (
+        "target/debug/attachectl check --online",
+        Proof::Elsewhere("online.rs asks servers that it has started"),
+    ),
     ("CLIENT_SECRET=demo-secret target/debug/attachectl check --online", Proof::Elsewhere("online.rs")),
     (
         "CLIENT_SECRET=demo-secret target/debug/attachectl check --online",

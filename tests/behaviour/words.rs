@@ -181,7 +181,7 @@ mod outbound {
                 format!("client=.={client};.;result=.={result};.;attache_token_endpoint_metadata_fetches")
             };
             assert!(proxy.defined().contains(&counter("status")));
-            assert_eq!(proxy.counter(&counter("status")), proxy.calls("idp") as u64);
+            assert_eq!(proxy.counter(&counter("status")), u64::try_from(proxy.calls("idp")).unwrap());
         }
         proxy.serve(
             "idp",
