@@ -9,7 +9,7 @@ use crate::secrets::scoped;
 /// The restriction that operators copy.
 fn documented() -> Map<String, Value> {
     let page = include_str!("../../docs/operations.md");
-    let mut blocks = page.split("```text\n");
+    let mut blocks = page.split("```yaml\n");
     let block = blocks.find(|block| block.starts_with("capability_restriction_config")).unwrap();
     let block: Value = serde_saphyr::from_str(block.split("```").next().unwrap()).unwrap();
     block["capability_restriction_config"]["allowed_capabilities"].as_object().unwrap().clone()
