@@ -1,6 +1,6 @@
 //! `attachectl explain`: what it prints, word for word, for tokens and keys that the harness's issuer has made.
 //!
-//! Each file `explain/*.txt` is a command and what came of it. `ATTACHECTL_WRITE=1 cargo test -p attachectl` writes
+//! Each file `explain/*.txt` is a command and what came of it. `ATTACHE_GOLDEN=write cargo test -p attachectl` writes
 //! anew what came; read the difference before it is committed.
 
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ fn every_explanation_reads_as_it_is_written_down() {
         let (command, _) = command_of(&expected);
         let Run { code, stdout, stderr } = run(command);
         let told = format!("$ {command}{stdout}{stderr}exit {code}\n");
-        if std::env::var_os("ATTACHECTL_WRITE").is_some() {
+        if std::env::var_os("ATTACHE_GOLDEN").is_some() {
             std::fs::write(&file, &told).unwrap();
         } else if told != expected {
             wrong += &format!("{}:\n{told}\n", file.display());
@@ -161,7 +161,7 @@ fn every_explanation_reads_as_it_is_written_down() {
 fn every_command_of_the_page_prints_what_the_page_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/explain.md");
     let page = std::fs::read_to_string(&path).unwrap();
-    let write = std::env::var_os("ATTACHECTL_WRITE").is_some();
+    let write = std::env::var_os("ATTACHE_GOLDEN").is_some();
     let (mut written, mut wrong, mut commands) = (String::new(), String::new(), 0);
     for (index, part) in page.split("```").enumerate() {
         let block = part.strip_prefix("console\n").filter(|_| index % 2 == 1);

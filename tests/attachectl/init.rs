@@ -1,6 +1,6 @@
 //! `attachectl init`: what it writes, that `check` finds nothing in it, and what it never does.
 //!
-//! `init/*.yaml` and `init/*.txt` are what it writes and prints; `ATTACHECTL_WRITE=1 cargo test -p attachectl` writes
+//! `init/*.yaml` and `init/*.txt` are what it writes and prints; `ATTACHE_GOLDEN=write cargo test -p attachectl` writes
 //! them anew. The end-to-end tests start `init/both.yaml`.
 
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ fn what_is_written_is_what_is_kept_and_check_finds_nothing_in_it() {
         let written = std::fs::read_to_string(directory.path().join(&file)).unwrap();
         for (suffix, told) in [("yaml", &written), ("txt", &run.stdout)] {
             let path = expected(&format!("{name}.{suffix}"));
-            if std::env::var_os("ATTACHECTL_WRITE").is_some() {
+            if std::env::var_os("ATTACHE_GOLDEN").is_some() {
                 std::fs::write(&path, told).unwrap();
             } else if std::fs::read_to_string(&path).unwrap() != *told {
                 wrong += &format!("{}:\n{told}\n", path.display());

@@ -52,6 +52,8 @@ mod flood;
 mod waiting;
 // Every way to be refused, as it goes over the wire: golden.
 mod refusals;
+// The fields of the configuration, in the reference documentation.
+mod fields;
 // The reference documentation's lists of reasons.
 mod reference;
 // What the upstream sees.

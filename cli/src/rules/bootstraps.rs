@@ -42,7 +42,7 @@ pub(crate) fn check(set: &Set<'_>) -> Vec<Finding> {
 }
 
 /// The labels of metrics, and the blocks of the configuration that bring them.
-const LABELS: [(&str, &[&str]); 7] = [
+const LABELS: [(&str, &[&str]); 8] = [
     ("route", &["inbound"]),
     ("issuer", &["inbound"]),
     ("client", &["outbound"]),
@@ -50,6 +50,7 @@ const LABELS: [(&str, &[&str]); 7] = [
     ("reason", &["inbound", "outbound"]),
     ("result", &["inbound", "outbound"]),
     ("engine", &["inbound"]),
+    ("plugin", &["inbound", "outbound"]),
 ];
 
 #[cfg(test)]
