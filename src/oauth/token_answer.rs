@@ -139,11 +139,17 @@ impl TokenQuery<'_> {
 
     /// A word of the server's, if it says nothing of what it knows of us, nor of a token.
     fn quote(&self, word: &str, token: Option<&str>) -> Option<Word> {
-        let secrets = self.request.credentials.secrets()?;
-        let token = token.map(Secret::new);
-        Word::quote(word, secrets.iter().chain(&token).chain(self.subject))
+        let mut secrets = self.request.credentials.secrets()?;
+        secrets.extend(token.map(Secret::new));
+        // Nothing secret belongs there, and gateways' keys stand there all the same.
+        let further = self.request.headers.iter().chain(&self.request.parameters).map(|(_, value)| value);
+        secrets.extend(further.filter(|value| value.len() >= MIN_KEY).map(|value| Secret::new(&**value)));
+        Word::quote(word, secrets.iter().chain(self.subject))
     }
 }
+
+/// No key is shorter, in bytes. What is shorter is a setting, and part of many a word.
+const MIN_KEY: usize = 8;
 
 /// The rule for each form of `expires_in`: whole or fractional seconds, as a number or, as some servers have it, as the
 /// same in a text; `null` is as good as absent; zero and less has expired already; anything else is malformed. What is
@@ -321,6 +327,23 @@ mod tests {
         for leak in ["hunter2", "Xhunter2X", "unter", "t0k3n", "0k3", &basic] {
             assert_eq!(read(&typed(&format!("\"{leak}\""))), Err(TokenFault::TokenType(None)), "{leak}");
         }
+    }
+
+    /// Gateways have keys, and operators write them beside the client; what is shorter is a setting.
+    #[test]
+    fn neither_further_headers_nor_parameters_are_told() {
+        let pair = |name: &str, value: &str| vec![(name.into(), value.into())];
+        let request = TokenRequest {
+            headers: pair("x-api-key", "APIKEY-12345"),
+            parameters: pair("tenant", "tenant-1"),
+            ..request()
+        };
+        for leak in ["APIKEY-12345", "apikey-12", "XtEnAnT-1"] {
+            let read = read_with(&typed(&format!("\"{leak}\"")), &request);
+            assert_eq!(read, Err(TokenFault::TokenType(None)), "{leak}");
+        }
+        let short = TokenRequest { headers: pair("x-region", "europe1"), ..request };
+        assert_eq!(read_with(&typed("\"europe1\""), &short), Err(TokenFault::TokenType(word("europe1"))));
     }
 
     /// What the cluster sets, we do not know: a server could say it back unnoticed.

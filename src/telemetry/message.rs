@@ -207,9 +207,10 @@ impl Message<'_> {
             // One thread tells of it for all.
             Self::KeysChanged { is_shared: true, .. } => Level::Debug,
             Self::KeysChanged { change, .. } if change.private_members => Level::Warn,
-            Self::Obtained { missing_scopes: 1.., .. } => Level::Warn,
+            // One thread tells of it for all; and a caller's token is asked for as often as callers like.
             Self::Obtained { is_shared: true, .. }
             | Self::Obtained { is_exchange: true, failures: 0, .. } => Level::Debug,
+            Self::Obtained { missing_scopes: 1.., .. } => Level::Warn,
             // A caller's fault, as often as callers like.
             Self::NoToken { fault, is_exchange: true, .. } if fault.is_about_subject() => Level::Debug,
             Self::NoToken { fault, failures, .. } => match fault.class() {
@@ -339,8 +340,11 @@ impl fmt::Display for Message<'_> {
             }
             Self::Unmatched { authority: Some(authority), cluster, is_passed } => {
                 let fate = if *is_passed { "pass without a token" } else { "are denied" };
-                write!(f, "no destination matches authority `{authority}` and cluster `{cluster}`: ")?;
-                write!(f, "its requests {fate}")
+                write!(
+                    f,
+                    "no destination matches a request to authority `{authority}` and cluster `{cluster}`: "
+                )?;
+                write!(f, "such requests {fate}")
             }
             Self::Unmatched { authority: None, .. } => {
                 f.write_str("more authorities match no destination: no more of them are told")

@@ -115,6 +115,8 @@ fn messages(call: &CallSummary) -> Vec<Message<'_>> {
         (true, false, 0, 0),
         (false, false, 2, 0),
         (false, false, 0, 1),
+        (true, false, 0, 1),
+        (false, true, 0, 1),
         (false, true, 0, 0),
         (false, true, 5, 0),
     ] {

@@ -215,7 +215,8 @@ mod outbound {
         assert_eq!(lines.len(), 17, "{lines:#?}");
         assert_eq!(
             lines[0],
-            "no destination matches authority `h0.internal` and cluster `other`: its requests pass without a token"
+            "no destination matches a request to authority `h0.internal` and cluster `other`: such requests pass without a \
+             token"
         );
         assert_eq!(lines[16], "more authorities match no destination: no more of them are told");
     }
