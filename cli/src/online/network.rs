@@ -2,16 +2,16 @@
 
 use core::time::Duration;
 use std::io::Read as _;
-use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use attache::base::{Headers, HttpCall, HttpReply, Secret};
+use ureq::unversioned::resolver::ResolvedSocketAddrs;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, TcpConnector};
 use ureq::{Agent, Proxy};
 
-use super::seen::{NotingResolver, Seen};
+use super::seen::{NotingResolver, Seen, resolve};
 use super::tls::{Roots, TlsConnector};
 use crate::report::{Answer, Exchange};
 
@@ -63,6 +63,8 @@ pub(super) enum NotAsked {
     TooMany,
     /// It has a body, which holds a secret or brings a token, and would go over a network without TLS.
     PlainText,
+    /// The same, and its name has no address from which to see where it would go.
+    NoAddress,
 }
 
 impl<'p> Network<'p> {
@@ -89,38 +91,41 @@ impl<'p> Network<'p> {
             earlier.exchange.is_earlier = true;
             return Ok(earlier);
         }
-        if !is_get && !self.is_private(call) {
-            return Err(NotAsked::PlainText);
-        }
+        let pinned = if is_get { None } else { self.private_way(&url)? };
         if self.asked >= MAX_CALLS {
             return Err(NotAsked::TooMany);
         }
         self.asked = self.asked.saturating_add(1);
         (self.progress)(&format!("{what}: {url}"));
-        let fetched = self.send(&url, call, max_bytes);
+        let fetched = self.send(&url, call, max_bytes, pinned);
         if is_get {
             self.earlier.push((url, fetched.clone()));
         }
         Ok(fetched)
     }
 
-    /// Whether no other machine reads it on the way.
-    fn is_private(&self, call: &HttpCall) -> bool {
-        if header(call, ":scheme") == "https" {
-            return true;
+    /// Sees to it that no other machine reads a credential on its way: without TLS it stays on this machine, at the
+    /// addresses that are returned. These were judged, and a second look-up could bring others. A proxy would look the
+    /// name up by itself.
+    fn private_way(&self, url: &str) -> Result<Option<ResolvedSocketAddrs>, NotAsked> {
+        if url.starts_with("https://") {
+            return Ok(None);
         }
-        let authority = header(call, ":authority");
-        let Ok(authority) = authority.parse::<ureq::http::uri::Authority>() else { return false };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let Ok(addresses) = (host, authority.port_u16().unwrap_or(80)).to_socket_addrs() else {
-            // It will not be sent either.
-            return true;
-        };
-        let mut addresses = addresses.peekable();
-        self.proxy.is_none() && addresses.all(|address| address.ip().is_loopback())
+        if self.proxy.is_some() {
+            return Err(NotAsked::PlainText);
+        }
+        let addresses = resolve(url, MAX_TIME).ok_or(NotAsked::NoAddress)?;
+        let is_here = !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback());
+        if is_here { Ok(Some(addresses)) } else { Err(NotAsked::PlainText) }
     }
 
-    fn send(&self, url: &str, call: &HttpCall, max_bytes: usize) -> Fetched {
+    fn send(
+        &self,
+        url: &str,
+        call: &HttpCall,
+        max_bytes: usize,
+        pinned: Option<ResolvedSocketAddrs>,
+    ) -> Fetched {
         let limit = call.timeout.min(MAX_TIME);
         let seen = Seen::default();
         let config = Agent::config_builder()
@@ -134,7 +139,7 @@ impl<'p> Network<'p> {
             ().chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
                 .chain(TlsConnector { roots: self.roots.clone(), seen: seen.clone() });
-        let agent = Agent::with_parts(config, connector, NotingResolver(seen.clone()));
+        let agent = Agent::with_parts(config, connector, NotingResolver { seen: seen.clone(), pinned });
         let begun = Instant::now();
         let outcome = run(&agent, url, call, max_bytes);
         let took = begun.elapsed();

@@ -110,6 +110,11 @@ impl NotAsked {
             Self::PlainText => {
                 "the client's credential would go over a network in plain text from here".to_owned()
             }
+            Self::NoAddress => {
+                "its name has no address here, so the client's credential could go anywhere in \
+                                plain text"
+                    .to_owned()
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
+use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
@@ -30,19 +33,46 @@ impl Seen {
     }
 }
 
-/// Resolves names as the system does, and notes the addresses.
+/// Resolves names as the system does, or to the addresses that a call is pinned to, and notes the addresses.
 #[derive(Debug)]
-pub(super) struct NotingResolver(pub(super) Seen);
+pub(super) struct NotingResolver {
+    pub(super) seen: Seen,
+    pub(super) pinned: Option<ResolvedSocketAddrs>,
+}
 
 impl Resolver for NotingResolver {
     fn resolve(
         &self,
-        uri: &ureq::http::Uri,
-        config: &ureq::config::Config,
+        uri: &Uri,
+        config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
-        self.0.update(|facts| facts.addresses = found.iter().map(ToString::to_string).collect());
+        let found = match &self.pinned {
+            Some(pinned) => pinned.clone(),
+            None => DefaultResolver::default().resolve(uri, config, timeout)?,
+        };
+        self.seen.update(|facts| facts.addresses = found.iter().map(ToString::to_string).collect());
         Ok(found)
+    }
+}
+
+/// The addresses of a URL's host, as the system has them; `None` where it has none within this time.
+pub(super) fn resolve(url: &str, limit: Duration) -> Option<ResolvedSocketAddrs> {
+    let timeout = NextTimeout { after: limit.into(), ..NextTimeout::default() };
+    DefaultResolver::default().resolve(&url.parse().ok()?, &Config::default(), timeout).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_goes_to_the_addresses_that_were_judged_whatever_a_second_look_up_brings() {
+        let judged = resolve("http://127.0.0.1:9000/token", Duration::from_secs(10)).unwrap();
+        let resolver = NotingResolver { seen: Seen::default(), pinned: Some(judged) };
+        let other = "http://192.0.2.1/token".parse().unwrap();
+        let found = resolver.resolve(&other, &Config::default(), NextTimeout::default()).unwrap();
+        assert_eq!(&*found, &["127.0.0.1:9000".parse().unwrap()]);
+        assert_eq!(resolver.seen.facts().addresses, ["127.0.0.1:9000"]);
     }
 }

@@ -7,6 +7,7 @@ use attache_harness::issuer::{
 use base64ct::{Base64, Encoding as _};
 use serde_json::json;
 
+use super::proxy::ConnectProxy;
 use super::{
     SECRET, at, block, check, check_as, client, discovery, has, inbound, issuer, issuer_with, outbound,
     secret, token_endpoint,
@@ -117,6 +118,26 @@ fn what_cannot_be_asked_from_here_is_named_with_the_reason() {
     has(&run, &["ONLINE_SECRET_THAT_IS_NOT_SET is not set where attachectl runs"]);
     has(&run, &["the client's credential would go over a network in plain text from here"]);
     assert_eq!(issuer.token_requests(), 0);
+}
+
+/// A proxy looks a name up by itself, so a credential without TLS goes to none; nor where no look-up shows the way.
+#[test]
+fn a_credential_without_tls_goes_to_no_proxy_and_to_no_name_that_cannot_be_looked_up() {
+    let issuer = issuer();
+    let proxy = ConnectProxy::start();
+    let through = format!("http://127.0.0.1:{}", proxy.port);
+    // A name that no machine has (RFC 6761 §6.4).
+    let config = json!({ "outbound": outbound(vec![
+        client("orders", token_endpoint("http://token.invalid/token"), secret()),
+    ]) });
+    let run = check(&config, &[], &["--proxy", &through]);
+    has(&run, &["the client's credential would go over a network in plain text from here"]);
+    let here = json!({ "outbound": outbound(vec![client("orders", at(&issuer), secret())]) });
+    let run = check(&here, &[&issuer], &["--proxy", &through]);
+    has(&run, &["the client's credential would go over a network in plain text from here"]);
+    assert_eq!((proxy.asked(), issuer.token_requests()), (0, 0));
+    let run = check(&config, &[], &[]);
+    has(&run, &["not asked: its name has no address here, so the client's credential could go anywhere"]);
 }
 
 #[test]
