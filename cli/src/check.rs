@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::finding::{Finding, Severity, table};
+use crate::finding::{Finding, Location, Severity, table};
 use crate::online::{self, Network};
-use crate::reading::{Body, File, read, read_file, resolve};
+use crate::reading::{Allowed, Body, File, read, read_file, resolve};
 use crate::report::{Checked, Report};
 use crate::rules;
 
@@ -43,7 +43,7 @@ fn check_files(files: &[File], network: Option<&mut Network<'_>>) -> Report {
     });
     let has_unread = files.iter().any(|file| matches!(file.body, Body::Unreadable(_)));
     if set.filters.is_empty() && !has_unread {
-        let location = crate::finding::Location::of_file(files.first().map_or("-", |file| &file.name));
+        let location = Location::of_file(files.first().map_or("-", |file| &file.name));
         let message = "no configuration of Attaché here: nothing was checked";
         let advice = "expected `inbound: …` or `outbound: …`, an Envoy bootstrap or resource with a wasm filter, a \
         WasmPlugin, a \
@@ -85,18 +85,36 @@ fn merged(findings: Vec<Finding>) -> Vec<Finding> {
 
 /// Applies the comments of the files that allow something, and adds what is wrong with these.
 fn allow(files: &[File], findings: &mut Vec<Finding>) {
+    let mut all = Vec::new();
+    let mut faulty = Vec::new();
     for file in files {
         let Body::Read { documents, allowances } = &file.body else { continue };
-        let (mut allowed, malformed) = resolve(&file.name, documents, allowances);
-        for finding in findings.iter_mut().filter(|finding| finding.rule.severity > Severity::Note) {
-            let places = core::iter::once(&finding.location).chain(&finding.related);
-            let places: Vec<_> = places.filter(|place| place.file == file.name).cloned().collect();
-            for allowed in &mut allowed {
-                let reason = places.iter().find_map(|place| allowed.covers(finding.rule.name, place));
-                finding.allowed = finding.allowed.take().or(reason);
-            }
-        }
-        findings.extend(malformed);
-        findings.extend(allowed.iter().filter_map(|allowed| allowed.unused(&file.name)));
+        let (allowed, malformed) = resolve(&file.name, documents, allowances);
+        all.extend(allowed);
+        faulty.extend(malformed);
     }
+    for finding in findings.iter_mut().filter(|finding| finding.rule.severity > Severity::Note) {
+        let mut reason = |place: &Location| {
+            let mut reasons = all.iter_mut().map(|allowed| allowed.covers(finding.rule.name, place));
+            // Each is asked, so that each knows that it is used.
+            reasons.by_ref().fold(None, Option::or)
+        };
+        let own = reason(&finding.location);
+        let related: Vec<_> = finding.related.iter().map(reason).collect();
+        finding.allowed = own.or_else(|| joined(related));
+    }
+    findings.extend(faulty);
+    findings.extend(all.iter().filter_map(Allowed::unused));
+}
+
+/// All reasons, if there is one for each place: what is meant for one user of a cluster is not meant for the others.
+fn joined(reasons: Vec<Option<String>>) -> Option<String> {
+    let mut all: Vec<String> = Vec::new();
+    for reason in reasons {
+        let reason = reason?;
+        if !all.contains(&reason) {
+            all.push(reason);
+        }
+    }
+    (!all.is_empty()).then(|| all.join("; "))
 }

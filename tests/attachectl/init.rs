@@ -109,6 +109,31 @@ fn without_a_terminal_everything_that_is_missing_is_named_at_once() {
     assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "something was written");
 }
 
+/// Envoy refuses two clusters of one name.
+#[test]
+fn keys_on_another_host_than_the_issuer_have_a_cluster_of_another_name() {
+    let directory = tempdir().unwrap();
+    let (_, both) = CASES[2];
+    let run = init(&directory, &[both, &["--jwks-uri=https://keys.example/jwks"]].concat());
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{}", run.stdout);
+    let written = std::fs::read_to_string(directory.path().join("envoy.yaml")).unwrap();
+    for name in ["api", "keys", "issuer", "destination"] {
+        assert_eq!(written.matches(&format!("\n  - name: {name}\n")).count(), 1, "{name}: {written}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_place_of_its_variable_is_neither_written_nor_repeated() {
+    let directory = tempdir().unwrap();
+    let (_, both) = CASES[2];
+    for secret in ["hunter2-hunter2", "2hunter2", "hunter2/+=", ""] {
+        let run = init(&directory, &[both, &[&*format!("--secret-env={secret}")]].concat());
+        assert!(run.code == 2 && run.stderr.contains("name of a variable"), "{secret}: {}", run.stderr);
+        assert!(!run.stderr.contains("hunter2") && !run.stdout.contains("hunter2"), "{}", run.stderr);
+    }
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "something was written");
+}
+
 #[test]
 fn nothing_is_written_that_would_send_secrets_or_keys_in_plain_text() {
     let directory = tempdir().unwrap();

@@ -32,7 +32,7 @@ pub struct Finding {
     pub rule: &'static Rule,
     /// Where it is mended.
     pub location: Location,
-    /// Other places that have a part in it. A comment that silences the rule counts at each of them.
+    /// Other places that have a part in it. Comments there silence the rule only where there is one at each of them.
     pub related: Vec<Location>,
     /// What stands there, and what will happen. Names of the configuration, never a secret.
     pub message: String,

@@ -112,6 +112,9 @@ rules! {
     CLUSTER_UNKNOWN, "cluster-unknown", Error,
     "A cluster that is not there. Keys or tokens never come; a route to it keeps Envoy from starting.",
     "Correct the name, or add the cluster.";
+    CLUSTER_DUPLICATE, "cluster-duplicate", Error,
+    "Two clusters of the same name in a bootstrap: Envoy does not start.",
+    "Give one of them another name.";
     CLUSTER_DOUBTFUL, "cluster-doubtful", Warning,
     "A cluster that none of the files has, where others may come at run time.",
     "Correct the name, or give the file that has the cluster.";
@@ -136,6 +139,9 @@ rules! {
     TLS_SNI_MISSING, "tls-sni-missing", Warning,
     "TLS that does not tell the server which name is meant.",
     "Add `sni`, or `auto_host_sni: true`.";
+    TLS_NOT_KNOWN, "tls-not-known", Warning,
+    "A transport socket, or a validator of certificates, that is not known here: what it verifies was not checked.",
+    "See that it verifies the server's CA and name, and allow it by a comment.";
     CREDENTIAL_REACHABLE, "credential-reachable", Error,
     "A route of callers into the token cluster that adds the client's credential.",
     "Use a cluster for token requests that no route leads to.";

@@ -194,7 +194,9 @@ impl Answers {
             Field::Route => self.routes = vec![RouteLine::parse(answer).map(|_| answer.to_owned())?],
             Field::Upstream => self.upstream = Some(text().and_then(|at| address(&at).map(|_| at))?),
             Field::ClientId => self.client_id = Some(text()?),
-            Field::SecretEnv => self.secret_env = Some(text()?),
+            Field::SecretEnv => {
+                self.secret_env = Some(text().and_then(|name| check_variable(&name).map(|()| name))?);
+            }
             Field::Destination => self.destination = Some(text().and_then(|url| host_of(&url).map(|_| url))?),
         }
         Ok(())
@@ -228,6 +230,17 @@ pub(super) fn address(text: &str) -> Result<(String, u16)> {
     Ok((host.to_owned(), port))
 }
 
+/// The name of a variable. What is refused may be the secret itself, so it is not repeated.
+pub(super) fn check_variable(name: &str) -> Result<()> {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !starts_well || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        bail!(
+            "--secret-env: expected the name of a variable (letters, digits and `_`), and not the secret itself"
+        );
+    }
+    Ok(())
+}
+
 /// No line feed makes a second line of a comment.
 fn check_characters(text: &str) -> Result<()> {
     if text.chars().any(|character| character.is_whitespace() || character.is_control()) {
@@ -244,15 +257,21 @@ mod tests {
     fn what_is_not_known_is_asked_once_more_until_it_is_an_answer() {
         let mut answers = Answers::default();
         let lines = "neither\nboth\nhttp://issuer.example\nhttps://issuer.example\n\nhttps://orders.example\n\
-                     get /x\nGET /x x:read\n\norders\n\nhttps://127.0.0.1\nhttps://billing.example\n";
+                     get /x\nGET /x x:read\n\norders\nhunter2-hunter2\n\nhttps://127.0.0.1\nhttps://billing.example\n";
         let mut output = Vec::new();
         answers.ask(&mut lines.as_bytes(), &mut output).unwrap();
         let output = String::from_utf8(output).unwrap();
-        for told in
-            ["expected inbound", "expected an https URL", "takes an answer", "upper case", "not an address"]
-        {
+        for told in [
+            "expected inbound",
+            "expected an https URL",
+            "takes an answer",
+            "upper case",
+            "not the secret",
+            "not an address",
+        ] {
             assert_eq!(output.matches(told).count(), 1, "{told}: {output}");
         }
+        assert!(!output.contains("hunter2"), "{output}");
         assert!(output.contains("[127.0.0.1:8080]: ") && output.contains("[CLIENT_SECRET]: "), "{output}");
         assert_eq!(answers.upstream.as_deref(), Some("127.0.0.1:8080"));
         assert_eq!(answers.secret_env.as_deref(), Some("CLIENT_SECRET"));

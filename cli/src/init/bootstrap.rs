@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 
-use super::answers::{Answers, Half, address, host_of};
+use super::answers::{Answers, Half, address, check_variable, host_of};
 use super::route::{RouteLine, lines};
 use super::template::{fill, list, quoted};
 
@@ -143,7 +143,8 @@ fn inbound(answers: &Answers, places: &Places, clusters: &mut Clusters<'_>) -> R
     let keys = match &answers.jwks_uri {
         None => format!("{{ discovery: {{ cluster: {} }} }}", clusters.of("issuer", issuer)?),
         Some(uri) => {
-            let cluster = clusters.of("issuer", uri)?;
+            let is_issuers = host_of(uri)? == host_of(issuer)?;
+            let cluster = clusters.of(if is_issuers { "issuer" } else { "keys" }, uri)?;
             format!("{{ jwks: {{ uri: {}, cluster: {cluster} }} }}", quoted(uri))
         }
     };
@@ -208,6 +209,7 @@ fn outbound(answers: &Answers, places: &Places, clusters: &mut Clusters<'_>) -> 
     let authentication = match (&answers.secret_sds, &answers.secret_env) {
         (Some(_), _) => "{ set_by_cluster: {} }".to_owned(),
         (None, Some(variable)) => {
+            check_variable(variable)?;
             format!("{{ client_secret_basic: {{ secret: {{ env: {} }} }} }}", quoted(variable))
         }
         (None, None) => bail!("--secret-env or --secret-sds is missing"),

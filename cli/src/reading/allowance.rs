@@ -29,6 +29,7 @@ enum Scope {
 /// An allowance that names a rule, and the lines that it is for.
 #[derive(Debug)]
 pub(crate) struct Allowed {
+    file: String,
     line: u64,
     rule: &'static str,
     reason: String,
@@ -101,6 +102,7 @@ pub(crate) fn resolve(
             let rule = table::ALL.iter().find(|rule| rule.name == name && rule.severity > Severity::Note);
             match rule.filter(|rule| !NEVER_ALLOWED.contains(&rule.name)) {
                 Some(rule) => allowed.push(Allowed {
+                    file: file.to_owned(),
                     line: allowance.line,
                     rule: rule.name,
                     reason: allowance.reason.clone(),
@@ -121,17 +123,18 @@ impl Allowed {
         let is_within = |(first, last)| {
             !location.path.is_empty() && location.line.is_some_and(|line| (first..=last).contains(&line))
         };
-        let covers = self.rule == rule && self.lines.is_none_or(is_within);
+        let covers = self.rule == rule && self.file == location.file && self.lines.is_none_or(is_within);
         self.is_used |= covers;
         covers.then(|| self.reason.clone())
     }
 
     /// What to say of it when it was for nothing. What `--online` finds is another matter: it depends on the call, and
     /// on what servers answer that day.
-    pub(crate) fn unused(&self, file: &str) -> Option<Finding> {
+    pub(crate) fn unused(&self) -> Option<Finding> {
         let message = format!("the comment allows `{}`, which is not found here", self.rule);
-        let finding =
-            || Finding::new(table::ALLOW_UNUSED, location(file, self.line), message, "remove the comment");
+        let finding = || {
+            Finding::new(table::ALLOW_UNUSED, location(&self.file, self.line), message, "remove the comment")
+        };
         (!self.is_used && !self.rule.starts_with(table::ONLINE)).then(finding)
     }
 }

@@ -11,7 +11,7 @@ mod set;
 mod walk;
 mod yaml;
 
-pub(crate) use allowance::resolve;
+pub(crate) use allowance::{Allowed, resolve};
 pub(crate) use file::{Body, File, read_file};
 pub(crate) use filter::{Filter, Host, Seat};
 pub(crate) use node::Content;

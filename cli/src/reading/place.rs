@@ -81,6 +81,29 @@ impl<'a> Place<'a> {
         if let Content::Bool(value) = self.node.member(name)?.value.content { Some(value) } else { None }
     }
 
+    /// Whether it is this value of an enumeration, by its name or by its number: JSON of protobuf has both.
+    pub(crate) fn is_value(&self, name: &str, number: i64) -> bool {
+        self.as_str() == Some(name) || self.integer() == Some(number)
+    }
+
+    /// Whether it says anything: an empty message, an empty list and `null` are as if they were not there.
+    pub(crate) fn is_filled(&self) -> bool {
+        match &self.node.content {
+            Content::Null => false,
+            Content::List(items) => !items.is_empty(),
+            Content::Object(members) => !members.is_empty(),
+            Content::Bool(_)
+            | Content::Integer(_)
+            | Content::Float(_)
+            | Content::String(_)
+            | Content::Embedded(..) => true,
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.node.content, Content::Null)
+    }
+
     /// The whole number, if it is one.
     pub(crate) fn integer(&self) -> Option<i64> {
         if let Content::Integer(value) = self.node.content { Some(value) } else { None }

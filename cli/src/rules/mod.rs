@@ -27,5 +27,6 @@ pub(crate) use configuration::check as check_filter;
 pub(crate) fn check_set(set: &Set<'_>) -> Vec<Finding> {
     let mut found = bootstraps::check(set);
     found.extend(names::routes(set));
+    found.extend(names::duplicates(set));
     found
 }

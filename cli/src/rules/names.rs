@@ -94,6 +94,33 @@ pub(crate) fn routes(set: &Set<'_>) -> Vec<Finding> {
     found
 }
 
+/// Clusters of one name in a bootstrap: Envoy does not start with them.
+pub(crate) fn duplicates(set: &Set<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for bootstrap in &set.bootstraps {
+        let mut first = BTreeMap::new();
+        let resources = bootstrap.place.member("static_resources");
+        for cluster in resources.iter().flat_map(|resources| resources.list("clusters")) {
+            let name = cluster.text("name");
+            match first.get(name) {
+                Some(first) => found.push(
+                    cluster
+                        .finding(
+                            table::CLUSTER_DUPLICATE,
+                            format!("a cluster {name} is there already: Envoy does not start"),
+                            "give one of them another name",
+                        )
+                        .beside(Place::location(first)),
+                ),
+                None => {
+                    first.insert(name, cluster);
+                }
+            }
+        }
+    }
+    found
+}
+
 /// Names that are there.
 pub(crate) struct Names<'n> {
     known: BTreeSet<&'n str>,

@@ -17,8 +17,11 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
 
 fn fail_open(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let plugin = &subject.filter.plugin;
-    let words = ["failure_policy", "failStrategy"].into_iter().filter_map(|name| plugin.member(name));
-    let words = words.filter(|policy| policy.as_str() == Some("FAIL_OPEN"));
+    // The numbers are those of Envoy and of Istio.
+    let words = [("failure_policy", 3), ("failStrategy", 1)].into_iter();
+    let words = words.filter_map(|(name, number)| {
+        plugin.member(name).filter(|policy| policy.is_value("FAIL_OPEN", number))
+    });
     let flags = ["fail_open", "failOpen"].into_iter().filter(|name| plugin.flag(name) == Some(true));
     let flags = flags.filter_map(|name| plugin.member(name)).take(1);
     let has_inbound = subject.filter.config.member("inbound").is_some();

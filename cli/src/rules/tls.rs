@@ -23,7 +23,10 @@ pub(crate) fn check(subject: &Subject<'_, '_>) -> Vec<Finding> {
                 let places: Vec<_> = endpoints.iter().map(|endpoint| endpoint.place.location()).collect();
                 found.extend(unverified(subject, &cluster.place, &contexts, &places));
             }
-            Some((_, Transport::Other)) => {}
+            Some((cluster, Transport::Other)) => {
+                let places = endpoints.iter().map(|endpoint| endpoint.place.location());
+                found.push(not_known(&cluster.place, places));
+            }
             None => found.extend(endpoints.iter().filter(|one| one.uri.starts_with("http://")).map(http)),
         }
     }
@@ -96,7 +99,15 @@ fn unverified(
             let finding = context.finding(rule, message, advice);
             found.push(users.iter().fold(finding, |finding, user| finding.beside(user.clone())));
         };
-        if !verification.has_authority {
+        if !verification.is_known {
+            add(
+                table::TLS_NOT_KNOWN,
+                format!(
+                    "a validator that is not known here verifies the server of cluster {name}: this was not checked"
+                ),
+                "see that it checks the CA and the server's name, and allow it by a comment",
+            );
+        } else if !verification.has_authority {
             add(
                 table::TLS_UNVERIFIED,
                 format!(
@@ -128,6 +139,19 @@ fn unverified(
         }
     }
     found
+}
+
+/// A transport socket that may have TLS, or not.
+fn not_known(cluster: &Place<'_>, users: impl Iterator<Item = Location>) -> Finding {
+    let socket = cluster.member("transport_socket").or_else(|| cluster.member("transport_socket_matches"));
+    let message = format!(
+        "cluster {} has a transport socket that is not known here: whether it has TLS, and what that verifies, was not \
+        checked",
+        cluster.text("name")
+    );
+    let advice = "see that it has TLS which checks the server's CA and name, and allow it by a comment";
+    let finding = socket.as_ref().unwrap_or(cluster).finding(table::TLS_NOT_KNOWN, message, advice);
+    users.fold(finding, Finding::beside)
 }
 
 /// Findings of the clusters that tokens go to.
@@ -169,7 +193,10 @@ fn outbound(subject: &Subject<'_, '_>) -> Vec<Finding> {
                     )
                     .beside(place.location()),
             ),
-            (Some(_), Transport::Other) | (None, _) => {}
+            (Some(_), Transport::Other) => {
+                found.push(not_known(cluster, core::iter::once(place.location())));
+            }
+            (None, _) => {}
         }
     }
     found

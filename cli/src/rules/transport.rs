@@ -16,6 +16,8 @@ pub(crate) enum Transport<'a> {
 /// What a TLS context checks of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verification {
+    /// Whether Envoy's own validator checks it, so that the next two say all.
+    pub(crate) is_known: bool,
     /// Whether the certificate has to be signed by a CA that the operator trusts.
     pub(crate) has_authority: bool,
     /// Whether it has to be the server's own.
@@ -78,35 +80,39 @@ impl Verification {
         let stored = secrets.iter().find(|secret| secret.text("name") == named && !is_elsewhere);
         let validations: Vec<_> = [
             common.and_then(|common| common.member("validation_context")),
-            combined.and_then(|combined| combined.member("default_validation_context")),
+            combined.as_ref().and_then(|combined| combined.member("default_validation_context")),
             stored.and_then(|secret| secret.member("validation_context")),
         ]
         .into_iter()
         .flatten()
         .collect();
-        let has = |names: &[&str]| {
-            validations.iter().any(|validation| names.iter().any(|name| validation.member(name).is_some()))
+        let values = |name: &str| -> Vec<_> {
+            validations.iter().filter_map(|validation| validation.member(name)).collect()
         };
-        let is_pinned =
-            has(&["verify_certificate_hash", "verify_certificate_spki", "custom_validator_config"]);
+        let has = |names: &[&str]| names.iter().any(|name| values(name).iter().any(Place::is_filled));
+        let is_pinned = has(&["verify_certificate_hash", "verify_certificate_spki"]);
         let accepts_all =
-            validations.iter().any(|one| one.text("trust_chain_verification") == "ACCEPT_UNTRUSTED");
-        let has_provider = common
-            .is_some_and(|common| common.members().any(|(name, _)| name.contains("certificate_provider")));
-        let authorities = ["trusted_ca", "system_root_certs", "ca_certificate_provider_instance"];
+            values("trust_chain_verification").iter().any(|value| value.is_value("ACCEPT_UNTRUSTED", 1));
+        let is_provider = |name: &str| name.replace('_', "").to_ascii_lowercase().starts_with(PROVIDER);
+        let has_provider = [common, combined.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|fields| fields.members().any(|(name, _)| is_provider(name)));
+        // Its message has no field.
+        let has_system = values("system_root_certs").iter().any(|value| !value.is_null());
+        let authorities = ["trusted_ca", "ca_certificate_provider_instance"];
+        let has_authorities = has_system || has(&authorities) || is_elsewhere || has_provider;
         let options =
             http_options(cluster).and_then(|options| options.member("upstream_http_protocol_options"));
         let has_option = |name| options.as_ref().and_then(|options| options.flag(name)).unwrap_or_default();
         let flag = |name| context.flag(name).unwrap_or_default();
         let names = ["match_typed_subject_alt_names", "match_subject_alt_names"];
-        let has_name = is_pinned
-            || is_elsewhere
-            || has(&names)
-            || has_option("auto_san_validation")
-            || flag("auto_sni_san_validation");
+        let has_names = has(&names) || has_option("auto_san_validation") || flag("auto_sni_san_validation");
         Self {
-            has_authority: is_pinned || !accepts_all && (has(&authorities) || is_elsewhere || has_provider),
-            has_name,
+            is_known: !has(&["custom_validator_config"]),
+            // Envoy takes every certificate then, whatever else it should have.
+            has_authority: !accepts_all && (is_pinned || has_authorities),
+            has_name: !accepts_all && (is_pinned || is_elsewhere || has_names),
             has_server_name: !context.text("sni").is_empty()
                 || flag("auto_host_sni")
                 || has_option("auto_sni"),
@@ -134,3 +140,6 @@ pub(crate) fn http_options<'a>(cluster: &Place<'a>) -> Option<Place<'a>> {
     cluster
         .at(&["typed_extension_protocol_options", "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"])
 }
+
+/// How fields begin that name a provider of what certificates are verified with.
+const PROVIDER: &str = "validationcontextcertificateprovider";
