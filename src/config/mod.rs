@@ -6,6 +6,7 @@
 mod authentication;
 mod clients;
 mod destinations;
+mod digest;
 mod document;
 mod endpoints;
 mod environment;
@@ -65,7 +66,7 @@ impl Config {
 /// # Errors
 /// Every problem there is, each with its path; at most 100.
 pub fn parse(document: &[u8], environment: &dyn Environment) -> Result<Config, ConfigErrors> {
-    compile(&document::read(document)?, environment, version_of(document))
+    compile(&document::read(document)?, environment)
 }
 
 /// Reads a document that is a [`Value`] already, as `attachectl` gets it from YAML.
@@ -73,7 +74,7 @@ pub fn parse(document: &[u8], environment: &dyn Environment) -> Result<Config, C
 /// # Errors
 /// As [`parse`].
 pub fn parse_value(document: &Value, environment: &dyn Environment) -> Result<Config, ConfigErrors> {
-    compile(document, environment, 0)
+    compile(document, environment)
 }
 
 /// The patterns of the routes of `inbound`, in their order, as far as they can be read: for `attachectl explain`, since
@@ -95,7 +96,8 @@ pub fn destination_patterns(document: &Value) -> Vec<Pattern> {
     outbound.map(|node| destinations::patterns(&node)).unwrap_or_default()
 }
 
-fn compile(document: &Value, environment: &dyn Environment, version: u64) -> Result<Config, ConfigErrors> {
+fn compile(document: &Value, environment: &dyn Environment) -> Result<Config, ConfigErrors> {
+    let version = digest::version_of(document);
     let problems = Problems::default();
     let root = Node::root(document, &problems);
     let config = root.fields(&["inbound", "outbound", "sharing"]).and_then(|fields| {
@@ -131,13 +133,6 @@ fn plugin_label(name: &str) -> Rc<str> {
     let label: String =
         name.chars().take(MAX_PLUGIN_LABEL).map(|c| if is_held(c) { c } else { '_' }).collect();
     if label.is_empty() { "none".into() } else { label.into() }
-}
-
-/// A number that tells two documents apart, for those that do not number themselves: 32 bits of a digest.
-fn version_of(document: &[u8]) -> u64 {
-    use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(document);
-    u64::from(digest.first_chunk::<4>().copied().map_or(0, u32::from_be_bytes))
 }
 
 /// What Istio makes of the name of a plugin and its namespace.

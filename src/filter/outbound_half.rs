@@ -295,7 +295,7 @@ impl OutboundHalf {
         for event in events {
             let (is_new, purpose) = match &event {
                 OutboundEvent::Token { client, event, subject } => {
-                    self.metrics.record_event(*client, event, turn.context.observations);
+                    self.metrics.record_event(*client, event, subject.is_some(), turn.context.observations);
                     let name =
                         settings.client(*client).map(|client| Rc::clone(&client.name)).unwrap_or_default();
                     let owner = Owner::Client(&name);

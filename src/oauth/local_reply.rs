@@ -24,7 +24,7 @@ pub enum LocalCause {
     Certificate,
     /// TLS could not be established for another reason.
     Tls,
-    /// No connection.
+    /// No connection; or, where Envoy does not tell, no TLS or no accepted certificate on it.
     Connection,
     /// The connection ended before an answer.
     Closed,
@@ -70,7 +70,10 @@ impl fmt::Display for LocalReply {
                 "it does not accept the server's certificate (CA, SAN or SNI of the cluster)"
             }
             LocalCause::Tls => "TLS failed (does the port speak TLS?)",
-            LocalCause::Connection => "no connection (address, port, firewall)",
+            // Since 1.40 Envoy does not say which of them it was.
+            LocalCause::Connection => {
+                "no connection, or TLS failed (address, port, firewall, CA, SAN, SNI): see the cluster's statistics"
+            }
             LocalCause::Closed => "the connection ended before an answer (does the port want TLS?)",
             LocalCause::Protocol => "the port speaks another protocol than the cluster is configured for",
             LocalCause::Overflow => "the cluster's circuit breaker is open",

@@ -5,7 +5,7 @@ use super::fetch::FetchError;
 
 impl TokenFault {
     /// All results of token requests, as metrics have them.
-    pub const RESULTS: [&'static str; 30] = [
+    pub const RESULTS: [&'static str; 31] = [
         "obtained",
         "not_sent",
         "cluster_unknown",
@@ -36,7 +36,11 @@ impl TokenFault {
         "server_error",
         "slow_down",
         "other_error",
+        Self::SUBJECT_REFUSED,
     ];
+    /// The result of an exchange whose fault is about the caller's token, whatever code the server has for it: callers
+    /// cause it as often as they like, and no operator has to change anything.
+    pub const SUBJECT_REFUSED: &'static str = "subject_refused";
 }
 
 impl FetchError {

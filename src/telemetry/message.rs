@@ -347,7 +347,7 @@ impl fmt::Display for Message<'_> {
                 write!(f, "such requests {fate}")
             }
             Self::Unmatched { authority: None, .. } => {
-                f.write_str("more authorities match no destination: no more of them are told")
+                f.write_str("more authorities match no destination: no more of them are logged")
             }
         }
     }

@@ -81,11 +81,13 @@ impl TokenMetrics {
         format!("outcome=deny reason={reason} client={client}").into()
     }
 
-    /// Counts what happened to a client's token, and how long its request took.
+    /// Counts what happened to a client's token, or to one that it exchanged for a caller's, and how long its request
+    /// took.
     pub fn record_event(
         &mut self,
         client: ClientId,
         event: &TokenEvent,
+        is_exchange: bool,
         observations: &mut Vec<Observation>,
     ) {
         let client = Some(client);
@@ -94,6 +96,9 @@ impl TokenMetrics {
                 self.count(Counter::Shared(Word("adopted")), client)
             }
             TokenChange::Obtained { .. } => self.count(Counter::Requests(Word("obtained")), client),
+            TokenChange::Failed(fault) if is_exchange && fault.is_about_subject() => {
+                self.count(Counter::Requests(Word(TokenFault::SUBJECT_REFUSED)), client);
+            }
             TokenChange::Failed(fault) => self.count(Counter::Requests(Word(fault.label())), client),
             TokenChange::Rejected(_) => self.count(Counter::Shared(Word("rejected")), client),
             // The gauge tells.

@@ -287,7 +287,8 @@ fn the_page_lists_every_reason_for_a_missing_token_and_no_other() {
     let all = every_token_fault();
     let told: Vec<String> = all.iter().map(ToString::to_string).collect();
     assert_reasons("Why there is no token", &told);
-    let labels: BTreeSet<&str> = all.iter().map(TokenFault::label).chain(["obtained"]).collect();
+    let labels: BTreeSet<&str> =
+        all.iter().map(TokenFault::label).chain(["obtained", "subject_refused"]).collect();
     assert_eq!(TokenFault::RESULTS.into_iter().collect::<BTreeSet<_>>(), labels);
 }
 

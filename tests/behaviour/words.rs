@@ -16,7 +16,8 @@ fn a_failed_fetch_names_the_url_the_cluster_and_who_answered() {
         (status(503), "the server answered 503"),
         (
             local_reply(503, refused),
-            "no server answered, but Envoy itself, with 503: no connection (address, port, firewall)",
+            "no server answered, but Envoy itself, with 503: no connection, or TLS failed (address, port, \
+             firewall, CA, SAN, SNI): see the cluster's statistics",
         ),
         (
             local_reply(504, "upstream request timeout"),
@@ -218,6 +219,6 @@ mod outbound {
             "no destination matches a request to authority `h0.internal` and cluster `other`: such requests pass without a \
              token"
         );
-        assert_eq!(lines[16], "more authorities match no destination: no more of them are told");
+        assert_eq!(lines[16], "more authorities match no destination: no more of them are logged");
     }
 }

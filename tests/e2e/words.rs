@@ -56,7 +56,8 @@ fn each_failed_fetch_names_its_url_its_cluster_and_who_answered() {
         ),
         (
             "down",
-            "no server answered, but Envoy itself, with 503: no connection (address, port, firewall)",
+            "no server answered, but Envoy itself, with 503: no connection, or TLS failed (address, port, \
+             firewall, CA, SAN, SNI): see the cluster's statistics",
             "https://down.example/jwks through cluster down",
         ),
         (

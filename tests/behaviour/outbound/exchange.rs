@@ -226,7 +226,9 @@ fn callers_who_are_refused_are_no_errors_of_the_operators() {
         proxy.request(by(&caller(&key, number)));
         proxy.tick();
     }
-    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "invalid_grant")), 50);
+    // No operator has to change anything, and no alert is to say so.
+    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "subject_refused")), 50);
+    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "invalid_grant")), 0);
     assert_eq!(proxy.logs(Level::Warn), [""; 0]);
 }
 
