@@ -35,11 +35,14 @@ rules! {
     "A filter that is disabled, for all requests or for those of a virtual host or route.",
     "Remove `disabled`; write a route with `public: {}` where requests are meant to pass.";
     FILTER_CONDITIONAL, "filter-conditional", Warning,
-    "A filter that a matcher of Envoy's can skip.",
-    "Remove the matcher: the filter's own routes decide.";
+    "A filter that a matcher of Envoy's, or `match` of a `WasmPlugin`, keeps from some requests.",
+    "Remove it: the filter's own routes decide.";
     CHAIN_WITHOUT_FILTER, "chain-without-filter", Warning,
     "A filter chain without the filter, in a listener that has it in another one.",
     "Add the filter there.";
+    ROUTES_NOT_READ, "routes-not-read", Warning,
+    "Routes of Envoy's in no file, or in a form that is not known here: what they say of the filter was not checked.",
+    "Give the file that has them, or check them yourself and allow this by a comment.";
     FILTER_AFTER_ROUTER, "filter-after-router", Error,
     "The filter behind the router or the upstream codec: Envoy does not start.",
     "Move it before that.";
@@ -47,8 +50,8 @@ rules! {
     "A `position` opposite to where the filter stands, or `inbound` in a cluster.",
     "Correct `position`, or move the filter.";
     FILTER_MISPLACED, "filter-misplaced", Error,
-    "The filter as a network filter or a wasm service, where it gets no requests.",
-    "Put it into the `http_filters` of a connection manager or of a cluster.";
+    "The filter as a network filter (`type: NETWORK` in Istio) or a wasm service, where it gets no requests.",
+    "Put it into the `http_filters` of a connection manager or of a cluster; remove `type`.";
     OTHER_MODULE, "other-module", Note,
     "A wasm filter without a block `inbound` or `outbound`: it is taken for another module and passed over.",
     "Nothing, unless it was meant to be this filter.";
@@ -59,8 +62,8 @@ rules! {
     "An `@type` that is not one of Envoy's: what is below it was passed over.",
     "Correct the type's name, or check that part yourself.";
     ALLOW_MALFORMED, "allow-malformed", Warning,
-    "A comment `attachectl: allow` with an unknown rule, or without a reason.",
-    "Write `# attachectl: allow RULE: REASON`.";
+    "A comment `attachectl: allow` with an unknown rule, without a reason, or at another column than what follows it.",
+    "Write `# attachectl: allow RULE: REASON` right above what it is for, at the same column.";
     ALLOW_UNUSED, "allow-unused", Warning,
     "A comment that allows what was not found.",
     "Remove the comment.";

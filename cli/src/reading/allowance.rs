@@ -24,6 +24,8 @@ enum Scope {
     Line,
     /// The next member or item, and all below it.
     Next,
+    /// Nothing: what comes next is at another column, or in another document.
+    Nothing,
 }
 
 /// An allowance that names a rule, and the lines that it is for.
@@ -44,12 +46,24 @@ pub(super) fn find(text: &str) -> Vec<Allowance> {
         return Vec::new();
     }
     let events = Parser::new_from_str(text).map_while(Result::ok);
+    let lines: Vec<&str> = text.lines().collect();
     let comments = events.filter_map(|(event, span)| {
-        let Event::Comment(text, placement) = event else { return None };
-        let line = u64::try_from(span.start.line()).unwrap_or_default();
-        parse(&text, line, if placement == Placement::Right { Scope::Line } else { Scope::Next })
+        let Event::Comment(comment, placement) = event else { return None };
+        let line = span.start.line();
+        let scope = if placement == Placement::Right { Scope::Line } else { scope(&lines, line) };
+        parse(&comment, u64::try_from(line).unwrap_or_default(), scope)
     });
     comments.collect()
+}
+
+/// What a comment on a line of its own is for; the line is from 1. A comment at the end of an item is no comment of the
+/// next one.
+fn scope(lines: &[&str], line: usize) -> Scope {
+    let column = |line: &str| line.len().saturating_sub(line.trim_start().len());
+    let own = line.checked_sub(1).and_then(|index| lines.get(index)).map(|line| column(line));
+    let is_content = |line: &&&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let next = lines.iter().skip(line).find(is_content).filter(|line| !line.starts_with("---"));
+    if next.map(|line| column(line)) == own { Scope::Next } else { Scope::Nothing }
 }
 
 fn parse(comment: &str, line: u64, scope: Scope) -> Option<Allowance> {
@@ -73,13 +87,15 @@ pub(crate) fn resolve(
 ) -> (Vec<Allowed>, Vec<Finding>) {
     let (mut allowed, mut findings) = (Vec::new(), Vec::new());
     for allowance in allowances {
+        let advice = match allowance.scope {
+            Scope::Nothing => "put it right above what it is for, at the same column",
+            Scope::File | Scope::Line | Scope::Next => {
+                "write `# attachectl: allow RULE: REASON`; docs/check.md lists the rules"
+            }
+        };
         let mut malformed = |problem: String| {
-            findings.push(Finding::new(
-                table::ALLOW_MALFORMED,
-                location(file, allowance.line),
-                problem,
-                "write `# attachectl: allow RULE: REASON`; docs/check.md lists the rules",
-            ));
+            let location = location(file, allowance.line);
+            findings.push(Finding::new(table::ALLOW_MALFORMED, location, problem, advice));
         };
         if allowance.rules.is_empty() || allowance.reason.is_empty() {
             malformed("the comment allows nothing: it lacks a rule or a reason".to_owned());
@@ -90,6 +106,10 @@ pub(crate) fn resolve(
             Scope::Line => Some(
                 block(documents, |line| line == allowance.line).unwrap_or((allowance.line, allowance.line)),
             ),
+            Scope::Nothing => {
+                malformed("the comment allows nothing: no value follows it at the same column".to_owned());
+                continue;
+            }
             Scope::Next => match block(documents, |line| line > allowance.line) {
                 Some(lines) => Some(lines),
                 None => {

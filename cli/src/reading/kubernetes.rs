@@ -76,8 +76,37 @@ fn plugin<'a>(plugin: Option<Place<'a>>, manifest: &Place<'a>, field: &str, host
         ));
         return;
     };
+    if host == Host::Istio {
+        selection(&plugin, manifest, config.member("inbound").is_some(), set);
+    }
     let seat = Seat::Listener { entry: None, manager: None };
     set.filters.push(Filter { plugin, config, host, seat, bootstrap: None, extension: "" });
+}
+
+/// What Istio does not give to a filter.
+fn selection<'a>(plugin: &Place<'a>, manifest: &Place<'a>, has_inbound: bool, set: &mut Set<'a>) {
+    if let Some(kind) = plugin.member("type").filter(|kind| kind.is_value("NETWORK", 2)) {
+        set.findings.push(kind.finding(
+            table::FILTER_MISPLACED,
+            "a network filter gets no requests: nothing would be checked, and no token added",
+            "remove `type`, or write HTTP",
+        ));
+    }
+    // A TrafficExtension has it beside the module.
+    let spec = manifest.member("spec");
+    let traffic = plugin.member("match").or_else(|| spec.as_ref()?.member("match"));
+    let Some(traffic) = traffic.filter(|_| has_inbound) else { return };
+    let takes_all = |one: Place<'_>| {
+        let is_outbound = one.member("mode").is_some_and(|mode| mode.is_value("CLIENT", 1));
+        !is_outbound && one.list("ports").next().is_none()
+    };
+    if traffic.is_filled() && !traffic.items().any(takes_all) {
+        set.findings.push(traffic.finding(
+            table::FILTER_CONDITIONAL,
+            "the filter gets only a part of the inbound requests: those that `match` leaves out are open",
+            "remove `match`, or write `mode: SERVER` without `ports`",
+        ));
+    }
 }
 
 /// The name of a manifest.

@@ -64,6 +64,14 @@ pub(crate) struct Manifest<'a> {
     pub(crate) place: Place<'a>,
 }
 
+/// The tables of routes of a manager.
+#[derive(Debug, Default)]
+pub(crate) struct Tables<'a> {
+    pub(crate) read: Vec<Place<'a>>,
+    /// What names tables that are in none of the files.
+    pub(crate) unread: Vec<Place<'a>>,
+}
+
 impl<'a> Set<'a> {
     /// Adds a cluster. Returns its place.
     pub(super) fn add_cluster(&mut self, cluster: Cluster<'a>) -> usize {
@@ -122,13 +130,28 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// The table of routes of a manager, if it is in one of the files.
-    pub(crate) fn table(&self, manager: &Manager<'a>) -> Option<Place<'a>> {
-        let own = manager.place.member("route_config");
-        own.or_else(|| {
-            let name = manager.place.member("rds")?.text("route_config_name");
-            self.tables.iter().find(|table| table.text("name") == name).cloned()
-        })
+    /// The tables of routes of a manager: its own, the one that it names, or those of its scopes.
+    pub(crate) fn tables(&self, manager: &Manager<'a>) -> Tables<'a> {
+        let mut tables = Tables::default();
+        let named = |name: &str| self.tables.iter().find(|table| table.text("name") == name).cloned();
+        tables.read.extend(manager.place.member("route_config"));
+        if let Some(rds) = manager.place.member("rds") {
+            match named(rds.text("route_config_name")) {
+                Some(table) => tables.read.push(table),
+                None => tables.unread.push(rds),
+            }
+        }
+        let Some(scoped) = manager.place.member("scoped_routes") else { return tables };
+        tables.unread.extend(scoped.member("scoped_rds"));
+        let list = scoped.member("scoped_route_configurations_list");
+        for scope in list.iter().flat_map(|list| list.list("scoped_route_configurations")) {
+            let own = scope.member("route_configuration");
+            match own.or_else(|| named(scope.text("route_configuration_name"))) {
+                Some(table) => tables.read.push(table),
+                None => tables.unread.push(scope),
+            }
+        }
+        tables
     }
 }
 

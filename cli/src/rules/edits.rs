@@ -25,8 +25,9 @@ pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> 
     let edited = edited(config);
     let loses = config.inbound.as_deref().and_then(loss_by_redirect);
     let mut found = Vec::new();
-    let table = subject.set.manager(subject.filter).and_then(|manager| subject.set.table(manager));
-    each_route(table.as_ref(), |_, route| {
+    let manager = subject.set.manager(subject.filter);
+    let tables = manager.map(|manager| subject.set.tables(manager).read).unwrap_or_default();
+    each_route(&tables, |_, route| {
         found.extend(edited.chosen_by(route).into_iter().map(|what| {
             route.finding(
                 table::ROUTE_DEPENDS_ON_EDIT,

@@ -25,11 +25,12 @@ pub(crate) fn check(subject: &Subject<'_, '_>, outbound: &outbound::Settings) ->
     let mut found = Vec::new();
     match outbound.position {
         Position::Downstream => {
-            let table = subject.set.manager(subject.filter).and_then(|manager| subject.set.table(manager));
-            each_route(table.as_ref(), |host, route| {
+            let manager = subject.set.manager(subject.filter);
+            let tables = manager.map(|manager| subject.set.tables(manager).read).unwrap_or_default();
+            let mut look = |table: &Place<'_>, host: &Place<'_>, route: &Place<'_>| {
                 let action = route.member("route");
                 // The filter runs before the copy is made.
-                let places = [table.as_ref(), Some(host), action.as_ref()].into_iter().flatten();
+                let places = [Some(table), Some(host), action.as_ref()].into_iter().flatten();
                 let mirrors = places.filter_map(|place| place.member("request_mirror_policies"));
                 let mut mirrors = mirrors.filter(|mirrors| !mirrors.node().items().is_empty());
                 if let Some(mirrors) = mirrors.next().filter(|_| leads_there(route)) {
@@ -40,11 +41,14 @@ pub(crate) fn check(subject: &Subject<'_, '_>, outbound: &outbound::Settings) ->
                         upstream`",
                     ).beside(route.location()));
                 }
-            });
+            };
+            for table in &tables {
+                each_route(core::slice::from_ref(table), |host, route| look(table, host, route));
+            }
         }
         Position::Upstream => {
             for manager in subject.set.managers_beside(subject.filter) {
-                each_route(subject.set.table(manager).as_ref(), |_, route| {
+                each_route(&subject.set.tables(manager).read, |_, route| {
                     // Headers of an attempt stay for the request that follows a redirect.
                     let policy = route.at(&["route", "internal_redirect_policy"]);
                     let policy = policy.filter(|policy| !has_list_of_routes(policy) && leads_there(route));

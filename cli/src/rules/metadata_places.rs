@@ -4,6 +4,7 @@
 use attache::config::Config;
 use attache::inbound::MetadataUse;
 
+use super::routes::routes_of;
 use super::subject::Subject;
 use crate::finding::{Finding, table};
 use crate::reading::{Content, Place};
@@ -12,13 +13,13 @@ use crate::reading::{Content, Place};
 /// another.
 pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
     let Some(manager) = subject.set.manager(subject.filter) else { return Vec::new() };
-    let Some(routes) = subject.set.table(manager) else { return Vec::new() };
-    let mut found = lost(config, &routes);
+    let tables = subject.set.tables(manager).read;
+    let mut found: Vec<_> = tables.iter().flat_map(|table| lost(config, table)).collect();
     let reads_inbound =
         config.inbound.as_ref().is_some_and(|inbound| inbound.route_metadata == MetadataUse::Read);
     let reads_outbound = config.outbound.as_ref().is_some_and(|outbound| outbound.reads_route_metadata);
     if reads_inbound || reads_outbound {
-        found.extend(escapes(&manager.place, &routes));
+        found.extend(tables.iter().flat_map(|table| escapes(&manager.place, table)));
     }
     found
 }
@@ -62,7 +63,7 @@ fn escapes(manager: &Place<'_>, table: &Place<'_>) -> Vec<Finding> {
         !is_set(manager, "strip_any_host_port") && !is_set(table, "ignore_port_in_host_matching");
     let mut found = Vec::new();
     for host in table.list("virtual_hosts") {
-        let routes: Vec<_> = host.list("routes").collect();
+        let routes = routes_of(&host).read;
         let demands = ours(&host).is_some() || routes.iter().any(|route| ours(route).is_some());
         let domains: Vec<_> = host.list("domains").collect();
         let names: Vec<&str> = domains.iter().filter_map(Place::as_str).collect();

@@ -73,7 +73,7 @@ pub(crate) fn routes(set: &Set<'_>) -> Vec<Finding> {
         let clusters =
             set.clusters.iter().filter(|one| one.bootstrap.is_none() || one.bootstrap == manager.bootstrap);
         let known = Names::new(clusters.map(|cluster| cluster.name()));
-        each_route(manager.place.member("route_config").as_ref(), |_, route| {
+        each_route(manager.place.member("route_config").as_slice(), |_, route| {
             let Some(action) = route.member("route") else { return };
             for place in clusters_of(&action).names {
                 let name = place.as_str().unwrap_or_default();

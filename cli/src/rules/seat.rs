@@ -1,6 +1,6 @@
 //! Where the filter stands, and whether every request meets it.
 
-use super::routes::each_route;
+use super::routes::routes_of;
 use super::subject::Subject;
 use crate::finding::{Finding, table};
 use crate::reading::{Place, Seat};
@@ -122,16 +122,31 @@ fn disabled(subject: &Subject<'_, '_>) -> Vec<Finding> {
         ));
     }
     let Some(manager) = subject.set.manager(subject.filter) else { return found };
-    let table = subject.set.table(manager);
-    let mut places: Vec<_> = table.clone().into_iter().collect();
-    each_route(table.as_ref(), |host, route| {
-        let weighted = route.at(&["route", "weighted_clusters"]);
-        places.extend(weighted.iter().flat_map(|weighted| weighted.list("clusters")));
-        if places.iter().all(|place| place.path() != host.path()) {
-            places.push(host.clone());
+    let tables = subject.set.tables(manager);
+    let mut unread = tables.unread;
+    let mut places = Vec::new();
+    for table in tables.read {
+        for host in table.list("virtual_hosts") {
+            let routes = routes_of(&host);
+            unread.extend(routes.unread);
+            for route in &routes.read {
+                let weighted = route.at(&["route", "weighted_clusters"]);
+                places.extend(weighted.iter().flat_map(|weighted| weighted.list("clusters")));
+            }
+            places.push(host);
+            places.extend(routes.read);
         }
-        places.push(route.clone());
-    });
+        unread.extend(table.member("vhds"));
+        places.push(table);
+    }
+    found.extend(unread.into_iter().map(|place| {
+        place.finding(
+            table::ROUTES_NOT_READ,
+            "there are routes here that none of the files has, or that are not known here: whether one switches the \
+            filter off, or sends a token elsewhere, was not checked",
+            "give the file that has them as well, or check them yourself and allow this by a comment",
+        )
+    }));
     for place in places {
         let own = place.at(&["typed_per_filter_config", entry.text("name")]);
         if let Some(own) = own.filter(|own| own.flag("disabled") == Some(true)) {
@@ -156,11 +171,8 @@ fn chains(subject: &Subject<'_, '_>) -> Vec<Finding> {
     };
     let mut found = Vec::new();
     for chain in chains {
-        let open = subject
-            .set
-            .managers
-            .iter()
-            .find(|manager| is_in(&manager.place, &chain) && leads_on(subject, manager));
+        let open =
+            subject.set.managers.iter().find(|manager| is_in(&manager.place, &chain) && leads_on(manager));
         let has_filter = subject.set.filters.iter().any(|filter| is_in(&filter.config, &chain));
         if let Some(manager) = open.filter(|_| !has_filter) {
             found.push(
@@ -181,10 +193,10 @@ fn chains(subject: &Subject<'_, '_>) -> Vec<Finding> {
 }
 
 /// Whether a manager does more than redirect.
-fn leads_on(subject: &Subject<'_, '_>, manager: &crate::reading::Manager<'_>) -> bool {
+fn leads_on(manager: &crate::reading::Manager<'_>) -> bool {
     let Some(table) = manager.place.member("route_config") else { return true };
-    let mut leads_on = false;
-    each_route(Some(&table), |_, route| leads_on |= route.member("route").is_some());
-    let _ = subject;
-    leads_on
+    let mut hosts = table.list("virtual_hosts").map(|host| routes_of(&host));
+    hosts.any(|routes| {
+        !routes.unread.is_empty() || routes.read.iter().any(|route| route.member("route").is_some())
+    })
 }

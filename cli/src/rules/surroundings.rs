@@ -76,7 +76,7 @@ fn other_filters(subject: &Subject<'_, '_>) -> Vec<Finding> {
     let manager = subject.set.manager(subject.filter).filter(|_| reads_routes(subject) || reads_outbound);
     let Some(manager) = manager else { return Vec::new() };
     let mut depends = false;
-    each_route(subject.set.table(manager).as_ref(), |_, route| {
+    each_route(&subject.set.tables(manager).read, |_, route| {
         let matches = route.member("match").is_some_and(|one| one.list("headers").next().is_some());
         depends |= matches || route.at(&["route", "cluster_header"]).is_some();
     });
@@ -106,7 +106,7 @@ fn reachable_credentials(subject: &Subject<'_, '_>) -> Vec<Finding> {
         let cluster = subject.set.cluster(subject.filter, name).filter(|_| seen.insert(name));
         let Some(cluster) = cluster.filter(|cluster| injector(&cluster.place).is_some()) else { continue };
         for manager in subject.set.managers_beside(subject.filter) {
-            each_route(subject.set.table(manager).as_ref(), |_, route| {
+            each_route(&subject.set.tables(manager).read, |_, route| {
                 let Some(action) = route.member("route") else { return };
                 let clusters = clusters_of(&action);
                 let named = clusters.names.into_iter().find(|one| one.as_str() == Some(name));
