@@ -7,6 +7,7 @@ pub mod explanation;
 pub mod finding;
 pub mod init;
 mod online;
+pub mod printing;
 mod reading;
 pub mod report;
 pub mod rules;

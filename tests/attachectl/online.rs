@@ -1,5 +1,7 @@
 //! `attachectl check --online`, against an issuer that answers right, and wrong in each way that an operator meets.
 
+mod hosts;
+mod printed;
 mod proxy;
 mod tls_server;
 mod tokens;

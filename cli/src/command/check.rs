@@ -34,6 +34,9 @@ pub(crate) struct Check {
     /// Ask through this HTTP proxy. Without it none is used, whatever the environment says.
     #[arg(long, value_name = "URL", requires = "online")]
     proxy: Option<String>,
+    /// Ask this host, too, where a metadata document names it for keys or tokens and no file does. Can be repeated.
+    #[arg(long, value_name = "HOST", requires = "online")]
+    allow_host: Vec<String>,
 }
 
 /// The forms of the output.
@@ -51,7 +54,11 @@ impl Check {
     pub(super) fn run(self) -> Result<ExitCode> {
         let report = if self.online {
             let mut progress = |what: &str| eprintln!("asking: {what}");
-            let asking = Asking { ca: self.ca.as_deref(), proxy: self.proxy.as_deref() };
+            let asking = Asking {
+                ca: self.ca.as_deref(),
+                proxy: self.proxy.as_deref(),
+                allowed_hosts: &self.allow_host,
+            };
             check_online(&self.files, &mut Network::new(asking, &mut progress)?)
         } else {
             check(&self.files)

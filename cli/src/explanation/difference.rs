@@ -1,6 +1,8 @@
 //! In what two identifiers differ: issuers, audiences and hosts are compared byte for byte, and the byte that differs
 //! is easily overlooked.
 
+use super::page::quoted;
+
 /// What differs, in words; nothing where they are equal. `given` is what came, `wanted` what is configured.
 pub(super) fn differences(given: &str, wanted: &str) -> Vec<String> {
     found(given, wanted).into_iter().map(|(_, words)| words).collect()
@@ -114,7 +116,7 @@ fn found(given: &str, wanted: &str) -> Vec<(Part, String)> {
 }
 
 fn shown(text: &str) -> String {
-    if text.is_empty() { "none".to_owned() } else { start(text).to_owned() }
+    if text.is_empty() { "none".to_owned() } else { quoted(text) }
 }
 
 /// As much of a text as is compared.
@@ -135,16 +137,21 @@ mod tests {
             ("https://a.example", "https://a.example", ""),
             ("https://a.example/", "https://a.example", "it has a slash at its end"),
             ("https://a.example/x", "https://a.example/x/", "it lacks the slash at the end"),
-            ("http://a.example", "https://a.example", "the scheme: http, not https"),
-            ("https://a.example:443", "https://a.example", "the port: 443, not none"),
+            ("http://a.example", "https://a.example", "the scheme: \"http\", not \"https\""),
+            ("https://a.example:443", "https://a.example", "the port: \"443\", not none"),
             ("https://A.example/x", "https://a.example/X", "upper and lower case"),
             (
                 "https://a.example/realms/b",
                 "https://a.example/realms/c",
-                "the path, as of another realm or tenant: /realms/b, not /realms/c",
+                "the path, as of another realm or tenant: \"/realms/b\", not \"/realms/c\"",
             ),
-            ("https://[::1]:80/", "https://[::1]", "the port: 80, not none; it has a slash at its end"),
-            ("https://b.example", "https://a.example", "the host: b.example, not a.example"),
+            ("https://[::1]:80/", "https://[::1]", "the port: \"80\", not none; it has a slash at its end"),
+            ("https://b.example", "https://a.example", "the host: \"b.example\", not \"a.example\""),
+            (
+                "https://a\u{1b}[2J\nverdict ✓",
+                "https://a.example",
+                "the host: \"a\\u{1b}[2J\\nverdict ✓\", not \"a.example\"",
+            ),
             ("orders", "Orders", "upper and lower case"),
             ("orders ", "orders", "white space at an end"),
             ("orders", "https://orders", "it is not a URL"),

@@ -1,8 +1,8 @@
 //! What an explanation looks like: numbered steps, tables of what is there beside what is wanted, and a result.
 
-use std::fmt::Write as _;
-
 use attache::base::{Edit, Response};
+
+use crate::printing::escaped;
 
 /// What becomes of a request, and why.
 #[derive(Clone, Debug)]
@@ -32,66 +32,74 @@ pub(super) enum Mark {
 }
 
 impl Page {
+    /// A line. Tokens, metadata and files are the text of others, so it stays one.
+    fn put(&mut self, line: core::fmt::Arguments<'_>) {
+        self.text.push_str(&escaped(&line.to_string()));
+        self.text.push('\n');
+    }
+
     /// A check that has passed, with what it saw.
     pub(super) fn step(&mut self, name: &str, seen: &str) {
-        self.steps = self.steps.saturating_add(1);
-        let _ = writeln!(self.text, "{:>3}. {name:<12} {seen}", self.steps);
+        let number = self.steps.saturating_add(1);
+        self.steps = number;
+        self.put(format_args!("{number:>3}. {name:<12} {seen}"));
     }
 
     /// The check that has not.
     pub(super) fn failed(&mut self, label: &str, why: &str) {
-        let _ = writeln!(self.text, "  ✗  {label:<12} {why}");
+        self.put(format_args!("  ✗  {label:<12} {why}"));
     }
 
     /// What belongs to no step.
     pub(super) fn note(&mut self, text: &str) {
-        let _ = writeln!(self.text, "     {text}");
+        self.put(format_args!("     {text}"));
     }
 
     /// The beginning of a table.
     pub(super) fn heading(&mut self, text: &str) {
-        let _ = writeln!(self.text, "{text}:");
+        self.put(format_args!("{text}:"));
     }
 
     /// What is there, and below it, in the same column, what is wanted.
     pub(super) fn compared(&mut self, mark: Mark, name: &str, given: &str, wanted: &[String]) {
-        let _ = writeln!(self.text, "  {} {name:<NAME$} {given}", mark.sign());
+        self.put(format_args!("  {} {name:<NAME$} {given}", mark.sign()));
         for (index, line) in wanted.iter().enumerate() {
             let label = if index == 0 { "wanted" } else { "" };
-            let _ = writeln!(self.text, "    {label:<NAME$} {line}");
+            self.put(format_args!("    {label:<NAME$} {line}"));
         }
     }
 
     /// A line of a table that compares nothing.
     pub(super) fn line(&mut self, mark: Mark, text: &str) {
-        let _ = writeln!(self.text, "  {} {text}", mark.sign());
+        self.put(format_args!("  {} {text}", mark.sign()));
     }
 
     /// A name and what there is to say of it.
     pub(super) fn detail(&mut self, name: &str, text: &str) {
-        let _ = writeln!(self.text, "    {name:<DETAIL$} {text}");
+        self.put(format_args!("    {name:<DETAIL$} {text}"));
     }
 
     /// A request that goes on.
     pub(super) fn forwarded(&mut self, edits: &[Edit], shown: impl Fn(&Edit) -> Option<String>) {
         self.text.push_str("→ forwarded\n");
         for edit in edits {
-            let _ = match (edit, shown(edit)) {
-                (Edit::Remove(name), _) => writeln!(self.text, "  - {name}"),
-                (Edit::Set(name, _), Some(shown)) => writeln!(self.text, "  + {name}: {shown}"),
-                (Edit::Set(name, value), None) => writeln!(self.text, "  + {name}: {value}"),
-            };
+            match (edit, shown(edit)) {
+                (Edit::Remove(name), _) => self.put(format_args!("  - {name}")),
+                (Edit::Set(name, _), Some(shown)) => self.put(format_args!("  + {name}: {shown}")),
+                (Edit::Set(name, value), None) => self.put(format_args!("  + {name}: {value}")),
+            }
         }
     }
 
     /// A request that is answered.
     pub(super) fn answered(&mut self, response: &Response) {
-        let _ = writeln!(self.text, "→ answered {}", response.status);
+        self.put(format_args!("→ answered {}", response.status));
         for (name, value) in &response.headers {
-            let _ = writeln!(self.text, "  {name}: {value}");
+            self.put(format_args!("  {name}: {value}"));
         }
         if !response.body.is_empty() {
-            let _ = writeln!(self.text, "\n  {}", response.body);
+            self.text.push('\n');
+            self.put(format_args!("  {}", response.body));
         }
     }
 
@@ -136,3 +144,18 @@ const NAME: usize = 10;
 const DETAIL: usize = 21;
 /// How many characters of a text are shown: more than any issuer's URL has.
 const MAX_SHOWN: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_whatever_a_token_or_a_file_says() {
+        let mut page = Page::default();
+        page.failed("not_yours", "a\u{1b}[2J\n→ forwarded");
+        page.heading("client a\r→ forwarded");
+        let text = page.finish(false).text;
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(!text.contains(['\u{1b}', '\r']), "{text:?}");
+    }
+}

@@ -5,6 +5,7 @@ use attache::oauth::{Authentication, BasicEncoding};
 use attache::outbound::Client;
 
 use super::page::{Page, quoted};
+use crate::printing::shown_url;
 
 /// Writes the call that the filter would make. `discovered` is the issuer whose metadata names the endpoint, where that
 /// was not given.
@@ -15,7 +16,7 @@ pub(super) fn write(page: &mut Page, call: &HttpCall, client: &Client, discovere
         found.map(|(_, value)| text(value)).unwrap_or_default()
     };
     let url = match discovered {
-        None => format!("{}://{}{}", header(":scheme"), header(":authority"), header(":path")),
+        None => shown_url(&format!("{}://{}{}", header(":scheme"), header(":authority"), header(":path"))),
         Some(issuer) => format!("the token endpoint that the metadata of {} names", quoted(issuer)),
     };
     page.detail(&header(":method"), &url);

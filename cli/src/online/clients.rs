@@ -13,7 +13,8 @@ use attache::outbound::{
 };
 
 use super::host::{Host, now};
-use super::network::{Fetched, Network, url};
+use super::hosts::named;
+use super::network::{Fetched, Network, shown};
 use super::outcome::{Block, Purpose, Results, redirect};
 use super::subject::Subject;
 use crate::explanation::{Inbound, Judgement, metadata_lines, token_lines};
@@ -41,7 +42,7 @@ pub(super) fn examine(
             &mut Host::new().context(now()),
         );
         let run = Run { client, id: ClientId(place), location, inbound, injector, results, is_told: false };
-        run.walk(network, settings, why_not);
+        run.walk(network, subject, settings, why_not);
     }
 }
 
@@ -88,7 +89,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn walk(mut self, network: &mut Network<'_>, settings: &Settings, why_not: Option<String>) {
+    fn walk(
+        mut self,
+        network: &mut Network<'_>,
+        subject: &Subject<'_, '_>,
+        settings: &Settings,
+        why_not: Option<String>,
+    ) {
         let issuer =
             settings.endpoints.get(self.client.endpoint.0).and_then(|endpoint| match &endpoint.location {
                 EndpointLocation::Discovered(discovery) => Some(Rc::clone(&discovery.issuer)),
@@ -111,7 +118,8 @@ impl Run<'_> {
                     }
                     OutboundCall::Token(id) if id == self.id => {
                         is_idle = false;
-                        self.token(network, &call, purpose, (&mut host, now));
+                        let named = issuer.as_deref().map(|issuer| named(subject, issuer, &call.cluster));
+                        self.token(network, &call, purpose, named.as_deref(), (&mut host, now));
                     }
                     // Those of other clients have their turn.
                     OutboundCall::Metadata(_) | OutboundCall::Token(_) | OutboundCall::Exchange(..) => {}
@@ -140,7 +148,7 @@ impl Run<'_> {
     ) {
         let what = format!("metadata for client {}", self.client.name);
         let asked = Purpose { what: &what, location: &self.location };
-        let fetched = match network.ask(&what, call, MAX_METADATA_BYTES) {
+        let fetched = match network.ask(&what, call, MAX_METADATA_BYTES, None) {
             Ok(fetched) => fetched,
             Err(why) => return self.results.not_asked(asked, Some(call), &why.reason()),
         };
@@ -158,12 +166,13 @@ impl Run<'_> {
         network: &mut Network<'_>,
         call: &HttpCall,
         purpose: OutboundCall,
+        named: Option<&[String]>,
         (host, now): (&mut Host, Timestamp),
     ) {
         self.is_told = true;
         let what = format!("token of client {}", self.client.name);
         let asked = Purpose { what: &what, location: &self.location };
-        let fetched = match network.ask(&what, call, MAX_TOKEN_ANSWER_BYTES) {
+        let fetched = match network.ask(&what, call, MAX_TOKEN_ANSWER_BYTES, named) {
             Ok(fetched) => fetched,
             Err(why) => return self.results.not_asked(asked, Some(call), &why.reason()),
         };
@@ -215,7 +224,7 @@ impl Run<'_> {
         }
         self.results.push(Block {
             purpose: Purpose { what: &what, location: &self.location },
-            url: Some(url(call)),
+            url: Some(shown(call)),
             fetched: Some(fetched),
             verdict: Verdict::Good,
             reason: "the filter takes the token".to_owned(),
@@ -232,7 +241,7 @@ impl Run<'_> {
         };
         self.results.push(Block {
             purpose: Purpose { what: &what, location: &self.location },
-            url: Some(url(call)),
+            url: Some(shown(call)),
             fetched: Some(fetched),
             verdict: Verdict::Bad,
             reason,

@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use attache::base::CallBudget;
 use attache::inbound::Issuer;
-use attache::issuer::{DocumentKind, IssuerChange, KeyBounds, KeyStore};
+use attache::issuer::{DocumentKind, IssuerChange, KeyBounds, KeySource, KeyStore};
 use attache::jose::MAX_KEY_SET_BYTES;
 use attache::oauth::{FetchOutcome, MAX_METADATA_BYTES};
 
 use super::host::{Host, now};
-use super::network::{Fetched, Network, url};
+use super::hosts::named;
+use super::network::{Fetched, Network, shown};
 use super::outcome::{Block, Purpose, Results};
 use super::subject::Subject;
 use crate::explanation::{Inbound, key_lines, metadata_lines};
@@ -45,7 +46,10 @@ pub(super) fn examine(
                 };
                 let what = format!("{kind} of issuer {}", issuer.name);
                 let purpose = Purpose { what: &what, location: &location };
-                let fetched = match network.ask(&what, &call, max_bytes) {
+                let is_found = document.kind == DocumentKind::Keys
+                    && matches!(issuer.keys.get(document.source), Some(KeySource::Discovery(_)));
+                let named = is_found.then(|| named(subject, &issuer.rules.issuer, &call.cluster));
+                let fetched = match network.ask(&what, &call, max_bytes, named.as_deref()) {
                     Ok(fetched) => fetched,
                     Err(why) => {
                         results.not_asked(purpose, Some(&call), &why.reason());
@@ -58,7 +62,7 @@ pub(super) fn examine(
                 if holds_private_keys(outcome.as_ref()) {
                     results.push(Block {
                         purpose,
-                        url: Some(url(&call)),
+                        url: Some(shown(&call)),
                         fetched: Some(fetched),
                         verdict: Verdict::Bad,
                         reason: "it publishes private keys: every reader can sign as this issuer".to_owned(),

@@ -7,6 +7,7 @@
 
 mod clients;
 mod host;
+mod hosts;
 mod issuers;
 mod network;
 mod outcome;
@@ -26,7 +27,7 @@ pub use network::{Asking, Network};
 pub(crate) fn examine(set: &Set<'_>, network: &mut Network<'_>) -> (Vec<Endpoint>, Vec<Finding>) {
     let mut endpoints = Vec::new();
     let mut findings = Vec::new();
-    let subjects: Vec<_> = set.filters.iter().filter_map(Subject::new).collect();
+    let subjects: Vec<_> = set.filters.iter().filter_map(|filter| Subject::new(set, filter)).collect();
     let mut halves: Vec<Option<Inbound>> = Vec::new();
     for subject in &subjects {
         halves.push(issuers::examine(subject, network, &mut endpoints, &mut findings));

@@ -13,6 +13,7 @@ use ureq::{Agent, Proxy};
 
 use super::seen::{NotingResolver, Seen, resolve};
 use super::tls::{Roots, TlsConnector};
+use crate::printing::{bounded, escaped, shown_url};
 use crate::report::{Answer, Exchange};
 
 /// How endpoints are asked.
@@ -22,12 +23,15 @@ pub struct Asking<'a> {
     pub ca: Option<&'a Path>,
     /// An HTTP proxy, `http://host:port`; `None`: none, whatever the environment says.
     pub proxy: Option<&'a str>,
+    /// Hosts that are asked where only a metadata document names them.
+    pub allowed_hosts: &'a [String],
 }
 
 /// The network of this machine.
 pub struct Network<'p> {
     roots: Roots,
     proxy: Option<Proxy>,
+    allowed_hosts: Vec<String>,
     /// Is told what is asked next.
     progress: &'p mut dyn FnMut(&str),
     asked: usize,
@@ -57,8 +61,10 @@ impl Fetched {
 }
 
 /// Why a call is not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotAsked {
+    /// Only a metadata document names this host.
+    Unnamed(String),
     /// There have been [`MAX_CALLS`].
     TooMany,
     /// It has a body, which holds a secret or brings a token, and would go over a network without TLS.
@@ -79,12 +85,28 @@ impl<'p> Network<'p> {
             None => None,
         };
         let roots = Roots::load(asking.ca)?;
-        Ok(Self { roots, proxy, progress, asked: 0, earlier: Vec::new() })
+        let allowed_hosts = asking.allowed_hosts.to_vec();
+        Ok(Self { roots, proxy, allowed_hosts, progress, asked: 0, earlier: Vec::new() })
     }
 
-    /// Makes a call, and reads at most `max_bytes` of the answer.
-    pub(super) fn ask(&mut self, what: &str, call: &HttpCall, max_bytes: usize) -> Result<Fetched, NotAsked> {
+    /// Makes a call, and reads at most `max_bytes` of the answer. `named`: where a metadata document names the address,
+    /// the hosts that the files name for it. In Envoy the cluster decides where such a call goes; here, without this,
+    /// the document would, with the client's secret, and into the network of this machine.
+    pub(super) fn ask(
+        &mut self,
+        what: &str,
+        call: &HttpCall,
+        max_bytes: usize,
+        named: Option<&[String]>,
+    ) -> Result<Fetched, NotAsked> {
         let url = url(call);
+        if let Some(named) = named {
+            let host = host_of(&url).unwrap_or_default();
+            let mut hosts = named.iter().chain(&self.allowed_hosts);
+            if !hosts.any(|known| known.eq_ignore_ascii_case(&host)) {
+                return Err(NotAsked::Unnamed(host));
+            }
+        }
         let is_get = call.body.expose().is_empty();
         if let Some((_, earlier)) = self.earlier.iter().find(|(earlier, _)| is_get && *earlier == url) {
             let mut earlier = earlier.clone();
@@ -96,7 +118,7 @@ impl<'p> Network<'p> {
             return Err(NotAsked::TooMany);
         }
         self.asked = self.asked.saturating_add(1);
-        (self.progress)(&format!("{what}: {url}"));
+        (self.progress)(&escaped(&format!("{what}: {}", shown_url(&url))));
         let fetched = self.send(&url, call, max_bytes, pinned);
         if is_get {
             self.earlier.push((url, fetched.clone()));
@@ -163,8 +185,12 @@ impl<'p> Network<'p> {
                         (504, format!("no answer within {} ms", limit.as_millis()))
                     }
                     (None, ureq::Error::HostNotFound) => (503, "the name has no address here".to_owned()),
-                    (None, ureq::Error::Io(error)) => (503, format!("the connection failed: {error}")),
-                    (None, error) => (503, format!("no answer: {error}")),
+                    (None, ureq::Error::Io(error)) => {
+                        (503, format!("the connection failed: {}", bounded(&error.to_string())))
+                    }
+                    // Its words would be the address, with a query that may hold a key.
+                    (None, ureq::Error::BadUri(_)) => (503, "the address is no URL".to_owned()),
+                    (None, error) => (503, format!("no answer: {}", bounded(&error.to_string()))),
                 };
                 let reply = HttpReply::Response { status, headers: Headers::default(), body: Ok(Vec::new()) };
                 Fetched { exchange, reply, failure: Some(failure) }
@@ -207,8 +233,19 @@ fn content_type(headers: &Headers) -> &'static str {
     CONTENT_TYPES.into_iter().find(|known| *known == essence).unwrap_or("another content type")
 }
 
-/// The address of a call.
-pub(super) fn url(call: &HttpCall) -> String {
+/// The host of a URL: a name, or an IP address without brackets.
+pub(super) fn host_of(url: &str) -> Option<String> {
+    let uri: ureq::http::Uri = url.parse().ok()?;
+    Some(uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+/// The address of a call as it may be shown.
+pub(super) fn shown(call: &HttpCall) -> String {
+    shown_url(&url(call))
+}
+
+/// The address of a call, with a query that may hold a key: for the call itself.
+fn url(call: &HttpCall) -> String {
     format!("{}://{}{}", header(call, ":scheme"), header(call, ":authority"), header(call, ":path"))
 }
 

@@ -3,8 +3,9 @@
 use attache::base::{HttpCall, HttpReply};
 use attache::oauth::FetchOutcome;
 
-use super::network::{Fetched, MAX_CALLS, NotAsked, url};
+use super::network::{Fetched, MAX_CALLS, NotAsked, shown};
 use crate::finding::{Finding, Location, Rule, table};
+use crate::printing::bounded;
 use crate::report::{Endpoint, Verdict};
 
 /// What a call is for, and where its endpoint is configured.
@@ -46,7 +47,7 @@ impl Results<'_> {
         let rule = if is_unreachable { table::ONLINE_UNREACHABLE } else { table::ONLINE_DOCUMENT };
         self.push(Block {
             purpose,
-            url: Some(url(call)),
+            url: Some(shown(call)),
             fetched: Some(fetched),
             verdict,
             reason,
@@ -59,7 +60,7 @@ impl Results<'_> {
     pub(super) fn not_asked(&mut self, purpose: Purpose<'_>, call: Option<&HttpCall>, why: &str) {
         self.push(Block {
             purpose,
-            url: call.map(url),
+            url: call.map(shown),
             fetched: None,
             verdict: Verdict::Open,
             reason: format!("not asked: {why}"),
@@ -109,6 +110,13 @@ impl NotAsked {
             Self::TooMany => format!("{MAX_CALLS} calls have been made, and no more are"),
             Self::PlainText => {
                 "the client's credential would go over a network in plain text from here".to_owned()
+            }
+            Self::Unnamed(host) => {
+                let host = bounded(&host);
+                format!(
+                    "the metadata names {host}, which no file names for it; `--allow-host {host}` asks it all the \
+                     same"
+                )
             }
             Self::NoAddress => {
                 "its name has no address here, so the client's credential could go anywhere in \

@@ -18,6 +18,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::seen::Seen;
+use crate::printing::bounded;
 use crate::report::{Certificate, Tls};
 
 /// The certificates by which servers are verified.
@@ -89,7 +90,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         });
         let connection = shaken.map_err(|error| {
             if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                self.seen.update(|seen| seen.tls_failure = Some(error.to_string()));
+                self.seen.update(|seen| seen.tls_failure = Some(bounded(&error.to_string()).into_owned()));
             }
             ureq::Error::from(error)
         })?;
@@ -197,11 +198,26 @@ fn certificate(der: &CertificateDer<'_>) -> Option<Certificate> {
     use x509_cert::der::Decode as _;
     let certificate = x509_cert::Certificate::from_der(der).ok()?;
     let content = certificate.tbs_certificate();
-    // Escaped: a name is the server's, and may hold what a terminal acts on.
-    let text = |name: &x509_cert::name::Name| format!("{:?}", name.to_string());
+    // Escaped and bounded: a name is the server's, and may hold what a terminal acts on.
+    let text = |name: &x509_cert::name::Name| format!("{:?}", bounded(&name.to_string()));
     Some(Certificate {
         subject: text(content.subject()),
         issuer: text(content.issuer()),
         expires: content.validity().not_after.to_date_time().to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_of_in_no_more_than_256_characters_a_name() {
+        let pem = include_bytes!("../../../tests/attachectl/online/long_name.pem");
+        let told = certificate(&CertificateDer::from_pem_slice(pem).unwrap()).unwrap();
+        for name in [told.subject, told.issuer] {
+            // The quotes, and what says that there is more.
+            assert_eq!(name.chars().count(), 256 + 3, "{name}");
+        }
+    }
 }

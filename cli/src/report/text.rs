@@ -1,8 +1,9 @@
-use core::fmt::Write as _;
+use core::fmt::Arguments;
 
 use super::endpoint::{Endpoint, Exchange};
 use super::verdict::Report;
 use crate::finding::{Location, Severity};
+use crate::printing::escaped;
 
 /// Two or three lines for each finding that counts, a line for each filter, and the sum.
 pub(super) fn write(report: &Report) -> String {
@@ -14,15 +15,18 @@ pub(super) fn write(report: &Report) -> String {
     }
     for finding in report.findings.iter().filter(|finding| finding.is_active()) {
         let (place, rule) = (place(&finding.location), finding.rule);
-        let _ = writeln!(text, "{place}: {}: {} [{}]", rule.severity.word(), finding.message, rule.name);
+        put(
+            &mut text,
+            format_args!("{place}: {}: {} [{}]", rule.severity.word(), finding.message, rule.name),
+        );
         if !finding.location.path.is_empty() {
-            let _ = writeln!(text, "    at {}", finding.location.path);
+            put(&mut text, format_args!("    at {}", finding.location.path));
         }
         for related in &finding.related {
-            let _ = writeln!(text, "    see {}", joined(related));
+            put(&mut text, format_args!("    see {}", joined(related)));
         }
         if !finding.advice.is_empty() {
-            let _ = writeln!(text, "    → {}", finding.advice);
+            put(&mut text, format_args!("    → {}", finding.advice));
         }
     }
     for filter in &report.filters {
@@ -34,26 +38,23 @@ pub(super) fn write(report: &Report) -> String {
         let has_error = places.any(|place| place.file == filter.location.file);
         let name = if filter.name.is_empty() { String::new() } else { format!(" ({})", filter.name) };
         let verdict = if has_error { "read" } else { "ok" };
-        let _ = writeln!(text, "{}{name}: {verdict}, {}", place(&filter.location), filter.summary);
+        put(&mut text, format_args!("{}{name}: {verdict}, {}", place(&filter.location), filter.summary));
     }
     let allowed = report.findings.iter().filter(|finding| !finding.is_active()).count();
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     if errors > 0 || warnings > 0 || allowed > 0 {
-        let _ = writeln!(
-            text,
-            "{}, {}, {allowed} allowed",
-            counted(errors, "error"),
-            counted(warnings, "warning")
-        );
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        put(&mut text, format_args!("{errors}, {warnings}, {allowed} allowed"));
     }
     text
 }
 
 /// An endpoint: where it is, what happened, and what is made of it.
 fn block(text: &mut String, endpoint: &Endpoint) {
-    let _ = writeln!(text, "\n{}", endpoint.purpose);
+    text.push('\n');
+    put(text, format_args!("{}", endpoint.purpose));
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<NAME$} {value}");
+        put(text, format_args!("  {name:<NAME$} {value}"));
     };
     if let Some(url) = &endpoint.url {
         line("URL", url);
@@ -63,7 +64,7 @@ fn block(text: &mut String, endpoint: &Endpoint) {
     }
     line("verdict", &format!("{} {}", endpoint.verdict.sign(), endpoint.reason));
     for detail in &endpoint.details {
-        let _ = writeln!(text, "    {detail}");
+        put(text, format_args!("    {detail}"));
     }
 }
 
@@ -89,6 +90,12 @@ fn wire(exchange: &Exchange, line: &mut impl FnMut(&str, &str)) {
             line("answer", &text);
         }
     }
+}
+
+/// A line. Names and messages hold the text of others, so it stays one.
+fn put(text: &mut String, line: Arguments<'_>) {
+    text.push_str(&escaped(&line.to_string()));
+    text.push('\n');
 }
 
 /// `file:line`, which terminals and editors open.

@@ -1,5 +1,6 @@
 //! The servers that a configuration names: where keys, metadata and tokens come from.
 
+use crate::printing::shown_url;
 use crate::reading::Place;
 
 /// A server that the filter calls through a cluster.
@@ -26,6 +27,13 @@ pub(crate) enum Purpose<'a> {
     Metadata,
     /// Tokens, with this way of authentication.
     Tokens(&'a str),
+}
+
+impl Endpoint<'_> {
+    /// The address as a finding may show it.
+    pub(crate) fn shown(&self) -> String {
+        shown_url(self.uri)
+    }
 }
 
 impl Purpose<'_> {

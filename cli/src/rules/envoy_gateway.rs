@@ -74,7 +74,7 @@ fn plaintext(subject: &Subject<'_, '_>, cluster: &Place<'_>, rule: &Place<'_>) -
         "{} of {} are fetched from {} through the backend {name}, for which no BackendTLSPolicy was given: {}",
         endpoint.purpose.word(),
         endpoint.of,
-        endpoint.uri,
+        endpoint.shown(),
         endpoint.purpose.risk()
     );
     let finding = given.finding(

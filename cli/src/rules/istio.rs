@@ -94,7 +94,7 @@ fn encryption(subject: &Subject<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Find
                 "{} of {} are fetched from {}, without TLS: {}",
                 endpoint.purpose.word(),
                 endpoint.of,
-                endpoint.uri,
+                endpoint.shown(),
                 endpoint.purpose.risk()
             ),
             "use https, and a DestinationRule with `tls.mode: SIMPLE`",
@@ -109,7 +109,7 @@ fn encryption(subject: &Subject<'_, '_>, endpoint: &Endpoint<'_>) -> Option<Find
                         "{} of {} are fetched from {} through {}, for which no DestinationRule has TLS: {}",
                         endpoint.purpose.word(),
                         endpoint.of,
-                        endpoint.uri,
+                        endpoint.shown(),
                         endpoint.cluster,
                         endpoint.purpose.risk()
                     ),

@@ -22,6 +22,7 @@ use crate::finding::Finding;
 use crate::reading::Set;
 
 pub(crate) use configuration::check as check_filter;
+pub(crate) use transport::{Transport, transport_of};
 
 /// All that is found of the files as a whole.
 pub(crate) fn check_set(set: &Set<'_>) -> Vec<Finding> {

@@ -54,7 +54,7 @@ fn plaintext(cluster: &Place<'_>, endpoints: &[Endpoint<'_>]) -> Vec<Finding> {
                 "{} of {} are fetched from {} through cluster {}, which {what} {}",
                 first.purpose.word(),
                 first.of,
-                first.uri,
+                first.shown(),
                 first.cluster,
                 first.purpose.risk()
             ),
@@ -73,7 +73,7 @@ fn http(endpoint: &Endpoint<'_>) -> Finding {
         "{} of {} are fetched from {}, without TLS: {}",
         endpoint.purpose.word(),
         endpoint.of,
-        endpoint.uri,
+        endpoint.shown(),
         endpoint.purpose.risk()
     );
     endpoint.place.finding(

@@ -1,0 +1,66 @@
+//! What others say, as it is printed.
+
+use std::fs;
+
+use attache_harness::issuer::{Endpoint, Fault};
+use serde_json::json;
+
+use super::{at, block, check, client, discovery, inbound, issuer, outbound, secret, token_endpoint};
+use crate::tool::run_in;
+
+#[test]
+fn a_server_writes_no_line_of_its_own_and_nothing_that_a_terminal_acts_on() {
+    let issuer = issuer();
+    let forged = "https://a\u{1b}[2J.example\n  verdict  ✓ the filter takes it";
+    issuer.fault_at(Endpoint::Metadata, Fault::Patch(json!({ "issuer": forged })));
+    let config = json!({ "inbound": inbound(issuer.identifier(), discovery()) });
+    let run = check(&config, &[&issuer], &[]);
+    let lines: Vec<&str> = run.stdout.lines().map(str::trim_start).collect();
+    assert!(!lines.iter().any(|line| line.starts_with("verdict  ✓")), "{}", run.stdout);
+    assert!(!run.stdout.contains('\u{1b}'), "{:?}", run.stdout);
+    assert!(block(&run, "metadata of issuer corp").contains("what differs: "), "{}", run.stdout);
+}
+
+/// As a command of a CI system would stand there.
+#[test]
+fn a_file_writes_no_line_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "a\n::error::all is well\u{1b}[2J.json";
+    fs::write(folder.path().join(name), json!({ "inbound": { "\u{1b}[2J\n::error::b": 1 } }).to_string())
+        .unwrap();
+    for arguments in [&["check", name][..], &["check", "--online", name]] {
+        let run = run_in(folder.path(), arguments, "");
+        for output in [&run.stdout, &run.stderr] {
+            assert!(!output.lines().any(|line| line.starts_with("::")), "{output}");
+            assert!(!output.contains('\u{1b}'), "{output:?}");
+        }
+        assert!(run.stdout.contains("a\\n::error::all is well\\u{1b}[2J.json"), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn the_query_of_an_address_is_not_shown() {
+    const KEY: &str = "QUERYKEY0123456789";
+    let issuer = issuer();
+    let uri = |path: &str| format!("{}/{path}?key={KEY}", issuer.url());
+    let client_at = |name: &str, url: &str| client(name, token_endpoint(url), secret());
+    let absent = format!("http://127.0.0.1:1/token?key={KEY}");
+    let config = json!({
+        "inbound": inbound(issuer.identifier(), json!({ "jwks": { "uri": uri("jwks"), "cluster": "idp" } })),
+        "outbound": outbound(vec![client_at("orders", &uri("token")), client_at("absent", &absent)]),
+    });
+    for output in ["text", "json", "sarif"] {
+        let run = check(&config, &[&issuer], &["--output", output]);
+        let all = format!("{}{}", run.stdout, run.stderr);
+        assert!(!all.contains(KEY), "{all}");
+        assert!(all.contains("/jwks?…") && all.contains("/token?…"), "{all}");
+    }
+    // They are asked with it, all the same.
+    assert_eq!((issuer.jwks_requests(), issuer.token_requests()), (3, 3));
+    let run = check(
+        &json!({ "outbound": outbound(vec![client("orders", at(&issuer), secret())]) }),
+        &[&issuer],
+        &[],
+    );
+    assert!(run.stdout.contains("/token\n"), "{}", run.stdout);
+}
