@@ -134,6 +134,37 @@ fn a_secret_in_the_place_of_its_variable_is_neither_written_nor_repeated() {
     assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none(), "something was written");
 }
 
+/// The lines are there to be copied, so a shell has to read each name as the one word that it is.
+#[test]
+fn what_to_run_is_quoted_for_the_shell() {
+    let directory = tempdir().unwrap();
+    let (_, both) = CASES[2];
+    let file = "a #b $(touch c) it's.yaml";
+    let run = init(&directory, &[both, &["--output", file]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let line = run.stdout.lines().find(|line| line.contains("envoy --config-path")).unwrap();
+    let script = line.replace("envoy --config-path", "printf '%s\\n'");
+    let mut shell = std::process::Command::new("sh");
+    let shell = shell.args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shell.stdout), format!("{file}\n"), "{line}");
+    let quoted = line.split_once("--config-path ").unwrap().1;
+    assert_eq!(run.stdout.matches(quoted).count(), 3, "{}", run.stdout);
+}
+
+#[test]
+fn what_other_hosts_reach_is_told() {
+    let directory = tempdir().unwrap();
+    let (_, both) = CASES[2];
+    let open = ["--admin=0.0.0.0:9901", "--listen=0.0.0.0:10000", "--listen-outbound=[::]:10001"];
+    let run = init(&directory, &[both, &open].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for rule in ["admin-exposed", "egress-exposed"] {
+        assert_eq!(run.stdout.matches(&format!("[{rule}]")).count(), 1, "{rule}: {}", run.stdout);
+    }
+    // Callers are meant to reach that one.
+    assert!(run.stdout.contains("0 errors, 2 warnings"), "{}", run.stdout);
+}
+
 #[test]
 fn nothing_is_written_that_would_send_secrets_or_keys_in_plain_text() {
     let directory = tempdir().unwrap();

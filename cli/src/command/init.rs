@@ -173,30 +173,42 @@ fn how_to_start(answers: &Answers, places: &Places) -> String {
     if half.has_outbound() {
         match (&answers.secret_sds, &answers.secret_env) {
             (Some(file), _) => lines.push(format!(
-                "    # {file} holds `Basic BASE64(ID:SECRET)`: docs/explain.md shows its form"
+                "    # {} holds `Basic BASE64(ID:SECRET)`: docs/explain.md shows its form",
+                file.escape_debug()
             )),
             (None, Some(variable)) => lines.push(format!("    export {variable}=…  # the client's secret")),
             (None, None) => {}
         }
         lines.push(format!("    export {SEAL}=$(openssl rand 32 | basenc --base64url | tr -d =)"));
     }
-    lines.push(format!("    envoy --config-path {}", places.file));
+    let file = shell_quoted(&places.file);
+    lines.push(format!("    envoy --config-path {file}"));
     lines.push(String::new());
     lines.push("Try it:".to_owned());
     if half.has_inbound() {
         lines.push(format!(
-            "    curl -i http://{}/  # 401 without a token; 403 where no route is",
-            places.listen
+            "    curl -i {}  # 401 without a token; 403 where no route is",
+            shell_quoted(&format!("http://{}/", places.listen))
         ));
-        lines.push(format!("    attachectl explain --config {} --path / --token @token.txt", places.file));
+        lines.push(format!("    attachectl explain --config {file} --path / --token @token.txt"));
     }
     if half.has_outbound() {
         let host = answers.destination.as_deref().and_then(|url| url.split('/').nth(2)).unwrap_or_default();
-        lines.push(format!("    curl -i -H 'host: {host}' http://{}/", places.listen_outbound));
+        let (header, authority) = (shell_quoted(&format!("host: {host}")), shell_quoted(host));
+        let url = shell_quoted(&format!("http://{}/", places.listen_outbound));
+        lines.push(format!("    curl -i -H {header} {url}"));
         lines.push(format!(
-            "    attachectl explain --outbound --config {} --cluster destination --authority {host} --path /",
-            places.file
+            "    attachectl explain --outbound --config {file} --cluster destination --authority {authority} --path /"
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// A text as one word of a POSIX shell: as it is where that is safe, else in single quotes.
+fn shell_quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

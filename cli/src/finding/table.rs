@@ -49,6 +49,12 @@ rules! {
     POSITION_MISMATCH, "position-mismatch", Error,
     "A `position` opposite to where the filter stands, or `inbound` in a cluster.",
     "Correct `position`, or move the filter.";
+    ADMIN_EXPOSED, "admin-exposed", Warning,
+    "Envoy's admin interface on an address that other hosts reach: it has no authentication.",
+    "Listen on 127.0.0.1, or allow this by a comment where a network policy closes the port.";
+    EGRESS_EXPOSED, "egress-exposed", Warning,
+    "A listener that adds tokens, without rules for inbound requests, on an address that other hosts reach.",
+    "Listen on 127.0.0.1, or allow this by a comment where other hosts are meant to use it.";
     FILTER_MISPLACED, "filter-misplaced", Error,
     "The filter as a network filter (`type: NETWORK` in Istio) or a wasm service, where it gets no requests.",
     "Put it into the `http_filters` of a connection manager or of a cluster; remove `type`.";

@@ -186,3 +186,23 @@ const MARK: &str = "attachectl:";
 /// What would hide that something was not checked.
 const NEVER_ALLOWED: [&str; 5] =
     ["unreadable", "nothing-checked", "configuration-invalid", "allow-malformed", "allow-unused"];
+
+#[cfg(test)]
+mod tests {
+    use super::{Scope, scope};
+
+    #[test]
+    fn a_comment_is_for_what_follows_it_at_its_column_in_its_document() {
+        for (text, line, expected) in [
+            ("# c\na: 1\n", 1, Scope::Next),
+            ("# c\n\n# d\na: 1\n", 1, Scope::Next),
+            ("a:\n  # c\n  - b: 1\n", 2, Scope::Next),
+            ("- a: 1\n  # c\n- b: 1\n", 2, Scope::Nothing),
+            ("a:\n# c\n  b: 1\n", 2, Scope::Nothing),
+            ("a: 1\n# c\n---\nb: 1\n", 2, Scope::Nothing),
+            ("a: 1\n# c\n", 2, Scope::Nothing),
+        ] {
+            assert_eq!(scope(&text.lines().collect::<Vec<_>>(), line), expected, "{text}");
+        }
+    }
+}

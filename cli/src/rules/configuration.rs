@@ -7,7 +7,7 @@ use attache::sharing::PublicationUse;
 
 use super::subject::Subject;
 use super::{
-    capabilities, edits, egress, envoy_gateway, former_order, istio, metadata_places, names, seat,
+    capabilities, edits, egress, envoy_gateway, exposure, former_order, istio, metadata_places, names, seat,
     surroundings, tls,
 };
 use crate::document::Document;
@@ -33,6 +33,7 @@ pub(crate) fn check(set: &Set<'_>, filter: &Filter<'_>) -> (Vec<Finding>, Option
     found.extend(envoy_gateway::check(&subject));
     found.extend(tls::check(&subject));
     found.extend(seat::check(&subject));
+    found.extend(exposure::egress(&subject));
     found.extend(surroundings::check(&subject));
     let config = match compile(&subject) {
         Ok(config) => config,

@@ -7,6 +7,7 @@ mod edits;
 mod egress;
 mod endpoints;
 mod envoy_gateway;
+mod exposure;
 mod former_order;
 mod istio;
 mod metadata_places;
@@ -27,6 +28,7 @@ pub(crate) use transport::{Transport, transport_of};
 /// All that is found of the files as a whole.
 pub(crate) fn check_set(set: &Set<'_>) -> Vec<Finding> {
     let mut found = bootstraps::check(set);
+    found.extend(exposure::admins(set));
     found.extend(names::routes(set));
     found.extend(names::duplicates(set));
     found

@@ -129,7 +129,8 @@ pub(crate) fn is_on_this_host(cluster: &Place<'_>) -> bool {
     addresses.peek().is_some() && addresses.all(|address| is_local(&address))
 }
 
-fn is_local(address: &Place<'_>) -> bool {
+/// Whether an address is one of this host alone.
+pub(crate) fn is_local(address: &Place<'_>) -> bool {
     let Some(socket) = address.member("socket_address") else { return address.member("pipe").is_some() };
     let host = socket.text("address");
     host == "localhost" || host.parse().is_ok_and(|ip: core::net::IpAddr| ip.is_loopback())
