@@ -1,10 +1,12 @@
 //! What others say, as it is printed.
 
 use std::fs;
+use std::path::Path;
 
 use attache_harness::issuer::{Endpoint, Fault};
 use serde_json::json;
 
+use super::tls_server::TlsServer;
 use super::{at, block, check, client, discovery, inbound, issuer, outbound, secret, token_endpoint};
 use crate::tool::run_in;
 
@@ -19,6 +21,28 @@ fn a_server_writes_no_line_of_its_own_and_nothing_that_a_terminal_acts_on() {
     assert!(!lines.iter().any(|line| line.starts_with("verdict  ✓")), "{}", run.stdout);
     assert!(!run.stdout.contains('\u{1b}'), "{:?}", run.stdout);
     assert!(block(&run, "metadata of issuer corp").contains("what differs: "), "{}", run.stdout);
+}
+
+/// Its certificate is for 40 other names.
+#[test]
+fn why_tls_failed_is_told_in_no_more_than_256_characters() {
+    let server = TlsServer::start_as("many_names.pem", Vec::new());
+    let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attachectl/online/many_names.pem");
+    let uri = format!("https://localhost:{}/jwks", server.port);
+    let keys = json!({ "jwks": { "uri": uri, "cluster": "idp" } });
+    let run = check(
+        &json!({ "inbound": inbound("https://issuer.example", keys) }),
+        &[],
+        &["--ca", ca.to_str().unwrap()],
+    );
+    let verdict = "  verdict  ✗ no TLS connection: ";
+    let why = run
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix(verdict))
+        .unwrap_or_else(|| panic!("{}", run.stdout));
+    assert!(why.contains("name-number-1.example") && !why.contains("name-number-40.example"), "{why}");
+    assert_eq!(why.chars().count(), 256 + 1, "{why}");
 }
 
 /// As a command of a CI system would stand there.

@@ -17,7 +17,12 @@ pub(super) struct TlsServer {
 impl TlsServer {
     /// Serves this body on a free port. The certificates are for `localhost`, and good until 2126.
     pub(super) fn start(body: Vec<u8>) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attachectl/online/server.pem");
+        Self::start_as("server.pem", body)
+    }
+
+    /// The same with the certificates and the key of this file.
+    pub(super) fn start_as(file: &str, body: Vec<u8>) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attachectl/online").join(file);
         let chain = CertificateDer::pem_file_iter(&path).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(&path).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
