@@ -186,11 +186,16 @@ fn how_to_start(answers: &Answers, places: &Places) -> String {
     lines.push(String::new());
     lines.push("Try it:".to_owned());
     if half.has_inbound() {
-        lines.push(format!(
-            "    curl -i {}  # 401 without a token; 403 where no route is",
-            shell_quoted(&format!("http://{}/", places.listen))
-        ));
-        lines.push(format!("    attachectl explain --config {file} --path / --token @token.txt"));
+        // Where all routes are public, there is no token to try.
+        if let Some((method, path)) = answers.example() {
+            let url = shell_quoted(&format!("http://{}{path}", places.listen));
+            let path = shell_quoted(&path);
+            lines.push(format!("    curl -i -X {method} {url}  # without a token: 401"));
+            lines.push(format!("    attachectl explain --config {file} --method {method} --path {path} \\"));
+            let files =
+                "--token @token.txt --jwks jwks.json  # files with a token, and with the issuer's keys";
+            lines.push(format!("      {files}"));
+        }
     }
     if half.has_outbound() {
         let host = answers.destination.as_deref().and_then(|url| url.split('/').nth(2)).unwrap_or_default();

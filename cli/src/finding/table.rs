@@ -163,7 +163,7 @@ rules! {
     TOKENS_NOT_SHARED, "tokens-not-shared", Warning,
     "Outbound tokens without a seal: each worker gets its own.",
     "Set `sharing.process.sealing_secret`, or say `sharing: none`.";
-    DESTINATION_TLS_UNDECLARED, "destination-tls-undeclared", Warning,
+    DESTINATION_TLS_UNDECLARED, "destination-tls-undeclared", Error,
     "A destination's cluster that neither asserts TLS nor is allowed without it: its requests get 503.",
     "Assert TLS in the cluster's metadata, or name it in `plaintext_clusters`.";
     TLS_ASSERTED_WITHOUT_SOCKET, "tls-asserted-without-socket", Error,

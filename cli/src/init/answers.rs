@@ -95,6 +95,12 @@ impl Half {
 }
 
 impl Answers {
+    /// A method and a path for which a token is needed, if a route needs one.
+    pub fn example(&self) -> Option<(String, String)> {
+        let mut routes = self.routes.iter().filter_map(|text| RouteLine::parse(text).ok());
+        routes.find(RouteLine::wants_token).map(|route| route.example())
+    }
+
     /// What is still to be asked, in order; those with a default need no answer.
     pub fn questions(&self) -> Vec<Question> {
         let question = |field, flag, text, default| Question { field, flag, text, default };

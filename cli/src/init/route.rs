@@ -51,6 +51,19 @@ impl RouteLine {
         Ok(Self { methods, path: path.to_owned(), is_prefix, rule })
     }
 
+    /// Whether it wants a token.
+    pub(super) fn wants_token(&self) -> bool {
+        matches!(self.rule, Rule::Token(_))
+    }
+
+    /// A method and a path that match it.
+    pub(super) fn example(&self) -> (String, String) {
+        let method = self.methods.first().map_or("GET", |method| method);
+        let segments =
+            self.path.split('/').map(|segment| if segment.starts_with('{') { "1" } else { segment });
+        (method.to_owned(), segments.collect::<Vec<_>>().join("/"))
+    }
+
     /// A name for it: lower case letters, digits and dashes, at most 60.
     fn name(&self) -> String {
         let text = format!("{} {}", self.methods.join(" "), self.path).to_ascii_lowercase();
@@ -104,6 +117,15 @@ mod tests {
     fn written(texts: &[&str]) -> Vec<String> {
         let routes: Vec<_> = texts.iter().map(|text| RouteLine::parse(text).unwrap()).collect();
         lines(&routes, &|text| text.to_owned())
+    }
+
+    #[test]
+    fn an_example_matches_the_route() {
+        let example = |text: &str| RouteLine::parse(text).unwrap().example();
+        let pair = |method: &str, path: &str| (method.to_owned(), path.to_owned());
+        assert_eq!(example("POST,PUT /orders/{id}/lines/{line} a"), pair("POST", "/orders/1/lines/1"));
+        assert_eq!(example("/files/* a"), pair("GET", "/files"));
+        assert_eq!(example("/*"), pair("GET", "/"));
     }
 
     #[test]
