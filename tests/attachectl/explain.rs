@@ -186,3 +186,10 @@ fn every_command_of_the_page_prints_what_the_page_says() {
         assert!(wrong.is_empty(), "other than the page says:\n{wrong}");
     }
 }
+
+#[test]
+fn a_file_that_is_given_without_its_sign_is_recognized() {
+    let run = run("attachectl explain --config one.yaml --token good.jwt --path /orders");
+    assert!(run.stderr.contains("write `--token @good.jwt`"), "{}{}", run.stdout, run.stderr);
+    assert_ne!(run.code, 0);
+}

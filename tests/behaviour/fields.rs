@@ -325,3 +325,16 @@ fn the_headers_that_claims_may_not_be_forwarded_in_are_listed() {
         |name: &&str| listed.contains(name) || families.iter().any(|family| name.starts_with(family));
     assert_eq!(refused, all.into_iter().filter(is_listed).collect());
 }
+
+/// The words that a route may allow in its paths are those of the table, in whatever order.
+#[test]
+fn the_features_of_paths_are_listed() {
+    let (_, section) = PAGE.split_once("\n## Paths\n").unwrap();
+    let rows = section.split("\n## ").next().unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: BTreeSet<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+    let mut document = document();
+    document["inbound"]["routes"][0]["allow_in_path"] = json!(["zzz"]);
+    let told = compile(&document).unwrap_err().to_string();
+    let (_, known) = told.trim().split_once("expected one of ").unwrap();
+    assert_eq!(listed, known.split(", ").collect(), "{told}");
+}

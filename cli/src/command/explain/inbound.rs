@@ -70,6 +70,9 @@ fn read_token(token: &str) -> Result<String> {
         None if token == "-" => {
             std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?
         }
+        None if std::path::Path::new(token).is_file() => {
+            bail!("--token takes a token, and `{token}` is a file: write `--token @{token}`")
+        }
         None => token.to_owned(),
     };
     let text = text.trim();
