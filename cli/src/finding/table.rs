@@ -166,6 +166,9 @@ rules! {
     DESTINATION_TLS_UNDECLARED, "destination-tls-undeclared", Error,
     "A destination's cluster that neither asserts TLS nor is allowed without it: its requests get 503.",
     "Assert TLS in the cluster's metadata, or name it in `plaintext_clusters`.";
+    DESTINATION_UNMATCHED, "destination-unmatched", Warning,
+    "A host whose requests reach a destination's cluster and match no destination.",
+    "Add it to `authorities`, if its requests are to get a token.";
     TLS_ASSERTED_WITHOUT_SOCKET, "tls-asserted-without-socket", Error,
     "A cluster whose metadata asserts TLS and that has no transport socket for it.",
     "Add the transport socket, or remove the assertion.";

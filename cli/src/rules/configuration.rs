@@ -8,7 +8,7 @@ use attache::sharing::PublicationUse;
 use super::subject::Subject;
 use super::{
     capabilities, edits, egress, envoy_gateway, exposure, former_order, istio, metadata_places, names, seat,
-    surroundings, tls,
+    surroundings, tls, unmatched,
 };
 use crate::document::Document;
 use crate::finding::{Finding, table};
@@ -53,6 +53,7 @@ fn compiled(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
     found.extend(metadata_places::check(subject, config));
     if let Some(outbound) = &config.outbound {
         found.extend(egress::check(subject, outbound));
+        found.extend(unmatched::check(subject, outbound));
     }
     found.extend(moved_routes(subject, config));
     found.extend(notices(subject, config));

@@ -18,6 +18,7 @@ mod subject;
 mod surroundings;
 mod tls;
 mod transport;
+mod unmatched;
 
 use crate::finding::Finding;
 use crate::reading::Set;
