@@ -134,7 +134,7 @@ rules! {
     "Keys, metadata or tokens through a cluster without TLS: they travel in plain text, whatever the address says.",
     "Give the cluster a TLS transport socket. In Istio, add a `DestinationRule` with `tls`.";
     ENDPOINT_LOOPBACK, "endpoint-loopback", Warning,
-    "The same through a cluster whose addresses are all on this host.",
+    "An https address through a cluster without TLS whose addresses are all on this host.",
     "Nothing if a server there is meant. Before the address is changed, give the cluster TLS.";
     ENDPOINT_HTTP, "endpoint-http", Warning,
     "An http address that may be meant: with `tls: optional`, or through a cluster that no file has.",
