@@ -111,9 +111,8 @@ fn a_secret_that_comes_late_is_waited_for() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(refused.text(), "no access token could be obtained");
     assert_eq!(proxy.issuer("idp").token_requests(), 0);
-    assert!(
-        proxy.envoy().logs().contains("the call could not be sent: is the cluster configured and healthy?")
-    );
+    let told = "the cluster has no healthy host, or it sets the credential and has no secret";
+    assert!(proxy.envoy().logs().contains(told), "{}", proxy.envoy().logs());
     proxy.envoy().replace_file("credential.yaml", credential(SECRET).as_bytes()).unwrap();
     eventually("a token", || (call(&proxy, "egress", "/").send().unwrap().status == 200).then_some(()));
 }
