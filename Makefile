@@ -7,7 +7,7 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test check chaos fuzz fuzz-oracles bench bench-quick microbench sizes reference setup clean
+.PHONY: help demo up build test mesh check chaos fuzz fuzz-oracles bench bench-quick microbench sizes reference setup clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,14 @@ build: ## Build the filter: target/attache.wasm
 test: ## Run all tests: lints, native, in V8, and end to end in the newest and the oldest supported Envoy
 	@tools/setup test
 	@tools/stages test
+
+mesh: ## Run the filter under Istio and Envoy Gateway, with Keycloak's tokens; needs Go and a JDK; ONLY=<name> for one group
+	@tools/setup mesh
+	@echo 'mesh: building the filter'
+	@tools/link
+	@echo 'mesh: building the tests'
+	@cargo test --locked --quiet --package attache-harness --test mesh --no-run
+	@tools/mesh $(ONLY)
 
 check: ## Run what is quick to run: lints, native tests, documentation, dependencies
 	@tools/setup check
