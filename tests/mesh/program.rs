@@ -64,7 +64,8 @@ impl Drop for Program {
 
 /// Runs a program to its end and returns what it wrote to its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!("{command:?} failed, {}:\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));

@@ -25,7 +25,10 @@ impl Registry {
         let mut command = Command::new(installed("registry")?);
         let mut program = Program::start("registry", &directory, command.args(["-port", "5000"]))?;
         program.wait_until("the registry", PATIENCE, || {
-            Request::get("http://127.0.0.1:5000/v2/").send().is_ok_and(|answer| answer.status == 200).then_some(())
+            Request::get("http://127.0.0.1:5000/v2/")
+                .send()
+                .is_ok_and(|answer| answer.status == 200)
+                .then_some(())
         })?;
         push(&directory, &module(), IMAGE)?;
         let tls = Envoy::start(EnvoyOptions { bootstrap: tls_front(world), ..EnvoyOptions::default() })?;
@@ -38,13 +41,15 @@ fn push(directory: &Path, file: &Path, image: &str) -> Result<String> {
     std::fs::copy(file, directory.join("plugin.wasm"))?;
     run(Command::new("tar").current_dir(directory).args(["-czf", "layer.tgz", "plugin.wasm"]))?;
     let image = format!("127.0.0.1:5000/{image}");
-    let crane = |arguments: &[&str]| run(Command::new(installed("crane")?).current_dir(directory).args(arguments));
+    let crane =
+        |arguments: &[&str]| run(Command::new(installed("crane")?).current_dir(directory).args(arguments));
     crane(&["append", "--oci-empty-base", "--new_layer", "layer.tgz", "--new_tag", &image])?;
     Ok(crane(&["digest", &image])?.trim().to_owned())
 }
 
 fn tls_front(world: &World) -> String {
-    let address = |host: &str, port: u16| json!({ "socket_address": { "address": host, "port_value": port } });
+    let address =
+        |host: &str, port: u16| json!({ "socket_address": { "address": host, "port_value": port } });
     json!({
         "admin": { "address": address("127.0.0.1", 0) },
         "static_resources": {

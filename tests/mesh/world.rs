@@ -20,8 +20,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Result<Self> {
-        let certificates = std::env::var_os("ATTACHE_MESH")
-            .context("these tests change the machine that they run in: `make mesh` gives them one of their own")?;
+        let certificates = std::env::var_os("ATTACHE_MESH").context(
+            "these tests change the machine that they run in: `make mesh` gives them one of their own",
+        )?;
         let directory = tempfile::Builder::new().prefix("attache-mesh-").tempdir()?;
         Ok(Self {
             directory,
