@@ -19,6 +19,8 @@
 #![allow(clippy::disallowed_methods, reason = "real processes run in real time")]
 #![allow(clippy::print_stdout, reason = "the table is what this is for")]
 
+/// The image.
+mod image;
 /// An authorization server as its users run it.
 mod keycloak;
 /// Started programs.
@@ -44,7 +46,7 @@ struct Group {
     run: fn(&World, &mut Report) -> Result<()>,
 }
 
-const GROUPS: [Group; 0] = [];
+const GROUPS: [Group; 1] = [Group { name: "image", run: image::image }];
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();

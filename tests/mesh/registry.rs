@@ -10,6 +10,7 @@ use attache_harness::envoy::{Envoy, EnvoyOptions};
 use attache_harness::http::Request;
 use serde_json::json;
 
+use crate::image::build;
 use crate::program::{Program, run};
 use crate::world::{World, installed, module};
 
@@ -36,15 +37,15 @@ impl Registry {
     }
 }
 
-/// Puts a file as `plugin.wasm` into an image of one layer, and returns the digest of its manifest.
+/// Puts a file as `plugin.wasm` into an image as `make image` builds it, and returns the digest of its manifest.
 fn push(directory: &Path, file: &Path, image: &str) -> Result<String> {
-    std::fs::copy(file, directory.join("plugin.wasm"))?;
-    run(Command::new("tar").current_dir(directory).args(["-czf", "layer.tgz", "plugin.wasm"]))?;
-    let image = format!("127.0.0.1:5000/{image}");
-    let crane =
-        |arguments: &[&str]| run(Command::new(installed("crane")?).current_dir(directory).args(arguments));
-    crane(&["append", "--oci-empty-base", "--new_layer", "layer.tgz", "--new_tag", &image])?;
-    Ok(crane(&["digest", &image])?.trim().to_owned())
+    let built = directory.join("image");
+    let digest = build(file, &built)?;
+    run(Command::new(installed("crane")?)
+        .arg("push")
+        .arg(built.join("attache"))
+        .arg(format!("{LOCAL}/{image}")))?;
+    Ok(digest)
 }
 
 fn tls_front(world: &World) -> String {
@@ -89,5 +90,7 @@ fn tls_front(world: &World) -> String {
 }
 
 /// The image that the manifests of `deploy` name.
-const IMAGE: &str = "attache:0.1.0";
+pub(crate) const IMAGE: &str = "attache:0.1.0";
+/// The registry without TLS.
+pub(crate) const LOCAL: &str = "127.0.0.1:5000";
 const PATIENCE: Duration = Duration::from_secs(30);
