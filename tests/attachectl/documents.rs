@@ -111,12 +111,24 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("attachectl explain", Proof::Elsewhere("explain.rs runs those of docs/explain.md")),
     ("cargo test --package attache-harness", Proof::Not("one test, by a name that the reader gives")),
     ("export", Proof::Not("variables for the next command")),
+    // Those of docs/keycloak.md.
+    ("kcadm.sh", KEYCLOAK),
+    ("API=$(kcadm.sh", KEYCLOAK),
+    ("CLIENT=$(kcadm.sh", KEYCLOAK),
+    ("OLD=$(kcadm.sh", KEYCLOAK),
+    ("ORDERS=$(kcadm.sh", KEYCLOAK),
+    ("READ=$(kcadm.sh", KEYCLOAK),
+    ("WEB=$(kcadm.sh", KEYCLOAK),
+    ("kc.sh start", Proof::Elsewhere("tests/mesh/keycloak.rs starts it with these options, and more")),
+    ("openssl req -x509 -newkey ec", KEYCLOAK),
     ("kubectl", Proof::Not("it needs a cluster")),
     ("mkdir -p target/image", Proof::Not("it prepares the next command")),
     ("printf 'FROM scratch", Proof::Not("it needs a docker engine")),
     ("curl", Proof::Not("it asks an issuer that is not there")),
     ("docker", Proof::Not("it needs a docker engine")),
 ];
+
+const KEYCLOAK: Proof = Proof::Elsewhere("tests/mesh/keycloak_rows runs each block of the page");
 
 /// Each command of the pages' shell blocks, with the lines that it goes on in.
 fn commands() -> Vec<(String, String)> {

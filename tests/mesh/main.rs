@@ -19,10 +19,24 @@
 #![allow(clippy::disallowed_methods, reason = "real processes run in real time")]
 #![allow(clippy::print_stdout, reason = "the table is what this is for")]
 
+/// One connection of a load.
+#[allow(dead_code, reason = "the chaos tests use all of it")]
+#[path = "../e2e_chaos/connection.rs"]
+mod connection;
 /// The image.
 mod image;
+/// Answers against the rule of their moment.
+#[allow(dead_code, reason = "the chaos tests use all of it")]
+#[path = "../e2e_chaos/judge.rs"]
+mod judge;
 /// An authorization server as its users run it.
 mod keycloak;
+/// What the page for its users promises.
+mod keycloak_rows;
+/// Requests all the time.
+#[allow(dead_code, reason = "the chaos tests use all of it")]
+#[path = "../e2e_chaos/load.rs"]
+mod load;
 /// Started programs.
 mod program;
 /// A registry of images behind TLS.
@@ -46,7 +60,8 @@ struct Group {
     run: fn(&World, &mut Report) -> Result<()>,
 }
 
-const GROUPS: [Group; 1] = [Group { name: "image", run: image::image }];
+const GROUPS: &[Group] =
+    &[Group { name: "image", run: image::image }, Group { name: "keycloak", run: keycloak_rows::rows }];
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -58,7 +73,7 @@ fn main() -> ExitCode {
         }
     };
     let mut report = Report::default();
-    for group in &GROUPS {
+    for group in GROUPS {
         if names.is_empty() || names.iter().any(|name| group.name.contains(name.as_str())) {
             report.begin(group.name);
             match catch_unwind(AssertUnwindSafe(|| (group.run)(&world, &mut report))) {

@@ -1,0 +1,229 @@
+//! Keycloak as issuer for both halves, step by step as docs/keycloak.md tells it: each row is a promise of that page.
+
+mod guide;
+mod outbound;
+mod proxy;
+mod rotation;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use attache_harness::envoy::Envoy;
+use attache_harness::http::{Request, Response};
+use attache_harness::upstream::Upstream;
+use serde_json::{Value, json};
+
+use self::guide::Guide;
+use self::proxy::{Proxy, plain_cluster, renamed, through};
+use crate::keycloak::{CLIENT, Keycloak, SECRET};
+use crate::program::run;
+use crate::report::{Place, Report};
+use crate::world::World;
+
+/// What the rows share.
+struct Setting<'w> {
+    world: &'w World,
+    keycloak: &'w Keycloak,
+    guide: Guide<'w>,
+    /// The cluster of the page.
+    cluster: Value,
+    service: Upstream,
+}
+
+pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
+    let keycloak = world.keycloak()?;
+    let guide = Guide::read(keycloak)?;
+    let cluster = guide.yaml("TLS to Keycloak")?.remove(0);
+    let setting = Setting { world, keycloak, guide, cluster, service: Upstream::start()? };
+    setting.guide.run("Prepare the realm")?;
+    let (start, inbound) = (Instant::now(), setting.inbound()?);
+
+    as_it_comes(&setting, &inbound, report)?;
+    prepared(&setting, &inbound, report)?;
+    roles(&setting, &inbound, report)?;
+    untrusted(&setting, report)?;
+    outbound::rows(&setting, report)?;
+    rotation::rows(&setting, report)?;
+    let got = how_often(&inbound, start.elapsed());
+    report.row(
+        INBOUND,
+        "Keycloak forbids caching: how often it is asked",
+        0,
+        "as rarely as the page says",
+        got,
+    );
+    let got = setting.guide.is_used_up().map(|()| "all".to_owned());
+    report.row(INBOUND, "commands and configurations of docs/keycloak.md that ran", 0, "all", got);
+    let got = tells_no_secret(&inbound, &setting);
+    report.row(INBOUND, "what the log tells of tokens and secrets", 0, "nothing", got);
+    Ok(())
+}
+
+impl Setting<'_> {
+    /// The page's documents for inbound requests, each at a listener; one is the API behind TLS as well.
+    fn inbound(&self) -> Result<Envoy> {
+        let documents = self.guide.yaml("Inbound requests")?;
+        let [discovery, jwks] = documents.as_slice() else { bail!("two documents for inbound requests") };
+        let roles = self.guide.yaml("Roles")?.remove(0);
+        // The requests of its first document are counted, those of the others are not among them.
+        Proxy::new(self.world)
+            .api(discovery, "service")
+            .listener("discovery", discovery, "service")
+            .listener("jwks", &through(jwks, "keycloak-other")?, "service")
+            .listener("roles", &through(&roles, "keycloak-other")?, "service")
+            .cluster(self.cluster.clone())
+            .cluster(renamed(&self.cluster, "keycloak-other"))
+            .cluster(plain_cluster("service", self.service.addr()))
+            .start(&[])
+    }
+
+    /// A new token of the page's client.
+    fn token(&self, scope: &str) -> Result<String> {
+        text(&self.keycloak.ask("shop", CLIENT, SECRET, scope)?, "access_token")
+    }
+}
+
+/// A token of a realm that nobody has prepared.
+fn as_it_comes(setting: &Setting, inbound: &Envoy, report: &mut Report) -> Result<()> {
+    let token = setting.token("profile")?;
+    let got = read_orders(inbound, "jwks", Some(&token));
+    report.row(INBOUND, "a realm as it comes", 1, "401, the token is for another audience", got);
+    Ok(())
+}
+
+/// Audience and scopes, first without the switch that makes the type `at+jwt`.
+fn prepared(setting: &Setting, inbound: &Envoy, report: &mut Report) -> Result<()> {
+    setting.guide.run("The audience")?;
+    setting.guide.run("Scopes")?;
+    let token = setting.token("orders:read")?;
+    let got = read_orders(inbound, "discovery", Some(&token));
+    report.row(
+        INBOUND,
+        "type: at+jwt, without Keycloak's switch",
+        1,
+        "401, the token is not of type at+jwt",
+        got,
+    );
+    let got = read_orders(inbound, "jwks", Some(&token));
+    report.row(INBOUND, "no type, without Keycloak's switch", 1, "200", got);
+    let id_token = text(&setting.keycloak.ask("shop", CLIENT, SECRET, "openid orders:read")?, "id_token")?;
+    let got = read_orders(inbound, "jwks", Some(&id_token));
+    report.row(INBOUND, "no type: an ID token", 1, "401, the token is for another audience", got);
+
+    setting.guide.run("The type")?;
+    let token = setting.token("orders:read")?;
+    for listener in ["discovery", "jwks"] {
+        let scenario = format!("keys by `{listener}`: a token with the scope");
+        report.row(INBOUND, &scenario, 1, "200", read_orders(inbound, listener, Some(&token)));
+    }
+    let narrow = setting.token("profile")?;
+    let got = read_orders(inbound, "discovery", Some(&narrow));
+    report.row(INBOUND, "a token without the scope", 1, "403, the token lacks a scope", got);
+    let got = read_orders(inbound, "discovery", None);
+    report.row(INBOUND, "no token", 1, "401", got);
+    let other = setting.keycloak.token("orders:read")?;
+    let got = read_orders(inbound, "discovery", Some(&other));
+    report.row(INBOUND, "another realm's token", 1, "401, the token's issuer is unknown", got);
+    Ok(())
+}
+
+/// Roles in place of scopes.
+fn roles(setting: &Setting, inbound: &Envoy, report: &mut Report) -> Result<()> {
+    let url = inbound.url("roles")?;
+    let both = |token: &str| -> Result<String> {
+        let read = Request::get(format!("{url}/orders")).bearer(token).send()?.status;
+        let write = Request::post(format!("{url}/orders")).bearer(token).send()?.status;
+        Ok(format!("{read} {write}"))
+    };
+    // Its audience is missing as well: Keycloak derives it from the role.
+    let got = setting.token("orders:read").and_then(|token| both(&token));
+    report.row(INBOUND, "realm role and client role: a client without", 2, "401 401", got);
+    setting.guide.run("Roles")?;
+    let token = setting.token("orders:read")?;
+    report.row(INBOUND, "realm role and client role: a client with both", 2, "200 200", both(&token));
+    setting.guide.shell(
+        "kcadm.sh remove-roles -r shop --uusername service-account-orders-service --rolename order-reader",
+    )?;
+    let token = setting.token("orders:read")?;
+    report.row(INBOUND, "realm role and client role: without the realm role", 2, "403 200", both(&token));
+    Ok(())
+}
+
+/// A cluster that trusts another certification authority.
+fn untrusted(setting: &Setting, report: &mut Report) -> Result<()> {
+    let mut cluster = setting.cluster.clone();
+    let place = "/transport_socket/typed_config/common_tls_context/validation_context/trusted_ca/filename";
+    let trusted = cluster.pointer_mut(place).context("the page's cluster trusts a file")?;
+    let other = setting.world.directory("untrusted")?.join("ca.crt");
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    command.args(["-subj", "/CN=another authority", "-keyout", "/dev/null", "-out"]);
+    run(command.arg(&other))?;
+    *trusted = json!(other);
+    let document = setting.guide.yaml("Inbound requests")?.remove(0);
+    let service = plain_cluster("service", setting.service.addr());
+    let proxy = Proxy::new(setting.world).listener("discovery", &document, "service");
+    let envoy = proxy.cluster(cluster).cluster(service).start(&[])?;
+    let token = setting.token("orders:read")?;
+    let got = read_orders(&envoy, "discovery", Some(&token));
+    report.row(INBOUND, "Keycloak's certificate is not trusted", 1, "503", got);
+    Ok(())
+}
+
+/// How often the first document's keys and metadata have been fetched, against the schedule of docs/keys.md.
+fn how_often(inbound: &Envoy, time: Duration) -> Result<String> {
+    let requests = inbound.stat("cluster.keycloak.upstream_rq_total")?;
+    // The lifetime begins with 30 s and doubles; a fetch is at four fifths of it at the earliest.
+    let (mut fetches, mut at, mut lifetime) = (1, Duration::ZERO, Duration::from_secs(30));
+    loop {
+        at += lifetime * 4 / 5;
+        if at > time {
+            break;
+        }
+        fetches += 1;
+        lifetime = (lifetime * 2).min(Duration::from_secs(600));
+    }
+    let documents = 2;
+    let (least, most) = (documents, documents * fetches);
+    println!("mesh: Keycloak was asked {requests} times in {time:?}");
+    if (least..=most).contains(&requests) {
+        return Ok("as rarely as the page says".into());
+    }
+    bail!("{requests} requests in {time:?}, not {least} to {most}")
+}
+
+/// Looks for what must not be in a log: the secrets, and the claims and signatures of tokens.
+fn tells_no_secret(envoy: &Envoy, setting: &Setting) -> Result<String> {
+    let log = envoy.logs();
+    let token = setting.token("orders:read")?;
+    let header = token.split('.').next().context("a token's header")?;
+    for secret in [header, SECRET, "web-secret", "BEGIN PRIVATE KEY"] {
+        if log.contains(secret) {
+            bail!("the log contains {}…", secret.chars().take(12).collect::<String>());
+        }
+    }
+    Ok("nothing".into())
+}
+
+fn read_orders(envoy: &Envoy, listener: &str, token: Option<&str>) -> Result<String> {
+    let request = Request::get(format!("{}/orders", envoy.url(listener)?));
+    let request = token.map_or(request.clone(), |token| request.bearer(token));
+    Ok(status_and_reason(&request.timeout(PATIENCE).send()?))
+}
+
+/// The status, and the challenge's words.
+fn status_and_reason(response: &Response) -> String {
+    let challenge = response.headers.iter().find(|(name, _)| name == "www-authenticate");
+    let words =
+        challenge.and_then(|(_, value)| value.split_once("error_description=\"")?.1.split('"').next());
+    words.map_or(response.status.to_string(), |words| format!("{}, {words}", response.status))
+}
+
+fn text(answer: &Value, member: &str) -> Result<String> {
+    let text = answer.get(member).and_then(Value::as_str);
+    Ok(text.with_context(|| format!("Keycloak's answer has no {member}: {}", answer["error"]))?.to_owned())
+}
+
+const INBOUND: Place = Place { control_plane: "none", position: "inbound" };
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,108 @@
+//! A rotation of Keycloak's keys under load, by the page's commands. Each answer is judged by the moment in which the
+//! request was sent.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use attache_harness::wait::wait_for;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::{Value, json};
+
+use super::proxy::{Proxy, plain_cluster};
+use super::{INBOUND, PATIENCE, Setting};
+use crate::judge::{Kind, Record, Tally};
+use crate::load::{Load, Shot};
+use crate::report::Report;
+
+pub(super) fn rows(setting: &Setting, report: &mut Report) -> Result<()> {
+    let mut document = setting.guide.yaml("Inbound requests")?.remove(0);
+    // A short life, so that the tests need not wait for the end of ten minutes.
+    document["inbound"]["issuers"][0]["keys"]["discovery"]["refresh"] = json!("2s");
+    document["inbound"]["issuers"][0]["keys"]["discovery"]["min_refresh"] = json!("1s");
+    let service = plain_cluster("service", setting.service.addr());
+    let proxy = Proxy::new(setting.world).listener("orders", &document, "service");
+    let envoy = proxy.cluster(setting.cluster.clone()).cluster(service).start(&[])?;
+
+    let old = tokens(setting)?;
+    let load = Load::start(envoy.listener("orders")?, vec![(4, shots(&old, 0)), (4, Vec::new())]);
+    load.pace(OLD, 200);
+    load.pace(NEW, 200);
+    load.every_last(OLD, "the first answers", |record| record.answer.is_some());
+    let [add, disable] = setting.guide.commands("Rotate keys")?[..] else { anyhow::bail!("two steps") };
+    setting.guide.shell(add)?;
+    let new = wait_for("tokens of the new key", PATIENCE, || {
+        let new = tokens(setting)?;
+        Ok((key_id(&new.good)? != key_id(&old.good)?).then_some(new))
+    })?;
+    load.aim(NEW, shots(&new, 1));
+    load.settle(NEW);
+    // Both keys' tokens pass for longer than a set of keys lives.
+    load.until(load.now() + Duration::from_secs(4));
+    let disabled = load.now();
+    setting.guide.shell(disable)?;
+    load.every_last(OLD, "the old key's tokens to be refused", |record| record.status() == 401);
+    let refused = load.now();
+    load.until(refused + Duration::from_secs(2));
+    let records = load.finish();
+
+    let tally = Tally::of(&records, |record| expected(record, disabled, refused));
+    println!(
+        "mesh: tokens of the disabled key were refused {:?} after the command began",
+        refused - disabled
+    );
+    let passed = |kind| records.iter().any(|record: &Record| record.kind == kind && record.status() == 200);
+    let got = if !tally.wrong.is_empty() {
+        format!("{:?}", tally.wrong)
+    } else if passed(Kind::Good(0)) && passed(Kind::Good(1)) {
+        ROTATED.to_owned()
+    } else {
+        "no token of one of the keys passed".to_owned()
+    };
+    let requests = records.len();
+    report.row(INBOUND, "keys rotated by Keycloak's administrator, under load", requests, ROTATED, Ok(got));
+    Ok(())
+}
+
+struct Tokens {
+    good: String,
+    narrow: String,
+}
+
+fn tokens(setting: &Setting) -> Result<Tokens> {
+    Ok(Tokens { good: setting.token("orders:read")?, narrow: setting.token("profile")? })
+}
+
+fn shots(tokens: &Tokens, number: usize) -> Vec<Shot> {
+    // The signature of another token of the same key.
+    let (content, _) = tokens.good.rsplit_once('.').unwrap_or_default();
+    let (_, signature) = tokens.narrow.rsplit_once('.').unwrap_or_default();
+    vec![
+        Shot::new(Kind::Good(number), "/orders/1", Some(&tokens.good)),
+        Shot::new(Kind::Narrow(number), "/orders/1", Some(&tokens.narrow)),
+        Shot::new(Kind::Forged(number), "/orders/1", Some(&format!("{content}.{signature}"))),
+        Shot::new(Kind::Nobody, "/orders/1", None),
+    ]
+}
+
+/// The statuses that are right for a request, by when it was on its way.
+fn expected(record: &Record, disabled: Duration, refused: Duration) -> &'static [u16] {
+    if ![Kind::Good(0), Kind::Narrow(0)].contains(&record.kind) || record.received <= disabled {
+        return record.kind.usual();
+    }
+    // A request that was on its way when the key went may have met it.
+    match (record.sent > refused, record.kind == Kind::Good(0)) {
+        (true, _) => &[401],
+        (false, true) => &[200, 401],
+        (false, false) => &[403, 401],
+    }
+}
+
+fn key_id(token: &str) -> Result<Value> {
+    let header = token.split('.').next().context("a token's header")?;
+    let header: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(header).unwrap_or_default())?;
+    Ok(header["kid"].clone())
+}
+
+const OLD: usize = 0;
+const NEW: usize = 1;
+const ROTATED: &str = "no failed request; the disabled key's tokens refused";
