@@ -98,7 +98,7 @@ impl Walk<'_> {
         let seen = self.seen_by_upstream(forged);
         self.row("call with it and a forged claim header", "200, upstream sees orders-service", seen);
 
-        self.refused("call without a token", "401 Bearer", self.get("/orders"));
+        self.refused("call without a token", "401 Bearer orders:read", self.get("/orders"));
         self.minted("expired token", json!({ "expires_in": -3600 }), "401 Bearer invalid_token");
         self.minted(
             "tampered token: a scope added",

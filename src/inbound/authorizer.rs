@@ -91,7 +91,7 @@ impl Authorizer {
 
         let presented = match credential::extract(head, &settings.sources) {
             Ok(Some(presented)) => presented,
-            Ok(None) => return denied(Denial::CredentialMissing),
+            Ok(None) => return denied(Denial::CredentialMissing { scopes: requirement.scopes() }),
             Err(denial) => return denied(denial),
         };
         let mut inquiry = Inquiry { presented: &presented, requirement: &requirement, request, stores, work };

@@ -13,7 +13,7 @@ use crate::base::Response;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DenialClass {
     /// 401 without an error code: the request brought no credential.
-    Unauthenticated,
+    Unauthenticated(Rc<[Rc<str>]>),
     /// 400 `invalid_request`.
     InvalidRequest,
     /// 401 `invalid_token`.
@@ -31,7 +31,7 @@ enum DenialClass {
 impl From<&Denial> for DenialClass {
     fn from(denial: &Denial) -> Self {
         match denial {
-            Denial::CredentialMissing => Self::Unauthenticated,
+            Denial::CredentialMissing { scopes } => Self::Unauthenticated(Rc::clone(scopes)),
             Denial::CredentialRepeated
             | Denial::CredentialMalformed
             | Denial::HeaderLookalike
@@ -74,7 +74,7 @@ impl DenialClass {
     const fn on_the_wire(&self) -> OnTheWire {
         let (status, grpc_status, title, error) = match self {
             Self::InvalidRequest => (400, 3, "Bad Request", Some("invalid_request")),
-            Self::Unauthenticated => (401, 16, "Unauthorized", None),
+            Self::Unauthenticated(_) => (401, 16, "Unauthorized", None),
             Self::InvalidToken => (401, 16, "Unauthorized", Some("invalid_token")),
             Self::InsufficientScope(_) => (403, 7, "Forbidden", Some("insufficient_scope")),
             Self::Forbidden => (403, 7, "Forbidden", None),
@@ -82,6 +82,18 @@ impl DenialClass {
             Self::Unavailable(_) => (503, 14, "Service Unavailable", None),
         };
         OnTheWire { status, grpc_status, title, error }
+    }
+
+    /// The scopes that the challenge names (RFC 6750 §3).
+    fn scopes(&self) -> Option<&[Rc<str>]> {
+        match self {
+            Self::Unauthenticated(scopes) | Self::InsufficientScope(scopes) => Some(scopes),
+            Self::InvalidRequest
+            | Self::InvalidToken
+            | Self::Forbidden
+            | Self::Unavailable(_)
+            | Self::Internal => None,
+        }
     }
 }
 
@@ -127,7 +139,7 @@ impl Settings {
         let class = DenialClass::from(denial);
         let OnTheWire { status, grpc_status, title, error } = class.on_the_wire();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
-        if error.is_some() || class == DenialClass::Unauthenticated {
+        if error.is_some() || matches!(class, DenialClass::Unauthenticated(_)) {
             headers.push(("www-authenticate", self.challenges(&class, denial)));
         }
         if let DenialClass::Unavailable(retry_after) = class {
@@ -168,8 +180,7 @@ impl Settings {
             return Challenge { scheme, parameters: [const { None }; 5] };
         }
         let error = class.on_the_wire().error;
-        let scopes =
-            if let DenialClass::InsufficientScope(scopes) = class { Some(scopes.join(" ")) } else { None };
+        let scopes = class.scopes().filter(|scopes| !scopes.is_empty()).map(|scopes| scopes.join(" "));
         let resource = self.resource.as_ref();
         let parameters = [
             self.denials.realm.as_deref().map(|realm| ("realm", realm.into())),

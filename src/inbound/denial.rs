@@ -13,7 +13,10 @@ use crate::policy::{AuthorityError, PathError, RouteMetadataError};
 pub enum Denial {
     /// The route needs a token and the request brings none.
     #[error("a bearer token is required")]
-    CredentialMissing,
+    CredentialMissing {
+        /// What the route needs: a client learns from its first 401 what to ask the authorization server for.
+        scopes: Rc<[Rc<str>]>,
+    },
     /// More than one token, or one token in more than one place (RFC 6750 §2, §3.1).
     #[error("the request carries more than one token")]
     CredentialRepeated,

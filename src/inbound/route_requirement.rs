@@ -83,10 +83,15 @@ impl<'a> RouteRequirement<'a> {
         if unmet.iter().any(|leaf| matches!(leaf, Leaf::Issuer(_))) {
             return Denial::IssuerNotAccepted;
         }
+        Denial::ScopeInsufficient { scopes: self.scopes() }
+    }
+
+    /// The scopes to name in a challenge, sorted, each once.
+    pub(super) fn scopes(&self) -> Rc<[Rc<str>]> {
         let mut needed: Vec<Rc<str>> = self.parts().flat_map(Requirement::scopes).cloned().collect();
         needed.sort_unstable();
         needed.dedup();
-        Denial::ScopeInsufficient { scopes: needed.into() }
+        needed.into()
     }
 }
 

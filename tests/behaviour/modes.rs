@@ -189,15 +189,15 @@ fn without_a_resource_there_is_no_document() {
         "403 route_unknown"
     );
     let refused = proxy.request(Request::get("/orders")).refused();
-    assert_eq!(refused.challenge(), Some("Bearer"));
+    assert_eq!(refused.challenge(), Some("Bearer scope=\"orders:read\""));
 }
 
 /// A caller that could choose the URL could send others to an authorization server of its own.
 #[test]
 fn the_challenge_names_the_configured_document_whatever_the_host() {
     let mut proxy = Proxy::new(&resource("https://api.example:8443/v1"));
-    let expected =
-        "Bearer resource_metadata=\"https://api.example:8443/.well-known/oauth-protected-resource/v1\"";
+    let expected = "Bearer scope=\"orders:read\", \
+         resource_metadata=\"https://api.example:8443/.well-known/oauth-protected-resource/v1\"";
     for authority in ["api.example", "evil.example", "", "a\"b"] {
         let request = Request::get("/orders").authority(authority).header("x-forwarded-host", "evil.example");
         assert_eq!(proxy.request(request).refused().challenge(), Some(expected), "{authority}");

@@ -28,8 +28,8 @@ fn the_table_of_refusals_lists_every_reason_once_with_its_kind() {
         let challenge = response.headers.iter().find(|(name, _)| *name == "www-authenticate");
         let kind = match (response.status, challenge.map(|(_, challenge)| challenge.as_str())) {
             (400, Some(_)) => "bad request",
-            (401, Some("Bearer")) => "no credential",
-            (401, Some(_)) => "bad token",
+            (401, Some(challenge)) if challenge.contains("error=") => "bad token",
+            (401, Some(_)) => "no credential",
             (403, Some(_)) => "scope lacking",
             (403, None) => "closed",
             (500, None) => "internal",

@@ -67,7 +67,8 @@ fn on_the_wire(settings: &inbound::Settings, denial: &Denial) -> String {
 pub fn every() -> Vec<Denial> {
     let secs = Timestamp::from_secs;
     let mut all = vec![
-        Denial::CredentialMissing,
+        Denial::CredentialMissing { scopes: [].into() },
+        Denial::CredentialMissing { scopes: ["orders:read".into(), "orders:write".into()].into() },
         Denial::CredentialRepeated,
         Denial::CredentialMalformed,
         Denial::HeaderLookalike,
@@ -191,7 +192,7 @@ fn the_golden_file_covers_every_variant() {
 
 fn denial_place(denial: &Denial) -> usize {
     match denial {
-        Denial::CredentialMissing => 0,
+        Denial::CredentialMissing { .. } => 0,
         Denial::CredentialRepeated => 1,
         Denial::CredentialMalformed => 2,
         Denial::HeaderLookalike => 3,

@@ -42,7 +42,7 @@ fn every_row_of_the_demo_is_as_expected() {
     let expected: Vec<&str> = rows.iter().map(|row| row.expected.as_str()).collect();
     for (answer, least) in [
         ("200, upstream sees orders-service", 1),
-        ("401 Bearer", 1),
+        ("401 Bearer orders:read", 1),
         ("401 Bearer invalid_token", 4),
         ("403 Bearer insufficient_scope orders:write", 1),
         ("403", 1),

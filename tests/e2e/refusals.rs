@@ -61,7 +61,7 @@ const REFUSED: [Refused; 8] = [
         status: 401,
         title: "Unauthorized",
         challenge: Some(""),
-        scope: None,
+        scope: Some("orders:audit orders:read"),
         detail: "a bearer token is required",
         reason: "credential_missing",
     },
@@ -181,8 +181,11 @@ fn a_refusal_without_realm_body_and_resource_is_only_its_challenge() {
     let world = world::visit();
     for case in &REFUSED {
         let answer = ask(&world, "refusals-plain", case);
-        let scope = case.scope.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
-        let challenge = case.challenge.map(|text| format!("Bearer {text}{scope}").trim().to_owned());
+        let scope = case.scope.map(|scope| format!("scope=\"{scope}\""));
+        let challenge = case.challenge.map(|error| {
+            let parts = [Some(error).filter(|error| !error.is_empty()), scope.as_deref()];
+            format!("Bearer {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        });
         assert_eq!(
             challenges(&answer),
             challenge.iter().map(String::as_str).collect::<Vec<_>>(),

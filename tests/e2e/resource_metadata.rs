@@ -68,8 +68,8 @@ fn only_the_documents_own_path_is_served() {
 #[test]
 fn challenges_name_the_document_and_the_host_header_has_no_influence() {
     let world = world::visit();
-    let named =
-        "Bearer resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/v1/orders\"";
+    let named = "Bearer scope=\"orders:audit orders:read\", \
+         resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/v1/orders\"";
     let addr = world.addr("resource");
     for headers in [
         &b"host: evil.example"[..],
@@ -83,5 +83,5 @@ fn challenges_name_the_document_and_the_host_header_has_no_influence() {
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some(named)));
     }
     let plain = world.get("no-resource", "/orders").send().unwrap();
-    assert_eq!(plain.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(plain.header("www-authenticate"), Some("Bearer scope=\"orders:audit orders:read\""));
 }

@@ -38,7 +38,8 @@ impl Walk<'_> {
         self.row("a call to somewhere else", "200, no token", elsewhere);
 
         let stranger = Request::get(format!("{}/checkout", sidecar.inbound)).send();
-        self.row("who calls the service needs a token", "401 Bearer", stranger.map(|answer| shown(&answer)));
+        let needed = "401 Bearer orders:write";
+        self.row("who calls the service needs a token", needed, stranger.map(|answer| shown(&answer)));
         let caller = super::token(self.places, "orders:write")
             .and_then(|token| Request::get(format!("{}/checkout", sidecar.inbound)).bearer(&token).send());
         self.row("and gets in with one", "200", caller.map(|answer| shown(&answer)));

@@ -18,7 +18,8 @@ fn the_document_is_where_a_client_looks_for_it() {
         assert_eq!(proxy.request(at(lost)).tells(), "403 route_unknown", "{identifier}");
         let refused = proxy.request(Request::get("/orders")).refused();
         let url = format!(
-            "Bearer resource_metadata=\"https://h.example/.well-known/oauth-protected-resource{found}\""
+            "Bearer scope=\"orders:read\", \
+             resource_metadata=\"https://h.example/.well-known/oauth-protected-resource{found}\""
         );
         assert_eq!(refused.challenge(), Some(url.as_str()));
     }
