@@ -7,7 +7,7 @@ ENVOY := .tools/envoy-1.40.0/envoy
 WASM := target/attache.wasm
 STAGE := --envoy $(ENVOY) --wasm $(WASM) --config envoy.yaml
 
-.PHONY: help demo up build test mesh check chaos fuzz fuzz-oracles bench bench-quick microbench sizes reference setup clean
+.PHONY: help demo up build image test mesh check chaos fuzz fuzz-oracles bench bench-quick microbench sizes reference setup clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ build: ## Build the filter: target/attache.wasm
 	@echo 'build: building the filter'
 	@tools/link
 
+image: build ## Build the image for registries, without a container engine: target/image; prints its digest
+	@echo 'image: building attache-image'
+	@cargo build --locked --quiet --package attache-image
+	@target/debug/attache-image $(WASM) target/image
+
 test: ## Run all tests: lints, native, in V8, and end to end in the newest and the oldest supported Envoy
 	@tools/setup test
 	@tools/stages test
@@ -35,7 +40,8 @@ mesh: ## Run the filter under Istio and Envoy Gateway, with Keycloak's tokens; n
 	@tools/setup mesh
 	@echo 'mesh: building the filter'
 	@tools/link
-	@echo 'mesh: building the tests'
+	@echo 'mesh: building attachectl, attache-image and the tests'
+	@cargo build --locked --quiet --package attachectl --package attache-image
 	@cargo test --locked --quiet --package attache-harness --test mesh --no-run
 	@tools/mesh $(ONLY)
 
