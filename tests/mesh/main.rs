@@ -37,6 +37,8 @@ mod keycloak_rows;
 #[allow(dead_code, reason = "the chaos tests use all of it")]
 #[path = "../e2e_chaos/load.rs"]
 mod load;
+/// What `deploy` holds, and what validators say of it.
+mod manifests;
 /// Started programs.
 mod program;
 /// A registry of images behind TLS.
@@ -60,8 +62,11 @@ struct Group {
     run: fn(&World, &mut Report) -> Result<()>,
 }
 
-const GROUPS: &[Group] =
-    &[Group { name: "image", run: image::image }, Group { name: "keycloak", run: keycloak_rows::rows }];
+const GROUPS: &[Group] = &[
+    Group { name: "manifests", run: manifests::run },
+    Group { name: "image", run: image::image },
+    Group { name: "keycloak", run: keycloak_rows::rows },
+];
 
 fn main() -> ExitCode {
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
