@@ -17,16 +17,18 @@ use crate::report::Report;
 pub(super) fn rows(setting: &Setting, report: &mut Report) -> Result<()> {
     let mut document = setting.guide.yaml("Inbound requests")?.remove(0);
     // A short life, so that the tests need not wait for the end of ten minutes.
-    document["inbound"]["issuers"][0]["keys"]["discovery"]["refresh"] = json!("2s");
+    document["inbound"]["issuers"][0]["keys"]["discovery"]["refresh"] =
+        json!(format!("{}s", LIFETIME.as_secs()));
     document["inbound"]["issuers"][0]["keys"]["discovery"]["min_refresh"] = json!("1s");
     let service = plain_cluster("service", setting.service.addr());
     let proxy = Proxy::new(setting.world).listener("orders", &document, "service");
     let envoy = proxy.cluster(setting.cluster.clone()).cluster(service).start(&[])?;
 
     let old = tokens(setting)?;
-    let load = Load::start(envoy.listener("orders")?, vec![(4, shots(&old, 0)), (4, Vec::new())]);
-    load.pace(OLD, 200);
-    load.pace(NEW, 200);
+    let nobody = vec![Shot::new(Kind::Nobody, "/orders/1", None), forged(&old)];
+    let load =
+        Load::start(envoy.listener("orders")?, vec![(4, shots(&old, 0)), (4, Vec::new()), (2, nobody)]);
+    [OLD, NEW, OTHERS].into_iter().for_each(|lane| load.pace(lane, 150));
     load.every_last(OLD, "the first answers", |record| record.answer.is_some());
     let [add, disable] = setting.guide.commands("Rotate keys")?[..] else { anyhow::bail!("two steps") };
     setting.guide.shell(add)?;
@@ -37,12 +39,17 @@ pub(super) fn rows(setting: &Setting, report: &mut Report) -> Result<()> {
     load.aim(NEW, shots(&new, 1));
     load.settle(NEW);
     // Both keys' tokens pass for longer than a set of keys lives.
-    load.until(load.now() + Duration::from_secs(4));
+    load.until(load.now() + LIFETIME * 2);
     let disabled = load.now();
     setting.guide.shell(disable)?;
     load.every_last(OLD, "the old key's tokens to be refused", |record| record.status() == 401);
-    let refused = load.now();
-    load.until(refused + Duration::from_secs(2));
+    println!(
+        "mesh: tokens of the disabled key were refused {:?} after the command began",
+        load.now() - disabled
+    );
+    // Another worker may have asked a little later.
+    let refused = load.now() + LIFETIME * 2;
+    load.until(refused + LIFETIME);
     let records = load.finish();
 
     let tally = Tally::of(&records, |record| expected(record, disabled, refused));
@@ -73,15 +80,15 @@ fn tokens(setting: &Setting) -> Result<Tokens> {
 }
 
 fn shots(tokens: &Tokens, number: usize) -> Vec<Shot> {
-    // The signature of another token of the same key.
+    let shot = |kind, token: &str| Shot::new(kind, "/orders/1", Some(token));
+    vec![shot(Kind::Good(number), &tokens.good), shot(Kind::Narrow(number), &tokens.narrow)]
+}
+
+/// A token with the signature of another one of the same key.
+fn forged(tokens: &Tokens) -> Shot {
     let (content, _) = tokens.good.rsplit_once('.').unwrap_or_default();
     let (_, signature) = tokens.narrow.rsplit_once('.').unwrap_or_default();
-    vec![
-        Shot::new(Kind::Good(number), "/orders/1", Some(&tokens.good)),
-        Shot::new(Kind::Narrow(number), "/orders/1", Some(&tokens.narrow)),
-        Shot::new(Kind::Forged(number), "/orders/1", Some(&format!("{content}.{signature}"))),
-        Shot::new(Kind::Nobody, "/orders/1", None),
-    ]
+    Shot::new(Kind::Forged(0), "/orders/1", Some(&format!("{content}.{signature}")))
 }
 
 /// The statuses that are right for a request, by when it was on its way.
@@ -105,4 +112,7 @@ fn key_id(token: &str) -> Result<Value> {
 
 const OLD: usize = 0;
 const NEW: usize = 1;
+const OTHERS: usize = 2;
+/// Of a set of keys.
+const LIFETIME: Duration = Duration::from_secs(2);
 const ROTATED: &str = "no failed request; the disabled key's tokens refused";
