@@ -23,6 +23,7 @@ pub(crate) fn image(world: &World, report: &mut Report) -> Result<()> {
         report.row(PLACE, scenario, 0, expected, got);
     };
     row(report, "built twice", "the same bytes", built_twice(&directory));
+    row(report, "commands of docs/operations.md", "the registry has the printed digest", commands());
     row(report, "paths of the machine that built the module", "none", paths());
     row(
         report,
@@ -72,6 +73,26 @@ fn files(directory: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         }
     }
     Ok(files)
+}
+
+/// Runs them as they stand.
+fn commands() -> Result<String> {
+    let page = fs::read_to_string(checkout("docs/operations.md"))?;
+    let section =
+        page.split("\n## ").find(|section| section.starts_with("The image\n")).context("no section")?;
+    let commands =
+        section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).context("no commands")?;
+    let path = format!("{}:{}", checkout(".tools/mesh/bin").display(), std::env::var("PATH")?);
+    let output =
+        run(Command::new("sh").args(["-e", "-c", commands]).current_dir(CHECKOUT).env("PATH", path))?;
+    let digest = output.lines().find(|line| line.starts_with("sha256:")).context("no digest")?;
+    let pushed = format!("registry.example.com/{}@{digest}", IMAGE.split(':').next().unwrap_or_default());
+    Ok(if output.lines().any(|line| line == pushed) {
+        "the registry has the printed digest"
+    } else {
+        &output
+    }
+    .to_owned())
 }
 
 /// Panics name source files: of crates and of this one, but not where they were.
