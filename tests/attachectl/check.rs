@@ -90,14 +90,24 @@ fn what_was_not_read_is_never_ok() {
 }
 
 /// What an operator would give to one call: each file with those that belong to it.
-const EXAMPLES: [&[&str]; 7] = [
+const EXAMPLES: [&[&str]; 12] = [
     &["envoy.yaml"],
     &["sidecar.yaml"],
     &["sidecar.yaml", "deploy/sidecar/client-credential.yaml"],
     &["deploy/istio/wasmplugin.yaml"],
     &["deploy/istio/wasmplugin.yaml", "deploy/istio/issuer.yaml"],
     &["deploy/istio/wasmplugin.yaml", "deploy/istio/issuer.yaml", "deploy/istio/annotations.yaml"],
+    &["deploy/istio/issuer.yaml", "deploy/istio/outbound/api.yaml", "deploy/istio/outbound/upstream.yaml"],
+    &["deploy/istio/issuer.yaml", "deploy/istio/outbound/api.yaml", "deploy/istio/outbound/downstream.yaml"],
+    &["deploy/istio/outbound/downstream.yaml", "deploy/istio/outbound/secrets.yaml"],
     &["deploy/envoy-gateway/envoyextensionpolicy.yaml"],
+    &[
+        "deploy/envoy-gateway/gatewayclass.yaml",
+        "deploy/envoy-gateway/gateway.yaml",
+        "deploy/envoy-gateway/issuer.yaml",
+        "deploy/envoy-gateway/envoyextensionpolicy.yaml",
+    ],
+    &["deploy/envoy-gateway/issuer.yaml", "deploy/envoy-gateway/outbound.yaml"],
 ];
 
 #[test]

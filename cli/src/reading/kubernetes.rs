@@ -33,7 +33,7 @@ pub(super) fn read<'a>(place: &Place<'a>, set: &mut Set<'a>) {
         "EnvoyFilter" => {
             for patch in spec.iter().flat_map(|spec| spec.list("configPatches")) {
                 let Some(value) = patch.at(&["patch", "value"]) else { continue };
-                walk::part(&value, patch.text("applyTo") == "HTTP_FILTER", set);
+                walk::part(&value, patch.text("applyTo"), set);
                 if patch.text("applyTo") == "CLUSTER" && value.member("name").is_some() {
                     set.add_cluster(Cluster { place: value, bootstrap: None });
                 }
