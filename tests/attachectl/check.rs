@@ -90,7 +90,7 @@ fn what_was_not_read_is_never_ok() {
 }
 
 /// What an operator would give to one call: each file with those that belong to it.
-const EXAMPLES: [&[&str]; 12] = [
+const EXAMPLES: &[&[&str]] = &[
     &["envoy.yaml"],
     &["sidecar.yaml"],
     &["sidecar.yaml", "deploy/sidecar/client-credential.yaml"],
@@ -100,6 +100,9 @@ const EXAMPLES: [&[&str]; 12] = [
     &["deploy/istio/issuer.yaml", "deploy/istio/outbound/api.yaml", "deploy/istio/outbound/upstream.yaml"],
     &["deploy/istio/issuer.yaml", "deploy/istio/outbound/api.yaml", "deploy/istio/outbound/downstream.yaml"],
     &["deploy/istio/outbound/downstream.yaml", "deploy/istio/outbound/secrets.yaml"],
+    &["deploy/istio/wasmplugin.yaml", "deploy/istio/workload.yaml", "deploy/istio/seal.yaml"],
+    &["deploy/istio/trafficextension.yaml", "deploy/istio/issuer.yaml"],
+    &["deploy/istio/gateway.yaml", "deploy/istio/issuer.yaml"],
     &["deploy/envoy-gateway/envoyextensionpolicy.yaml"],
     &[
         "deploy/envoy-gateway/gatewayclass.yaml",

@@ -19,12 +19,16 @@
 #![allow(clippy::disallowed_methods, reason = "real processes run in real time")]
 #![allow(clippy::print_stdout, reason = "the table is what this is for")]
 
+/// A client outside of the mesh.
+mod client;
 /// One connection of a load.
 #[allow(dead_code, reason = "the chaos tests use all of it")]
 #[path = "../e2e_chaos/connection.rs"]
 mod connection;
 /// The image.
 mod image;
+/// Istio's control plane and agent.
+mod istio;
 /// Answers against the rule of their moment.
 #[allow(dead_code, reason = "the chaos tests use all of it")]
 #[path = "../e2e_chaos/judge.rs"]
@@ -39,12 +43,16 @@ mod keycloak_rows;
 mod load;
 /// What `deploy` holds, and what validators say of it.
 mod manifests;
+/// What the policy of the manifests decides.
+mod policy;
 /// Started programs.
 mod program;
 /// A registry of images behind TLS.
 mod registry;
 /// The table.
 mod report;
+/// The commands of a page.
+mod walkthrough;
 /// What the groups share.
 mod world;
 
@@ -66,6 +74,8 @@ const GROUPS: &[Group] = &[
     Group { name: "manifests", run: manifests::run },
     Group { name: "image", run: image::image },
     Group { name: "keycloak", run: keycloak_rows::rows },
+    Group { name: "istio-inbound", run: istio::inbound::run },
+    Group { name: "istio-gateway", run: istio::gateway::run },
 ];
 
 fn main() -> ExitCode {

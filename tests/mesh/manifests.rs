@@ -121,7 +121,7 @@ impl Mistake {
 }
 
 /// `attachectl`, which `tools/mesh` has built beside this program.
-fn attachectl() -> Result<PathBuf> {
+pub(crate) fn attachectl() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let built = own.ancestors().nth(2).context("this program is in no directory")?.join("attachectl");
     if !built.is_file() {
