@@ -68,12 +68,18 @@ impl Keycloak {
 
     /// Asks a realm for tokens by a client's credentials, and returns the whole answer.
     pub(crate) fn ask(&self, realm: &str, client: &str, secret: &str, scope: &str) -> Result<Value> {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client),
-            ("client_secret", secret),
-            ("scope", scope),
-        ];
+        self.grant(realm, client, secret, &[("grant_type", "client_credentials"), ("scope", scope)])
+    }
+
+    /// Asks a realm for tokens by any grant, and returns the whole answer.
+    pub(crate) fn grant(
+        &self,
+        realm: &str,
+        client: &str,
+        secret: &str,
+        grant: &[(&str, &str)],
+    ) -> Result<Value> {
+        let form = [grant, &[("client_id", client), ("client_secret", secret)]].concat();
         Request::post(format!("{PLAIN}/realms/{realm}/protocol/openid-connect/token"))
             .form(&form)
             .send()?

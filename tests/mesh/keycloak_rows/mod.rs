@@ -84,6 +84,13 @@ impl Setting<'_> {
     fn token(&self, scope: &str) -> Result<String> {
         text(&self.keycloak.ask("shop", CLIENT, SECRET, scope)?, "access_token")
     }
+
+    /// A new token of the user of `USER`.
+    fn user_token(&self) -> Result<String> {
+        let user = [("username", "ada"), ("password", "ada-password")];
+        let grant = [&[("grant_type", "password"), ("scope", "orders:read")][..], &user].concat();
+        text(&self.keycloak.grant("shop", CLIENT, SECRET, &grant)?, "access_token")
+    }
 }
 
 /// A token of a realm that nobody has prepared.
@@ -113,7 +120,20 @@ fn prepared(setting: &Setting, inbound: &Envoy, report: &mut Report) -> Result<(
     let got = read_orders(inbound, "jwks", Some(&id_token));
     report.row(INBOUND, "no type: an ID token", 1, "401, the token is for another audience", got);
 
-    setting.guide.run("The type")?;
+    let [switch, mapper] = setting.guide.commands("The type")?[..] else { bail!("a switch and a mapper") };
+    setting.guide.shell(switch)?;
+    setting.guide.shell(USER)?;
+    let got = setting.user_token().and_then(|token| read_orders(inbound, "discovery", Some(&token)));
+    report.row(
+        INBOUND,
+        "a user's token, with the switch alone",
+        1,
+        "401, the claim `client_id` is missing",
+        got,
+    );
+    setting.guide.shell(mapper)?;
+    let got = setting.user_token().and_then(|token| read_orders(inbound, "discovery", Some(&token)));
+    report.row(INBOUND, "a user's token, with the switch and the mapper", 1, "200", got);
     let token = setting.token("orders:read")?;
     for listener in ["discovery", "jwks"] {
         let scenario = format!("keys by `{listener}`: a token with the scope");
@@ -199,14 +219,14 @@ fn how_often(requests: u64, time: Duration) -> Result<String> {
     bail!("{requests} requests in {time:?}, not 1 to {most}")
 }
 
-/// Looks for what must not be in a log: the secrets, and the claims and signatures of tokens.
+/// Looks for what must not be in a log: secrets, parts of tokens, and whom they are about.
 fn tells_no_secret(envoy: &Envoy, setting: &Setting) -> Result<String> {
     let log = envoy.logs();
-    let token = setting.token("orders:read")?;
-    let header = token.split('.').next().context("a token's header")?;
-    for secret in [header, SECRET, "web-secret", "BEGIN PRIVATE KEY"] {
-        if log.contains(secret) {
-            bail!("the log contains {}…", secret.chars().take(12).collect::<String>());
+    let subject = outbound::claim(&setting.token("orders:read")?, "sub")?;
+    // Each token's header and claims begin so.
+    for secret in ["eyJ", &subject, SECRET, "web-secret", "ada-password"] {
+        if let Some(at) = log.find(secret) {
+            bail!("{}", log[..at + secret.len()].lines().last().unwrap_or_default());
         }
     }
     Ok("nothing".into())
@@ -231,5 +251,11 @@ fn text(answer: &Value, member: &str) -> Result<String> {
     Ok(text.with_context(|| format!("Keycloak's answer has no {member}: {}", answer["error"]))?.to_owned())
 }
 
+/// A user who logs in by name and password.
+const USER: &str = r#"
+kcadm.sh create users -r shop -s username=ada -s enabled=true -s emailVerified=true -s email=ada@orders.example \
+    -s firstName=Ada -s lastName=King -s 'credentials=[{"type":"password","value":"ada-password"}]'
+kcadm.sh update clients/$CLIENT -r shop -s directAccessGrantsEnabled=true
+"#;
 const INBOUND: Place = Place { control_plane: "none", position: "inbound" };
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -162,7 +162,7 @@ fn called_by(envoy: &Envoy, listener: &str) -> Result<String> {
     Ok(format!("{}, {}", answer.status, claim(token, "client_id")?))
 }
 
-fn claim(token: &str, name: &str) -> Result<String> {
+pub(super) fn claim(token: &str, name: &str) -> Result<String> {
     let claims = token.split('.').nth(1).context("a token with claims")?;
     let claims: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims).unwrap_or_default())?;
     text(&claims, name)
