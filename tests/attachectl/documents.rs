@@ -124,10 +124,14 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("kubectl", Proof::Not("it needs a cluster")),
     ("mkdir -p target/image", Proof::Not("it prepares the next command")),
     ("printf 'FROM scratch", Proof::Not("it needs a docker engine")),
+    ("crane", Proof::Elsewhere("tests/mesh/image.rs runs those of docs/operations.md")),
     ("curl", Proof::Not("it asks an issuer that is not there")),
+    ("token=$(curl", ISTIO),
+    ("sed -E", ISTIO),
     ("docker", Proof::Not("it needs a docker engine")),
 ];
 
+const ISTIO: Proof = Proof::Elsewhere("tests/mesh/istio runs the commands of deploy/istio/README.md");
 const KEYCLOAK: Proof = Proof::Elsewhere("tests/mesh/keycloak_rows runs each block of the page");
 
 /// Each command of the pages' shell blocks, with the lines that it goes on in.
