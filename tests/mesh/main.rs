@@ -25,6 +25,8 @@ mod client;
 #[allow(dead_code, reason = "the chaos tests use all of it")]
 #[path = "../e2e_chaos/connection.rs"]
 mod connection;
+/// An Envoy that speaks TLS in front of another server.
+mod front;
 /// The image.
 mod image;
 /// Istio's control plane and agent.
@@ -76,6 +78,8 @@ const GROUPS: &[Group] = &[
     Group { name: "keycloak", run: keycloak_rows::rows },
     Group { name: "istio-inbound", run: istio::inbound::run },
     Group { name: "istio-gateway", run: istio::gateway::run },
+    Group { name: "istio-outbound", run: istio::outbound::rows },
+    Group { name: "istio-faults", run: istio::faults::rows },
 ];
 
 fn main() -> ExitCode {

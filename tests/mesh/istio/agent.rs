@@ -146,7 +146,6 @@ impl Agent {
     }
 
     /// A counter or gauge of Envoy by its full name, or zero.
-    #[allow(dead_code, reason = "for rows about failures")]
     pub(crate) fn stat(&self, name: &str) -> Result<u64> {
         let page = self.admin("/stats")?.text();
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));

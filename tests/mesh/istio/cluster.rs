@@ -96,6 +96,11 @@ impl<'a> Cluster<'a> {
         self.pods.remove(pod);
     }
 
+    /// What a Secret holds.
+    pub(crate) fn secret(&self, name: &str, key: &str) -> Result<String> {
+        Ok(fs::read_to_string(self.directory.join("secrets").join(name).join(key))?)
+    }
+
     /// Starts the pods that `kubectl rollout status` waits for.
     fn roll_out(&mut self) -> Result<()> {
         for (name, kind, ports, address) in PODS {

@@ -56,7 +56,6 @@ impl ControlPlane {
     }
 
     /// Ends it at once, as when its machine fails. The agents lose their connections.
-    #[allow(dead_code, reason = "for rows about failures")]
     pub(crate) fn kill(&mut self) {
         self.program = None;
     }
