@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use attache_harness::http::Request;
+use attache_harness::http::{Request, Response};
 use serde_json::Value;
 
 use crate::program::{Program, run};
@@ -84,6 +84,11 @@ impl Keycloak {
             .form(&form)
             .send()?
             .json()
+    }
+
+    /// Reads one of its public documents.
+    pub(crate) fn get(&self, path: &str) -> Result<Response> {
+        Request::get(format!("{PLAIN}/{path}")).send()
     }
 
     /// Makes a command run as its administrator's shell would: beside its programs, with the password in the

@@ -47,6 +47,14 @@ pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
     untrusted(&setting, report)?;
     outbound::rows(&setting, report)?;
     rotation::rows(&setting, report)?;
+    let got = forbids_caching(&setting);
+    report.row(
+        INBOUND,
+        "what Keycloak says of caching its keys and its metadata",
+        0,
+        "no-cache, no-store",
+        got,
+    );
     let got = asked(&inbound).and_then(|requests| how_often(requests - before, start.elapsed()));
     report.row(
         INBOUND,
@@ -188,9 +196,28 @@ fn untrusted(setting: &Setting, report: &mut Report) -> Result<()> {
     let proxy = Proxy::new(setting.world).listener("discovery", &document, "service");
     let envoy = proxy.cluster(cluster).cluster(service).start(&[])?;
     let token = setting.token("orders:read")?;
-    let got = read_orders(&envoy, "discovery", Some(&token));
-    report.row(INBOUND, "Keycloak's certificate is not trusted", 1, "503", got);
+    let got = read_orders(&envoy, "discovery", Some(&token)).and_then(|status| {
+        let reason = "reason=.=keys_unavailable;";
+        let is_told = envoy.stats()?.iter().any(|(name, value)| name.contains(reason) && *value > 0);
+        Ok(if is_told { format!("{status} keys_unavailable") } else { status })
+    });
+    report.row(INBOUND, "Keycloak's certificate is not trusted", 1, "503 keys_unavailable", got);
     Ok(())
+}
+
+/// Keycloak's word for the keys, and for the metadata.
+fn forbids_caching(setting: &Setting) -> Result<String> {
+    let mut words = Vec::new();
+    for (path, word) in
+        [("protocol/openid-connect/certs", "no-cache"), (".well-known/openid-configuration", "no-store")]
+    {
+        let answer = setting.keycloak.get(&format!("realms/shop/{path}"))?;
+        let said =
+            answer.headers.iter().find(|(name, _)| name == "cache-control").map(|(_, value)| value.as_str());
+        let said = said.unwrap_or("nothing");
+        words.push(if said.contains(word) { word } else { said }.to_owned());
+    }
+    Ok(words.join(", "))
 }
 
 /// How often the first document's keys and metadata have been fetched.

@@ -53,10 +53,6 @@ pub(super) fn rows(setting: &Setting, report: &mut Report) -> Result<()> {
     let records = load.finish();
 
     let tally = Tally::of(&records, |record| expected(record, disabled, refused));
-    println!(
-        "mesh: tokens of the disabled key were refused {:?} after the command began",
-        refused - disabled
-    );
     let passed = |kind| records.iter().any(|record: &Record| record.kind == kind && record.status() == 200);
     let got = if !tally.wrong.is_empty() {
         format!("{:?}", tally.wrong)
