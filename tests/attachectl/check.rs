@@ -135,6 +135,20 @@ fn every_example_passes_without_a_warning() {
     assert!(files.iter().all(|file| checked.contains(&**file)), "{files:?}");
 }
 
+/// But for their indentation.
+#[test]
+fn the_manifests_for_istio_have_one_policy() {
+    let policy = |file: &str| {
+        let text = fs::read_to_string(root().join("deploy/istio").join(file)).unwrap();
+        let (_, policy) = text.split_once("inbound:\n").unwrap();
+        let (policy, _) = policy.split_once("default: deny\n").unwrap();
+        policy.lines().map(str::trim_start).collect::<Vec<_>>().join("\n")
+    };
+    for file in ["trafficextension.yaml", "gateway.yaml"] {
+        assert_eq!(policy(file), policy("wasmplugin.yaml"), "{file}");
+    }
+}
+
 /// A copy that leads anywhere but to this host is not safe until it has the TLS that the comment shows.
 #[test]
 fn an_example_that_is_copied_for_a_real_issuer_is_refused_until_it_has_tls() {

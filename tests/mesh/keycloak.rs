@@ -61,7 +61,12 @@ impl Keycloak {
 
     /// Asks for a token with these scopes (separated by spaces) as the realm's client `orders-service`.
     pub(crate) fn token(&self, scope: &str) -> Result<String> {
-        let answer = self.ask("orders", CLIENT, SECRET, scope)?;
+        self.token_of(CLIENT, SECRET, scope)
+    }
+
+    /// As `token`, for another of the realm's clients.
+    pub(crate) fn token_of(&self, client: &str, secret: &str, scope: &str) -> Result<String> {
+        let answer = self.ask("orders", client, secret, scope)?;
         let token = answer.get("access_token").and_then(Value::as_str);
         Ok(token.with_context(|| format!("Keycloak granted no token: {answer}"))?.to_owned())
     }

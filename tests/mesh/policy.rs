@@ -20,6 +20,7 @@ pub(crate) fn walk(base: &str, keycloak: &Keycloak) -> Result<Vec<Step>> {
     let [read, write, stock] =
         ["orders:read", "orders:write", "inventory:read"].map(|scope| keycloak.token(scope));
     let (read, write, stock) = (read?, write?, stock?);
+    let elsewhere = keycloak.token_of("billing-service", "billing-secret", "orders:read");
     let get = |path: &str| Call::get(format!("{base}{path}"));
     let post = |path: &str| Call::post(format!("{base}{path}"));
     let with = |token: Result<String>| token.and_then(|token| get("/orders").bearer(&token).shown());
@@ -40,6 +41,7 @@ pub(crate) fn walk(base: &str, keycloak: &Keycloak) -> Result<Vec<Step>> {
         ("a scope added to a token", invalid, with(tampered(&read))),
         ("another token's signature", invalid, with(swapped(&read, &write))),
         ("a token without a signature", invalid, with(unsigned(&read))),
+        ("a token for another audience", invalid, with(elsewhere)),
         (
             "another scope",
             "403 Bearer insufficient_scope orders:write",

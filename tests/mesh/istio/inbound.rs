@@ -28,6 +28,7 @@ struct Sidecar<'a> {
 
 pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
     let (_, keycloak, _workload) = (world.registry()?, world.keycloak()?, Upstream::listen(WORKLOAD)?);
+    let hasty = keycloak.token_of("hasty-service", "hasty-secret", "orders:read")?;
     let readme = Page::read("deploy/istio/README.md")?;
     let mut sidecar = Sidecar { keycloak, cluster: Cluster::start(world, "istio-inbound")?, readme };
     report.row(PLACE, "the walk-through", 2, "401 without a token, 200 with one", sidecar.walk_through());
@@ -55,6 +56,7 @@ pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
         "the same requests, by TrafficExtension",
         policy::walk(BASE, keycloak)?,
     );
+    report.row(PLACE, "an expired token", 1, "401 Bearer invalid_token", expired(&hasty));
     report.row(PLACE, "commands of the page that were not run", 0, "none", sidecar.commands_left());
     report.row(
         PLACE,
@@ -116,8 +118,8 @@ impl Sidecar<'_> {
             let agent = self.cluster.agent(POD)?;
             let before = agent.log().len();
             self.cluster.control_plane.apply("wasmplugin", &wrong()?)?;
-            agent.logs(before, &["attache", "scope"])?;
-            agent.logs(before, &["rejected"])?;
+            agent.logs(before, &["wasm log attache: configuration refused: inbound.routes["])?;
+            agent.logs(before, &["rejected: Unable to create Wasm plugin orders.attache"])?;
             let refused = load.now();
             load.every_last(0, "requests after it", |record| record.sent > refused);
             self.cluster.control_plane.apply("wasmplugin", &Self::version(13)?)?;
@@ -146,7 +148,7 @@ impl Sidecar<'_> {
         let is_new = || self.cluster.control_plane.pushes() > pushes;
         wait_for("the control plane", PATIENCE, || Ok(is_new().then_some(())))?;
         let agent = Agent::spawn(world, "istio-inbound/wrong", &Pod::new(POD, Kind::Sidecar))?;
-        agent.logs(0, &["rejected"])?;
+        agent.logs(0, &["rejected: Unable to create Wasm plugin orders.attache"])?;
         agent.listens(SIDECAR)?;
         let answer = Call::get(format!("{BASE}/orders")).shown();
         wait_for("the pod to be ready", PATIENCE, || Ok(agent.is_ready().then_some(())))?;
@@ -200,6 +202,14 @@ impl Sidecar<'_> {
 
 fn finish(load: Load) -> Tally {
     Tally::of(&load.finish(), |record: &Record| record.kind.usual())
+}
+
+/// A token of one second, once the clock skew that the policy allows is over too.
+fn expired(token: &str) -> Result<String> {
+    wait_for("a token to be refused", PATIENCE, || {
+        let shown = Call::get(format!("{BASE}/orders")).bearer(token).shown()?;
+        Ok((!shown.starts_with("200")).then_some(shown))
+    })
 }
 
 /// Each part of a token begins as the base64 of `{"` does.
