@@ -320,8 +320,8 @@ impl Mesh<'_> {
 }
 
 fn told(statuses: &[u16]) -> String {
-    let wrong: Vec<_> = statuses.iter().filter(|status| !matches!(status, 401 | 403 | 500 | 503)).collect();
-    if wrong.is_empty() { "never let through".to_owned() } else { format!("{wrong:?}") }
+    let wrong = statuses.iter().filter(|status| !matches!(status, 401 | 403 | 500 | 503)).count();
+    if wrong == 0 { "never let through".to_owned() } else { format!("{wrong} times another answer") }
 }
 
 /// What `kubectl create secret docker-registry` makes.

@@ -43,7 +43,9 @@ pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
     mesh.block(SECRETS)?;
     mesh.block(APPLY_DOWNSTREAM)?;
     mesh.calls(DOWNSTREAM, report)?;
+    report.row(DOWNSTREAM, "the API answers 401 to the token", 1, "401", mesh.refused());
     mesh.virtual_machines(report)?;
+    mesh.changes("downstream", DOWNSTREAM, ["403", "applying deny RBAC filter"], report)?;
     let secrets = mesh.secrets()?;
     let downstream = mesh.agent()?.log();
     mesh.cluster.control_plane.delete("downstream")?;
@@ -52,13 +54,15 @@ pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
     mesh.block(APPLY_UPSTREAM)?;
     mesh.calls(UPSTREAM, report)?;
     report.row(UPSTREAM, "the API answers 401 to the token", 1, "200 with another token", mesh.retried());
-    mesh.failures(report)?;
+    mesh.changes("upstream", UPSTREAM, [GRANTED, MISSING_UPSTREAM], report)?;
+    let changed = mesh.agent()?.log();
+    mesh.at_a_new_pod(report)?;
     let left = mesh.page.left().map_or_else(|| "each of them".to_owned(), str::to_owned);
     report.row(UPSTREAM, "the commands of deploy/istio/outbound", 0, "each of them", Ok(left));
-    let logs = downstream + &mesh.agent()?.log();
+    let logs = [downstream, changed, mesh.agent()?.log()].concat();
     let secrets = [secrets, mesh.secrets()?].concat();
     let leaks = secrets.iter().filter(|secret| logs.contains(secret.as_str())).count();
-    report.row(UPSTREAM, "tokens and secrets in the logs of both", 0, "0", Ok(leaks.to_string()));
+    report.row(UPSTREAM, "tokens and secrets in the logs", 0, "0", Ok(leaks.to_string()));
     Ok(())
 }
 
@@ -82,10 +86,9 @@ impl Mesh<'_> {
     }
 
     fn calls(&mut self, place: Place, report: &mut Report) -> Result<()> {
-        self.agent()?.listens(SocketAddr::from(([127, 0, 0, 4], 80)))?;
+        self.agent()?.listens(SIDECAR)?;
         let call = || Call::get("http://api.example/stock");
-        let expected = "200, upstream sees orders-service with orders:read";
-        report.row(place, "the workload calls http://api.example", 1, expected, first(&call()));
+        report.row(place, "the workload calls http://api.example", 1, GRANTED, settled(GRANTED));
         let answer = self.block(CALL)?;
         let first = answer.lines().next().unwrap_or_default().trim();
         report.row(place, "and by the command of the page", 1, "HTTP/1.1 200 OK", Ok(first.to_owned()));
@@ -119,6 +122,16 @@ impl Mesh<'_> {
         self.cluster.control_plane.delete("wasmplugin")
     }
 
+    /// In the listener, the workload sees what the API answers.
+    fn refused(&self) -> Result<String> {
+        let seen = self.api.seen();
+        let old = seen.iter().rev().find_map(Echo::bearer).context("no token was seen")?.to_owned();
+        self.api.answer_401_to(vec![old]);
+        let answer = Call::get("http://api.example/stock").send();
+        self.api.accept_all();
+        Ok(answer?.status.to_string())
+    }
+
     /// The API answers 401 to the token that it has seen last, which is old enough to be replaced.
     fn retried(&self) -> Result<String> {
         let start = Instant::now();
@@ -136,31 +149,56 @@ impl Mesh<'_> {
         Ok(format!("{} with {which}", answer.status))
     }
 
-    fn failures(&self, report: &mut Report) -> Result<()> {
+    /// A change that brings a mistake to a sidecar that serves. `file` is the manifest of the filter.
+    fn changes(&self, file: &str, place: Place, missing: [&str; 2], report: &mut Report) -> Result<()> {
         let agent = self.agent()?;
-        let good = deployed("istio/outbound/upstream.yaml")?;
-        let expected = "200, upstream sees orders-service with orders:read";
-        for (what, old, new, line) in [
-            (
-                "a change: an image that is not there",
-                "attache:0.1.0",
-                "attache:0.2.0",
-                "filter config has type URL",
-            ),
-            (
-                "a change: an error in the configuration",
-                "unmatched: pass",
-                "unmatched: forward",
-                "configuration refused",
-            ),
+        let good = deployed(&format!("istio/outbound/{file}.yaml"))?;
+        let [expected, line] = missing;
+        for (what, (right, wrong), line, expected) in [
+            ("a change: an image that is not there", MISSING_IMAGE, line, expected),
+            ("a change: an error in the configuration", ERROR, "configuration refused", GRANTED),
         ] {
+            self.cluster.control_plane.apply(file, &good)?;
+            settled(GRANTED)?;
             let from = agent.log().len();
-            self.cluster.control_plane.apply("upstream", &good.replace(old, new))?;
-            let got = agent.logs(from, &[line]).and_then(|_| seen(&Call::get("http://api.example/stock")));
-            report.row(UPSTREAM, what, 1, expected, got);
+            self.cluster.control_plane.apply(file, &good.replace(right, wrong))?;
+            let got = agent.logs(from, &[line]).and_then(|_| settled(expected));
+            report.row(place, what, 1, expected, got);
         }
         Ok(())
     }
+
+    /// The same mistakes at a sidecar that has had no filter yet.
+    fn at_a_new_pod(&mut self, report: &mut Report) -> Result<()> {
+        let good = deployed("istio/outbound/upstream.yaml")?;
+        self.cluster.control_plane.apply("upstream", &good.replace(ERROR.0, ERROR.1))?;
+        self.block(SECRETS)?;
+        let agent = self.agent()?;
+        agent.listens(SIDECAR)?;
+        let mut from = 0;
+        for (what, (right, wrong), line) in [
+            ("a new pod: an error in the configuration", ERROR, "configuration refused"),
+            ("a new pod: an image that is not there", MISSING_IMAGE, MISSING_UPSTREAM),
+            ("a new pod: a variable that is not passed", NOT_PASSED, "ORDERS_CLIENT_SECRET is not set"),
+        ] {
+            ensure!(good.contains(right), "upstream.yaml has no {right:?}");
+            self.cluster.control_plane.apply("upstream", &good.replace(right, wrong))?;
+            let got = agent.logs(from, &[line]).and_then(|_| settled("500"));
+            from = agent.log().len();
+            report.row(UPSTREAM, what, 1, "500", got);
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the workload's call gets what is expected; what it gets, if it does not in time.
+fn settled(expected: &str) -> Result<String> {
+    let mut last = Ok(String::new());
+    let _ = wait_for("the filter", PATIENCE, || {
+        last = seen(&Call::get("http://api.example/stock"));
+        Ok(last.as_ref().is_ok_and(|got| got == expected).then_some(()))
+    });
+    last
 }
 
 /// The status and, where the request passed, whose token the API sees.
@@ -175,12 +213,6 @@ fn seen(call: &Call) -> Result<String> {
     let claims: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims)?)?;
     let text = |name: &str| claims[name].as_str().unwrap_or("none");
     Ok(format!("200, upstream sees {} with {}", text("client_id"), text("scope")))
-}
-
-/// As `seen`, once the filter is in force and has its first token.
-fn first(call: &Call) -> Result<String> {
-    let is_early = |got: &String| ["200, no token", "503"].contains(&got.as_str());
-    wait_for("a first token", PATIENCE, || Ok(Some(seen(call)?).filter(|got| !is_early(got))))
 }
 
 fn tokens(agent: &Agent) -> Result<String> {
@@ -229,6 +261,15 @@ const APPLY_DOWNSTREAM: usize = 2;
 const CALL: usize = 3;
 const DOWNSTREAM: Place = Place { control_plane: "Istio", position: "sidecar, outbound, downstream" };
 const UPSTREAM: Place = Place { control_plane: "Istio", position: "sidecar, outbound, upstream" };
+const GRANTED: &str = "200, upstream sees orders-service with orders:read";
+/// Mistakes: what stands in the manifest, and what in its place.
+const MISSING_IMAGE: (&str, &str) = ("attache:0.1.0", "attache:0.2.0");
+const ERROR: (&str, &str) = ("unmatched: pass", "unmatched: forward");
+const NOT_PASSED: (&str, &str) = ("[ATTACHE_SEAL, ORDERS_CLIENT_SECRET]", "[ATTACHE_SEAL]");
+/// What Envoy says of the filter that the agent puts in the place of a module in a cluster.
+const MISSING_UPSTREAM: &str = "filter config has type URL";
+/// Where the sidecar takes the workload's calls.
+const SIDECAR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 4)), 80);
 const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9004);
 const WORKLOAD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9001);
 /// Younger tokens survive a 401.
