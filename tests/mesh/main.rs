@@ -25,6 +25,8 @@ mod client;
 #[allow(dead_code, reason = "the chaos tests use all of it")]
 #[path = "../e2e_chaos/connection.rs"]
 mod connection;
+/// Envoy Gateway.
+mod envoy_gateway;
 /// An Envoy that speaks TLS in front of another server.
 mod front;
 /// The image.
@@ -80,6 +82,7 @@ const GROUPS: &[Group] = &[
     Group { name: "istio-gateway", run: istio::gateway::run },
     Group { name: "istio-outbound", run: istio::outbound::rows },
     Group { name: "istio-faults", run: istio::faults::rows },
+    Group { name: "envoy-gateway", run: envoy_gateway::run },
 ];
 
 fn main() -> ExitCode {

@@ -1,6 +1,6 @@
-//! Each manifest of `deploy` is what the definitions of its resources allow (CRDs with their CEL rules), what the control
-//! planes' own validators allow, and what `attachectl check` allows of the plugin configuration in it. A manifest with one
-//! mistake is refused by the program that each mistake is for.
+//! Each manifest of `deploy` is what the definitions of its resources allow (CRDs with their CEL rules), what the
+//! control planes' own validators allow, and what `attachectl check` allows of the plugin configuration in it. A
+//! manifest with a mistake is refused by the program that is there to find it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -271,8 +271,8 @@ const MISTAKES: [Mistake; 12] = [
         what: "EnvoyExtensionPolicy, a scope that is no list",
         validator: Validator::Attachectl,
         file: "envoy-gateway/envoyextensionpolicy.yaml",
-        edit: ("require: { scopes: [orders:read] }", "require: { scopes: orders:read }"),
-        expected: "spec.wasm[0].config.inbound.routes[0].require.scopes",
+        edit: ("require: { scopes: [orders:write] }", "require: { scopes: orders:write }"),
+        expected: "spec.wasm[0].config.inbound.routes[2].require.scopes",
     },
     Mistake {
         what: "EnvoyExtensionPolicy that lets requests through without the module",

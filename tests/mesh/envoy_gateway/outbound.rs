@@ -1,0 +1,54 @@
+//! The filter that adds tokens at a gateway through which workloads call an API: `outbound.yaml` as it stands.
+
+use anyhow::{Context, Result};
+use attache_harness::prometheus::sum;
+use attache_harness::upstream::{Echo, Upstream};
+use attache_harness::wait::wait_for;
+use base64ct::{Base64UrlUnpadded, Encoding};
+use serde_json::Value;
+
+use super::inbound::status;
+use super::{CONTROL_PLANE, Mesh, PATIENCE, until};
+use crate::client::Call;
+use crate::report::{Place, Report};
+
+pub(super) fn run(mesh: &mut Mesh<'_>, api: &Upstream, report: &mut Report) -> Result<()> {
+    let heading = "Outbound";
+    mesh.block(heading, 0)?;
+    mesh.block(heading, 1)?;
+    let call = Call::get(format!("{EGRESS}/orders")).header("host", "api.example");
+    report.row(PLACE, "a request without a credential", 1, "200", until(&call, "200"));
+    let walk = mesh.block(heading, 2).map(|answer| status(&answer));
+    report.row(PLACE, "the walk-through", 1, "200", walk);
+    report.row(PLACE, "what the API gets", 1, "a token of orders-service with orders:read", seen(api));
+    let other = Call::get(format!("{EGRESS}/orders")).header("host", "else.example");
+    report.row(PLACE, "another host", 1, "404", other.shown());
+    let own = Call::get(format!("{EGRESS}/orders")).header("host", "api.example").bearer("the.callers.own");
+    report.row(PLACE, "a credential of the workload's own", 1, "400", own.shown());
+    report.row(PLACE, "tokens that 3 threads obtain", 0, "1", obtained(mesh));
+    Ok(())
+}
+
+/// Whose token the last request to the API carried.
+fn seen(api: &Upstream) -> Result<String> {
+    let seen: Vec<Echo> = api.seen();
+    let last = seen.last().context("the API has got no request")?;
+    let header = last.header_values("authorization").next().unwrap_or("no authorization");
+    let Some(token) = header.strip_prefix("Bearer ") else { return Ok(header.to_owned()) };
+    let claims = token.split('.').nth(1).context("a token of three parts")?;
+    let claims: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims)?)?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or("nobody").to_owned();
+    Ok(format!("a token of {} with {}", text("client_id"), text("scope")))
+}
+
+fn obtained(mesh: &Mesh<'_>) -> Result<String> {
+    wait_for("the count of tokens", PATIENCE, || {
+        let samples = mesh.control_plane.samples("attache_token_requests")?;
+        let obtained =
+            sum(&samples, "attache_token_requests", &[("client", "orders"), ("result", "obtained")]);
+        Ok((obtained > 0.0).then(|| obtained.to_string()))
+    })
+}
+
+const PLACE: Place = Place { control_plane: CONTROL_PLANE, position: "gateway, outbound" };
+const EGRESS: &str = "http://127.0.0.1:80";
