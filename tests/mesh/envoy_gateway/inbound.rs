@@ -1,6 +1,8 @@
 //! The filter on a route of a gateway: `envoyextensionpolicy.yaml` as it stands, before the module has come, with its
 //! policy changed, and with mistakes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::{Context, Result};
 use attache_harness::prometheus::sum;
 use attache_harness::wait::wait_for;
@@ -29,22 +31,11 @@ pub(super) fn run(mesh: &mut Mesh<'_>, report: &mut Report) -> Result<()> {
     policy::report_each(report, PLACE, policy::walk(BASE, mesh.keycloak)?);
     report.row(PLACE, "metrics have labels", 0, LABELS, labels(mesh));
 
-    let narrow = LIST.replace("orders:read", "orders:list");
-    mesh.change(POLICY, &[(LIST, &narrow)])?;
-    let changed = until(&good, "403 Bearer insufficient_scope orders:list");
-    report.row(PLACE, "a changed policy", 1, "403 Bearer insufficient_scope orders:list", changed);
-    mesh.change(POLICY, &[("[orders:list]", "orders:list")])?;
-    let told = wrong(mesh).map(|()| answer(&good));
-    report.row(
-        PLACE,
-        "a policy with a mistake: Envoy refuses it, the last good one stays",
-        1,
-        "403 Bearer insufficient_scope orders:list",
-        told,
-    );
-    mesh.change(POLICY, &[("scopes: orders:list", "scopes: [orders:read]")])?;
-    report.row(PLACE, "the mistake corrected", 1, "200", until(&good, "200"));
-
+    let (rows, (requests, others)) = under_load(&token, || changes(mesh, &good));
+    for (scenario, expected, got) in rows? {
+        report.row(PLACE, scenario, 1, expected, Ok(got));
+    }
+    report.row(PLACE, "other requests meanwhile, wrongly answered", requests, "0", Ok(others));
     for (scenario, edit) in [
         ("an image that the registry does not have", (IMAGE, "url: registry.example.com/attache:0.0.0")),
         ("a registry that is not there", (IMAGE, "url: registry.example.com:444/attache:0.1.0")),
@@ -56,6 +47,52 @@ pub(super) fn run(mesh: &mut Mesh<'_>, report: &mut Report) -> Result<()> {
         report.row(PLACE, "and corrected", 1, "200", until(&good, "200"));
     }
     Ok(())
+}
+
+/// A changed policy, one with a mistake, and a right one again: what was tried, what should come of it and came.
+fn changes(mesh: &Mesh<'_>, good: &Call) -> Result<[(&'static str, &'static str, String); 3]> {
+    let narrow = LIST.replace("orders:read", "orders:list");
+    let refused = "403 Bearer insufficient_scope orders:list";
+    mesh.change(POLICY, &[(LIST, &narrow)])?;
+    let changed = until(good, refused)?;
+    mesh.change(POLICY, &[("[orders:list]", "orders:list")])?;
+    wrong(mesh)?;
+    let kept = answer(good);
+    mesh.change(POLICY, &[("scopes: orders:list", "scopes: [orders:read]")])?;
+    Ok([
+        ("a changed policy", refused, changed),
+        ("a policy with a mistake: Envoy refuses it, the last good one stays", refused, kept),
+        ("the mistake corrected", "200", until(good, "200")?),
+    ])
+}
+
+/// Does something while clients send requests that no change concerns: how many they were, and how many of them were
+/// not answered as they should.
+fn under_load<T>(token: &str, during: impl FnOnce() -> T) -> (T, (usize, String)) {
+    let call = |path: &str| Call::get(format!("{BASE}{path}"));
+    let cases = [
+        (call("/orders/42").bearer(token), "200"),
+        (call("/orders/42"), "401 Bearer orders:read"),
+        (call("/admin").bearer(token), "403 Bearer insufficient_scope admin:all"),
+        (call("/healthz"), "200"),
+    ];
+    let is_over = AtomicBool::new(false);
+    let client = || {
+        let mut answers = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            answers.extend(cases.iter().map(|(call, expected)| (answer(call), *expected)));
+        }
+        answers
+    };
+    let (done, answers) = std::thread::scope(|scope| {
+        let clients = [scope.spawn(client), scope.spawn(client)];
+        let done = during();
+        is_over.store(true, Ordering::Relaxed);
+        (done, clients.map(|client| client.join().unwrap_or_default()).concat())
+    });
+    let wrong: Vec<_> = answers.iter().filter(|(got, expected)| got != expected).collect();
+    let first = wrong.first().map(|(got, expected)| format!(": {got} in place of {expected}"));
+    (done, (answers.len(), format!("{}{}", wrong.len(), first.unwrap_or_default())))
 }
 
 /// Waits until the proxy has tried to fetch the module.
