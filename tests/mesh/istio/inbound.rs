@@ -92,9 +92,8 @@ impl Sidecar<'_> {
     /// ones another.
     fn version(n: u64) -> Result<String> {
         let scope = if n.is_multiple_of(2) { "orders:write" } else { "orders:read" };
-        let route = format!(
-            "      routes:\n      - name: flip\n        match: {{ path: /flip }}\n        require: {{ scopes: [{scope}] }}\n"
-        );
+        let route = "      routes:\n      - name: flip\n        match: { path: /flip }\n";
+        let route = format!("{route}        require: {{ scopes: [{scope}] }}\n");
         let text = deployed("istio/wasmplugin.yaml")?;
         let text = text.replacen("      version: 1\n", &format!("      version: {n}\n"), 1);
         Ok(text.replacen("      routes:\n", &route, 1))
