@@ -71,9 +71,7 @@ pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
     mesh.modules(&agent, report)?;
     mesh.private_registry(report)?;
     mesh.control_plane_gone(&agent, &mut table, report)?;
-    let mut logs = agent.log();
-    drop(agent);
-    logs += &mesh.without_policy(&faults, &mut table, report)?;
+    let logs = mesh.without_policy(agent, &faults, &mut table, report)?;
     let requests = watch.finish();
     let (asked, got) = (requests.len(), told(&requests));
     report.row(PLACE, "a client without a token, all the while", asked, "never let through", Ok(got));
@@ -177,9 +175,20 @@ impl Mesh<'_> {
         self.settled(expected, NEW)
     }
 
-    /// Returns the agent's log.
-    fn without_policy(&self, faults: &[Fault], table: &mut Table, report: &mut Report) -> Result<String> {
+    /// Returns the logs of both agents.
+    fn without_policy(
+        &self,
+        before: Agent,
+        faults: &[Fault],
+        table: &mut Table,
+        report: &mut Report,
+    ) -> Result<String> {
+        // The control plane has the first fault before the pod starts: otherwise the pod would get a policy.
+        let from = before.log().len();
         self.apply(&faults[0].plugin)?;
+        before.logs(from, &table.line(faults[0].what)?.log())?;
+        let log = before.log();
+        drop(before);
         let mut from = 0;
         let agent = self.start_agent("without-policy")?;
         for fault in faults {
@@ -193,7 +202,7 @@ impl Mesh<'_> {
         self.registry.open(self.world, Access::Public)?;
         self.apply(&Plugin::new(Policy::Other))?;
         report.row(NEW_POD, "all is well again", REQUESTS, NEW, self.settled(NEW, NEW));
-        Ok(agent.log())
+        Ok(log + &agent.log())
     }
 
     /// Where a module may come from, and what its digest is the digest of.
