@@ -76,8 +76,8 @@ impl Validator {
                 let mut command = Command::new(installed("kubectl-validate")?);
                 // The newest version whose own resources the program knows without asking the network.
                 command.args(["--version", "1.32"]);
-                for folder in ["istio", "envoy-gateway", "envoy-gateway/generated"] {
-                    command.arg("--local-crds").arg(checkout(".tools/mesh/crds").join(folder));
+                for folder in ["istio/crds", "envoy-gateway/crds", "envoy-gateway/crds/generated"] {
+                    command.arg("--local-crds").arg(checkout(".tools/mesh").join(folder));
                 }
                 failure(command.args(files))
             }

@@ -1,4 +1,5 @@
-//! The table: which control plane delivered the filter, where it stands, what was tried, and whether it went as expected.
+//! The table: which control plane delivered the filter, where it stands, what was tried, and whether it went as
+//! expected.
 
 use std::time::Instant;
 

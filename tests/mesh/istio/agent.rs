@@ -207,8 +207,8 @@ fn proxy_config(pod: &Pod, directory: &Path) -> Result<Value> {
 
 /// The template of Envoy's bootstrap that is in Istio's images.
 fn bootstrap() -> Result<PathBuf> {
-    let path = checkout(".tools/mesh/envoy_bootstrap.json");
-    path.is_file().then_some(path).context("no .tools/mesh/envoy_bootstrap.json: run `make mesh`")
+    let path = checkout(".tools/mesh/istio/envoy_bootstrap.json");
+    path.is_file().then_some(path).context("no .tools/mesh/istio/envoy_bootstrap.json: run `make mesh`")
 }
 
 const ENVIRONMENT: [(&str, &str); 7] = [
