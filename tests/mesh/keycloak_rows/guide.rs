@@ -14,6 +14,7 @@ use crate::world::checkout;
 /// The page.
 pub(super) struct Guide<'k> {
     keycloak: &'k Keycloak,
+    page: String,
     blocks: Vec<Block>,
     used: RefCell<BTreeSet<usize>>,
 }
@@ -43,7 +44,7 @@ impl<'k> Guide<'k> {
                 heading = line.trim_start_matches(['#', ' ']);
             }
         }
-        Ok(Self { keycloak, blocks, used: RefCell::default() })
+        Ok(Self { keycloak, page: page.clone(), blocks, used: RefCell::default() })
     }
 
     /// Runs a section's commands in order, all sections in one shell: variables stay.
@@ -66,6 +67,23 @@ impl<'k> Guide<'k> {
         let mut command = Command::new("bash");
         self.keycloak.administer(&mut command);
         run(command.args(["-c", &script]))
+    }
+
+    /// A variable that the page's commands have set.
+    pub(super) fn value(&self, variable: &str) -> Result<String> {
+        let value = self.shell(&format!("echo \"${variable}\""))?;
+        let value = value.trim();
+        if value.is_empty() {
+            bail!("docs/keycloak.md: {variable} is empty");
+        }
+        Ok(value.to_owned())
+    }
+
+    /// How many requests for each document the page's table has for so many minutes.
+    pub(super) fn requests_in(&self, minutes: u32) -> Result<u64> {
+        let start = format!("| in the first {minutes} minutes | ");
+        let row = self.page.lines().find_map(|line| line.strip_prefix(&start)).context("no such row")?;
+        row.trim_end_matches([' ', '|']).parse().with_context(|| format!("not a number: {row}"))
     }
 
     /// A section's commands.
