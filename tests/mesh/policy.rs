@@ -23,13 +23,13 @@ pub(crate) fn walk(base: &str, keycloak: &Keycloak) -> Result<Vec<Step>> {
     let elsewhere = keycloak.token_of("billing-service", "billing-secret", "orders:read");
     let get = |path: &str| Call::get(format!("{base}{path}"));
     let post = |path: &str| Call::post(format!("{base}{path}"));
-    let with = |token: Result<String>| token.and_then(|token| get("/orders").bearer(&token).shown());
+    let with = |token: Result<String>| refusal(&get("/orders").bearer(&token?));
     let metadata = || -> Result<String> {
         let answer = get("/.well-known/oauth-protected-resource").send()?;
         Ok(format!("{} {}", shown(&answer), answer.json()?["authorization_servers"]))
     };
     let seen = "200, upstream sees orders-service";
-    let invalid = "401 Bearer invalid_token";
+    let forged = "401 Bearer invalid_token, the signature is wrong";
     let steps = [
         ("a token with the scope", seen, get("/orders").bearer(&read).seen_by_upstream()),
         (
@@ -38,10 +38,18 @@ pub(crate) fn walk(base: &str, keycloak: &Keycloak) -> Result<Vec<Step>> {
             get("/orders/42").bearer(&read).header("x-auth-client-id", "else").seen_by_upstream(),
         ),
         ("no token", "401 Bearer orders:read", get("/orders").shown()),
-        ("a scope added to a token", invalid, with(tampered(&read))),
-        ("another token's signature", invalid, with(swapped(&read, &write))),
-        ("a token without a signature", invalid, with(unsigned(&read))),
-        ("a token for another audience", invalid, with(elsewhere)),
+        ("a scope added to a token", forged, with(tampered(&read))),
+        ("another token's signature", forged, with(swapped(&read, &write))),
+        (
+            "a token without a signature",
+            "401 Bearer invalid_token, `alg` is none: the token is not signed",
+            with(unsigned(&read)),
+        ),
+        (
+            "a token for another audience",
+            "401 Bearer invalid_token, the token is for another audience",
+            with(elsewhere),
+        ),
         (
             "another scope",
             "403 Bearer insufficient_scope orders:write",
@@ -83,6 +91,17 @@ pub(crate) fn report_all(report: &mut Report, place: Place, scenario: &str, step
     let others: Vec<String> = others.collect();
     let got = if others.is_empty() { "as above".to_owned() } else { others.join("; ") };
     report.row(place, scenario, count, "as above", Ok(got));
+}
+
+/// As `Call::shown`, and the reason that the challenge tells: `401 Bearer invalid_token, the token expired`. So a
+/// request that is refused for another reason than its own is seen.
+pub(crate) fn refusal(call: &Call) -> Result<String> {
+    let answer = call.send()?;
+    let reason = answer.header("www-authenticate").and_then(|challenge| {
+        let (_, reason) = challenge.split_once("error_description=\"")?;
+        reason.split('"').next()
+    });
+    Ok(reason.map_or_else(|| shown(&answer), |reason| format!("{}, {reason}", shown(&answer))))
 }
 
 /// The token with a scope more than it was issued with.

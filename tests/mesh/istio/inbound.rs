@@ -56,7 +56,7 @@ pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
         "the same requests, by TrafficExtension",
         policy::walk(BASE, keycloak)?,
     );
-    report.row(PLACE, "an expired token", 1, "401 Bearer invalid_token", expired(&hasty));
+    report.row(PLACE, "an expired token", 1, "401 Bearer invalid_token, the token expired", expired(&hasty));
     report.row(PLACE, "commands of the page that were not run", 0, "none", sidecar.commands_left());
     report.row(
         PLACE,
@@ -206,7 +206,7 @@ fn finish(load: Load) -> Tally {
 /// A token of one second, once the clock skew that the policy allows is over too.
 fn expired(token: &str) -> Result<String> {
     wait_for("a token to be refused", PATIENCE, || {
-        let shown = Call::get(format!("{BASE}/orders")).bearer(token).shown()?;
+        let shown = policy::refusal(&Call::get(format!("{BASE}/orders")).bearer(token))?;
         Ok((!shown.starts_with("200")).then_some(shown))
     })
 }
