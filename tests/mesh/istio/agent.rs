@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use attache_harness::envoy::find_binary;
 use attache_harness::http::{Request, Response};
 use attache_harness::prometheus::{self, Sample};
 use attache_harness::wait::wait_for;
+use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use super::control_plane::ADDRESS;
@@ -160,6 +161,19 @@ impl Agent {
             config.get("@type").and_then(Value::as_str).is_some_and(|name| name.ends_with(kind))
         };
         Ok(configs.iter().find(of_kind).cloned().unwrap_or_default())
+    }
+
+    /// Whether a configuration dump of Envoy shows one of these, as it is or in base64: `no`, or which.
+    pub(crate) fn dumps(&self, secrets: &[String]) -> Result<String> {
+        let dump = self.admin("/config_dump?include_eds")?.text();
+        ensure!(dump.contains("attache"), "a configuration dump without the filter");
+        let all = secrets.iter().enumerate();
+        let shown = all.filter(|(_, secret)| {
+            let encoded = Base64::encode_string(secret.as_bytes());
+            dump.contains(secret.as_str()) || dump.contains(encoded.trim_end_matches('='))
+        });
+        let shown: Vec<_> = shown.map(|(index, _)| format!("yes: secret {index}")).collect();
+        Ok(if shown.is_empty() { "no".to_owned() } else { shown.join(", ") })
     }
 
     /// Its log and Envoy's.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use attache_harness::http::Request;
 use attache_harness::upstream::Upstream;
 use attache_harness::wait::wait_for;
 use serde_json::Value;
@@ -34,7 +35,7 @@ pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
     report.row(PLACE, "the walk-through", 2, "401 without a token, 200 with one", sidecar.walk_through());
     let agent = sidecar.cluster.agent(POD)?;
     report.row(PLACE, "what Envoy gets", 0, "the module as a file, FAIL_RELOAD, no vm_id", delivered(agent));
-    report.row(PLACE, "keys fetched, without a sealing secret", 0, "by each of 3 threads", fetches(agent, 3));
+    report.row(PLACE, "keys, without a sealing secret", 0, FETCHED, fetched_by_each(agent));
     policy::report_each(report, PLACE, policy::walk(BASE, keycloak)?);
     report.row(PLACE, "metrics have labels", 0, LABELS, labels(agent));
     let (requests, got) = sidecar.changes_under_load();
@@ -101,13 +102,24 @@ impl Sidecar<'_> {
 
     fn changes_under_load(&self) -> (usize, Result<String>) {
         judged(self.load(|load| {
-            for n in 2..=11 {
+            let flip = Request::get(format!("{BASE}/flip")).bearer(&self.keycloak.token("orders:read")?);
+            let mut periods = Vec::new();
+            for n in 2..=11_u64 {
+                let right: &'static [u16] = if n.is_multiple_of(2) { &[403] } else { &[200] };
                 self.cluster.control_plane.apply("wasmplugin", &Self::version(n)?)?;
                 in_force(self.cluster.agent(POD)?, n)?;
-                let swapped = load.now();
-                load.every_last(0, "requests under it", |record| record.sent > swapped);
+                // New connections, of which each worker gets some.
+                wait_for("the policy in each worker", PATIENCE, || {
+                    let statuses = (0..CONNECTIONS_FOR_EACH).map(|_| Ok(flip.clone().send()?.status));
+                    let statuses: Vec<u16> = statuses.collect::<Result<_>>()?;
+                    Ok(statuses.iter().all(|status| right.contains(status)).then_some(()))
+                })?;
+                let from = load.now();
+                load.until(from + UNDER_EACH);
+                load.every_last(0, "requests under it", |record| record.sent > from);
+                periods.push(Period { from, to: load.now(), flip: right });
             }
-            Ok(())
+            Ok(periods)
         }))
     }
 
@@ -122,7 +134,10 @@ impl Sidecar<'_> {
             let refused = load.now();
             load.every_last(0, "requests after it", |record| record.sent > refused);
             self.cluster.control_plane.apply("wasmplugin", &Self::version(13)?)?;
-            in_force(agent, 13)
+            in_force(agent, 13)?;
+            load.until(load.now() + UNDER_EACH);
+            // Versions 11 and 13 allow it; the one with the mistake has no such route.
+            Ok(vec![Period { from: Duration::ZERO, to: Duration::MAX, flip: &[200] }])
         }));
         (requests, told.map(|told| format!("refused: {told}")))
     }
@@ -163,24 +178,27 @@ impl Sidecar<'_> {
     /// As the page has it: the new one first, then the old one away.
     fn trafficextension_under_load(&mut self) -> (usize, Result<String>) {
         let commands = self.readme.take("TrafficExtension", 0);
-        let commands: Vec<String> =
-            commands.unwrap_or_default().lines().map(|line| format!("{line}\n")).collect();
         let load = self.start_load();
-        judged(load.and_then(|load| {
+        judged(commands.and_then(|commands| {
+            let load = load?;
+            let commands: Vec<String> = commands.lines().map(|line| format!("{line}\n")).collect();
+            ensure!(commands.len() == 2, "not two commands: {commands:?}");
             for (line, filters) in commands.iter().zip([2, 1]) {
                 self.cluster.run(line)?;
                 have_filters(self.cluster.agent(POD)?, filters)?;
             }
             let swapped = load.now();
             load.every_last(0, "requests under it", |record| record.sent > swapped);
-            Ok(finish(load))
+            load.until(swapped + UNDER_EACH);
+            // Neither has such a route.
+            tally(load, &[Period { from: Duration::ZERO, to: Duration::MAX, flip: &[403] }])
         }))
     }
 
-    fn load(&self, during: impl FnOnce(&Load) -> Result<()>) -> Result<Tally> {
+    fn load(&self, during: impl FnOnce(&Load) -> Result<Vec<Period>>) -> Result<Tally> {
         let load = self.start_load()?;
-        during(&load)?;
-        Ok(finish(load))
+        let periods = during(&load)?;
+        tally(load, &periods)
     }
 
     fn start_load(&self) -> Result<Load> {
@@ -195,12 +213,32 @@ impl Sidecar<'_> {
             Shot::new(judge::Kind::Nobody, "/orders", None),
             Shot::new(judge::Kind::Public, "/healthz", None),
         ];
-        Ok(Load::start(SIDECAR, vec![(CONNECTIONS, shots)]))
+        let load = Load::start(SIDECAR, vec![(CONNECTIONS, shots)]);
+        load.pace(0, A_SECOND);
+        Ok(load)
     }
 }
 
-fn finish(load: Load) -> Tally {
-    Tally::of(&load.finish(), |record: &Record| record.kind.usual())
+/// While one policy is in force: what requests to `/flip` get that are sent and answered in it.
+struct Period {
+    from: Duration,
+    to: Duration,
+    flip: &'static [u16],
+}
+
+impl Period {
+    fn has(&self, record: &Record) -> bool {
+        record.kind == judge::Kind::Sometimes && self.from <= record.sent && record.received <= self.to
+    }
+}
+
+/// Ends a load and judges it. There must be requests to `/flip` in the periods.
+fn tally(load: Load, periods: &[Period]) -> Result<Tally> {
+    let records = load.finish();
+    let period = |record: &Record| periods.iter().find(|period| period.has(record));
+    let flips = records.iter().filter(|record| period(record).is_some()).count();
+    ensure!(flips >= FLIPS, "only {flips} requests to /flip were judged by the policy in force");
+    Ok(Tally::of(&records, |record| period(record).map_or(record.kind.usual(), |period| period.flip)))
 }
 
 /// A token of one second, once the clock skew that the policy allows is over too.
@@ -289,11 +327,14 @@ fn labels(agent: &Agent) -> Result<String> {
     })
 }
 
-/// Waits until keys have been fetched so often, and returns by whom.
-fn fetches(agent: &Agent, threads: u32) -> Result<String> {
-    let count = || agent.metric("attache_key_fetches", &[("issuer", "demo")]);
-    wait_for("keys", PATIENCE, || Ok((count()? >= f64::from(threads)).then_some(())))?;
-    Ok(format!("by each of {} threads", count()?))
+/// Waits until each thread has fetched keys. Later fetches find the same ones, and do not count.
+fn fetched_by_each(agent: &Agent) -> Result<String> {
+    wait_for("keys", PATIENCE, || {
+        let fetched = agent.metric("attache_key_fetches", &[("issuer", "demo"), ("result", "changed")])?;
+        let adopted = agent.metric("attache_shared_documents", &[("result", "adopted")])?;
+        let told = if adopted < 0.5 { FETCHED.to_owned() } else { format!("{adopted} adopted") };
+        Ok((fetched >= THREADS).then_some(told))
+    })
 }
 
 const POD: &str = "orders";
@@ -301,5 +342,15 @@ const PLACE: Place = Place { control_plane: "Istio", position: "sidecar, inbound
 const LABELS: &str = "route, issuer, outcome and reason";
 const NONE_FAILED: &str = "0 failed, 0 wrongly allowed";
 const BASE: &str = "http://orders.orders";
+const FETCHED: &str = "each of 3 threads fetches them, none adopts them";
+/// Two workers, and Envoy's main thread.
+const THREADS: f64 = 3.0;
+/// The load's connections, and how many requests they send in a second together.
 const CONNECTIONS: usize = 4;
+const A_SECOND: usize = 200;
+/// Enough new connections for each worker to get some.
+const CONNECTIONS_FOR_EACH: usize = 16;
+/// How long the load goes on under each policy; one in seven of its requests goes to `/flip`.
+const UNDER_EACH: Duration = Duration::from_millis(400);
+const FLIPS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);

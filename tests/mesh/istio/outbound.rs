@@ -1,4 +1,5 @@
-//! The filter adds tokens to the requests that a workload makes: `deploy/istio/outbound` as it stands, in both positions.
+//! The filter adds tokens to the requests that a workload makes: `deploy/istio/outbound` as it stands, in both
+//! positions.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -101,6 +102,8 @@ impl Mesh<'_> {
             "1 obtained, 2 adopted",
             tokens(self.agent()?),
         );
+        let dumped = self.agent()?.dumps(&self.secrets()?);
+        report.row(place, "tokens and secrets in a configuration dump", 0, "no", dumped);
         Ok(())
     }
 
@@ -168,7 +171,8 @@ impl Mesh<'_> {
             ("a change: an error in the configuration", ERROR, "configuration refused", GRANTED),
         ] {
             self.cluster.control_plane.apply(file, &good)?;
-            settled(GRANTED)?;
+            let before = settled(GRANTED)?;
+            ensure!(before == GRANTED, "before the change, the workload gets {before}");
             let from = agent.log().len();
             self.cluster.control_plane.apply(file, &good.replace(right, wrong))?;
             let got = agent.logs(from, &[line]).and_then(|_| settled(expected));
