@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use attache_harness::http::Request;
 use attache_harness::upstream::Upstream;
 use attache_harness::wait::wait_for;
@@ -48,6 +48,7 @@ struct Fault {
 
 pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
     let (registry, keycloak) = (world.registry()?, world.keycloak()?);
+    let _later_groups_can_pull = OpenAgain { world, registry };
     let mut table = Table::read()?;
     let (orders, issuer) = (include_str!("orders.yaml"), deployed("istio/issuer.yaml")?);
     let manifests = [("orders", orders), ("issuer", &issuer), ("kubernetes/accounts", ACCOUNT)];
@@ -69,7 +70,7 @@ pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
         report.row(PLACE, fault.what, REQUESTS, &line.serving, mesh.at_one_that_serves(&agent, fault, &line));
     }
     mesh.modules(&agent, report)?;
-    mesh.private_registry(report)?;
+    mesh.private_registry(&agent, report)?;
     mesh.control_plane_gone(&agent, &mut table, report)?;
     let logs = mesh.without_policy(agent, &faults, &mut table, report)?;
     let requests = watch.finish();
@@ -79,7 +80,21 @@ pub(crate) fn rows(world: &World, report: &mut Report) -> Result<()> {
     let tokens = mesh.tokens.take();
     let leaks = tokens.iter().map(String::as_str).chain([PASSWORD]).filter(|secret| logs.contains(secret));
     report.row(PLACE, "tokens and secrets in the logs", 0, "0", Ok(leaks.count().to_string()));
-    registry.open(world, Access::Public)
+    Ok(())
+}
+
+/// Opens the registry to everybody again, however the group ends.
+struct OpenAgain<'a> {
+    world: &'a World,
+    registry: &'a Registry,
+}
+
+impl Drop for OpenAgain<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.registry.open(self.world, Access::Public) {
+            println!("mesh: the registry cannot be opened again: {error:#}");
+        }
+    }
 }
 
 /// Those that a change of the plugin brings, in the order in which a pod that has had no policy can have them: what
@@ -156,7 +171,7 @@ impl Mesh<'_> {
     fn at_one_that_serves(&self, agent: &Agent, fault: &Fault, line: &Line) -> Result<String> {
         self.registry.open(self.world, Access::Public)?;
         self.apply(&Plugin::new(Policy::Good))?;
-        self.settled(LAST_GOOD, "the new policy")?;
+        self.holds(LAST_GOOD)?;
         let from = agent.log().len();
         self.registry.open(self.world, fault.access)?;
         self.apply(&fault.plugin)?;
@@ -235,7 +250,7 @@ impl Mesh<'_> {
         ];
         for (what, plugin, expected) in rows {
             self.apply(&Plugin::new(Policy::Good))?;
-            self.settled(LAST_GOOD, NEW)?;
+            self.holds(LAST_GOOD)?;
             let from = agent.log().len();
             self.apply(&plugin)?;
             let got = self.settled(expected, NEW);
@@ -252,27 +267,34 @@ impl Mesh<'_> {
     }
 
     /// The control plane reads the Secret and gives it to the agent with the plugin.
-    fn private_registry(&self, report: &mut Report) -> Result<()> {
+    fn private_registry(&self, agent: &Agent, report: &mut Report) -> Result<()> {
         self.registry.open(self.world, Access::Private)?;
         self.apply(&Plugin::new(Policy::Good))?;
-        self.settled(LAST_GOOD, NEW)?;
+        self.holds(LAST_GOOD)?;
         let image = Plugin::new(Policy::Other).image("private:1");
         for (what, secret, expected) in
             [("imagePullSecret, wrong", "another", "403"), ("imagePullSecret", PASSWORD, NEW)]
         {
             self.control_plane.apply("kubernetes/pull", &pull_secret(secret))?;
             // The agent asks anew when the plugin has changed.
+            let from = agent.log().len();
             self.apply(&image.clone().field("imagePullSecret: pull").annotated(what))?;
-            let got = self.settled(expected, NEW);
+            let is_told = match expected {
+                NEW => Ok(()),
+                _ => agent.logs(from, &["applying deny RBAC filter"]).map(drop),
+            };
+            let got = is_told.and_then(|()| self.settled(expected, NEW));
             report.row(PLACE, &format!("a private registry, {what}"), REQUESTS, expected, got);
         }
+        let secrets = [PASSWORD.to_owned(), auth(PASSWORD)];
+        report.row(PLACE, "the pull secret in a configuration dump", 0, "no", agent.dumps(&secrets));
         Ok(())
     }
 
     fn control_plane_gone(&mut self, agent: &Agent, table: &mut Table, report: &mut Report) -> Result<()> {
         self.registry.open(self.world, Access::Public)?;
         self.apply(&Plugin::new(Policy::Good))?;
-        self.settled(LAST_GOOD, NEW)?;
+        self.holds(LAST_GOOD)?;
         let line = table.line("the control plane is gone")?;
         let from = agent.log().len();
         self.control_plane.kill();
@@ -289,6 +311,13 @@ impl Mesh<'_> {
 
     fn apply(&self, plugin: &Plugin) -> Result<()> {
         self.control_plane.apply("wasmplugin", &plugin.manifest()?)
+    }
+
+    /// Waits until requests get this; a row that comes then cannot begin without it.
+    fn holds(&self, expected: &str) -> Result<()> {
+        let got = self.settled(expected, NEW)?;
+        ensure!(got == expected, "before the change, requests get {got}, not {expected}");
+        Ok(())
     }
 
     /// Waits until requests get what is expected; what they get, if they do not in time.
@@ -329,14 +358,16 @@ impl Mesh<'_> {
 }
 
 fn told(statuses: &[u16]) -> String {
+    if statuses.len() < 100 {
+        return format!("only {} answers", statuses.len());
+    }
     let wrong = statuses.iter().filter(|status| !matches!(status, 401 | 403 | 500 | 503)).count();
     if wrong == 0 { "never let through".to_owned() } else { format!("{wrong} times another answer") }
 }
 
 /// What `kubectl create secret docker-registry` makes.
 fn pull_secret(password: &str) -> String {
-    let auth = Base64::encode_string(format!("{USER}:{password}").as_bytes());
-    let config = json!({ "auths": { "registry.example.com": { "auth": auth } } });
+    let config = json!({ "auths": { "registry.example.com": { "auth": auth(password) } } });
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
@@ -345,6 +376,11 @@ fn pull_secret(password: &str) -> String {
         "data": { ".dockerconfigjson": Base64::encode_string(config.to_string().as_bytes()) },
     })
     .to_string()
+}
+
+/// What the registry gets in `authorization: Basic`.
+fn auth(password: &str) -> String {
+    Base64::encode_string(format!("{USER}:{password}").as_bytes())
 }
 
 const GROUP: &str = "istio-faults";
