@@ -32,8 +32,15 @@ fn root() -> PathBuf {
 
 /// The pages that people read.
 fn pages() -> Vec<PathBuf> {
-    let named = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/istio/README.md"];
-    let folders = ["docs", "docs/decisions"];
+    let named = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let folders = [
+        "docs",
+        "docs/decisions",
+        "deploy/docker",
+        "deploy/envoy-gateway",
+        "deploy/istio",
+        "deploy/istio/outbound",
+    ];
     let listed = folders.into_iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
     let listed = listed.map(|entry| entry.unwrap().path());
     let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
@@ -114,24 +121,33 @@ const COMMANDS: &[(&str, Proof)] = &[
     // Those of docs/keycloak.md.
     ("kcadm.sh", KEYCLOAK),
     ("API=$(kcadm.sh", KEYCLOAK),
+    ("AUTHORITY=$(openssl", KEYCLOAK),
     ("CLIENT=$(kcadm.sh", KEYCLOAK),
     ("OLD=$(kcadm.sh", KEYCLOAK),
     ("ORDERS=$(kcadm.sh", KEYCLOAK),
+    ("ORDERS_SECRET=$(kcadm.sh", KEYCLOAK),
     ("READ=$(kcadm.sh", KEYCLOAK),
     ("WEB=$(kcadm.sh", KEYCLOAK),
     ("kc.sh start", Proof::Elsewhere("tests/mesh/keycloak.rs starts it with these options, and more")),
-    ("openssl req -x509 -newkey ec", KEYCLOAK),
-    ("kubectl", ISTIO),
+    ("openssl req", KEYCLOAK),
+    ("kubectl", MESH),
     ("crane", Proof::Elsewhere("tests/mesh/image.rs runs those of docs/operations.md")),
     ("curl", Proof::Not("it asks an issuer that is not there")),
-    ("token=$(printf", ISTIO),
-    ("printf", ISTIO),
-    ("head -c 32 /dev/urandom", ISTIO),
-    ("sed -E", ISTIO),
-    ("docker", Proof::Not("it needs a docker engine")),
+    ("egress=$(kubectl", MESH),
+    ("token=$(curl", MESH),
+    ("token=$(printf", MESH),
+    ("printf", MESH),
+    ("head -c 32 /dev/urandom", MESH),
+    ("seal=$(head", MESH),
+    ("sed -E", MESH),
+    ("docker", DOCKER),
+    ("TOKEN=$(docker", DOCKER),
+    ("podman", DOCKER),
+    ("DOCKER_HOST=", DOCKER),
 ];
 
-const ISTIO: Proof = Proof::Elsewhere("tests/mesh/istio runs the commands of deploy/istio/README.md");
+const DOCKER: Proof = Proof::Not("it needs a docker engine");
+const MESH: Proof = Proof::Elsewhere("tests/mesh runs each block of the pages in deploy");
 const KEYCLOAK: Proof = Proof::Elsewhere("tests/mesh/keycloak_rows runs each block of the page");
 
 /// Each command of the pages' shell blocks, with the lines that it goes on in.

@@ -2,6 +2,7 @@
 //! control planes' own validators allow, and what `attachectl check` allows of the plugin configuration in it. A
 //! manifest with a mistake is refused by the program that is there to find it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,8 +32,12 @@ pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
             .map(|said| said.unwrap_or_else(|| "all accepted".to_owned()));
         report.row(place, &format!("{} of each manifest", validator.name()), 0, "all accepted", said);
     }
+    let place = Place { control_plane: "none", position: "a manifest with a mistake" };
+    for (kind, said) in unknown_fields(&all, &directory)? {
+        let scenario = format!("{kind}, a field that there is not");
+        report.row(place, &scenario, 0, UNKNOWN, Ok(said));
+    }
     for mistake in &MISTAKES {
-        let place = Place { control_plane: "none", position: "a manifest with a mistake" };
         let scenario = format!("{}: {}", mistake.validator.name(), mistake.what);
         report.row(place, &scenario, 0, mistake.expected, mistake.refusal(&directory));
     }
@@ -72,15 +77,7 @@ impl Validator {
     /// What it says of the files if it refuses one.
     fn said_of(self, files: &[PathBuf], directory: &Path) -> Result<Option<String>> {
         match self {
-            Self::Definitions => {
-                let mut command = Command::new(installed("kubectl-validate")?);
-                // The newest version whose own resources the program knows without asking the network.
-                command.args(["--version", "1.32"]);
-                for folder in ["istio/crds", "envoy-gateway/crds", "envoy-gateway/crds/generated"] {
-                    command.arg("--local-crds").arg(checkout(".tools/mesh").join(folder));
-                }
-                failure(command.args(files))
-            }
+            Self::Definitions => failure(kubectl_validate()?.args(files)),
             Self::Istioctl => {
                 let mut command = Command::new(installed("istioctl")?);
                 command.arg("validate");
@@ -118,6 +115,53 @@ impl Mistake {
         };
         Ok(if said.contains(self.expected) { self.expected.to_owned() } else { said })
     }
+}
+
+/// Adds to one manifest of each kind, and to each patch, a field that its definition does not have. Returns for each
+/// what is said of it.
+fn unknown_fields(files: &[PathBuf], directory: &Path) -> Result<Vec<(String, String)>> {
+    let mut broken = BTreeMap::new();
+    for file in files {
+        for document in fs::read_to_string(file)?.split("\n---\n") {
+            let mut manifest: Value = serde_saphyr::from_str(document)?;
+            let kind = if file.starts_with(directory) {
+                format!("the patch {}", file.file_name().unwrap_or_default().to_string_lossy())
+            } else {
+                let version = manifest["apiVersion"].as_str().context("a manifest without a version")?;
+                let group = version.split_once('/').map_or("core", |(group, _)| group);
+                format!("{} of {group}", manifest["kind"].as_str().context("a manifest without a kind")?)
+            };
+            manifest["spec"]["mistake"] = Value::Bool(true);
+            broken.entry(kind).or_insert(manifest);
+        }
+    }
+    let mut command = kubectl_validate()?;
+    command.args(["--output", "json"]);
+    let mut kinds = Vec::new();
+    for (n, (kind, manifest)) in broken.into_iter().enumerate() {
+        let file = directory.join(format!("mistake-{n}.json"));
+        fs::write(&file, manifest.to_string())?;
+        command.arg(&file);
+        kinds.push((kind, file));
+    }
+    let said: Value = serde_json::from_slice(&command.output()?.stdout)?;
+    let said_of = |file: &Path| {
+        let cause = &said[&*file.to_string_lossy()][0]["details"]["causes"][0];
+        let text = |name: &str| cause[name].as_str().unwrap_or("nothing");
+        format!("{}: {}", text("field"), text("message"))
+    };
+    Ok(kinds.into_iter().map(|(kind, file)| (kind, said_of(&file))).collect())
+}
+
+/// The program that knows the definitions that a cluster would hold.
+fn kubectl_validate() -> Result<Command> {
+    let mut command = Command::new(installed("kubectl-validate")?);
+    // The newest version whose own resources the program knows without asking the network.
+    command.args(["--version", "1.32"]);
+    for folder in ["istio/crds", "envoy-gateway/crds", "envoy-gateway/crds/generated"] {
+        command.arg("--local-crds").arg(checkout(".tools/mesh").join(folder));
+    }
+    Ok(command)
 }
 
 /// `attachectl`, which `tools/mesh` has built beside this program.
@@ -182,6 +226,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
+const UNKNOWN: &str = "spec.mistake: Invalid value: value provided for unknown field";
 const WORKLOAD: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
@@ -193,14 +238,7 @@ spec:
     spec: { containers: [{ name: orders, image: registry.example.com/orders:1 }] }
 "#;
 
-const MISTAKES: [Mistake; 12] = [
-    Mistake {
-        what: "WasmPlugin, a field that there is not",
-        validator: Validator::Definitions,
-        file: "istio/wasmplugin.yaml",
-        edit: ("  pluginName: attache", "  pluginname: attache"),
-        expected: "spec.pluginname: Invalid value: value provided for unknown field",
-    },
+const MISTAKES: [Mistake; 10] = [
     Mistake {
         what: "WasmPlugin, a CEL rule: the scheme of `url`",
         validator: Validator::Definitions,
@@ -217,13 +255,6 @@ const MISTAKES: [Mistake; 12] = [
             "{ number: 80, name: https, protocol: HTTPS }",
         ),
         expected: "port number cannot be duplicated",
-    },
-    Mistake {
-        what: "EnvoyExtensionPolicy, a field that there is not",
-        validator: Validator::Definitions,
-        file: "envoy-gateway/envoyextensionpolicy.yaml",
-        edit: ("    rootID: attache", "    rootId: attache"),
-        expected: "spec.wasm[0].rootId: Invalid value: value provided for unknown field",
     },
     Mistake {
         what: "EnvoyExtensionPolicy, a CEL rule: where the code comes from",

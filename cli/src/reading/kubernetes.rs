@@ -115,7 +115,7 @@ fn name<'a>(place: &Place<'a>) -> &'a str {
 }
 
 /// The kinds that stand beside a filter; those that say nothing of it are passed over in silence.
-const MANIFESTS: [&str; 32] = [
+const MANIFESTS: [&str; 33] = [
     "WasmPlugin",
     "TrafficExtension",
     "EnvoyFilter",
@@ -149,6 +149,7 @@ const MANIFESTS: [&str; 32] = [
     // The workload.
     "Deployment",
     "Service",
+    "NetworkPolicy",
     "Secret",
     "Namespace",
 ];

@@ -117,19 +117,28 @@ impl ControlPlane {
 
     /// The metrics of the proxy that has a counter or gauge of this name.
     pub(crate) fn samples(&self, name: &str) -> Result<Vec<Sample>> {
+        let pages = self.ask_proxies("stats/prometheus")?;
+        let mut pages = pages.iter().map(|page| prometheus::parse(page));
+        let page = pages.find(|page| page.iter().any(|sample| sample.name == name));
+        Ok(page.unwrap_or_default())
+    }
+
+    /// The configuration of each of its proxies, as its administration interface shows it.
+    pub(crate) fn configurations(&self) -> Result<Vec<String>> {
+        self.ask_proxies("config_dump")
+    }
+
+    /// What the administration interfaces of its proxies answer.
+    fn ask_proxies(&self, path: &str) -> Result<Vec<String>> {
         // Not there before the first proxy.
         let Ok(proxies) = fs::read_dir(self.directory.join("run")) else { return Ok(Vec::new()) };
+        let mut answers = Vec::new();
         for proxy in proxies {
             let Ok(admin) = fs::read_to_string(proxy?.path().join("admin-address.txt")) else { continue };
-            let Ok(page) = Request::get(format!("http://{}/stats/prometheus", admin.trim())).send() else {
-                continue;
-            };
-            let samples = prometheus::parse(&page.text());
-            if samples.iter().any(|sample| sample.name == name) {
-                return Ok(samples);
-            }
+            let answer = Request::get(format!("http://{}/{path}", admin.trim())).send();
+            answers.extend(answer.ok().map(|answer| answer.text()));
         }
-        Ok(Vec::new())
+        Ok(answers)
     }
 
     /// What it and its proxies have written.

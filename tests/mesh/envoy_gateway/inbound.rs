@@ -1,12 +1,13 @@
 //! The filter on a route of a gateway: `envoyextensionpolicy.yaml` as it stands, before the module has come, with its
 //! policy changed, and with mistakes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
-use attache_harness::prometheus::sum;
+use anyhow::{Context, Result, anyhow};
 use attache_harness::wait::wait_for;
 
+use super::fault_table::Table;
 use super::{CONTROL_PLANE, Mesh, PATIENCE, answer, until};
 use crate::client::Call;
 use crate::policy;
@@ -20,8 +21,10 @@ pub(super) fn run(mesh: &mut Mesh<'_>, report: &mut Report) -> Result<()> {
     mesh.block(heading, 1)?;
     // With another certificate they cannot fetch the module.
     mesh.control_plane.certify_proxies(&mesh.world.certificate("server"))?;
-    let before = fetch_has_failed(mesh).map(|()| answer(&good));
-    report.row(PLACE, "a new proxy that does not have the module yet", 1, "no answer", before);
+    let mut table = Table::read()?;
+    let line = table.line("a new proxy gets no module")?;
+    let before = line.told(&mesh.control_plane, 0).map(|()| answer(&good));
+    report.row(PLACE, "a new proxy cannot fetch the module from Envoy Gateway", 1, &line.callers, before);
     mesh.control_plane.certify_proxies(&mesh.control_plane.own_certificate())?;
     report.row(PLACE, "the same once it has it", 1, "200", until(&good, "200"));
     let walk = [2, 3].map(|n| mesh.block(heading, n).map(|answer| status(&answer)));
@@ -29,46 +32,62 @@ pub(super) fn run(mesh: &mut Mesh<'_>, report: &mut Report) -> Result<()> {
     let walk = refused.and_then(|refused| Ok(format!("{refused} without a token, {} with one", permitted?)));
     report.row(PLACE, "the walk-through", 2, "401 without a token, 200 with one", walk);
     policy::report_each(report, PLACE, policy::walk(BASE, mesh.keycloak)?);
+    let keys = Call::get(format!("{BASE}/jwks")).bearer(&token).shown();
+    report.row(PLACE, "the issuer's keys, by its own route", 1, "403", keys);
+    let tokens = Call::post(format!("{BASE}/token")).bearer(&token).shown();
+    report.row(PLACE, "the issuer's token endpoint", 1, "403", tokens);
+    second_route(mesh)?;
+    let second = Call::get(format!("{BASE}/orders/second")).shown();
+    report.row(PLACE, "a second route, no token", 1, "401 Bearer orders:read", second);
     report.row(PLACE, "metrics have labels", 0, LABELS, labels(mesh));
 
-    let (rows, (requests, others)) = under_load(&token, || changes(mesh, &good));
+    let (rows, answers) = under_load(&token, || changes(mesh, &good, &mut table));
+    let (requests, others) = answers?;
     for (scenario, expected, got) in rows? {
-        report.row(PLACE, scenario, 1, expected, Ok(got));
+        report.row(PLACE, scenario, 1, &expected, Ok(got));
     }
     report.row(PLACE, "other requests meanwhile, wrongly answered", requests, "0", Ok(others));
-    for (scenario, edit) in [
-        ("an image that the registry does not have", (IMAGE, "url: registry.example.com/attache:0.0.0")),
-        ("a registry that is not there", (IMAGE, "url: registry.example.com:444/attache:0.1.0")),
-        ("another digest than the image's", (IMAGE, OTHER_DIGEST)),
+    for (what, image) in [
+        ("the registry does not have the image", "url: registry.example.com/attache:0.0.0"),
+        ("the registry cannot be reached", "url: registry.example.com:444/attache:0.1.0"),
+        ("the image has another digest than `sha256` says", OTHER_DIGEST),
     ] {
-        mesh.change(POLICY, &[edit])?;
-        report.row(PLACE, &format!("{scenario}: the route"), 1, "500", until(&good, "500"));
-        mesh.change(POLICY, &[(edit.1, edit.0)])?;
+        let line = table.line(what)?;
+        let before = mesh.control_plane.log().len();
+        mesh.change(POLICY, &[(IMAGE, image)])?;
+        let got =
+            until(&good, &line.callers).and_then(|got| line.told(&mesh.control_plane, before).map(|()| got));
+        report.row(PLACE, what, 1, &line.callers, got);
+        mesh.change(POLICY, &[(image, IMAGE)])?;
         report.row(PLACE, "and corrected", 1, "200", until(&good, "200"));
     }
+    report.row(PLACE, "the table of deploy/envoy-gateway", 0, "each line tried", Ok(table.untried()));
     Ok(())
 }
 
 /// A changed policy, one with a mistake, and a right one again: what was tried, what should come of it and came.
-fn changes(mesh: &Mesh<'_>, good: &Call) -> Result<[(&'static str, &'static str, String); 3]> {
+fn changes(mesh: &Mesh<'_>, good: &Call, table: &mut Table) -> Result<[(&'static str, String, String); 3]> {
     let narrow = LIST.replace("orders:read", "orders:list");
     let refused = "403 Bearer insufficient_scope orders:list";
+    let line = table.line("a changed policy has a mistake")?;
     mesh.change(POLICY, &[(LIST, &narrow)])?;
     let changed = until(good, refused)?;
+    let before = mesh.control_plane.log().len();
     mesh.change(POLICY, &[("[orders:list]", "orders:list")])?;
-    wrong(mesh)?;
+    line.told(&mesh.control_plane, before)?;
     let kept = answer(good);
+    let as_before = line.callers.replace("as before", refused);
     mesh.change(POLICY, &[("scopes: orders:list", "scopes: [orders:read]")])?;
     Ok([
-        ("a changed policy", refused, changed),
-        ("a policy with a mistake: Envoy refuses it, the last good one stays", refused, kept),
-        ("the mistake corrected", "200", until(good, "200")?),
+        ("a changed policy", refused.to_owned(), changed),
+        ("a policy with a mistake: Envoy refuses it, the last good one stays", as_before, kept),
+        ("the mistake corrected", "200".to_owned(), until(good, "200")?),
     ])
 }
 
-/// Does something while clients send requests that no change concerns: how many they were, and how many of them were
+/// Does something while a client sends requests that no change concerns: how many they were, and how many of them were
 /// not answered as they should.
-fn under_load<T>(token: &str, during: impl FnOnce() -> T) -> (T, (usize, String)) {
+fn under_load<T>(token: &str, during: impl FnOnce() -> T) -> (T, Result<(usize, String)>) {
     let call = |path: &str| Call::get(format!("{BASE}{path}"));
     let cases = [
         (call("/orders/42").bearer(token), "200"),
@@ -76,39 +95,53 @@ fn under_load<T>(token: &str, during: impl FnOnce() -> T) -> (T, (usize, String)
         (call("/admin").bearer(token), "403 Bearer insufficient_scope admin:all"),
         (call("/healthz"), "200"),
     ];
-    let is_over = AtomicBool::new(false);
+    let (is_over, count) = (AtomicBool::new(false), AtomicUsize::new(0));
     let client = || {
         let mut answers = Vec::new();
         while !is_over.load(Ordering::Relaxed) {
-            answers.extend(cases.iter().map(|(call, expected)| (answer(call), *expected)));
+            for (call, expected) in &cases {
+                answers.push((answer(call), *expected));
+                count.fetch_add(1, Ordering::Relaxed);
+                // The machine has other things to do.
+                std::thread::sleep(PAUSE);
+            }
         }
         answers
     };
     let (done, answers) = std::thread::scope(|scope| {
-        let clients = [scope.spawn(client), scope.spawn(client)];
+        let client = scope.spawn(client);
+        let end = End(&is_over);
         let done = during();
-        is_over.store(true, Ordering::Relaxed);
-        (done, clients.map(|client| client.join().unwrap_or_default()).concat())
+        let enough = || Ok((count.load(Ordering::Relaxed) >= ENOUGH).then_some(()));
+        let enough = wait_for("answers of the client", PATIENCE, enough);
+        drop(end);
+        let answers = client.join().map_err(|_| anyhow!("the client panicked"));
+        (done, enough.and(answers))
     });
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(error) => return (done, Err(error)),
+    };
     let wrong: Vec<_> = answers.iter().filter(|(got, expected)| got != expected).collect();
     let first = wrong.first().map(|(got, expected)| format!(": {got} in place of {expected}"));
-    (done, (answers.len(), format!("{}{}", wrong.len(), first.unwrap_or_default())))
+    (done, Ok((answers.len(), format!("{}{}", wrong.len(), first.unwrap_or_default()))))
 }
 
-/// Waits until the proxy has tried to fetch the module.
-fn fetch_has_failed(mesh: &Mesh<'_>) -> Result<()> {
-    wait_for("the proxy to ask for the module", PATIENCE, || {
-        let name = "envoy_cluster_upstream_cx_total";
-        let samples = mesh.control_plane.samples(name)?;
-        Ok((sum(&samples, name, &[("envoy_cluster_name", "wasm_cluster")]) > 0.0).then_some(()))
-    })
+/// Says when dropped that it is over, also in a panic: nobody waits for a client that does not end.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
-/// Waits until Envoy has refused the policy, and the log says what is wrong.
-fn wrong(mesh: &Mesh<'_>) -> Result<()> {
-    wait_for("Envoy to say what is wrong with the policy", PATIENCE, || {
-        let log = mesh.control_plane.log();
-        Ok(log.lines().any(|line| line.contains("wasm log attache") && line.contains("scopes")).then_some(()))
+/// Adds a second route to the gateway, and waits until its proxy has it.
+fn second_route(mesh: &Mesh<'_>) -> Result<()> {
+    mesh.control_plane.apply("second", SECOND_ROUTE)?;
+    wait_for("the second route", PATIENCE, || {
+        let dumps = mesh.control_plane.configurations()?;
+        Ok(dumps.iter().any(|dump| dump.contains("httproute/orders/second/")).then_some(()))
     })
 }
 
@@ -132,6 +165,20 @@ const BASE: &str = "https://orders.example:10443";
 const POLICY: &str = "envoyextensionpolicy";
 const IMAGE: &str = "url: registry.example.com/attache:0.1.0";
 const LIST: &str = "match: { path: /orders, methods: [GET] }\n          require: { scopes: [orders:read] }";
+/// Between two requests of the client that sends them all the time.
+const PAUSE: Duration = Duration::from_millis(20);
+/// So many answers it gets at least.
+const ENOUGH: usize = 20;
 const LABELS: &str = "route, issuer, outcome, reason";
+const SECOND_ROUTE: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: { name: second, namespace: orders }
+spec:
+  parentRefs: [{ name: orders }]
+  rules:
+  - matches: [{ path: { type: Exact, value: /orders/second } }]
+    backendRefs: [{ group: gateway.envoyproxy.io, kind: Backend, name: orders }]
+"#;
 const OTHER_DIGEST: &str = "url: registry.example.com/attache:0.1.0\n        \
     sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"";

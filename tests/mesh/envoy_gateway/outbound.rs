@@ -1,6 +1,8 @@
 //! The filter that adds tokens at a gateway through which workloads call an API: `outbound.yaml` as it stands.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
 use attache_harness::prometheus::sum;
 use attache_harness::upstream::{Echo, Upstream};
 use attache_harness::wait::wait_for;
@@ -23,9 +25,15 @@ pub(super) fn run(mesh: &mut Mesh<'_>, api: &Upstream, report: &mut Report) -> R
     report.row(PLACE, "what the API gets", 1, "a token of orders-service with orders:read", seen(api));
     let other = Call::get(format!("{EGRESS}/orders")).header("host", "else.example");
     report.row(PLACE, "another host", 1, "404", other.shown());
+    let keys = Call::get(format!("{EGRESS}/jwks")).header("host", "issuer.example").shown();
+    report.row(PLACE, "the issuer's keys, by its own route", 1, "403", keys);
     let own = Call::get(format!("{EGRESS}/orders")).header("host", "api.example").bearer("the.callers.own");
     report.row(PLACE, "a credential of the workload's own", 1, "400", own.shown());
-    report.row(PLACE, "tokens that 3 threads obtain", 0, "1", obtained(mesh));
+    for _ in 0..MANY {
+        call.send()?;
+    }
+    report.row(PLACE, "tokens that many requests carry", MANY, "1", tokens(api));
+    report.row(PLACE, "tokens obtained, by the metrics", 0, "some", obtained(mesh));
     Ok(())
 }
 
@@ -41,14 +49,26 @@ fn seen(api: &Upstream) -> Result<String> {
     Ok(format!("a token of {} with {}", text("client_id"), text("scope")))
 }
 
+/// How many different tokens the last requests to the API carried.
+fn tokens(api: &Upstream) -> Result<String> {
+    let seen: Vec<Echo> = api.seen();
+    ensure!(seen.len() >= MANY, "the API has got {} requests", seen.len());
+    let last = seen.iter().rev().take(MANY);
+    let tokens: BTreeSet<String> =
+        last.flat_map(|echo| echo.header_values("authorization")).map(str::to_owned).collect();
+    Ok(tokens.len().to_string())
+}
+
 fn obtained(mesh: &Mesh<'_>) -> Result<String> {
     wait_for("the count of tokens", PATIENCE, || {
         let samples = mesh.control_plane.samples("attache_token_requests")?;
         let obtained =
             sum(&samples, "attache_token_requests", &[("client", "orders"), ("result", "obtained")]);
-        Ok((obtained > 0.0).then(|| obtained.to_string()))
+        Ok((obtained > 0.0).then(|| "some".to_owned()))
     })
 }
 
 const PLACE: Place = Place { control_plane: CONTROL_PLANE, position: "gateway, outbound" };
+/// On connections of their own, so that each thread gets some.
+const MANY: usize = 20;
 const EGRESS: &str = "http://127.0.0.1:80";
