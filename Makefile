@@ -41,7 +41,8 @@ mesh: ## Run the filter under Istio and Envoy Gateway, with Keycloak's tokens; n
 	@echo 'mesh: building the filter'
 	@tools/link
 	@echo 'mesh: building attachectl, attache-image and the tests'
-	@cargo build --locked --quiet --package attachectl --package attache-image
+	@cargo build --locked --quiet --package attachectl
+	@cargo build --locked --quiet --package attache-image
 	@cargo test --locked --quiet --package attache-harness --test mesh --no-run
 	@tools/mesh $(ONLY)
 
