@@ -1,4 +1,4 @@
-//! An Envoy that speaks TLS at port 443 in front of a server of this machine that does not.
+//! An Envoy in front of a server of this machine that does not speak TLS: at port 443 with TLS, at port 80 without.
 
 use anyhow::Result;
 use attache_harness::envoy::{Envoy, EnvoyOptions};
@@ -16,11 +16,19 @@ pub(crate) struct Front {
     routes: Vec<Value>,
     /// Filters of Envoy before its router.
     filters: Vec<Value>,
+    /// Whether it listens without TLS, too.
+    is_plain_too: bool,
 }
 
 impl Front {
     pub(crate) fn new(address: &'static str, server: u16) -> Self {
-        Self { address, server, routes: Vec::new(), filters: Vec::new() }
+        Self { address, server, routes: Vec::new(), filters: Vec::new(), is_plain_too: false }
+    }
+
+    /// Listens at port 80 as well.
+    pub(crate) fn plain_too(mut self) -> Self {
+        self.is_plain_too = true;
+        self
     }
 
     /// Answers a path with a file of this machine.
@@ -77,17 +85,26 @@ impl Front {
                 "private_key": { "filename": world.certificate("server.key") },
             }] },
         });
+        let manager = json!({ "name": "manager", "typed_config": manager });
+        let mut listeners = vec![json!({
+            "name": "front",
+            "address": address(self.address, 443),
+            "filter_chains": [{
+                "transport_socket": { "name": "tls", "typed_config": tls },
+                "filters": [manager.clone()],
+            }],
+        })];
+        if self.is_plain_too {
+            listeners.push(json!({
+                "name": "plain",
+                "address": address(self.address, 80),
+                "filter_chains": [{ "filters": [manager] }],
+            }));
+        }
         json!({
             "admin": { "address": address("127.0.0.1", 0) },
             "static_resources": {
-                "listeners": [{
-                    "name": "front",
-                    "address": address(self.address, 443),
-                    "filter_chains": [{
-                        "transport_socket": { "name": "tls", "typed_config": tls },
-                        "filters": [{ "name": "manager", "typed_config": manager }],
-                    }],
-                }],
+                "listeners": listeners,
                 "clusters": [{
                     "name": "server",
                     "load_assignment": { "cluster_name": "server", "endpoints": [{ "lb_endpoints": [

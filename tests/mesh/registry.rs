@@ -56,8 +56,8 @@ impl Registry {
         // Two cannot listen at one address.
         drop(self.front.borrow_mut().take());
         let path = module();
-        let front =
-            Front::new("127.0.0.3", 5000).file(FILE, path.to_str().context("a path that is not UTF-8")?);
+        let front = Front::new("127.0.0.3", 5000).plain_too();
+        let front = front.file(FILE, path.to_str().context("a path that is not UTF-8")?);
         let front = match access {
             Access::Public => front,
             Access::Private => front.users(HTPASSWD),
@@ -91,7 +91,7 @@ impl Registry {
 pub(crate) const IMAGE: &str = "attache:0.1.0";
 /// The registry without TLS.
 pub(crate) const LOCAL: &str = "127.0.0.1:5000";
-/// Where the module is as a plain file, over HTTPS.
+/// Where the module is as a file, over HTTPS and plain HTTP.
 pub(crate) const FILE: &str = "/files/attache.wasm";
 pub(crate) const USER: &str = "mesh";
 pub(crate) const PASSWORD: &str = "a-secret-for-pulling";

@@ -227,7 +227,8 @@ impl Mesh<'_> {
         let digest = digest.trim_start_matches("sha256:");
         let module = run(Command::new("sha256sum").arg(module()))?;
         let module = module.split(' ').next().unwrap_or_default();
-        let url = format!("https://registry.example.com{}", FILE);
+        let plain = format!("http://registry.example.com{FILE}");
+        let url = format!("https://registry.example.com{FILE}");
         let rows = [
             (
                 "the digest of the image's manifest",
@@ -239,6 +240,12 @@ impl Mesh<'_> {
                 Plugin::new(Policy::Other).image("pinned:1").sha256(module),
                 "403",
             ),
+            (
+                "over plain HTTP, the module's digest",
+                Plugin::new(Policy::Other).url(&plain).sha256(module),
+                NEW,
+            ),
+            ("over plain HTTP, another digest", Plugin::new(Policy::Other).url(&plain).sha256(digest), "403"),
             ("over HTTPS", Plugin::new(Policy::Other).url(&url), NEW),
             ("over HTTPS, the module's digest", Plugin::new(Policy::Other).url(&url).sha256(module), NEW),
             ("over HTTPS, another digest", Plugin::new(Policy::Other).url(&url).sha256(digest), "403"),
