@@ -30,7 +30,7 @@ fn a_grpc_caller_gets_a_grpc_status() {
     let good = format!("Bearer {}", scoped(corp, "orders:read"));
     const READ: &str = "/orders.Orders/Read";
     let cases: [Case; 6] = [
-        ("no token", READ, &[], "16", Some("Bearer")),
+        ("no token", READ, &[], "16", Some("Bearer scope=\"orders:read\"")),
         (
             "an expired token",
             READ,
