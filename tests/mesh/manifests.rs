@@ -285,7 +285,7 @@ const MISTAKES: [Mistake; 10] = [
         expected: "empty domain name not allowed",
     },
     Mistake {
-        what: "BackendTLSPolicy that trusts nobody",
+        what: "BackendTLSPolicy without an authority",
         validator: Validator::Egctl,
         file: "envoy-gateway/issuer.yaml",
         edit: ("    wellKnownCACertificates: System\n", ""),

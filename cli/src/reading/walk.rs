@@ -47,7 +47,8 @@ pub(super) fn document<'a>(place: &Place<'a>, set: &mut Set<'a>) -> bool {
     is_bootstrap || types || before != after
 }
 
-/// Reads a part of a manifest that is Envoy's own: the value of a patch, whose type `applyTo` says in place of a `@type`.
+/// Reads a part of a manifest that is Envoy's own: the value of a patch, whose type `applyTo` says in place of a
+/// `@type`.
 pub(super) fn part<'a>(place: &Place<'a>, apply_to: &str, set: &mut Set<'a>) {
     let entry = (apply_to == "HTTP_FILTER").then(|| place.clone());
     let extension = if apply_to == "EXTENSION_CONFIG" { place.text("name") } else { "" };

@@ -127,7 +127,7 @@ fn under_load<T>(token: &str, during: impl FnOnce() -> T) -> (T, Result<(usize, 
     (done, Ok((answers.len(), format!("{}{}", wrong.len(), first.unwrap_or_default()))))
 }
 
-/// Says when dropped that it is over, also in a panic: nobody waits for a client that does not end.
+/// Says when dropped that it is over, also in a panic: the group does not wait for a client that never ends.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {

@@ -20,7 +20,7 @@ impl Watch {
         let client = std::thread::spawn(move || {
             let mut statuses = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
-                // While no pod is there, there is no answer. Whoever reads the statuses looks whether there are many.
+                // While no pod is there, there is no answer. The row demands many statuses.
                 statuses.extend(Request::get(&url).send().map(|answer| answer.status));
                 std::thread::sleep(PAUSE);
             }

@@ -114,7 +114,7 @@ impl Setting<'_> {
     }
 }
 
-/// A token of a realm that nobody has prepared.
+/// A token of a realm that has not been prepared.
 fn as_it_comes(setting: &Setting, inbound: &Envoy, report: &mut Report) -> Result<()> {
     let token = setting.token("profile")?;
     let got = read_orders(inbound, "untyped", Some(&token));

@@ -1,5 +1,5 @@
-//! An [OCI image layout](https://github.com/opencontainers/image-spec/blob/main/image-layout.md), and what is in it: the
-//! image that Istio's agent and Envoy Gateway read, and what refers to it.
+//! An [OCI image layout](https://github.com/opencontainers/image-spec/blob/main/image-layout.md), and what is in it:
+//! the image that Istio's agent and Envoy Gateway read, and what refers to it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Puts the module into an image for registries: `attache-image MODULE DIRECTORY`.
 //!
-//! No container engine is needed. The bytes follow from the module and `Cargo.lock` alone: there is no time, no user and
-//! no random number in them, so whoever builds the same source has an image of the same digest.
+//! No container engine is needed. The bytes follow from the module and `Cargo.lock` alone: there is no time, no user
+//! and no random number in them, so each build of the same source has an image of the same digest.
 
 /// The OCI image layout.
 mod layout;
