@@ -232,16 +232,7 @@ impl Walk<'_> {
     fn seen_by_upstream(&mut self, request: Request) -> Result<String> {
         let answer = request.send();
         self.count(&answer, "permit");
-        let answer = answer?;
-        if answer.status != 200 {
-            return Ok(shown(&answer));
-        }
-        let echo = Echo::parse(&answer.body)?;
-        let clients: Vec<&str> = echo.header_values("x-auth-client-id").collect();
-        Ok(format!(
-            "200, upstream sees {}",
-            if clients.is_empty() { "nobody".into() } else { clients.join(" and ") }
-        ))
+        seen_by_upstream(&answer?)
     }
 
     /// Many requests at once; all arrive before the first is answered.
@@ -299,8 +290,21 @@ impl Walk<'_> {
     }
 }
 
+/// Which client the echo upstream sees by the header `x-auth-client-id`; of a request that did not pass, as [`shown`].
+pub fn seen_by_upstream(answer: &Response) -> Result<String> {
+    if answer.status != 200 {
+        return Ok(shown(answer));
+    }
+    let echo = Echo::parse(&answer.body)?;
+    let clients: Vec<&str> = echo.header_values("x-auth-client-id").collect();
+    Ok(format!(
+        "200, upstream sees {}",
+        if clients.is_empty() { "no client".into() } else { clients.join(" and ") }
+    ))
+}
+
 /// The status and what the challenge says: `401 Bearer invalid_token`.
-fn shown(answer: &Response) -> String {
+pub fn shown(answer: &Response) -> String {
     let mut shown = answer.status.to_string();
     if let Some(challenge) = answer.header("www-authenticate") {
         let scheme = challenge.split(' ').next().unwrap_or_default();

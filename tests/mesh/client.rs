@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use attache_harness::demo;
 use attache_harness::http::Response;
-use attache_harness::upstream::Echo;
 
 /// A request to send.
 pub(crate) struct Call {
@@ -54,36 +54,11 @@ impl Call {
 
     /// The status and what the challenge says: `401 Bearer invalid_token`.
     pub(crate) fn shown(&self) -> Result<String> {
-        Ok(shown(&self.send()?))
+        Ok(demo::shown(&self.send()?))
     }
 
     /// As `shown`; of a request that passed, which client the upstream sees.
     pub(crate) fn seen_by_upstream(&self) -> Result<String> {
-        let answer = self.send()?;
-        if answer.status != 200 {
-            return Ok(shown(&answer));
-        }
-        let echo = Echo::parse(&answer.body)?;
-        let clients: Vec<&str> = echo.header_values("x-auth-client-id").collect();
-        Ok(format!(
-            "200, upstream sees {}",
-            if clients.is_empty() { "nobody".into() } else { clients.join(" and ") }
-        ))
+        demo::seen_by_upstream(&self.send()?)
     }
-}
-
-/// The status and what the challenge says: `401 Bearer invalid_token`.
-pub(crate) fn shown(answer: &Response) -> String {
-    let mut shown = answer.status.to_string();
-    if let Some(challenge) = answer.header("www-authenticate") {
-        let scheme = challenge.split(' ').next().unwrap_or_default();
-        let parts = [Some(scheme), parameter(challenge, "error"), parameter(challenge, "scope")];
-        parts.into_iter().flatten().for_each(|part| shown.push_str(&format!(" {part}")));
-    }
-    shown
-}
-
-fn parameter<'a>(challenge: &'a str, name: &str) -> Option<&'a str> {
-    let (_, value) = challenge.split_once(&format!(" {name}=\""))?;
-    value.split('"').next()
 }

@@ -1,10 +1,11 @@
 //! What the policy of the manifests in `deploy` decides, seen by a client: the demo's requests, with Keycloak's tokens.
 
 use anyhow::{Context, Result};
+use attache_harness::demo::shown;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
-use crate::client::{Call, shown};
+use crate::client::Call;
 use crate::keycloak::Keycloak;
 use crate::report::{Place, Report};
 

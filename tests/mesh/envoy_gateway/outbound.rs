@@ -45,7 +45,7 @@ fn seen(api: &Upstream) -> Result<String> {
     let Some(token) = header.strip_prefix("Bearer ") else { return Ok(header.to_owned()) };
     let claims = token.split('.').nth(1).context("a token of three parts")?;
     let claims: Value = serde_json::from_slice(&Base64UrlUnpadded::decode_vec(claims)?)?;
-    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or("nobody").to_owned();
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or("none").to_owned();
     Ok(format!("a token of {} with {}", text("client_id"), text("scope")))
 }
 
