@@ -16,9 +16,9 @@ use crate::key::{Algorithm, Key};
 use crate::load::Extent;
 use crate::outbound::document;
 use crate::progress::Progress;
-use crate::requests::{Expectation, PATH, Requests};
+use crate::requests::{Expectation, HOST, PATH, Requests};
 use crate::statistics::{Estimate, median, ratio};
-use crate::token::{Flaw, Issuer, Order, SCOPE, mint};
+use crate::token::{AUDIENCE, Flaw, Issuer, Order, SCOPE, mint};
 use crate::topology::{POSITION, Topology};
 
 /// What grows.
@@ -26,6 +26,11 @@ use crate::topology::{POSITION, Topology};
 pub(crate) enum Axis {
     /// Routes in the table; requests go to all of them.
     Routes,
+    /// Requirements with a name, each of ten routes: trees, with a client, a rule for a claim and a scope; requests go to
+    /// all routes.
+    Requirements,
+    /// Hosts with a wildcard, a route each; requests go to all of them.
+    Wildcards,
     /// Issuers with a key each; tokens of all of them, cached.
     Issuers,
     /// The same, every token new.
@@ -38,6 +43,8 @@ pub(crate) enum Axis {
     Tokens,
     /// Clients of our own at one token endpoint, each with a destination; requests to all of them.
     Clients,
+    /// Fields of the audit record; cached tokens.
+    Audit,
 }
 
 /// What was measured of an axis, in the order of its sizes.
@@ -68,26 +75,32 @@ struct Scenario {
 }
 
 impl Axis {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Routes,
+        Self::Requirements,
+        Self::Wildcards,
         Self::Issuers,
         Self::IssuersCold,
         Self::Keys,
         Self::KeysCold,
         Self::Tokens,
         Self::Clients,
+        Self::Audit,
     ];
 
     /// Its name in `summary.json`.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Routes => "routes",
+            Self::Requirements => "requirements",
+            Self::Wildcards => "wildcards",
             Self::Issuers => "issuers",
             Self::IssuersCold => "issuers_cold",
             Self::Keys => "keys",
             Self::KeysCold => "keys_cold",
             Self::Tokens => "tokens",
             Self::Clients => "clients",
+            Self::Audit => "audit",
         }
     }
 
@@ -95,21 +108,26 @@ impl Axis {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Routes => "routes",
+            Self::Requirements => "requirements",
+            Self::Wildcards => "authority wildcards",
             Self::Issuers => "issuers",
             Self::IssuersCold => "issuers, every token new",
             Self::Keys => "keys",
             Self::KeysCold => "keys, every token new",
             Self::Tokens => "cached tokens",
             Self::Clients => "outbound clients",
+            Self::Audit => "fields of the audit record",
         }
     }
 
     fn sizes(self) -> [usize; 4] {
         match self {
-            Self::Routes => [10, 100, 1_000, 10_000],
+            Self::Routes | Self::Wildcards => [10, 100, 1_000, 10_000],
+            Self::Requirements => [1, 10, 100, 1_000],
             Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold => [1, 10, 100, 1_000],
             Self::Tokens => [100, 1_000, 10_000, 100_000],
             Self::Clients => [1, 100, 1_000, 10_000],
+            Self::Audit => [0, 1, 4, AUDIT_FIELDS.len()],
         }
     }
 
@@ -120,7 +138,7 @@ impl Axis {
     fn scenario(self, size: usize, rng: &mut Rng) -> Result<Scenario> {
         let (issuers, keys) = match self {
             Self::Clients => return Ok(Scenario::outgoing(size, rng)),
-            Self::Routes | Self::Tokens => (1, 1),
+            Self::Routes | Self::Requirements | Self::Wildcards | Self::Tokens | Self::Audit => (1, 1),
             Self::Issuers | Self::IssuersCold => (size, 1),
             Self::Keys | Self::KeysCold => {
                 let issuers = size.div_ceil(KEYS_PER_ISSUER);
@@ -141,27 +159,78 @@ impl Axis {
                 "require": { "issuers": names, "scopes": [SCOPE] },
             })
         };
-        let routes: Vec<Value> = if self == Self::Routes {
-            (0..size)
-                .map(|number| route(format!("route-{number}"), format!("/r{number:05}/items/{{id}}")))
-                .collect()
-        } else {
-            vec![route("orders".into(), PATH.into())]
+        let numbered =
+            |number: usize| route(format!("route-{number}"), format!("/r{number:05}/items/{{id}}"));
+        let routes: Vec<Value> = match self {
+            Self::Routes => (0..size).map(numbered).collect(),
+            Self::Requirements => {
+                let named = |number: usize| {
+                    let mut route = numbered(number);
+                    route["require"] = json!(format!("requirement-{}", number % size));
+                    route
+                };
+                (0..size * ROUTES_PER_REQUIREMENT).map(named).collect()
+            }
+            Self::Wildcards => {
+                let hosted = |number: usize| {
+                    let mut route = numbered(number);
+                    route["match"]["authorities"] = json!([format!("*.h{number:05}.example")]);
+                    route
+                };
+                (0..size).map(hosted).collect()
+            }
+            Self::Issuers
+            | Self::IssuersCold
+            | Self::Keys
+            | Self::KeysCold
+            | Self::Tokens
+            | Self::Clients
+            | Self::Audit => {
+                vec![route("orders".into(), PATH.into())]
+            }
         };
         let mut configuration =
             json!({ "inbound": { "issuers": entries, "routes": routes, "default": "deny" } });
+        if self == Self::Requirements {
+            let requirement = |number: usize| {
+                let tree = json!({ "any": [
+                    { "clients": [format!("other-{number}")] },
+                    { "claims": [{ "claim": "jti", "prefix": format!("other-{number}") }] },
+                    { "claims": [{ "claim": "aud", "one_of": [AUDIENCE, format!("other-{number}")] }], "scopes": [SCOPE] },
+                ] });
+                (format!("requirement-{number}"), tree)
+            };
+            let requirements: serde_json::Map<String, Value> = (0..size).map(requirement).collect();
+            configuration["inbound"]["requirements"] = Value::Object(requirements);
+        }
         if self == Self::Tokens {
             // Large enough for all sizes, and the same for each.
             configuration["inbound"]["token_cache"] = json!({ "entries": 1_000_000, "bytes": 134_217_728 });
         }
+        if self == Self::Audit && size > 0 {
+            let fields = AUDIT_FIELDS.get(..size).unwrap_or(&AUDIT_FIELDS);
+            configuration["audit"] = json!({ "fields": fields });
+            if fields.contains(&"subject") {
+                configuration["audit"]["subject"] = "plain".into();
+            }
+        }
         let mut scenario = Scenario { size, issuers, configuration, requests: None };
         if !self.is_cold() {
             let requests = match self {
-                Self::Routes => scenario.route_requests(rng)?,
-                Self::Tokens => scenario.requests(size, rng)?,
-                Self::Issuers | Self::IssuersCold | Self::Keys | Self::KeysCold | Self::Clients => {
-                    scenario.requests(HOT_TOKENS, rng)?
+                Self::Routes => scenario.route_requests(size, |_| HOST.into(), rng)?,
+                Self::Requirements => {
+                    scenario.route_requests(size * ROUTES_PER_REQUIREMENT, |_| HOST.into(), rng)?
                 }
+                Self::Wildcards => {
+                    scenario.route_requests(size, |route| format!("api.h{route:05}.example"), rng)?
+                }
+                Self::Tokens => scenario.requests(size, rng)?,
+                Self::Issuers
+                | Self::IssuersCold
+                | Self::Keys
+                | Self::KeysCold
+                | Self::Clients
+                | Self::Audit => scenario.requests(HOT_TOKENS, rng)?,
             };
             scenario.requests = Some(requests);
         }
@@ -314,15 +383,20 @@ impl Scenario {
         Ok(requests)
     }
 
-    /// Requests to all routes, in random order, each with some token.
-    fn route_requests(&self, rng: &mut Rng) -> Result<Requests> {
+    /// Requests to so many routes, in random order, each with some token.
+    fn route_requests(
+        &self,
+        routes: usize,
+        host: impl Fn(usize) -> String,
+        rng: &mut Rng,
+    ) -> Result<Requests> {
         let tokens = self.tokens(ROUTE_TOKENS, rng)?;
-        let mut routes: Vec<usize> = (0..ROUTE_REQUESTS).map(|number| number % self.size).collect();
+        let mut routes: Vec<usize> = (0..ROUTE_REQUESTS).map(|number| number % routes).collect();
         rng.shuffle(&mut routes);
         let mut requests = Requests::default();
         for (route, token) in routes.iter().zip(tokens.iter().cycle()) {
             let path = format!("/r{route:05}/items/{}", rng.u32(10_000..100_000));
-            requests.add(&path, "", Some(token), Expectation::Permitted);
+            requests.add_to(&host(*route), &path, token);
         }
         Ok(requests)
     }
@@ -391,7 +465,7 @@ fn check_cached(envoy: &Envoy, tokens: usize) -> Result<()> {
     let stats = envoy.stats()?;
     let sum = |result: &str| {
         let named = stats.iter().filter(|(name, _)| {
-            name.contains("attache_token_cache") && name.contains(&format!("result=.={result};"))
+            name.contains("attache_token_cache_total") && name.contains(&format!("result=.={result};"))
         });
         named.fold(0, |sum: u64, (_, value)| sum + value)
     };
@@ -403,10 +477,31 @@ fn check_cached(envoy: &Envoy, tokens: usize) -> Result<()> {
     Ok(())
 }
 
+/// The fields that the inbound half fills in, those first that most will want.
+const AUDIT_FIELDS: [&str; 17] = [
+    "client",
+    "route",
+    "outcome",
+    "reason",
+    "api",
+    "requirement",
+    "issuer",
+    "subject",
+    "token_id",
+    "scopes_needed",
+    "scopes_missing",
+    "path_template",
+    "key_id",
+    "engine",
+    "work",
+    "duration_us",
+    "request_id",
+];
 /// A set has 128 keys at most.
 const KEYS_PER_ISSUER: usize = 125;
 const HOT_TOKENS: usize = 2_000;
 const ROUTE_TOKENS: usize = 200;
+const ROUTES_PER_REQUIREMENT: usize = 10;
 /// So that each of the most routes, or clients, is asked for.
 const ROUTE_REQUESTS: usize = 10_000;
 const WARM_UP: usize = 500;

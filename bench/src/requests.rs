@@ -27,6 +27,11 @@ impl Requests {
         self.push(HOST, path, headers, token, expectation);
     }
 
+    /// Adds a request to another host.
+    pub(crate) fn add_to(&mut self, host: &str, path: &str, token: &str) {
+        self.push(host, path, "", Some(token), Expectation::Permitted);
+    }
+
     /// Adds a request to another host, without a token.
     pub(crate) fn add_outgoing(&mut self, host: &str) {
         self.push(host, PATH, "", None, Expectation::Permitted);

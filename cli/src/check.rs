@@ -33,7 +33,12 @@ fn check_files(files: &[File], network: Option<&mut Network<'_>>) -> Report {
         let (found, summary) = rules::check_filter(&set, filter);
         findings.extend(found);
         let name = filter.name().to_owned();
-        filters.extend(summary.map(|summary| Checked { location: filter.location(), name, summary }));
+        filters.extend(summary.map(|summary| Checked {
+            location: filter.location(),
+            name,
+            summary: summary.text,
+            routes: summary.routes,
+        }));
     }
     findings.extend(rules::check_set(&set));
     let endpoints = network.map(|network| {

@@ -5,12 +5,14 @@ mod check;
 pub mod document;
 pub mod explanation;
 pub mod finding;
+pub mod import;
 pub mod init;
 mod online;
 pub mod printing;
 mod reading;
 pub mod report;
 pub mod rules;
+pub mod top;
 mod variables;
 
 pub use check::{check, check_online, check_text};

@@ -1,4 +1,4 @@
-//! What is fuzzed of the core, and what must hold of it whatever comes: eight targets, each of which takes any bytes.
+//! What is fuzzed of the core, and what must hold of it whatever comes: nine targets, each of which takes any bytes.
 //!
 //! Everything here is ordinary code: `tests/replay.rs` runs the kept corpora through it, natively and in V8; `libfuzzer/` mutates
 //! them. A target makes a world of its bytes, lets the core act in it, and compares with an oracle: a second, plainer way to the

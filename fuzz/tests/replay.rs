@@ -34,7 +34,7 @@ macro_rules! replays {
     };
 }
 
-replays! { answers config filter jwks keys pairs path token }
+replays! { answers config filter jwks keys mcp pairs path token }
 
 #[wasm_bindgen_test(unsupported = test)]
 fn the_corpora_are_small() {

@@ -1,8 +1,10 @@
 //! The demo: a walk through the filter's main job, each step with what is expected and what came. It meets the parts
 //! by URL only, so that it runs against containers as well.
 
+pub mod audit;
 mod sidecar;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ pub struct Row {
     pub expected: String,
     /// What came of it.
     pub got: String,
+    /// The `x-request-id` of each request that the step sent through a proxy, in order.
+    pub requests: Vec<String>,
 }
 
 impl Row {
@@ -37,7 +41,8 @@ impl Row {
 
 /// Walks all steps and tells of each when it is done.
 pub fn walk(places: &Endpoints, tell: &mut dyn FnMut(Row)) {
-    let mut walk = Walk { places, tell, answers: BTreeMap::new(), before: Vec::new() };
+    let mut walk =
+        Walk { places, tell, answers: BTreeMap::new(), before: Vec::new(), requests: RefCell::default() };
     walk.before = walk.samples().unwrap_or_default();
     walk.tokens();
     walk.routes();
@@ -82,6 +87,8 @@ struct Walk<'a> {
     /// How many requests the filter decided in which way, as we saw it.
     answers: BTreeMap<&'static str, u32>,
     before: Vec<Sample>,
+    /// The ids of the requests that the step under way has sent through a proxy.
+    requests: RefCell<Vec<String>>,
 }
 
 impl Walk<'_> {
@@ -130,11 +137,20 @@ impl Walk<'_> {
         self.passed("public route, no token", self.get("/healthz"));
         self.refused("unknown route", "403", self.get("/nowhere").bearer(&read));
 
-        let answer = self.get("/reports/daily").send();
+        let tool = |name: &str| {
+            let params = json!({ "name": name, "arguments": {} });
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })
+        };
+        let list = self.post("/mcp").bearer(&read).json(&tool("orders.list"));
+        self.passed("an MCP message that calls a tool", list);
+        let purge = self.post("/mcp").bearer(&read).json(&tool("orders.purge"));
+        self.refused("and one that calls another tool", "403 Bearer insufficient_scope admin:all", purge);
+
+        let answer = self.send(self.get("/reports/daily"));
         self.count(&answer, "report");
         self.row("report-only route, no token", "200", answer.map(|answer| shown(&answer)));
 
-        let document = self.get("/.well-known/oauth-protected-resource").send().and_then(|answer| {
+        let document = self.send(self.get("/.well-known/oauth-protected-resource")).and_then(|answer| {
             let servers =
                 answer.json()?.get("authorization_servers").map(Value::to_string).unwrap_or_default();
             Ok(format!("{} {servers}", shown(&answer)))
@@ -152,7 +168,7 @@ impl Walk<'_> {
 
         let withdrawn = self.admin("withdraw", &Value::Null).and_then(|_| {
             wait_for("the old key's token to be refused", WITHDRAWAL, || {
-                let answer = self.get("/orders").bearer(&old).send();
+                let answer = self.send(self.get("/orders").bearer(&old));
                 self.count(
                     &answer,
                     if answer.as_ref().is_ok_and(|answer| answer.status == 200) { "permit" } else { "deny" },
@@ -173,7 +189,7 @@ impl Walk<'_> {
             let now = self.samples()?;
             last = self.told(|outcome| {
                 let of = |samples: &[Sample]| {
-                    prometheus::sum(samples, "attache_decisions", &[("outcome", outcome)])
+                    prometheus::sum(samples, "attache_decisions_total", &[("outcome", outcome)])
                 };
                 of(&now) - of(&self.before)
             });
@@ -204,17 +220,18 @@ impl Walk<'_> {
 
     fn row(&mut self, step: &str, expected: &str, got: Result<String>) {
         let got = got.unwrap_or_else(|error| format!("{error:#}"));
-        (self.tell)(Row { step: step.to_owned(), expected: expected.to_owned(), got });
+        let requests = self.requests.take();
+        (self.tell)(Row { step: step.to_owned(), expected: expected.to_owned(), got, requests });
     }
 
     fn passed(&mut self, step: &str, request: Request) {
-        let answer = request.send();
+        let answer = self.send(request);
         self.count(&answer, "permit");
         self.row(step, "200", answer.map(|answer| shown(&answer)));
     }
 
     fn refused(&mut self, step: &str, expected: &str, request: Request) {
-        let answer = request.send();
+        let answer = self.send(request);
         self.count(&answer, "deny");
         self.row(step, expected, answer.map(|answer| shown(&answer)));
     }
@@ -230,7 +247,7 @@ impl Walk<'_> {
     }
 
     fn seen_by_upstream(&mut self, request: Request) -> Result<String> {
-        let answer = request.send();
+        let answer = self.send(request);
         self.count(&answer, "permit");
         seen_by_upstream(&answer?)
     }
@@ -248,6 +265,7 @@ impl Walk<'_> {
         });
         let mut kinds = BTreeMap::<String, u32>::new();
         for answer in &answers {
+            self.note(answer);
             self.count(
                 answer,
                 if answer.as_ref().is_ok_and(|answer| answer.status == 200) { "permit" } else { "deny" },
@@ -272,6 +290,18 @@ impl Walk<'_> {
 
     fn post(&self, path: &str) -> Request {
         Request::post(format!("{}{path}", self.places.proxy))
+    }
+
+    /// Sends a request through a proxy, which says in its answer by what id the access log's record is found.
+    fn send(&self, request: Request) -> Result<Response> {
+        let answer = request.send();
+        self.note(&answer);
+        answer
+    }
+
+    fn note(&self, answer: &Result<Response>) {
+        let id = answer.as_ref().ok().and_then(|answer| answer.header("x-request-id"));
+        self.requests.borrow_mut().extend(id.map(str::to_owned));
     }
 
     fn admin(&self, what: &str, body: &Value) -> Result<Value> {

@@ -150,6 +150,12 @@ impl DemoEnvironment {
         &self.notes
     }
 
+    /// Returns what both proxies have written to their access logs so far.
+    pub fn access_logs(&self) -> String {
+        let logs = [self.envoy.output(), self.sidecar.output()];
+        logs.join("\n")
+    }
+
     /// Returns Envoy, to look at.
     pub fn envoy(&mut self) -> &mut Envoy {
         &mut self.envoy

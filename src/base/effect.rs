@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use log::Level;
 
+use super::audit::AuditEntry;
 use super::http::{Edit, HttpCall, Response};
 
 /// One request, as the host numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
 /// One call of ours, as the core numbers it.
@@ -53,7 +54,19 @@ pub enum Command {
         /// What becomes of it.
         outcome: Outcome,
     },
+    /// Break off a request that has gone on. It does not wait, and no other command of the same event is about it.
+    Reset {
+        /// The request.
+        stream: StreamId,
+        /// Why, for filter state.
+        annotation: Rc<str>,
+        /// The same in the fields of the audit record.
+        audit: Vec<AuditEntry>,
+    },
 }
+
+/// A key in filter state, and what it is to hold.
+pub type StateEntry = (&'static str, Rc<str>);
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +77,10 @@ pub enum Outcome {
         edits: Vec<Edit>,
         /// The decision, for filter state, if it is to be written there.
         annotation: Option<Rc<str>>,
+        /// More for filter state.
+        facts: Vec<StateEntry>,
+        /// The audit record, for loggers: no request fails for want of it.
+        audit: Vec<AuditEntry>,
     },
     /// It is answered here.
     Respond {
@@ -71,6 +88,17 @@ pub enum Outcome {
         response: Response,
         /// The decision, for filter state.
         annotation: Rc<str>,
+        /// More for filter state.
+        facts: Vec<StateEntry>,
+        /// The audit record, for loggers: no request fails for want of it.
+        audit: Vec<AuditEntry>,
+    },
+    /// It is held back until its body has come, and then handed in again with it ([`RequestHead::body`]).
+    ///
+    /// [`RequestHead::body`]: super::RequestHead::body
+    AwaitBody {
+        /// How many bytes are read at most.
+        most: usize,
     },
 }
 
@@ -95,7 +123,7 @@ pub enum Observation {
     Adjust {
         /// Its name, with labels.
         name: Rc<str>,
-        /// How much. Not zero.
+        /// How much; zero once, where it is to be there before it changes.
         by: i64,
     },
     /// Record a value in a histogram.

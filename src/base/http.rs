@@ -7,6 +7,21 @@ use super::Secret;
 use super::connection::{CONNECTION_HEADERS, connection_options, is_connection_header};
 use super::pairs::{NameFilter, Pairs, PairsError, decode_pairs, encode_pairs};
 
+/// Whether a header field can hold a text as it is, so that every reader takes the same text out of it: at most 1,024
+/// bytes of visible ASCII, with spaces inside only (RFC 9110 §5.5), and never empty.
+pub fn is_header_text(text: &str) -> bool {
+    let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_visible && !text.is_empty() && text.len() <= MAX_HEADER_TEXT && text.trim_ascii() == text
+}
+
+/// The request's `x-request-id`, by which its answer, its log lines and its audit record are found: one word of visible
+/// ASCII of at most 128 bytes. Anything else is none: a client may send any, unless Envoy replaces it.
+pub fn request_id(head: &RequestHead) -> Option<&str> {
+    let id = head.headers.first("x-request-id")?;
+    let is_word = !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic);
+    if is_word { str::from_utf8(id).ok() } else { None }
+}
+
 /// Header fields in the order in which they came, repeated ones included, as bytes: a client may send any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -79,6 +94,17 @@ pub struct RequestHead {
     pub cluster_tls: Option<Vec<u8>>,
     /// The name of Envoy's route.
     pub route_name: Option<Vec<u8>>,
+    /// The body, where it was asked for ([`Outcome::AwaitBody`](super::Outcome::AwaitBody)) and has come.
+    pub body: Option<RequestBody>,
+}
+
+/// The body of a request that is held back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestBody {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// It is larger than what was asked for.
+    TooLarge,
 }
 
 impl RequestHead {
@@ -171,6 +197,11 @@ pub enum HttpReply {
     ClusterUnknown,
 }
 
+/// A UUID has 36 characters, and some prefix theirs with the name of a service.
+const MAX_REQUEST_ID: usize = 128;
+/// Well under what servers take for one header field (8 KB).
+pub const MAX_HEADER_TEXT: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +232,22 @@ mod tests {
         for value in ["", "upgrade", "authorization2", "x-authorization", "authorization;q=1"] {
             assert!(!is_named("connection", value), "{value}");
         }
+    }
+
+    #[test]
+    fn an_id_of_a_request_is_one_word_of_128_bytes_at_most() {
+        let id = |text: &str| {
+            let headers = [("x-request-id", text), ("x-request-id", "second")].into_iter().collect();
+            request_id(&RequestHead { headers, ..RequestHead::default() }).map(str::to_owned)
+        };
+        let longest = "x".repeat(128);
+        for word in ["4f3e", "a\"b,c", &longest] {
+            assert_eq!(id(word).as_deref(), Some(word));
+        }
+        for odd in ["", "a b", "a\nb", "gr\u{fc}n", "\u{7f}", &"x".repeat(129)] {
+            assert_eq!(id(odd), None, "{odd}");
+        }
+        assert_eq!(request_id(&RequestHead::default()), None);
     }
 
     #[test]

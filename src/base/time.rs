@@ -1,4 +1,5 @@
-//! A point in time that cannot overflow. The core never reads a clock: `now` is an argument.
+//! A point in time that cannot overflow. The core never reads a clock: `now` is an argument,
+//! and how long an event takes is asked of a [`Stopwatch`].
 
 use core::time::Duration;
 
@@ -52,6 +53,19 @@ impl Timestamp {
     /// How long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// How long an event has taken so far. For figures alone: nothing may be decided by it.
+pub trait Stopwatch {
+    /// The time since `start`, which the event's own time or an earlier event's was; `None` where it cannot be told.
+    fn since(&self, start: Timestamp) -> Option<Duration>;
+}
+
+/// Nothing is timed.
+impl Stopwatch for () {
+    fn since(&self, _start: Timestamp) -> Option<Duration> {
+        None
     }
 }
 

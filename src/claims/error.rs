@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use crate::base::Timestamp;
+use crate::claims::ClaimPath;
 use crate::jose::Algorithm;
 
 /// Why the claims (or the header) of a token are not good enough for its issuer's rules.
@@ -13,6 +14,13 @@ pub enum ClaimError {
     Missing {
         /// The claim's name, from the rules.
         claim: &'static str,
+    },
+    /// The issuer's `required_claims` name a claim that the token lacks.
+    #[error("the claim `{claim}` is missing")]
+    #[strum(serialize = "claim_missing")]
+    RequiredMissing {
+        /// The claim, as the configuration has it.
+        claim: ClaimPath,
     },
     /// A claim is of a type that RFC 7519 does not give it.
     #[error("the claim `{claim}` is malformed")]
@@ -34,12 +42,18 @@ pub enum ClaimError {
     /// `iss` is not the issuer whose rules are applied.
     #[error("the token is from another issuer")]
     WrongIssuer,
+    /// `tid` is not the tenant that `iss` names.
+    #[error("the token's tenant is not its issuer's")]
+    WrongTenant,
     /// None of the configured audiences is in `aud`.
     #[error("the token is for another audience")]
     WrongAudience,
-    /// The header's `typ` is not the configured one (RFC 9068 §4).
-    #[error("the token is not of type at+jwt")]
-    WrongType,
+    /// The header's `typ` is not the configured one (RFC 9068 §4), or none of a JWT-SVID.
+    #[error("the token is not of type {expected}")]
+    WrongType {
+        /// The type that is wanted.
+        expected: &'static str,
+    },
     /// The header's algorithm is not on the issuer's list (RFC 8725 §3.1).
     #[error("the algorithm {} is not allowed for this issuer", algorithm.name())]
     AlgorithmNotAllowed {
@@ -84,5 +98,24 @@ impl ClaimError {
     /// A stable name for metrics and logs.
     pub fn label(&self) -> &'static str {
         self.into()
+    }
+
+    /// Whether this may be found of a token that its issuer has signed. The algorithm is a part of the signature, and
+    /// `iss` says whose it would be.
+    pub const fn may_follow_signature(&self) -> bool {
+        match self {
+            Self::WrongIssuer | Self::WrongTenant | Self::AlgorithmNotAllowed { .. } => false,
+            Self::Missing { .. }
+            | Self::RequiredMissing { .. }
+            | Self::Malformed { .. }
+            | Self::MalformedScope
+            | Self::TooManyScopes { .. }
+            | Self::WrongAudience
+            | Self::WrongType { .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::IssuedInFuture { .. }
+            | Self::LifetimeTooLong { .. } => true,
+        }
     }
 }

@@ -3,7 +3,7 @@ use core::fmt;
 use crate::jose::{Json, Object};
 
 /// Where a claim stands: one member name, or the names from the outermost object to the innermost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimPath(Vec<Box<str>>);
 
 impl ClaimPath {
@@ -17,12 +17,21 @@ impl ClaimPath {
 
     /// The claim at this path.
     pub fn find<'a, 't>(&self, claims: &'a Object<'t>) -> Option<&'a Json<'t>> {
-        let (last, outer) = self.0.split_last()?;
+        self.look(claims).ok().flatten()
+    }
+
+    /// The same, where it matters whether the claim is not there or the path leads through something that is no object.
+    /// `null` is what is not there.
+    pub(super) fn look<'a, 't>(&self, claims: &'a Object<'t>) -> Result<Option<&'a Json<'t>>, NotAnObject> {
+        let Some((last, outer)) = self.0.split_last() else { return Ok(None) };
         let mut object = claims;
         for name in outer {
-            object = object.get(name)?.as_object()?;
+            object = match object.get(name) {
+                None | Some(Json::Null) => return Ok(None),
+                Some(value) => value.as_object().ok_or(NotAnObject)?,
+            };
         }
-        object.get(last)
+        Ok(object.get(last))
     }
 
     /// The claim's name, if it stands in the outermost object.
@@ -36,6 +45,10 @@ impl ClaimPath {
     /// Deeper than any issuer we know of nests its claims (Keycloak's `resource_access.<client>.roles` is three).
     pub const MAX_NAMES: usize = 8;
 }
+
+/// A path leads through something that is no object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NotAnObject;
 
 impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,27 +1,30 @@
 //! What an issuer's tokens must say. One function; the order of its checks is the order of `attachectl explain`.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::kept::{AskedClaims, client};
+use super::kept::{AskedClaims, KeptClaims, Presenter};
 use super::time::numeric_date;
 use crate::base::{Timestamp, is_same};
-use crate::claims::ClaimError;
-use crate::jose::{
-    AlgorithmSet, Crypto, Engine, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken,
-};
+use crate::claims::{ClaimError, ClaimPath, TokenIssuer};
+use crate::jose::{AlgorithmSet, Header, Json, Key, Object, SignatureError, SignedToken, UnverifiedToken};
 
 /// The rules of one issuer. Immutable.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// What `iss` must be, exactly.
-    pub issuer: Rc<str>,
+    /// Who must have issued the token.
+    pub issuer: TokenIssuer,
+    /// Whose metadata leads to the keys, where that is another issuer's.
+    pub metadata_issuer: Option<Rc<str>>,
     /// Whom the token must be for.
     pub audiences: Audiences,
     /// The algorithms that the issuer signs with (RFC 8725 §3.1).
     pub algorithms: AlgorithmSet,
     /// What the header's `typ` must say.
     pub token_type: TokenType,
+    /// The claims that must be there, and not be `null`.
+    pub required_claims: Vec<ClaimPath>,
     /// Whether a token must expire.
     pub expiry: Expiry,
     /// The most that `exp` − `iat` may be; both are then required.
@@ -46,8 +49,10 @@ pub enum Audiences {
 pub enum TokenType {
     /// Any `typ`, or none.
     Any,
-    /// RFC 9068: `typ` says at+jwt, and iss, exp, aud, sub, client_id, iat and jti are there.
+    /// `typ` says at+jwt (RFC 9068 §4).
     AccessToken,
+    /// `typ` says JWT or JOSE, or is not there (JWT-SVID §2.3).
+    Svid,
 }
 
 /// Whether `exp` must be there.
@@ -68,6 +73,16 @@ pub(super) struct Validity {
     clock_skew: Duration,
 }
 
+impl TokenType {
+    /// The claims that tokens of the type have, besides `iss`: RFC 9068 §2.2.
+    pub fn claims(self) -> &'static [&'static str] {
+        match self {
+            Self::Any | Self::Svid => &[],
+            Self::AccessToken => &["sub", "client_id", "jti", "exp", "aud", "iat"],
+        }
+    }
+}
+
 impl Rules {
     /// Holds a token's header and claims against every rule. The token is not to be trusted for that: its signature has
     /// not been checked.
@@ -84,37 +99,73 @@ impl Rules {
         Ok(PrescreenedToken { token, rules: self, validity })
     }
 
+    /// Whether `key` could have signed a token that says so of its issuer, as far as that takes no arithmetic.
+    ///
+    /// # Errors
+    /// [`SignatureError::KeyOfOtherIssuer`], and see [`UnverifiedToken::admits`].
+    pub fn admits(&self, token: &UnverifiedToken<'_>, key: &Key) -> Result<(), SignatureError> {
+        let is_of_metadata =
+            self.metadata_issuer.is_some() && key.issuer() == self.metadata_issuer.as_deref();
+        if !is_of_metadata && !self.issuer.admits(key, token.claims()) {
+            return Err(SignatureError::KeyOfOtherIssuer);
+        }
+        token.admits(key)
+    }
+
+    /// Who presents a token, by its own word: see [`VerifiedToken::presenter`](super::VerifiedToken::presenter).
+    pub fn presenter<'t>(&self, token: &'t UnverifiedToken<'_>) -> Option<Cow<'t, str>> {
+        let claims = token.claims();
+        match self.asked.presenter(claims, self.issuer.tenant(claims)) {
+            Presenter::Client(name) | Presenter::Subject(name) => Some(name),
+            Presenter::Unnamed => None,
+        }
+    }
+
+    /// What is kept of a token's claims.
+    ///
+    /// # Errors
+    /// See [`AskedClaims::read`].
+    pub fn keep(&self, claims: &Object<'_>) -> Result<KeptClaims, ClaimError> {
+        self.asked.read(claims, self.issuer.tenant(claims))
+    }
+
     fn validity(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<Validity, ClaimError> {
-        self.check_issuer(claims)?;
+        self.issuer.check(claims)?;
         if !self.algorithms.contains(header.algorithm) {
             return Err(ClaimError::AlgorithmNotAllowed { algorithm: header.algorithm });
         }
-        self.check_type(header, claims)?;
+        self.check_type(header)?;
+        self.check_required(claims)?;
         self.check_audience(claims)?;
         self.check_lifetime(claims)
     }
 
-    fn check_issuer(&self, claims: &Object<'_>) -> Result<(), ClaimError> {
-        match string(claims, "iss")? {
-            None => Err(ClaimError::Missing { claim: "iss" }),
-            Some(iss) if is_same(iss.as_bytes(), self.issuer.as_bytes()) => Ok(()),
-            Some(_) => Err(ClaimError::WrongIssuer),
+    fn check_type(&self, header: &Header<'_>) -> Result<(), ClaimError> {
+        let typ = header.typ.as_deref();
+        let says = |types: [&str; 2]| {
+            types.iter().any(|known| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(known)))
+        };
+        match self.token_type {
+            TokenType::AccessToken if !says(["at+jwt", "application/at+jwt"]) => {
+                Err(ClaimError::WrongType { expected: "at+jwt" })
+            }
+            TokenType::Svid if typ.is_some() && !says(["JWT", "JOSE"]) => {
+                Err(ClaimError::WrongType { expected: "JWT" })
+            }
+            TokenType::Any | TokenType::AccessToken | TokenType::Svid => Ok(()),
         }
     }
 
-    fn check_type(&self, header: &Header<'_>, claims: &Object<'_>) -> Result<(), ClaimError> {
-        if self.token_type == TokenType::Any {
-            return Ok(());
-        }
-        let typ = header.typ.as_deref().unwrap_or_default();
-        if !typ.eq_ignore_ascii_case("at+jwt") && !typ.eq_ignore_ascii_case("application/at+jwt") {
-            return Err(ClaimError::WrongType);
-        }
-        for claim in ["sub", "client_id", "jti"] {
-            string(claims, claim)?.ok_or(ClaimError::Missing { claim })?;
-        }
-        for claim in ["exp", "aud", "iat"] {
-            claims.get(claim).filter(|value| **value != Json::Null).ok_or(ClaimError::Missing { claim })?;
+    fn check_required(&self, claims: &Object<'_>) -> Result<(), ClaimError> {
+        for path in &self.required_claims {
+            let value = path.find(claims).filter(|value| **value != Json::Null);
+            let value = value.ok_or_else(|| ClaimError::RequiredMissing { claim: path.clone() })?;
+            let name = path.top_level().unwrap_or_default();
+            // RFC 7519 §4.1, RFC 9068 §2.2.
+            let text = ["sub", "client_id", "jti"].into_iter().find(|claim| *claim == name);
+            if let Some(claim) = text.filter(|_| value.as_str().is_none()) {
+                return Err(ClaimError::Malformed { claim });
+            }
         }
         Ok(())
     }
@@ -169,7 +220,7 @@ pub struct PrescreenedToken<'t> {
 }
 
 /// A token that says what its issuer's rules want, and that the holder of a key has signed. Made only by
-/// [`PrescreenedToken::verify`].
+/// [`PrescreenedToken::signed`].
 #[derive(Clone, Copy, Debug)]
 pub struct AuthenticToken<'t> {
     signed: SignedToken<'t>,
@@ -178,36 +229,10 @@ pub struct AuthenticToken<'t> {
 }
 
 impl<'t> PrescreenedToken<'t> {
-    /// The header, which may choose among keys and nothing else.
-    pub fn header(&self) -> &'t Header<'t> {
-        self.token.header()
-    }
-
-    /// Who presents the token, by its own word: see [`VerifiedToken::client`](super::VerifiedToken::client).
-    pub fn client(&self) -> Option<&'t str> {
-        client(self.token.claims())
-    }
-
-    /// Whether `key` could have made the signature, as far as that takes no arithmetic.
-    ///
-    /// # Errors
-    /// See [`UnverifiedToken::admits`].
-    pub fn admits(&self, key: &Key) -> Result<(), SignatureError> {
-        self.token.admits(key)
-    }
-
-    /// What it costs to check the signature with `key`, by an estimate.
-    pub fn check_cost(&self, key: &Key, engine: Engine) -> Duration {
-        self.token.check_cost(key, engine)
-    }
-
-    /// Checks the signature with `key`.
-    ///
-    /// # Errors
-    /// Why `key` has not signed this token, or may not have.
-    pub fn verify(&self, key: &Key, crypto: &dyn Crypto) -> Result<AuthenticToken<'t>, SignatureError> {
-        let signed = self.token.verify(key, crypto)?;
-        Ok(AuthenticToken { signed, rules: self.rules, validity: self.validity })
+    /// Joins the word of the rules with the signature, which has to be this very token's: of another one, `None`.
+    pub fn signed(self, signed: SignedToken<'t>) -> Option<AuthenticToken<'t>> {
+        let Self { token, rules, validity } = self;
+        signed.is_of(token).then_some(AuthenticToken { signed, rules, validity })
     }
 }
 
@@ -244,12 +269,5 @@ impl Validity {
             return Err(ClaimError::IssuedInFuture { iat, now });
         }
         Ok(())
-    }
-}
-
-fn string<'a>(claims: &'a Object<'_>, claim: &'static str) -> Result<Option<&'a str>, ClaimError> {
-    match claims.get(claim) {
-        None | Some(Json::Null) => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or(ClaimError::Malformed { claim }),
     }
 }

@@ -1,3 +1,4 @@
+use super::scope_syntax::{ScopeMatching, ScopeSyntax, above, covers};
 use crate::claims::{ClaimError, ClaimPath};
 use crate::jose::{Json, Object};
 
@@ -9,16 +10,21 @@ pub struct ScopeSet {
     text: Box<str>,
     /// Where each ends.
     ends: Box<[usize]>,
+    /// Which others they cover.
+    matching: ScopeMatching,
+    /// The places of those that have a wildcard, where that counts: the others are found without looking at each.
+    wildcards: Box<[usize]>,
 }
 
 impl ScopeSet {
-    /// Unites the scopes of every claim in `paths` that is present. A string is split at spaces (RFC 6749 §3.3, RFC
-    /// 9068 §2.2.3); a list gives one scope an element (`scp` of some issuers). `null` gives none: it is what some
-    /// serializers write for what is not there.
+    /// Unites the scopes of every claim in `paths` that is present. A string is split at the separators, which are a
+    /// space by RFC 6749 §3.3 and RFC 9068 §2.2.3; a list gives one scope an element (`scp` of some issuers, roles),
+    /// which is not split. `null` gives none: it is what some serializers write for what is not there.
     ///
     /// # Errors
     /// [`ClaimError::MalformedScope`] when a claim is of another type, [`ClaimError::TooManyScopes`] above 1,024.
-    pub fn read(claims: &Object<'_>, paths: &[ClaimPath]) -> Result<Self, ClaimError> {
+    pub fn read(claims: &Object<'_>, paths: &[ClaimPath], syntax: ScopeSyntax) -> Result<Self, ClaimError> {
+        let splits = |c: char| u8::try_from(c).is_ok_and(|byte| syntax.separators.contains(byte));
         let mut scopes = Vec::new();
         for claim in paths.iter().filter_map(|path| path.find(claims)) {
             let mut add = |scope| {
@@ -30,7 +36,7 @@ impl ScopeSet {
             };
             match claim {
                 Json::String(text) => {
-                    text.split(' ').filter(|scope| !scope.is_empty()).try_for_each(&mut add)?
+                    text.split(splits).filter(|scope| !scope.is_empty()).try_for_each(&mut add)?
                 }
                 Json::Array(items) => {
                     let mut items = items.iter().filter(|item| **item != Json::Null);
@@ -44,16 +50,36 @@ impl ScopeSet {
         }
         scopes.sort_unstable();
         scopes.dedup();
+        let has_wildcard = |(_, scope): &(usize, &&str)| scope.contains('*');
+        let wildcards = match syntax.matching {
+            ScopeMatching::Exact | ScopeMatching::Hierarchical(_) => Box::default(),
+            ScopeMatching::Wildcard(_) => {
+                scopes.iter().enumerate().filter(has_wildcard).map(|(place, _)| place).collect()
+            }
+        };
         let mut end = 0_usize;
         let ends = scopes.iter().map(|scope| {
             end = end.saturating_add(scope.len());
             end
         });
-        Ok(Self { ends: ends.collect(), text: scopes.concat().into() })
+        let (ends, text) = (ends.collect(), scopes.concat().into());
+        Ok(Self { text, ends, matching: syntax.matching, wildcards })
     }
 
-    /// Whether this very scope is among them; no hierarchy and no wildcard.
+    /// Whether this scope is among them, or one that covers it.
     pub fn contains(&self, scope: &str) -> bool {
+        self.has(scope)
+            || match self.matching {
+                ScopeMatching::Exact => false,
+                ScopeMatching::Hierarchical(levels) => above(scope, levels).any(|above| self.has(above)),
+                ScopeMatching::Wildcard(levels) => {
+                    self.wildcards.iter().any(|place| covers(self.nth(*place), scope, levels))
+                }
+            }
+    }
+
+    /// Whether this very scope is among them.
+    fn has(&self, scope: &str) -> bool {
         // The usual handful is looked through; of hundreds, half are left at each step.
         let (mut first, mut behind) = (0_usize, self.ends.len());
         while behind.saturating_sub(first) > FEW {
@@ -70,7 +96,8 @@ impl ScopeSet {
 
     /// How many bytes of memory the set takes.
     pub fn size(&self) -> usize {
-        self.text.len().saturating_add(self.ends.len().saturating_mul(size_of::<usize>()))
+        let places = self.ends.len().saturating_add(self.wildcards.len());
+        self.text.len().saturating_add(places.saturating_mul(size_of::<usize>()))
     }
 
     fn nth(&self, place: usize) -> &str {
@@ -101,7 +128,7 @@ mod tests {
 
     fn read(json: &str, paths: &[&[&str]]) -> Result<Vec<String>, ClaimError> {
         let paths: Vec<_> = paths.iter().map(|path| ClaimPath::new(path).unwrap()).collect();
-        ScopeSet::read(&Object::parse(json.as_bytes()).unwrap(), &paths)
+        ScopeSet::read(&Object::parse(json.as_bytes()).unwrap(), &paths, ScopeSyntax::default())
             .map(|scopes| scopes.iter().map(str::to_owned).collect())
     }
 
@@ -133,13 +160,59 @@ mod tests {
             let text: Vec<String> = (0..count).map(|n| format!("s{}", n * 2)).collect();
             let json = format!(r#"{{"scope":"{}"}}"#, text.join(" "));
             let object = Object::parse(json.as_bytes()).unwrap();
-            let set = ScopeSet::read(&object, &[ClaimPath::new(&["scope"]).unwrap()]).unwrap();
+            let path = ClaimPath::new(&["scope"]).unwrap();
+            let set = ScopeSet::read(&object, &[path], ScopeSyntax::default()).unwrap();
             for n in 0..count {
                 assert!(set.contains(&format!("s{}", n * 2)), "{n} of {count}");
                 assert!(!set.contains(&format!("s{}", n * 2 + 1)), "{n} of {count}");
             }
             assert!(!set.contains("") && !set.contains("s") && !set.contains("t") && !set.contains("a"));
         }
+    }
+
+    #[test]
+    fn a_scope_covers_what_the_matching_says() {
+        let set = |matching| {
+            let json = Object::parse(br#"{"scope":["orders","stock:*","own items:read"]}"#).unwrap();
+            let syntax = ScopeSyntax { matching, ..ScopeSyntax::default() };
+            ScopeSet::read(&json, &[ClaimPath::new(&["scope"]).unwrap()], syntax).unwrap()
+        };
+        let levels = [b':'].into_iter().collect();
+        let exact = set(ScopeMatching::Exact);
+        let below = set(ScopeMatching::Hierarchical(levels));
+        let wild = set(ScopeMatching::Wildcard(levels));
+        for (scope, expected) in [
+            ("orders", [true; 3]),
+            ("stock:*", [true; 3]),
+            ("own items:read", [true; 3]),
+            ("orders:read", [false, true, false]),
+            ("orders:read:own", [false, true, false]),
+            ("stock:read", [false, false, true]),
+            ("stock:*:own", [false, true, true]),
+            ("stock", [false; 3]),
+            ("orders.read", [false; 3]),
+            ("ordersx", [false; 3]),
+            ("order", [false; 3]),
+            ("", [false; 3]),
+            (":", [false; 3]),
+        ] {
+            assert_eq!([&exact, &below, &wild].map(|set| set.contains(scope)), expected, "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_string_is_split_at_the_separators_and_a_list_is_not() {
+        let read = |json: &str, separators: &str| -> Vec<String> {
+            let syntax = ScopeSyntax { separators: separators.bytes().collect(), ..ScopeSyntax::default() };
+            let json = Object::parse(json.as_bytes()).unwrap();
+            let set = ScopeSet::read(&json, &[ClaimPath::new(&["scope"]).unwrap()], syntax).unwrap();
+            set.iter().map(str::to_owned).collect()
+        };
+        assert_eq!(read(r#"{"scope":"a,b, c"}"#, ","), [" c", "a", "b"]);
+        assert_eq!(read(r#"{"scope":"a,b, c"}"#, ", "), ["a", "b", "c"]);
+        assert_eq!(read("{\"scope\":\"Order Reader\\nb\"}", "\n"), ["Order Reader", "b"]);
+        assert_eq!(read(r#"{"scope":["a b","c,d"]}"#, ", "), ["a b", "c,d"]);
+        assert_eq!(read(r#"{"scope":"ä b"}"#, " "), ["b", "ä"]);
     }
 
     #[test]

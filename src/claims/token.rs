@@ -1,9 +1,9 @@
 use std::rc::Rc;
 
-use super::kept::KeptClaims;
+use super::audited::AuditedNames;
 use super::rules::Validity;
 use crate::base::Timestamp;
-use crate::claims::{AuthenticToken, ClaimError, ScopeSet};
+use crate::claims::{AuthenticToken, ClaimError, KeptClaims, ScopeSet};
 use crate::jose::KeyId;
 
 /// A token whose signature, issuer and claims have been checked. Made only of an [`AuthenticToken`].
@@ -15,6 +15,7 @@ pub struct VerifiedToken {
     key: KeyId,
     validity: Validity,
     claims: KeptClaims,
+    audited: Option<Box<AuditedNames>>,
 }
 
 impl VerifiedToken {
@@ -27,7 +28,8 @@ impl VerifiedToken {
         Ok(Self {
             key: token.signed().key(),
             validity: token.validity(),
-            claims: token.rules().asked.read(token.signed().claims())?,
+            claims: token.rules().keep(token.signed().claims())?,
+            audited: token.rules().asked.audit.read(token.signed()),
         })
     }
 
@@ -49,15 +51,35 @@ impl VerifiedToken {
         &self.key
     }
 
+    /// What is kept of its claims.
+    pub fn claims(&self) -> &KeptClaims {
+        &self.claims
+    }
+
     /// The scopes that the token carries.
     pub fn scopes(&self) -> &ScopeSet {
         &self.claims.scopes
     }
 
-    /// The client that presents it: `client_id` (RFC 9068), else `azp`, else `sub`. For shares of memory and work, not
-    /// for authorization.
+    /// The client that presents it, as the issuer names it, of an issuer with tenants as `<tenant>/<client>`; `None`
+    /// where it names none. Together with the issuer, this is who is calling.
     pub fn client(&self) -> Option<&str> {
-        self.claims.client.as_deref()
+        self.claims.presenter.client()
+    }
+
+    /// The client, or else the subject: for shares of memory and work, never for authorization.
+    pub fn presenter(&self) -> Option<&str> {
+        self.claims.presenter.name()
+    }
+
+    /// Its `sub`, if the configuration asks for it.
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.subject.as_deref()
+    }
+
+    /// What the audit record says of it, if the configuration asks for it.
+    pub fn audited(&self) -> Option<&AuditedNames> {
+        self.audited.as_deref()
     }
 
     /// The header texts of the forwarded claims, in their order; `None` where the claim is absent or has no text.
@@ -67,6 +89,7 @@ impl VerifiedToken {
 
     /// How many bytes of memory the token takes.
     pub fn size(&self) -> usize {
-        size_of::<Self>().saturating_add(self.claims.size())
+        let audited = self.audited().map_or(0, AuditedNames::size);
+        size_of::<Self>().saturating_add(self.claims.size()).saturating_add(audited)
     }
 }

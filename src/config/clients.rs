@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::authentication::{AuthenticationMethod, SigningKeys};
 use super::environment::Environment;
 use super::reader::{Fields, Node, refuse_duplicates, refuse_repeated};
-use super::{endpoints, inbound, routes, values};
+use super::{endpoints, inbound, requirements, values};
 use crate::oauth::{Credentials, Grant, TokenRequest};
 use crate::outbound::{Client, Endpoint, EndpointId, LifetimeRules, Obtain, Position};
 
@@ -73,7 +73,7 @@ fn client(
     name: Option<Rc<str>>,
     context: &ClientContext<'_>,
 ) -> Option<Client> {
-    let scopes = fields.or("scopes", Vec::new(), routes::scopes);
+    let scopes = fields.or("scopes", Vec::new(), requirements::scopes);
     let audience = fields.maybe("audience", values::plain);
     let resources = fields.or("resources", Vec::new(), resources);
     let parameters = fields.or("parameters", Vec::new(), parameters);

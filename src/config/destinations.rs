@@ -204,7 +204,8 @@ fn matches(
             "the route's metadata chooses this destination: leave path, prefix, methods and route_names out",
         );
     }
-    let pattern = Pattern { authorities: authorities?, path: path?, methods: methods?, case: case? };
+    let pattern =
+        Pattern { authorities: authorities?, path: path?, methods: methods?, case: case?, mcp: None };
     Some(ParsedMatch { pattern, clusters: clusters?, route_names: route_names? })
 }
 

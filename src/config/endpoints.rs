@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::reader::{Fields, Node};
 use super::{key_sources, values};
-use crate::oauth::{Address, MetadataSource};
+use crate::oauth::{Address, MetadataLocation, MetadataSource};
 use crate::outbound::{Endpoint, EndpointLocation};
 
 /// What the configuration says about the issuer behind an endpoint.
@@ -76,7 +76,7 @@ fn discovery(node: &Node<'_>) -> Option<(Option<Endpoint>, EndpointIssuer)> {
         let discovery = MetadataSource {
             cluster: cluster?,
             issuer: issuer?.0.into(),
-            url: url?,
+            location: MetadataLocation::WellKnown(url?),
             allow_http: allow_http?,
             schedule: key_sources::of_metadata(lifetime?, &schedule),
         };

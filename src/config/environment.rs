@@ -14,3 +14,14 @@ pub trait Environment {
         None
     }
 }
+
+/// No variable is set.
+#[cfg(not(target_os = "wasi"))]
+pub(super) struct NoVariables;
+
+#[cfg(not(target_os = "wasi"))]
+impl Environment for NoVariables {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+}

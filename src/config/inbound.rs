@@ -4,42 +4,64 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use super::environment::Environment;
+use super::fetch_clients::FetchClients;
 use super::reader::{Fields, Node};
-use super::{issuers, routes, values};
+use super::requirements::Requirements;
+use super::{issuers, mcp, routes, streams, values};
 use crate::base::WaitingBounds;
-use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType};
+use crate::claims::{ClaimPath, ForwardedClaim, ForwardedType, TextEncoding};
 use crate::inbound::{
-    self, AfterVerification, CacheSettings, DenialBody, DenialSettings, Detail, FilterState, Issuer,
-    MetadataUse, Preflight, ProtectedHeaders, ReservedHeaders, Resource, TokenSource,
+    self, AfterVerification, CacheSettings, DenialBody, DenialSettings, Detail, Fact, FilterState, Issuer,
+    IssuerIndex, McpSettings, MetadataUse, Preflight, ProtectedHeaders, ReservedHeaders, Resource, Timing,
+    TokenSource,
 };
-use crate::policy::{IssuerId, LetterCase, Overridden, Overrides, PathFeatures, RouteTable, Rule};
+use crate::policy::{LetterCase, Mode, Overridden, Overrides, PathFeatures, RouteTable, StreamEnd};
+use crate::telemetry::{AuditField, AuditSettings};
 
-pub(super) fn read(
-    node: &Node<'_>,
-    environment: &dyn Environment,
-    version: u64,
-) -> Option<inbound::Settings> {
+/// What the block is read with.
+pub(super) struct InboundContext<'c, 'n> {
+    pub(super) environment: &'c dyn Environment,
+    pub(super) version: u64,
+    /// The clients that may fetch its keys.
+    pub(super) clients: &'c FetchClients<'n>,
+    /// What is recorded of each request; `None` when that could not be read.
+    pub(super) audit: Option<&'c AuditSettings>,
+}
+
+pub(super) fn read(node: &Node<'_>, context: &InboundContext<'_, '_>) -> Option<inbound::Settings> {
+    let &InboundContext { environment, version, clients, audit } = context;
     let fields = node.fields(&[
         "version",
+        "mode",
         "issuers",
         "token",
         "forward_claims",
+        "forward_payload",
+        "report_header",
         "resource",
         "denials",
         "cors_preflight",
         "case_sensitive",
         "allow_overrides",
         "route_metadata",
+        "mcp",
         "filter_state",
         "waiting",
         "token_cache",
+        "requirements",
+        "streams",
         "routes",
         "default",
     ])?;
     let version = fields.or("version", version, |node| node.integer(1, u64::MAX));
-    let issuers = fields.read("issuers", |node| issuers::read(node, environment));
+    let mode = fields.or("mode", Mode::Enforce, values::mode);
+    let issuers = fields
+        .read("issuers", |node| issuers::read(node, (environment, clients), mode.unwrap_or(Mode::Enforce)));
     let token = fields.or("token", default_token(), token);
     let forwarded = fields.or("forward_claims", Vec::new(), forwarded_claims);
+    let payload_header =
+        fields.maybe("forward_payload", |node| node.fields(&["header"])?.read("header", own_header));
+    let report_header = fields.maybe("report_header", own_header);
     let denials = fields.or("denials", default_denials(), denials);
     let preflight = fields.or("cors_preflight", Preflight::Authorize, |node| {
         node.word(&[("authorize", Preflight::Authorize), ("forward", Preflight::Forward)])
@@ -53,18 +75,19 @@ pub(super) fn read(
         }
         Some(word)
     });
-    let filter_state = fields.or("filter_state", FilterState::Denials, |node| {
-        node.word(&[("denials", FilterState::Denials), ("all", FilterState::All)])
-    });
+    let filter_state = fields.or("filter_state", (FilterState::Denials, Vec::new()), filter_state);
     let waiting = fields.or("waiting", DEFAULT_WAITING, waiting);
+    let streams = fields.or("streams", (StreamEnd::Never, streams::default_bounds()), streams::bounds);
     let cache = fields.or("token_cache", Some(DEFAULT_CACHE), cache);
-    let names: Option<Vec<Rc<str>>> =
-        issuers.as_ref().map(|issuers| issuers.iter().map(|issuer| Rc::clone(&issuer.name)).collect());
     let case = routes::letter_case(&fields, LetterCase::Matters);
     let allowed_overrides = fields.or("allow_overrides", Vec::new(), allowed_overrides);
+    let requirements = Requirements::new(&fields, issuers.as_deref());
     let context = routes::RouteContext {
-        issuers: names.as_deref(),
+        requirements: &requirements,
         case: case.unwrap_or_default(),
+        reads_metadata: matches!(route_metadata, Some(MetadataUse::Read)),
+        stream_end: streams.map(|(end, _)| end).unwrap_or_default(),
+        keeps_templates: audit.is_some_and(|audit| audit.has(AuditField::PathTemplate)),
         // Another spelling of a path leads to no other rule, unless Envoy's route has a part in it.
         allowed: match route_metadata {
             Some(MetadataUse::Read) => PathFeatures::NONE,
@@ -72,6 +95,9 @@ pub(super) fn read(
         },
     };
     let table = routes::read(&fields, context);
+    let mcp =
+        fields.or("mcp", mcp::DEFAULT, |node| mcp::settings(node, table.as_ref().map(RouteTable::has_mcp)));
+    let requirements = requirements.into_parts();
     let resource = fields.maybe("resource", |node| {
         let sources = token.as_ref().map(|(sources, _)| sources.as_slice());
         let issuers = issuers.as_deref().unwrap_or_default();
@@ -80,25 +106,50 @@ pub(super) fn read(
 
     let (sources, after_verification) = token?;
     let forwarded_claims: Rc<[ForwardedClaim]> = forwarded?.into();
-    let headers = forwarded_claims.iter().map(|forwarded| Rc::clone(&forwarded.header));
-    let token_headers = sources.iter().filter_map(token_header).cloned();
-    for (index, forwarded) in forwarded_claims.iter().enumerate() {
-        if sources.iter().filter_map(token_header).any(|name| *name == forwarded.header) {
-            let path = format!(".forward_claims[{index}].header");
+    let (payload_header, report_header) = (payload_header?, report_header?);
+    let claims = forwarded_claims.iter().enumerate();
+    let claims =
+        claims.map(|(index, claim)| (format!(".forward_claims[{index}].header"), Rc::clone(&claim.header)));
+    let payload =
+        payload_header.iter().map(|header| (".forward_payload.header".to_owned(), Rc::clone(header)));
+    let report = report_header.iter().map(|header| (".report_header".to_owned(), Rc::clone(header)));
+    let own: Vec<(String, Rc<str>)> = claims.chain(payload).chain(report).collect();
+    let is_token = |header: &Rc<str>| sources.iter().filter_map(token_header).any(|name| name == header);
+    let judges_messages = table.as_ref().is_some_and(RouteTable::has_mcp);
+    for (index, (path, header)) in own.iter().enumerate() {
+        if judges_messages && McpSettings::HEADERS.contains(&&**header) {
+            node.below(path).problem::<()>("messages of MCP are judged by this header: choose another");
+        }
+        if is_token(header) {
             node.below(path).problem::<()>("the token is in this header: choose another");
         }
+        // Those of claims have been compared with each other.
+        if index >= forwarded_claims.len() && own.iter().take(index).any(|(_, other)| other == header) {
+            node.below(path).problem::<()>("another setting sets this header: choose another");
+        }
     }
+    let headers = own.into_iter().map(|(_, header)| header);
+    let token_headers = sources.iter().filter_map(token_header).cloned();
+    let (filter_state, facts) = filter_state?;
+    let (requirements, rules) = requirements?;
+    let ruled: Rc<[ClaimPath]> = rules.claims().into();
     let mut issuers = issuers?;
     for issuer in &mut issuers {
         issuer.rules.asked.forwarded = Rc::clone(&forwarded_claims);
+        issuer.rules.asked.subject = facts.contains(&Fact::Subject);
+        issuer.rules.asked.audit = audit.map(|audit| audit.asked.clone()).unwrap_or_default();
+        issuer.rules.asked.ruled = Rc::clone(&ruled);
+        issuer.rules.asked.rules = rules.len();
     }
     let table = table?;
-    let protected = ProtectedHeaders::new(headers.chain(token_headers));
+    // What a server takes for one of these could say something else than what was judged.
+    let mcp_headers = McpSettings::HEADERS.into_iter().filter(|_| table.has_mcp()).map(Rc::from);
+    let protected = ProtectedHeaders::new(headers.chain(token_headers).chain(mcp_headers));
     let overrides = overrides(&table, route_metadata?, preflight?, &allowed_overrides?);
-    let place =
-        |(index, issuer): (usize, &Issuer)| Some((Rc::clone(&issuer.rules.issuer), IssuerId::at(index)?));
+    let timed = audit.is_some_and(|audit| audit.has(AuditField::DurationUs));
+    let timing = if timed { Timing::Every } else { Timing::Sampled };
     Some(inbound::Settings {
-        issuer_places: issuers.iter().enumerate().filter_map(place).collect(),
+        issuer_index: IssuerIndex::new(issuers.iter().map(|issuer| &issuer.rules.issuer)),
         issuers,
         watched: protected.filter().and(overrides.filter()),
         protected,
@@ -114,9 +165,16 @@ pub(super) fn read(
         denials: denials?,
         preflight: preflight?,
         route_metadata: route_metadata?,
-        filter_state: filter_state?,
+        mcp: mcp?,
+        filter_state,
+        facts: facts.into(),
+        timing,
+        payload_header,
+        report_header,
         waiting: waiting?,
         cache: cache?,
+        requirements,
+        streams: if table.ends_streams() { Some(streams?.1) } else { streams.and(None) },
         routes: table,
         version: version?,
     })
@@ -187,17 +245,43 @@ fn forwarded_claims(node: &Node<'_>) -> Option<Vec<ForwardedClaim>> {
 }
 
 fn forwarded_claim(node: &Node<'_>) -> Option<ForwardedClaim> {
-    let fields = node.fields(&["claim", "header", "type", "separator"])?;
+    let fields = node.fields(&["claim", "header", "type", "separator", "encoding"])?;
     let claim: Option<ClaimPath> = fields.read("claim", values::claim_path);
-    let header = fields.read("header", |node| {
-        let header = values::header_name(node)?;
-        if is_reserved(&header) {
-            return node.problem("this header controls the connection or the proxy: choose another");
-        }
-        Some(header)
-    });
+    let header = fields.read("header", own_header);
     let kind = forwarded_type(&fields);
-    Some(ForwardedClaim { claim: claim?, kind: kind?, header: header? })
+    let encoding = fields.or("encoding", TextEncoding::Plain, |node| {
+        let word = node.word(&[("plain", TextEncoding::Plain), ("base64url", TextEncoding::Base64url)])?;
+        match kind {
+            None | Some(ForwardedType::String | ForwardedType::Json) => Some(word),
+            Some(ForwardedType::Integer | ForwardedType::Boolean | ForwardedType::Strings { .. }) => {
+                node.problem("only `type: string` and `type: json` have an encoding: leave it out")
+            }
+        }
+    });
+    Some(ForwardedClaim { claim: claim?, kind: kind?, encoding: encoding?, header: header? })
+}
+
+/// A header that we set.
+fn own_header(node: &Node<'_>) -> Option<Rc<str>> {
+    let header = values::header_name(node)?;
+    if is_reserved(&header) {
+        return node.problem("this header controls the connection or the proxy: choose another");
+    }
+    Some(header)
+}
+
+/// A word for the decision, or that and a list of facts.
+fn filter_state(node: &Node<'_>) -> Option<(FilterState, Vec<Fact>)> {
+    let decisions =
+        |node: &Node<'_>| node.word(&[("denials", FilterState::Denials), ("all", FilterState::All)]);
+    if node.is_string() {
+        return Some((decisions(node)?, Vec::new()));
+    }
+    let fields = node.fields(&["decisions", "facts"])?;
+    let words = Fact::ALL.map(|fact| (fact.word(), fact));
+    let decisions = fields.or("decisions", FilterState::Denials, decisions);
+    let facts = fields.read("facts", |node| node.distinct(words.len(), "fact", |item| item.word(&words)));
+    Some((decisions?, facts?))
 }
 
 /// The type that a claim must have. A separator belongs to lists, and is not guessed: it must not occur in what it
@@ -210,6 +294,7 @@ fn forwarded_type(fields: &Fields<'_>) -> Option<ForwardedType> {
             ("integer", ForwardedType::Integer),
             ("boolean", ForwardedType::Boolean),
             ("strings", strings),
+            ("json", ForwardedType::Json),
         ])
     })?;
     if kind == strings {
@@ -251,14 +336,15 @@ fn resource(
     let documentation =
         fields.maybe("documentation", |node| values::http_url(node).and_then(|_| node.string()));
     let mut scopes: Vec<Rc<str>> = Vec::new();
-    for route in table.into_iter().flat_map(|table| table.routes()) {
-        if let Rule::Require(requirement) = &route.rule {
-            scopes.extend(requirement.scopes().cloned());
-        }
+    for route in table.into_iter().flat_map(RouteTable::basic_routes) {
+        let requirement = route.rule.requirement();
+        scopes.extend(requirement.into_iter().flat_map(|requirement| requirement.scopes()).cloned());
     }
     scopes.sort_unstable();
     scopes.dedup();
-    let servers: Vec<Rc<str>> = issuers.iter().map(|issuer| Rc::clone(&issuer.rules.issuer)).collect();
+    // A trust domain is no authorization server.
+    let servers: Vec<Rc<str>> =
+        issuers.iter().flat_map(|issuer| issuer.rules.issuer.names()).cloned().collect();
     // RFC 9728 §2 has no word for cookies, nor for headers of other names.
     let by_header =
         sources.iter().any(|source| token_header(source).is_some_and(|name| **name == *"authorization"));
@@ -276,7 +362,11 @@ fn denials(node: &Node<'_>) -> Option<DenialSettings> {
     let default = default_denials();
     let realm = fields.maybe("realm", values::quotable);
     let body = fields.or("body", default.body, |node| {
-        node.word(&[("none", DenialBody::None), ("problem_json", DenialBody::ProblemJson)])
+        node.word(&[
+            ("none", DenialBody::None),
+            ("problem_json", DenialBody::ProblemJson),
+            ("json_rpc", DenialBody::JsonRpc),
+        ])
     });
     let detail = fields
         .or("detail", default.detail, |node| node.word(&[("full", Detail::Full), ("terse", Detail::Terse)]));
@@ -297,7 +387,7 @@ pub(super) fn waiting(node: &Node<'_>) -> Option<WaitingBounds> {
 }
 
 fn cache(node: &Node<'_>) -> Option<Option<CacheSettings>> {
-    if node.value().as_str().is_some() {
+    if node.is_string() {
         return node.word(&[("off", None)]);
     }
     let fields = node.fields(&["entries", "bytes"])?;

@@ -5,14 +5,23 @@ use std::rc::Rc;
 
 use url::Url;
 
+use super::fetch_clients::FetchClients;
 use super::reader::{Fields, Node};
 use super::values;
+use crate::claims::TokenIssuer;
 use crate::issuer::{Discovery, Jwks};
-use crate::oauth::{Address, MetadataSource, Schedule, parse_url};
+use crate::oauth::{Address, MetadataLocation, MetadataSource, Schedule, parse_url};
 
-pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
-    let fields = node.fields(&[&["uri", "cluster", "empty_set"], &SCHEDULE[..]].concat())?;
-    let uri = fields.read("uri", values::http_url);
+pub(super) fn jwks(node: &Node<'_>, clients: &FetchClients<'_>) -> Option<Jwks> {
+    let fields = node.fields(&[&["uri", "cluster", "client", "empty_set"], &SCHEDULE[..]].concat())?;
+    let client = fields.maybe("client", |node| clients.read(node));
+    let uri = fields.read("uri", |node| {
+        let url = values::http_url(node)?;
+        if url.scheme() == "http" && fields.optional("client").is_some() {
+            return node.problem("the client's token would be sent without TLS: expected an https URL");
+        }
+        Some(url)
+    });
     let cluster = fields.read("cluster", |node| node.string().map(Rc::from));
     let accepts_empty_set = empty_set(&fields);
     let schedule = schedule(&fields, node);
@@ -21,31 +30,64 @@ pub(super) fn jwks(node: &Node<'_>) -> Option<Jwks> {
         address: Address::of(&uri?),
         schedule: schedule?,
         accepts_empty_set: accepts_empty_set?,
+        client: client?,
     })
 }
 
-pub(super) fn discovery(node: &Node<'_>, issuer: Option<&str>) -> Option<Discovery> {
-    let own = ["cluster", "jwks_cluster", "tls", "metadata_refresh", "metadata_min_refresh", "empty_set"];
-    let fields = node.fields(&[&own[..], &SCHEDULE[..]].concat())?;
+pub(super) fn discovery(
+    node: &Node<'_>,
+    issuer: Option<&TokenIssuer>,
+    clients: &FetchClients<'_>,
+) -> Option<Discovery> {
+    let own = ["cluster", "issuer", "metadata_uri", "jwks_cluster", "client", "tls", "metadata_refresh"];
+    let fields = node.fields(&[&own[..], &["metadata_min_refresh", "empty_set"], &SCHEDULE[..]].concat())?;
+    let named = fields.maybe("issuer", values::issuer);
+    let uri = fields.maybe("metadata_uri", |node| {
+        let url = values::http_url(node)?;
+        if url.scheme() == "http" && fields.optional("client").is_some() {
+            return node.problem("the client's token would be sent without TLS: expected an https URL");
+        }
+        Some(url)
+    });
     let cluster: Option<Rc<str>> = fields.read("cluster", |node| node.string().map(Rc::from));
     let jwks_cluster =
         fields.or("jwks_cluster", cluster.clone().unwrap_or_default(), |node| node.string().map(Rc::from));
+    let client = fields.maybe("client", |node| clients.read(node));
     let allow_http = allow_http(&fields);
     let metadata_lifetime = metadata_lifetime(&fields, node);
     let accepts_empty_set = empty_set(&fields);
     let jwks_schedule = schedule(&fields, node);
-    let issuer = issuer?;
-    let url = issuer_url(node, issuer, allow_http);
+    if allow_http == Some(true) && fields.optional("client").is_some() {
+        return node.problem(
+            "the client's token could be sent without TLS: `tls: optional` cannot stand beside `client`",
+        );
+    }
+    let (named, uri, issuer) = (named?, uri?, issuer?);
+    let location = match (uri, named, issuer) {
+        (Some(uri), ..) if uri.scheme() == "http" && !allow_http? => {
+            node.problem("`metadata_uri` is not https: discovery without TLS needs `tls: optional`")
+        }
+        (None, None, TokenIssuer::Tenants(_)) => {
+            node.problem("discovery for all tenants needs `metadata_uri`")
+        }
+        (_, None, TokenIssuer::TrustDomain(_)) => {
+            node.problem("a trust domain has no metadata: name the `issuer` that has")
+        }
+        (Some(uri), ..) => Some(MetadataLocation::At(Address::of(&uri))),
+        (None, named, issuer) => {
+            issuer_url(node, named.unwrap_or(issuer.as_str()), allow_http).map(MetadataLocation::WellKnown)
+        }
+    };
     let jwks_schedule = jwks_schedule?;
     let metadata = MetadataSource {
         cluster: cluster?,
-        issuer: issuer.into(),
-        url: url?,
+        issuer: named.unwrap_or(issuer.as_str()).into(),
+        location: location?,
         allow_http: allow_http?,
         schedule: of_metadata(metadata_lifetime?, &jwks_schedule),
     };
-    let (jwks_cluster, accepts_empty_set) = (jwks_cluster?, accepts_empty_set?);
-    Some(Discovery { metadata, jwks_cluster, jwks_schedule, accepts_empty_set })
+    let (jwks_cluster, accepts_empty_set, client) = (jwks_cluster?, accepts_empty_set?, client?);
+    Some(Discovery { metadata, jwks_cluster, jwks_schedule, accepts_empty_set, client })
 }
 
 /// The URL of an issuer whose metadata is fetched; what is wrong with it is told at `node`.

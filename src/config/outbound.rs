@@ -5,19 +5,25 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::clients::ParsedClient;
-use super::destinations::References;
+use super::destinations::{Destinations, References};
 use super::environment::Environment;
 use super::reader::{Node, refuse_repeated};
 use super::{clients, destinations, inbound, values};
 use crate::oauth::{BreakerSettings, Grant, MAX_OPEN};
-use crate::outbound::{self, Client, ClientId, Endpoint, EndpointId, Position, Unmatched};
+use crate::outbound::{self, Client, ClientId, DestinationTable, Endpoint, EndpointId, Position, Unmatched};
 use crate::policy::Overrides;
 
-pub(super) fn read(
-    node: &Node<'_>,
-    environment: &dyn Environment,
-    has_inbound: bool,
-) -> Option<outbound::Settings> {
+/// What the block is read with.
+pub(super) struct OutboundContext<'c> {
+    pub(super) environment: &'c dyn Environment,
+    /// Whether there is a block `inbound`.
+    pub(super) has_inbound: bool,
+    /// The clients that fetch keys for it; `None` when that could not be read.
+    pub(super) fetching: Option<&'c [Rc<str>]>,
+}
+
+pub(super) fn read(node: &Node<'_>, context: &OutboundContext<'_>) -> Option<outbound::Settings> {
+    let &OutboundContext { environment, has_inbound, fetching } = context;
     let fields = node.fields(&[
         "position",
         "clients",
@@ -44,17 +50,36 @@ pub(super) fn read(
     let clients = fields.read("clients", |node| clients::read(node, &context));
     let route_metadata =
         fields.or("route_metadata", false, |node| node.word(&[("ignore", false), ("read", true)]));
-    let destinations = fields.read("destinations", |node| {
+    let read = |node: &Node<'_>| {
         let context = destination_context(clients.as_deref(), route_metadata);
         destinations::read(node, &context)
-    });
+    };
+    // Clients that fetch keys need none.
+    let is_fetching = fetching.is_none_or(|fetching| !fetching.is_empty());
+    let destinations = if is_fetching {
+        let table = DestinationTable::new(Vec::new(), false).ok();
+        fields.or("destinations", Destinations { table, named: Some(References::default()) }, read)
+    } else {
+        fields.read("destinations", read)
+    };
+    let has_destinations = !is_fetching || fields.optional("destinations").is_some();
     let (table, named) =
         destinations.map_or((None, None), |destinations| (destinations.table, destinations.named));
     if let (Some(clients), Some(named)) = (&clients, &named) {
-        refuse_unused(clients, named);
+        refuse_unused(clients, named, fetching);
     }
-    let unmatched =
-        fields.read("unmatched", |node| node.word(&[("pass", Unmatched::Pass), ("deny", Unmatched::Deny)]));
+    let read = |node: &Node<'_>| {
+        let word = node.word(&[("pass", Unmatched::Pass), ("deny", Unmatched::Deny)])?;
+        if word == Unmatched::Deny && !has_destinations {
+            return node.problem("without `destinations` every request would be denied: leave this out");
+        }
+        Some(word)
+    };
+    let unmatched = match fields.optional("unmatched") {
+        Some(node) => read(&node),
+        None if has_destinations => node.problem("missing field `unmatched`"),
+        None => Some(Unmatched::Pass),
+    };
     let plaintext_clusters =
         fields.or("plaintext_clusters", HashSet::new(), |node| plaintext_clusters(node, named.as_ref()));
     let allowed_overrides = fields.or("allow_overrides", Vec::new(), inbound::allowed_overrides);
@@ -115,12 +140,15 @@ fn destination_context<'c>(
     context
 }
 
-fn refuse_unused(clients: &[ParsedClient<'_>], named: &References) {
+fn refuse_unused(clients: &[ParsedClient<'_>], named: &References, fetching: Option<&[Rc<str>]>) {
+    // Where the keys' sources could not be read, any client may be theirs.
+    let Some(fetching) = fetching else { return };
     let mut names = HashSet::new();
     for (id, client) in (0..).map(ClientId).zip(clients) {
         // The second of a name is another problem.
         let is_first = client.name.as_ref().is_some_and(|name| names.insert(name));
-        if is_first && !named.clients.contains(&id) {
+        let fetches = client.name.as_ref().is_some_and(|name| fetching.contains(name));
+        if is_first && !fetches && !named.clients.contains(&id) {
             client.node.problem::<()>("no destination names this client: leave it out");
         }
     }

@@ -1,19 +1,17 @@
 //! Reads a [`Value`] field by field and collects every problem on the way. A reader that answers `None` has reported
 //! why.
 
-use core::cell::RefCell;
 use core::fmt::Display;
 use core::hash::Hash;
 use core::time::Duration;
 use std::collections::HashSet;
 
-use super::error::{ConfigErrors, Problem};
+#[cfg(not(target_os = "wasi"))]
+use super::describer::{DEFINITION, Describer};
+use super::problems::Problems;
 use super::renamed;
+use super::shape::Shape;
 use super::value::Value;
-
-/// The problems that have been found so far.
-#[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<Problem>>);
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -30,27 +28,6 @@ pub(super) struct Fields<'a> {
     members: &'a [(String, Value)],
 }
 
-impl Problems {
-    fn add(&self, path: &str, text: String) {
-        let mut problems = self.0.borrow_mut();
-        if problems.len() < MAX_PROBLEMS {
-            problems.push(Problem { path: path.to_owned(), text });
-        }
-    }
-
-    /// What was read, if nothing was wrong with any of it.
-    pub(super) fn into_result<T>(self, read: Option<T>) -> Result<T, ConfigErrors> {
-        let problems = self.0.into_inner();
-        match read {
-            Some(read) if problems.is_empty() => Ok(read),
-            Some(_) | None if !problems.is_empty() => Err(ConfigErrors(problems)),
-            Some(_) | None => {
-                Err(ConfigErrors::one("not understood (a fault of this filter: please report it)"))
-            }
-        }
-    }
-}
-
 impl<'a> Node<'a> {
     pub(super) fn root(value: &'a Value, problems: &'a Problems) -> Self {
         Self { value, path: String::new(), problems }
@@ -58,6 +35,61 @@ impl<'a> Node<'a> {
 
     pub(super) fn value(&self) -> &'a Value {
         self.value
+    }
+
+    /// Whether the value is a string: it may be something else.
+    pub(super) fn is_string(&self) -> bool {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.describer() {
+            return describer.is_string(&self.path);
+        }
+        self.value.as_str().is_some()
+    }
+
+    /// Whether the value is a list: it may be something else.
+    pub(super) fn is_list(&self) -> bool {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.describer() {
+            return describer.is_list(&self.path);
+        }
+        self.value.as_list().is_some()
+    }
+
+    /// An object that is read by other rules, as JSON text.
+    pub(super) fn json(&self) -> Option<Vec<u8>> {
+        self.takes(|| Shape::Json)?;
+        Some(serde_json::to_vec(self.value).unwrap_or_default())
+    }
+
+    /// Reads what may hold another of itself, at any depth. A schema has one definition of this name for all.
+    #[cfg_attr(target_os = "wasi", expect(unused_variables, reason = "the name is for the schema"))]
+    pub(super) fn defined<T>(&self, name: &'static str, read: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.describer() {
+            describer.note(&self.path, Shape::Defined(name));
+            if !describer.enter(&self.path, name) {
+                return None;
+            }
+            return read(&Self { path: format!("{DEFINITION}{name}"), ..self.clone() });
+        }
+        read(self)
+    }
+
+    #[cfg(not(target_os = "wasi"))]
+    fn describer(&self) -> Option<&'a Describer> {
+        self.problems.describer()
+    }
+
+    /// Goes on where there is a value to be read. Where the reader is only asked what it would take, that is noted.
+    #[inline]
+    #[cfg_attr(target_os = "wasi", expect(unused_variables, clippy::unused_self, clippy::unnecessary_wraps))]
+    pub(super) fn takes(&self, shape: impl FnOnce() -> Shape) -> Option<()> {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.describer() {
+            describer.note(&self.path, shape());
+            return None;
+        }
+        Some(())
     }
 
     /// Reports a problem here. Returns `None`, so that a reader can return what this returns.
@@ -94,6 +126,9 @@ impl<'a> Node<'a> {
 
     /// An object that has none but these members. Unknown and repeated ones are reported; the others are still read.
     pub(super) fn fields(&self, known: &[&str]) -> Option<Fields<'a>> {
+        if self.takes(|| Shape::Object(known.iter().map(|name| (*name).to_owned()).collect())).is_none() {
+            return Some(Fields { node: self.clone(), members: &[] });
+        }
         let members = self.expected(self.value.as_object(), "an object")?;
         for (index, (name, _)) in members.iter().enumerate() {
             if !known.contains(&name.as_str()) {
@@ -114,21 +149,29 @@ impl<'a> Node<'a> {
 
     /// The members of an object whose names the document makes up: at least one and at most `max`, none of them twice.
     pub(super) fn members(&self, max: usize) -> Option<Vec<(&'a str, Self)>> {
+        if self.takes(|| Shape::Map(max)).is_none() {
+            return Some(vec![("name", self.below(".*"))]);
+        }
         let members = self.expected(self.value.as_object(), "an object")?;
         self.bounded(members.len(), max, "object")?;
         let fields = Fields { node: self.clone(), members };
         let node =
             |(name, value): &'a (String, Value)| (name.as_str(), fields.member(&printable(name), value));
-        for (index, (name, _)) in members.iter().enumerate() {
-            if members.iter().take(index).any(|(other, _)| other == name) {
-                self.problem::<()>(format_args!("duplicate field `{}`", printable(name)));
-            }
+        let mut seen = HashSet::new();
+        for (name, _) in members.iter().filter(|(name, _)| !seen.insert(name)) {
+            self.problem::<()>(format_args!("duplicate field `{}`", printable(name)));
         }
         Some(members.iter().map(node).collect())
     }
 
     /// The name of an object's only member, and its value: `{ header: … }`.
-    pub(super) fn variant(&self, known: &[&str]) -> Option<(&'a str, Self)> {
+    pub(super) fn variant(&self, known: &[&'static str]) -> Option<(&'a str, Self)> {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.describer() {
+            describer.note(&self.path, Shape::Variant(known.iter().map(|name| (*name).to_owned()).collect()));
+            let kind = describer.kind(&self.path, known)?;
+            return Some((kind, self.below(format_args!(".{kind}"))));
+        }
         let fields = self.fields(known)?;
         let mut present = fields.members.iter().filter(|(name, _)| known.contains(&name.as_str()));
         match (present.next(), present.next()) {
@@ -139,6 +182,9 @@ impl<'a> Node<'a> {
 
     /// A list of at least one element and at most `max`.
     pub(super) fn list(&self, max: usize) -> Option<Vec<Self>> {
+        if self.takes(|| Shape::List(max)).is_none() {
+            return Some(vec![self.below("[]")]);
+        }
         let items = self.expected(self.value.as_list(), "a list")?;
         self.bounded(items.len(), max, "list")?;
         let node =
@@ -185,6 +231,7 @@ impl<'a> Node<'a> {
 
     /// A string that is not empty.
     pub(super) fn string(&self) -> Option<&'a str> {
+        self.takes(|| Shape::String(String::new()))?;
         let text = self.expected(self.value.as_str(), "a string")?;
         if text.is_empty() {
             return self.problem("the string is empty");
@@ -197,12 +244,25 @@ impl<'a> Node<'a> {
 
     /// A string that passes `test`; `expected` says what that is.
     pub(super) fn string_that(&self, expected: &str, test: impl Fn(&str) -> bool) -> Option<&'a str> {
+        self.takes(|| Shape::String(expected.to_owned()))?;
         let text = self.string()?;
         if test(text) { Some(text) } else { self.problem(format_args!("expected {expected}")) }
     }
 
+    /// The one word that may stand here in place of something else; `expected` says what may.
+    pub(super) fn lone_word(&self, word: &'static str, expected: &str) -> Option<()> {
+        self.takes(|| Shape::Word(vec![word.to_owned()]))?;
+        self.string_that(expected, |text| text == word).map(|_| ())
+    }
+
     /// One of a few words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.describer() {
+            describer
+                .note(&self.path, Shape::Word(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
+            return words.get(describer.word(&self.path, words.len())).map(|(_, meaning)| *meaning);
+        }
         let text = self.string()?;
         let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         match words.iter().find(|(word, _)| *word == text) {
@@ -216,12 +276,14 @@ impl<'a> Node<'a> {
 
     /// `true` or `false`.
     pub(super) fn boolean(&self) -> Option<bool> {
+        self.takes(|| Shape::Boolean)?;
         let value = if let Value::Bool(value) = self.value { Some(*value) } else { None };
         self.expected(value, "a boolean")
     }
 
     /// A whole number from `min` to `max`, which is at most 2⁵³ − 1: what a `Struct` can carry.
     pub(super) fn integer<T: TryFrom<u64>>(&self, min: u64, max: u64) -> Option<T> {
+        self.takes(|| Shape::Integer(min, max.min(MAX_INTEGER)))?;
         self.whole_number(min, max)?.try_into().ok()
     }
 
@@ -242,6 +304,7 @@ impl<'a> Node<'a> {
 
     /// A duration with a unit: `250ms`, `5s`, `10m`, `24h`.
     pub(super) fn duration(&self, min: Duration, max: Duration) -> Option<Duration> {
+        self.takes(|| Shape::Duration(min, max))?;
         let duration = self.value.as_str().and_then(duration);
         match duration {
             None => {
@@ -256,6 +319,7 @@ impl<'a> Node<'a> {
 
     /// Nothing but `{}`.
     pub(super) fn empty(&self) -> Option<()> {
+        self.takes(|| Shape::Empty)?;
         let is_empty = self.value.as_object().is_some_and(<[_]>::is_empty);
         if is_empty { Some(()) } else { self.problem("expected {}") }
     }
@@ -264,11 +328,21 @@ impl<'a> Node<'a> {
 impl<'a> Fields<'a> {
     /// A member that may be left out.
     pub(super) fn optional(&self, name: &str) -> Option<Node<'a>> {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.node.describer() {
+            let member = self.member(name, self.node.value);
+            return describer.is_present(&member.path).then_some(member);
+        }
         self.members.iter().find(|(member, _)| member == name).map(|(name, value)| self.member(name, value))
     }
 
     /// A member that must be there.
     pub(super) fn required(&self, name: &str) -> Option<Node<'a>> {
+        #[cfg(not(target_os = "wasi"))]
+        if let Some(describer) = self.node.describer() {
+            describer.require(&self.node.path, name);
+            return Some(self.member(name, self.node.value));
+        }
         self.optional(name).or_else(|| self.node.problem(format_args!("missing field `{name}`")))
     }
 
@@ -339,7 +413,8 @@ pub(super) fn refuse_repeated<'n, 'a: 'n, T: Eq + Hash>(
     }
 }
 
-fn whole(number: f64) -> Option<u64> {
+/// The number, if it is whole, not negative, and a `Struct` carries it without loss.
+pub(super) fn whole(number: f64) -> Option<u64> {
     let is_whole = number.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(&number);
     #[allow(
         clippy::as_conversions,
@@ -368,8 +443,6 @@ pub(super) fn printable(name: &str) -> String {
     name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// An operator would not read more.
-const MAX_PROBLEMS: usize = 100;
 /// Longer than any URL or name that makes sense here.
 const MAX_TEXT: usize = 4096;
 /// What a double, and so a `Struct`, carries without loss.

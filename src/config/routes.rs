@@ -2,37 +2,44 @@
 
 use std::rc::Rc;
 
-use super::issuers::MAX_ISSUERS;
-use super::reader::{Fields, Node, printable, refuse_repeated};
+use super::mcp;
+use super::reader::{Fields, Node, refuse_repeated};
+use super::requirements::Requirements;
 use super::value::Value;
-use super::values;
+use super::{streams, values};
 use crate::policy::{
-    Authority, IssuerId, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath,
-    Requirement, Route, RouteId, RouteTable, Rule, Segment, TableProblem,
+    Authority, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath, Route,
+    RouteAudit, RouteId, RouteTable, Rule, Segment, StreamEnd, TableProblem,
 };
 
 /// What routes depend on besides.
 #[derive(Clone, Copy)]
-pub(super) struct RouteContext<'a> {
-    /// The names of the issuers in order; `None` when those could not be read.
-    pub(super) issuers: Option<&'a [Rc<str>]>,
+pub(super) struct RouteContext<'c, 'n> {
+    /// What reads requirements.
+    pub(super) requirements: &'c Requirements<'n>,
     /// What the case of letters counts for where a route says nothing.
     pub(super) case: LetterCase,
     /// What every route lets through.
     pub(super) allowed: PathFeatures,
+    /// Whether Envoy's own routes add requirements.
+    pub(super) reads_metadata: bool,
+    /// When a stream ends where a route says nothing.
+    pub(super) stream_end: StreamEnd,
+    /// Whether paths are recorded as they are written.
+    pub(super) keeps_templates: bool,
 }
 
 /// Reads both.
-pub(super) fn read(inbound: &Fields<'_>, context: RouteContext<'_>) -> Option<RouteTable> {
-    let issuers = context.issuers;
+pub(super) fn read<'n>(inbound: &Fields<'n>, context: RouteContext<'_, 'n>) -> Option<RouteTable> {
     let routes = inbound.or("routes", Vec::new(), |node| {
         let routes = node.each(MAX_ROUTES, |item| route(item, context))?;
         let names = routes.iter().map(|(node, route)| (node, route.as_ref().map(|(_, route)| &route.name)));
         refuse_repeated(names, ".name", "route name");
         Some(routes)
     });
-    let default = inbound.read("default", |node| default(node, issuers));
-    let default = default.map(|route| Route { allowed: context.allowed, ..route });
+    let default = inbound.read("default", |node| default(node, context.requirements));
+    let default =
+        default.map(|route| Route { allowed: context.allowed, stream_end: context.stream_end, ..route });
     let routes = routes?;
     let is_whole = default.is_some() && routes.iter().all(|(_, route)| route.is_some());
     // What clashes is told even where other routes are not understood.
@@ -43,7 +50,11 @@ pub(super) fn read(inbound: &Fields<'_>, context: RouteContext<'_>) -> Option<Ro
         Ok(table) => is_whole.then_some(table),
         Err(problems) => {
             let place = |id: RouteId| usize::try_from(id.0).ok().filter(|place| *place < places.len());
-            for problem in problems.into_iter().filter_map(|problem| problem.renamed(place)) {
+            // The one that is missing may be one that is not understood.
+            let is_known =
+                |problem: &TableProblem<_>| is_whole || !matches!(problem, TableProblem::NoBase { .. });
+            let problems = problems.into_iter().filter(is_known);
+            for problem in problems.filter_map(|problem| problem.renamed(place)) {
                 let matches = "authority, path and method";
                 report(inbound.node(), "routes", &problem, matches, |place| places.get(place));
             }
@@ -87,6 +98,21 @@ pub(super) fn report<'n, 'a: 'n>(
                 ));
             }
         }
+        TableProblem::DuplicateMessage { first, second } if first == second => {}
+        TableProblem::DuplicateMessage { first, second } => {
+            if let (Some((first, _)), Some((_, node))) = (place(*first), place(*second)) {
+                node.below(".match.mcp")
+                    .problem::<()>(format_args!("names a message that {list}[{first}] names already"));
+            }
+        }
+        TableProblem::NoBase { route } => {
+            if let Some((_, node)) = place(*route) {
+                node.below(".match").problem::<()>(
+                    "no route without `mcp` has the same path and authorities: add one, for all that no such route \
+                     names",
+                );
+            }
+        }
         TableProblem::Costly { steps, routes } => {
             let named: Vec<String> = routes
                 .iter()
@@ -103,20 +129,57 @@ pub(super) fn report<'n, 'a: 'n>(
     }
 }
 
-fn route(node: &Node<'_>, context: RouteContext<'_>) -> Option<(Pattern, Route)> {
-    let fields = node.fields(&["name", "match", "require", "public", "deny", "mode", "allow_in_path"])?;
+fn route<'n>(node: &Node<'n>, context: RouteContext<'_, 'n>) -> Option<(Pattern, Route)> {
+    let fields = node.fields(&[
+        "name",
+        "api",
+        "match",
+        "require",
+        "optional",
+        "public",
+        "deny",
+        "mode",
+        "allow_in_path",
+        "streams",
+    ])?;
     let name = fields.read("name", values::name);
+    let api = fields.maybe("api", values::name);
     let pattern = fields.read("match", |node| pattern(node, context.case));
-    let rule = rule(&fields, context.issuers);
+    let rule = rule(&fields, context.requirements);
     let mode = fields.or("mode", Mode::Enforce, |node| {
-        let mode = node.word(&[("enforce", Mode::Enforce), ("report_only", Mode::ReportOnly)])?;
+        let mode = values::mode(node)?;
         if mode == Mode::ReportOnly && matches!(rule, Some(Rule::Public)) {
             return node.problem("a public route has nothing to report");
         }
         Some(mode)
     });
     let allowed = allowed_in_path(&fields).map(|allowed| allowed.with(context.allowed));
-    Some((pattern?, Route { name: name?, rule: rule?, mode: mode?, allowed: allowed? }))
+    let has_messages = pattern.as_ref().is_some_and(|pattern| pattern.mcp.is_some());
+    if let Some(node) = fields.optional("allow_in_path").filter(|_| has_messages) {
+        return node.problem("what the path may have, the route without `mcp` says: leave it out");
+    }
+    let stream_end = streams::of_route(&fields, context.stream_end, |node| match rule {
+        Some(Rule::Deny) => node.problem("a closed route has no streams"),
+        Some(Rule::Public) if !context.reads_metadata => {
+            node.problem("a public route's streams have no token to end with")
+        }
+        Some(Rule::Public | Rule::Require(_) | Rule::Optional(_)) | None => Some(()),
+    });
+    let path_template = context.keeps_templates.then(|| path_template(&fields)).flatten();
+    let audit = RouteAudit { api: api?, path_template };
+    let (rule, mode, allowed, stream_end) = (rule?, mode?, allowed?, stream_end?);
+    Some((pattern?, Route { name: name?, rule, mode, allowed, stream_end, audit }))
+}
+
+/// The pattern of a route's path as it is written, whatever else there is to say of it. No pattern has a literal `*`.
+fn path_template(route: &Fields<'_>) -> Option<Rc<str>> {
+    let members = route.optional("match")?.value().as_object()?;
+    let member = |name: &str| members.iter().find(|(member, _)| member == name)?.1.as_str();
+    match (member("path"), member("prefix")) {
+        (Some(path), _) => Some(path.into()),
+        (None, Some(prefix)) => Some(format!("{}/*", prefix.trim_end_matches('/')).into()),
+        (None, None) => None,
+    }
 }
 
 /// The features that `allow_in_path` names.
@@ -128,75 +191,42 @@ pub(super) fn allowed_in_path(fields: &Fields<'_>) -> Option<PathFeatures> {
     })
 }
 
-fn default(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Route> {
-    let rule = if node.value().as_str().is_some() {
-        node.string_that("deny, { public: {} } or { require: { … } }", |text| text == "deny")
-            .map(|_| Rule::Deny)
+fn default<'n>(node: &Node<'n>, requirements: &Requirements<'n>) -> Option<Route> {
+    let rule = if node.is_string() {
+        let expected = "deny, { public: {} }, { require: { … } } or { optional: { … } }";
+        node.lone_word("deny", expected).map(|()| Rule::Deny)
     } else {
-        let fields = node.fields(&["require", "public"])?;
-        rule(&fields, issuers)
+        let fields = node.fields(&["require", "optional", "public"])?;
+        rule(&fields, requirements)
     };
     Some(Route { rule: rule?, ..closed() })
 }
 
 /// The default `deny`.
 fn closed() -> Route {
-    Route { name: "default".into(), rule: Rule::Deny, mode: Mode::Enforce, allowed: PathFeatures::NONE }
-}
-
-fn rule(fields: &Fields<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rule> {
-    let (require, public, deny) =
-        (fields.optional("require"), fields.optional("public"), fields.optional("deny"));
-    match (require, public, deny) {
-        (Some(node), None, None) => {
-            requirement(&node, issuers).map(|requirement| Rule::Require(requirement.into()))
-        }
-        (None, Some(node), None) => node.empty().map(|()| Rule::Public),
-        (None, None, Some(node)) => node.empty().map(|()| Rule::Deny),
-        _ => fields.node().problem("expected exactly one of require, public, deny"),
+    Route {
+        name: "default".into(),
+        rule: Rule::Deny,
+        mode: Mode::Enforce,
+        allowed: PathFeatures::NONE,
+        stream_end: StreamEnd::Never,
+        audit: RouteAudit::default(),
     }
 }
 
-fn requirement(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Requirement> {
-    let fields = node.fields(&["issuers", "scopes", "any_scope", "authenticated"])?;
-    let accepted = match (fields.optional("issuers"), issuers) {
-        (Some(node), _) => accepted_issuers(&node, issuers),
-        (None, Some([_])) => Some([IssuerId(0)].into()),
-        (None, Some(_)) => node.problem("name `issuers`: more than one is configured"),
-        (None, None) => None,
-    };
-    let all_of = fields.or("scopes", Vec::new(), scopes);
-    let any_of = fields.or("any_scope", Vec::new(), scopes);
-    let names_scopes = fields.optional("scopes").is_some() || fields.optional("any_scope").is_some();
-    match fields.optional("authenticated") {
-        Some(node) if names_scopes => return node.problem("scopes are named: leave `authenticated` out"),
-        Some(node) => node.empty()?,
-        None if names_scopes => {}
-        None => {
-            return node.problem("name scopes, any_scope, or write `authenticated: {}` for any valid token");
-        }
+fn rule<'n>(fields: &Fields<'n>, requirements: &Requirements<'n>) -> Option<Rule> {
+    let required = |node: Node<'n>| requirements.read(&node).map(Rc::new);
+    match ["require", "optional", "public", "deny"].map(|rule| fields.optional(rule)) {
+        [Some(node), None, None, None] => required(node).map(Rule::Require),
+        [None, Some(node), None, None] => required(node).map(Rule::Optional),
+        [None, None, Some(node), None] => node.empty().map(|()| Rule::Public),
+        [None, None, None, Some(node)] => node.empty().map(|()| Rule::Deny),
+        _ => fields.node().problem("expected exactly one of require, optional, public, deny"),
     }
-    Some(Requirement::new(accepted?, all_of?, any_of?))
-}
-
-fn accepted_issuers(node: &Node<'_>, issuers: Option<&[Rc<str>]>) -> Option<Rc<[IssuerId]>> {
-    let accepted = node.distinct(MAX_ISSUERS, "issuer", |item| {
-        let name = item.string()?;
-        let place = issuers?.iter().position(|issuer| **issuer == *name);
-        let Some(place) = place else {
-            return item.problem(format_args!("unknown issuer `{}`", printable(name)));
-        };
-        IssuerId::at(place)
-    });
-    accepted.map(Rc::from)
-}
-
-pub(super) fn scopes(node: &Node<'_>) -> Option<Vec<Rc<str>>> {
-    node.distinct(MAX_SCOPES, "scope", values::scope)
 }
 
 fn pattern(node: &Node<'_>, case: LetterCase) -> Option<Pattern> {
-    let fields = node.fields(&["path", "prefix", "methods", "authorities", "case_sensitive"])?;
+    let fields = node.fields(&["path", "prefix", "methods", "authorities", "case_sensitive", "mcp"])?;
     let path = match (fields.optional("path"), fields.optional("prefix")) {
         (Some(node), None) => segments(&node).map(PathPattern::Whole),
         (None, Some(node)) => prefix(&node).map(PathPattern::Prefix),
@@ -205,7 +235,8 @@ fn pattern(node: &Node<'_>, case: LetterCase) -> Option<Pattern> {
     let methods = fields.or("methods", Vec::new(), methods);
     let authorities = fields.or("authorities", Vec::new(), authorities);
     let case = letter_case(&fields, case);
-    Some(Pattern { authorities: authorities?, path: path?, methods: methods?, case: case? })
+    let mcp = mcp::pattern(&fields, methods.as_deref());
+    Some(Pattern { authorities: authorities?, path: path?, methods: methods?, case: case?, mcp: mcp? })
 }
 
 /// `case_sensitive`, by Envoy's word for it.
@@ -319,8 +350,6 @@ fn segment(node: &Node<'_>, text: &str, decoded: &str) -> Option<(Segment, Optio
 const NO_HOST: &str = "expected a host of labels with single dots between them, or an address";
 /// A gateway in front of everything an enterprise has.
 const MAX_ROUTES: usize = 20_000;
-/// They are all named in one challenge, which has to fit a header.
-const MAX_SCOPES: usize = 64;
 /// There are nine in RFC 9110 and RFC 5789, and WebDAV's.
 const MAX_METHODS: usize = 32;
 /// A route for more hosts than this is a route for a suffix, or for any host.

@@ -11,7 +11,7 @@ use crate::sharing::{MIN_SEALING_SECRET_BYTES, Seal, Sharing};
 pub(super) fn read(node: &Node<'_>, environment: &dyn Environment, group: u64) -> Option<Option<Sharing>> {
     let has_vm_id = environment.has_vm_id();
     let process = |seal, shares_unsealed_tokens| Sharing { seal, shares_unsealed_tokens, has_vm_id, group };
-    if node.value().as_str().is_some() {
+    if node.is_string() {
         let is_shared = node.word(&[("none", false), ("process", true)])?;
         return Some(is_shared.then(|| process(None, false)));
     }

@@ -14,6 +14,8 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::claims::ForwardedType;
+use crate::inbound::{Fact, FilterState};
+use crate::policy::Mode;
 
 /// `GOOD` holds 64 bytes, `SHORT` 16, `MIDDLE` 32; `TEXT` is no base64url.
 struct Variables;
@@ -157,25 +159,33 @@ fn a_document_is_bounded_at_its_limit() {
 
 #[test]
 fn unknown_fields_are_refused_everywhere() {
-    let inbound = "version, issuers, token, forward_claims, resource, denials, cors_preflight, case_sensitive, \
-        allow_overrides, route_metadata, filter_state, waiting, token_cache, routes, default";
+    let inbound = "version, mode, issuers, token, forward_claims, forward_payload, report_header, resource, denials, \
+        cors_preflight, case_sensitive, allow_overrides, route_metadata, mcp, filter_state, waiting, token_cache, \
+        requirements, streams, routes, default";
     let mut document = base();
     document["outbond"] = json!({});
-    assert_eq!(problems(&document), ["unknown field `outbond`, expected one of inbound, outbound, sharing"]);
+    assert_eq!(
+        problems(&document),
+        ["unknown field `outbond`, expected one of inbound, outbound, sharing, audit"]
+    );
     for (place, known) in [
         ("", inbound),
         (
             "/issuers/0",
-            "name, issuer, audiences, keys, algorithms, type, expiry, max_lifetime, clock_skew, scopes_from",
+            "name, issuer, tenants, trust_domain, audiences, keys, algorithms, type, required_claims, expiry, \
+             max_lifetime, clock_skew, scopes_from, scope_separators, scope_matching, scope_levels, client_from, mode",
         ),
         ("/issuers/0/keys", "jwks, discovery, inline, shared_secret"),
         (
             "/issuers/0/keys/jwks",
-            "uri, cluster, empty_set, timeout, refresh, min_refresh, unknown_key_interval, max_staleness",
+            "uri, cluster, client, empty_set, timeout, refresh, min_refresh, unknown_key_interval, max_staleness",
         ),
-        ("/routes/0", "name, match, require, public, deny, mode, allow_in_path"),
-        ("/routes/0/match", "path, prefix, methods, authorities, case_sensitive"),
-        ("/routes/0/require", "issuers, scopes, any_scope, authenticated"),
+        ("/routes/0", "name, api, match, require, optional, public, deny, mode, allow_in_path, streams"),
+        ("/routes/0/match", "path, prefix, methods, authorities, case_sensitive, mcp"),
+        (
+            "/routes/0/require",
+            "issuers, scopes, any_scope, clients, subjects, audiences, claims, authenticated, all, any",
+        ),
     ] {
         let path = format!("inbound{}", place.replace("/0", "[0]").replace('/', "."));
         refuses(
@@ -190,6 +200,7 @@ fn unknown_fields_are_refused_everywhere() {
         ("/denials", json!({ "x": 1 }), "realm, body, detail"),
         ("/waiting", json!({ "x": 1 }), "requests, deadline"),
         ("/token_cache", json!({ "x": 1 }), "entries, bytes"),
+        ("/streams", json!({ "x": 1 }), "end, max, beyond"),
     ] {
         let path = place.replace('/', "inbound.");
         refuses(place, whole, &format!("{path}: unknown field `x`, expected one of {known}"));
@@ -197,7 +208,7 @@ fn unknown_fields_are_refused_everywhere() {
     refuses(
         "/default",
         json!({ "public": {}, "mode": "enforce" }),
-        "inbound.default: unknown field `mode`, expected one of require, public",
+        "inbound.default: unknown field `mode`, expected one of require, optional, public",
     );
     // A name that the document makes up is shown short and without control characters.
     let long = format!("a\n{}", "b".repeat(100));
@@ -214,7 +225,6 @@ fn required_fields_must_be_there() {
         ("", "issuers"),
         ("", "default"),
         ("/issuers/0", "name"),
-        ("/issuers/0", "issuer"),
         ("/issuers/0", "audiences"),
         ("/issuers/0", "keys"),
         ("/issuers/0/keys/jwks", "uri"),
@@ -357,6 +367,9 @@ fn lists_are_neither_empty_nor_too_long() {
     for (pointer, max, item) in [
         ("/issuers/0/audiences", 64, (|n| json!(format!("a{n}"))) as fn(usize) -> Json),
         ("/issuers/0/scopes_from", 8, |n| json!(format!("c{n}"))),
+        ("/issuers/0/scope_separators", 8, |n| json!("!$%&+,;|/"[n..=n])),
+        ("/issuers/0/client_from", 8, |n| json!(format!("c{n}"))),
+        ("/issuers/0/required_claims", 16, |n| json!(format!("c{n}"))),
         ("/forward_claims", 16, |n| json!({ "claim": "sub", "header": format!("x-{n}") })),
         ("/token/sources", 8, |n| json!({ "query": { "name": format!("q{n}") } })),
         ("/routes/0/match/methods", 32, |n| json!("A".repeat(n + 1))),
@@ -453,6 +466,11 @@ fn issuers_are_described_without_contradiction() {
         json!([["a", ""]]),
         &format!("{issuer}.scopes_from[0][1]: the string is empty"),
     );
+    for odd in [json!("a b"), json!("ä"), json!(["a".repeat(64), "b".repeat(64)])] {
+        let plain = "expected a claim whose name has visible ASCII characters, at most 128";
+        refuses("/issuers/0/required_claims", json!([odd]), &format!("{issuer}.required_claims[0]: {plain}"));
+    }
+    accepts("/issuers/0/required_claims", json!([["a".repeat(64), "b".repeat(63)]]));
     refuses("/issuers/0/scopes_from", json!([[]]), &format!("{issuer}.scopes_from[0]: the list is empty"));
     accepts("/issuers/0/scopes_from", json!([["a", "b", "c", "d", "e", "f", "g", "h"]]));
     refuses(
@@ -706,28 +724,130 @@ fn a_claim_is_forwarded_as_the_type_that_is_named() {
         }
         refuses("/forward_claims", json!([entry]), &format!("inbound.forward_claims[0]{problem}"));
     };
-    entry(json!({ "type": "list" }), ".type: expected one of string, integer, boolean, strings");
+    entry(json!({ "type": "list" }), ".type: expected one of string, integer, boolean, strings, json");
     entry(json!({ "type": "strings" }), ": missing field `separator`");
     for separator in ["ab", "a", "7", "é", "\t", "\u{7f}"] {
         let expected = ".separator: expected one character: a space or a punctuation mark";
         entry(json!({ "type": "strings", "separator": separator }), expected);
     }
-    for kind in ["string", "integer", "boolean"] {
+    for kind in ["string", "integer", "boolean", "json"] {
         let unused = ".separator: only `type: strings` has a separator: leave it out";
         entry(json!({ "type": kind, "separator": "," }), unused);
     }
 }
 
 #[test]
+fn a_text_may_be_encoded_where_it_may_be_any() {
+    let entry = |kind: &str, encoding: &str| json!([{ "claim": "sub", "header": "x-a", "type": kind, "separator": ",", "encoding": encoding }]);
+    let without = |mut entries: Json| {
+        entries[0].as_object_mut().unwrap().remove("separator");
+        entries
+    };
+    for kind in ["string", "json"] {
+        for encoding in ["plain", "base64url"] {
+            accepts("/forward_claims", without(entry(kind, encoding)));
+        }
+        refuses(
+            "/forward_claims",
+            without(entry(kind, "base64")),
+            "inbound.forward_claims[0].encoding: expected one of plain, base64url",
+        );
+    }
+    for entries in [without(entry("integer", "plain")), entry("strings", "base64url")] {
+        let problem = "only `type: string` and `type: json` have an encoding: leave it out";
+        refuses("/forward_claims", entries, &format!("inbound.forward_claims[0].encoding: {problem}"));
+    }
+}
+
+#[test]
+fn each_header_of_ours_is_its_own() {
+    let mut document = base();
+    document["inbound"]["token"] = json!({ "sources": [{ "header": { "name": "x-token" } }] });
+    document["inbound"]["forward_claims"] = json!([{ "claim": "sub", "header": "x-sub" }]);
+    let mut of = |payload: &str, report: &str| {
+        document["inbound"]["forward_payload"] = json!({ "header": payload });
+        document["inbound"]["report_header"] = json!(report);
+        problems(&document)
+    };
+    assert_eq!(of("x-payload", "x-report"), [""; 0]);
+    let another = "another setting sets this header: choose another";
+    assert_eq!(of("X-Sub", "x-report"), [format!("inbound.forward_payload.header: {another}")]);
+    assert_eq!(of("x-payload", "x-sub"), [format!("inbound.report_header: {another}")]);
+    assert_eq!(of("x-both", "X-Both"), [format!("inbound.report_header: {another}")]);
+    let token = "the token is in this header: choose another";
+    assert_eq!(of("x-payload", "x-token"), [format!("inbound.report_header: {token}")]);
+    assert_eq!(of("x-token", "x-report"), [format!("inbound.forward_payload.header: {token}")]);
+    let reserved = "this header controls the connection or the proxy: choose another";
+    assert_eq!(of("x-payload", "x-envoy-report"), [format!("inbound.report_header: {reserved}")]);
+    assert_eq!(of("cookie", "x-report"), [format!("inbound.forward_payload.header: {reserved}")]);
+    refuses("/forward_payload", json!({}), "inbound.forward_payload: missing field `header`");
+}
+
+#[test]
+fn facts_for_filter_state_are_listed() {
+    let read = |state: Json| {
+        let inbound = compiled(&with("/filter_state", state)).unwrap().inbound.unwrap();
+        (inbound.filter_state, inbound.facts.to_vec(), inbound.issuers[0].rules.asked.subject)
+    };
+    assert_eq!(read(json!("all")), (FilterState::All, vec![], false));
+    let facts = json!({ "facts": ["route", "client"] });
+    assert_eq!(read(facts), (FilterState::Denials, vec![Fact::Route, Fact::Client], false));
+    let all: Vec<&str> = Fact::ALL.map(Fact::word).into();
+    assert_eq!(all, ["client", "principal", "issuer", "subject", "scopes", "route", "outcome", "reason"]);
+    let everything = json!({ "decisions": "all", "facts": all });
+    assert_eq!(read(everything), (FilterState::All, Fact::ALL.to_vec(), true));
+    refuses("/filter_state", json!({}), "inbound.filter_state: missing field `facts`");
+    refuses("/filter_state", json!({ "facts": [] }), "inbound.filter_state.facts: the list is empty");
+    refuses(
+        "/filter_state",
+        json!({ "facts": ["client", "client"] }),
+        "inbound.filter_state.facts[1]: duplicate fact",
+    );
+    refuses(
+        "/filter_state",
+        json!({ "facts": ["azp"] }),
+        "inbound.filter_state.facts[0]: expected one of client, principal, issuer, subject, scopes, route, outcome, \
+         reason",
+    );
+    refuses(
+        "/filter_state",
+        json!({ "facts": ["client"], "decisions": "none" }),
+        "inbound.filter_state.decisions: expected one of denials, all",
+    );
+}
+
+/// What an issuer says of itself comes before what is said for all.
+#[test]
+fn a_mode_for_all_is_that_of_each_issuer_that_names_none() {
+    let modes = |all: Option<&str>, own: Option<&str>| {
+        let mut document = base();
+        document["inbound"]["issuers"][0].as_object_mut().unwrap().remove("mode");
+        if let Some(all) = all {
+            document["inbound"]["mode"] = json!(all);
+        }
+        if let Some(own) = own {
+            document["inbound"]["issuers"][0]["mode"] = json!(own);
+        }
+        compiled(&document).unwrap().inbound.unwrap().issuers[0].mode
+    };
+    assert_eq!(modes(None, None), Mode::Enforce);
+    assert_eq!(modes(Some("report_only"), None), Mode::ReportOnly);
+    assert_eq!(modes(Some("report_only"), Some("enforce")), Mode::Enforce);
+    assert_eq!(modes(None, Some("report_only")), Mode::ReportOnly);
+}
+
+#[test]
 fn words_are_those_that_are_listed() {
     for (pointer, known) in [
-        ("/denials/body", "none, problem_json"),
+        ("/denials/body", "none, problem_json, json_rpc"),
         ("/denials/detail", "full, terse"),
         ("/cors_preflight", "authorize, forward"),
         ("/filter_state", "denials, all"),
         ("/route_metadata", "read, ignore"),
         ("/token_cache", "off"),
         ("/routes/0/mode", "enforce, report_only"),
+        ("/issuers/0/mode", "enforce, report_only"),
+        ("/mode", "enforce, report_only"),
     ] {
         let path = format!("inbound{}", pointer.replace("/0", "[0]").replace('/', "."));
         refuses(pointer, json!("yes"), &format!("{path}: expected one of {known}"));
@@ -752,8 +872,9 @@ fn words_are_those_that_are_listed() {
 
 #[test]
 fn a_route_says_exactly_one_thing() {
-    let one_of = "inbound.routes[0]: expected exactly one of require, public, deny";
+    let one_of = "inbound.routes[0]: expected exactly one of require, optional, public, deny";
     refuses("/routes/0/public", json!({}), one_of);
+    refuses("/routes/0/optional", json!({ "authenticated": {} }), one_of);
     refuses("/routes/0/deny", json!({}), one_of);
     assert_eq!(problems(&without("/routes/0", "require")), [one_of]);
     let route = |rule: &str, what: Json, more: Json| {
@@ -888,14 +1009,17 @@ fn a_requirement_is_never_empty_by_accident() {
     let require = |require: Json, problem: &str| {
         refuses("/routes/0/require", require, &format!("inbound.routes[0].require{problem}"));
     };
-    require(json!({}), ": name scopes, any_scope, or write `authenticated: {}` for any valid token");
+    require(
+        json!({}),
+        ": name scopes, any_scope, clients, subjects, audiences, claims, all or any, or write `authenticated: {}` for any valid token",
+    );
     require(
         json!({ "issuers": ["corp"] }),
-        ": name scopes, any_scope, or write `authenticated: {}` for any valid token",
+        ": name scopes, any_scope, clients, subjects, audiences, claims, all or any, or write `authenticated: {}` for any valid token",
     );
     require(
         json!({ "authenticated": {}, "scopes": ["a"] }),
-        ".authenticated: scopes are named: leave `authenticated` out",
+        ".authenticated: more is demanded: leave `authenticated` out",
     );
     require(json!({ "authenticated": true }), ".authenticated: expected {}");
     for scope in ["a b", "a\"", "a\\", "ä", &"a".repeat(257)] {
@@ -918,11 +1042,16 @@ fn a_requirement_is_never_empty_by_accident() {
 
 #[test]
 fn the_default_is_written_out() {
-    let expected = "inbound.default: expected deny, { public: {} } or { require: { … } }";
+    let expected =
+        "inbound.default: expected deny, { public: {} }, { require: { … } } or { optional: { … } }";
     for word in ["allow", "public", "forward", "DENY"] {
         refuses("/default", json!(word), expected);
     }
-    refuses("/default", json!({}), "inbound.default: expected exactly one of require, public, deny");
+    refuses(
+        "/default",
+        json!({}),
+        "inbound.default: expected exactly one of require, optional, public, deny",
+    );
     refuses("/default", json!(false), "inbound.default: expected an object, got a boolean");
     accepts("/default", json!({ "public": {} }));
     accepts("/default", json!({ "require": { "scopes": ["a"] } }));
@@ -941,6 +1070,16 @@ fn nothing_is_there_twice() {
             "/issuers/0/scopes_from",
             json!(["scope", ["scope"]]),
             "inbound.issuers[0].scopes_from[1]: duplicate claim",
+        ),
+        (
+            "/issuers/0/client_from",
+            json!(["cid", "cid"]),
+            "inbound.issuers[0].client_from[1]: duplicate claim",
+        ),
+        (
+            "/issuers/0/required_claims",
+            json!(["sub", "sub"]),
+            "inbound.issuers[0].required_claims[1]: duplicate claim",
         ),
         (
             "/routes/0/allow_in_path",
@@ -1029,10 +1168,11 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
     assert_eq!(
         problems(&document),
         [
-            "unknown field `outbond`, expected one of inbound, outbound, sharing",
+            "unknown field `outbond`, expected one of inbound, outbound, sharing, audit",
             "inbound.version: expected a whole number from 1 to 9007199254740991",
-            "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, audiences, keys, algorithms, \
-             type, expiry, max_lifetime, clock_skew, scopes_from",
+            "inbound.issuers[0]: unknown field `colour`, expected one of name, issuer, tenants, \
+             trust_domain, audiences, keys, algorithms, type, required_claims, expiry, max_lifetime, clock_skew, \
+             scopes_from, scope_separators, scope_matching, scope_levels, client_from, mode",
             "inbound.issuers[0].name: expected a name of a-z, 0-9, _ and -, at most 64 characters",
             "inbound.issuers[0].issuer: the string is empty",
             "inbound.issuers[0]: missing field `audiences`",
@@ -1046,9 +1186,9 @@ fn every_problem_is_reported_in_the_order_of_the_document() {
             "inbound.routes[0]: missing field `name`",
             "inbound.routes[0].match.path: expected a path without query: it begins with /",
             "inbound.routes[0].match.methods[0]: expected a method in upper case, like GET",
-            "inbound.routes[0].require: name scopes, any_scope, or write `authenticated: {}` for any valid token",
+            "inbound.routes[0].require: name scopes, any_scope, clients, subjects, audiences, claims, all or any, or write `authenticated: {}` for any valid token",
             "inbound.routes[1].match: expected exactly one of path, prefix",
-            "inbound.routes[1]: expected exactly one of require, public, deny",
+            "inbound.routes[1]: expected exactly one of require, optional, public, deny",
             "inbound: missing field `default`",
         ]
     );
@@ -1164,8 +1304,9 @@ fn json_text_and_struct_are_never_taken_for_each_other() {
         let error = parse(&document.encode_to_vec(), &Variables).unwrap_err().to_string();
         let shown: String = name.chars().take(64).collect();
         assert!(
-            error
-                .starts_with(&format!("unknown field `{shown}`, expected one of inbound, outbound, sharing")),
+            error.starts_with(&format!(
+                "unknown field `{shown}`, expected one of inbound, outbound, sharing, audit"
+            )),
             "{error}"
         );
     }
@@ -1228,6 +1369,248 @@ fn routes_that_clash_are_told_beside_other_problems() {
     );
 }
 
+/// Of a path without letters there is one case: a route that ignores it would never be found.
+#[test]
+fn a_route_that_can_never_match_is_refused() {
+    let same = "same authority, path and method";
+    let of = |path: &str, ignoring: &str| {
+        let route = |name: &str, path: &str, case: bool| json!({ "name": name, "match": { "path": path, "case_sensitive": case }, "public": {} });
+        problems(&with("/routes", json!([route("a", path, true), route("b", ignoring, false)])))
+    };
+    for path in ["/1/2.3", "/{id}", "/-/{id}/", "/%3F"] {
+        assert_eq!(
+            of(path, path),
+            [format!("inbound.routes[1].match: matches the same requests as routes[0]: {same}")],
+            "{path}"
+        );
+    }
+    for path in ["/1/a", "/%C3%A4", "/1a", "/{id}/v"] {
+        assert_eq!(of(path, path), Vec::<String>::new(), "{path}");
+    }
+    assert_eq!(of("/1", "/2"), Vec::<String>::new());
+}
+
+mod audit;
 mod keys;
 mod outbound;
 mod renamed;
+mod requirements;
+#[test]
+fn scopes_are_split_and_matched_as_written() {
+    let issuer = "inbound.issuers[0]";
+    let separator = "expected one character: a space, a tab, a line feed or a punctuation mark";
+    for odd in ["ab", "a", "1", "ä", "\r", "*", "  "] {
+        refuses(
+            "/issuers/0/scope_separators",
+            json!([" ", odd]),
+            &format!("{issuer}.scope_separators[1]: {separator}"),
+        );
+    }
+    for good in [" ", "\t", "\n", ",", ";", "|"] {
+        accepts("/issuers/0/scope_separators", json!([good]));
+    }
+    refuses(
+        "/issuers/0/scope_matching",
+        json!("prefix"),
+        &format!("{issuer}.scope_matching: expected one of exact, hierarchical, wildcard"),
+    );
+    let with = |members: Json| {
+        let mut document = base();
+        members.as_object().unwrap().iter().for_each(|(name, value)| {
+            document["inbound"]["issuers"][0][name] = value.clone();
+        });
+        problems(&document)
+    };
+    let levels = |matching: &str, levels: Json| {
+        with(json!({ "scope_matching": matching, "scope_levels": levels, "scope_separators": [" ", ","] }))
+    };
+    assert_eq!(levels("hierarchical", json!([":", "."])), Vec::<String>::new());
+    assert_eq!(levels("wildcard", json!(["/"])), Vec::<String>::new());
+    let problem = |text: &str| vec![format!("{issuer}.scope_levels{text}")];
+    assert_eq!(
+        levels("exact", json!([":"])),
+        problem(": only hierarchical and wildcard scopes have levels: leave it out")
+    );
+    let meets = vec![format!("{issuer}: `scope_separators` splits at one of the `scope_levels`")];
+    assert_eq!(levels("wildcard", json!([","])), meets);
+    assert_eq!(with(json!({ "scope_matching": "hierarchical", "scope_separators": [":"] })), meets);
+    for odd in [" ", "*", "::", "a"] {
+        assert_eq!(
+            levels("wildcard", json!([odd])),
+            problem("[0]: expected one character: a punctuation mark other than *")
+        );
+    }
+    assert_eq!(levels("wildcard", json!([":", ":"])), problem("[1]: duplicate character"));
+}
+
+#[test]
+fn whose_tokens_an_issuer_s_are_is_said_in_one_way() {
+    let issuer = "inbound.issuers[0]";
+    let with = |members: Json| {
+        let mut document = base();
+        members.as_object().unwrap().iter().for_each(|(name, value)| {
+            let entry = &mut document["inbound"]["issuers"][0];
+            if value.is_null() {
+                entry.as_object_mut().unwrap().remove(name);
+            } else {
+                entry[name] = value.clone();
+            }
+        });
+        problems(&document)
+    };
+    let template = "https://login.example/{tenantid}/v2.0";
+    let one_of = format!("{issuer}: expected exactly one of issuer, trust_domain");
+    for (members, expected) in [
+        (json!({ "issuer": null }), one_of.clone()),
+        (json!({ "trust_domain": "example.org" }), one_of),
+        (
+            json!({ "issuer": template }),
+            format!("{issuer}.issuer: a template for several tenants: list those to accept in `tenants`"),
+        ),
+        (
+            json!({ "tenants": ["a"] }),
+            format!("{issuer}.tenants: tenants belong to a template: write {{tenantid}} into `issuer`"),
+        ),
+        (
+            json!({ "issuer": "https://login.example/{tenant}", "tenants": ["a"] }),
+            format!("{issuer}.issuer: expected {{tenantid}} once, and no other braces"),
+        ),
+        (
+            json!({ "issuer": "https://login.example/{tenantid}/{tenantid}", "tenants": ["a"] }),
+            format!("{issuer}.issuer: expected {{tenantid}} once, and no other braces"),
+        ),
+        (
+            json!({ "issuer": template, "tenants": ["a", "a/b"] }),
+            format!(
+                "{issuer}.tenants[1]: expected a tenant of letters, digits, `.`, `_` and `-`, at most 128"
+            ),
+        ),
+        (
+            json!({ "issuer": template, "tenants": ["a", "a"] }),
+            format!("{issuer}.tenants[1]: duplicate tenant"),
+        ),
+        (json!({ "issuer": template, "tenants": [] }), format!("{issuer}.tenants: the list is empty")),
+        (
+            json!({ "issuer": null, "trust_domain": "Example.org" }),
+            format!(
+                "{issuer}.trust_domain: expected a SPIFFE trust domain of a-z, 0-9, `.`, `-` and `_`, at most 255 \
+                 characters"
+            ),
+        ),
+        (
+            json!({ "issuer": null, "trust_domain": "a", "tenants": ["a"] }),
+            format!("{issuer}.tenants: a trust domain has no tenants: leave them out"),
+        ),
+        (
+            json!({ "issuer": null, "trust_domain": "a", "audiences": "any" }),
+            format!("{issuer}.audiences: a JWT-SVID is for an audience: list those to accept"),
+        ),
+        (
+            json!({ "issuer": null, "trust_domain": "a", "expiry": "optional" }),
+            format!("{issuer}.expiry: a JWT-SVID expires: leave it out"),
+        ),
+        (
+            json!({ "issuer": null, "trust_domain": "a", "type": "any" }),
+            format!("{issuer}.type: a trust domain has tokens of one type: leave it out"),
+        ),
+    ] {
+        assert_eq!(with(members.clone()), [expected], "{members}");
+    }
+    assert_eq!(with(json!({ "issuer": null, "trust_domain": "a".repeat(255) })), Vec::<String>::new());
+    assert_eq!(with(json!({ "issuer": null, "trust_domain": "a".repeat(256) })).len(), 1);
+    let tenants = |count: usize| (0..count).map(|n| json!(format!("t{n}"))).collect::<Vec<_>>();
+    assert_eq!(with(json!({ "issuer": template, "tenants": tenants(999) })), Vec::<String>::new());
+    assert_eq!(
+        with(json!({ "issuer": template, "tenants": tenants(1_000) })),
+        ["inbound.issuers: more than 1000 issuers and tenants in all"]
+    );
+    assert_eq!(
+        with(json!({ "issuer": template, "tenants": tenants(1_001) })),
+        [format!("{issuer}.tenants: more than 1000 entries")]
+    );
+}
+
+#[test]
+fn no_two_issuers_have_an_iss_in_common() {
+    let template = |name: &str, issuer: &str, tenants: Json| {
+        let mut entry = base()["inbound"]["issuers"][0].clone();
+        entry["name"] = json!(name);
+        entry["issuer"] = json!(issuer);
+        entry["tenants"] = tenants;
+        entry
+    };
+    let with = |second: Json, third: Json| {
+        let mut document = base();
+        document["inbound"]["issuers"] = json!([second, third]);
+        document["inbound"].as_object_mut().unwrap().remove("routes");
+        problems(&document)
+    };
+    let written = |issuer: &str| {
+        let mut entry = template("b", issuer, json!([]));
+        entry.as_object_mut().unwrap().remove("tenants");
+        entry
+    };
+    let a = || template("a", "https://x/{tenantid}/v2", json!(["a", "b", "a.b"]));
+    let clash = ["inbound.issuers[1]: duplicate issuer"];
+    assert_eq!(with(a(), written("https://x/b/v2")), clash);
+    assert_eq!(with(a(), template("b", "https://x/{tenantid}", json!(["b"]))), Vec::<String>::new());
+    assert_eq!(with(a(), template("b", "https://x/{tenantid}/v2", json!(["c"]))), Vec::<String>::new());
+    assert_eq!(with(a(), template("b", "https://x/a.{tenantid}/v2", json!(["b"]))), clash);
+    let domain = |name: &str| {
+        let mut entry = written("x");
+        entry["name"] = json!(name);
+        entry.as_object_mut().unwrap().remove("issuer");
+        entry["trust_domain"] = json!("example.org");
+        entry
+    };
+    assert_eq!(with(domain("a"), domain("b")), ["inbound.issuers[1]: duplicate trust domain"]);
+    let many = |name: &str, count: usize| {
+        let tenants: Vec<_> = (0..count).map(|n| json!(format!("t{n}"))).collect();
+        template(name, &format!("https://{name}/{{tenantid}}"), json!(tenants))
+    };
+    assert_eq!(with(many("a", 500), many("b", 498)), Vec::<String>::new());
+    let many = with(many("a", 500), many("b", 499));
+    assert_eq!(many, ["inbound.issuers: more than 1000 issuers and tenants in all"]);
+}
+
+#[test]
+fn metadata_that_is_elsewhere_is_named() {
+    let path = "inbound.issuers[0].keys.discovery";
+    let with = |entry: Json, discovery: Json| {
+        let mut document = base();
+        let issuer = &mut document["inbound"]["issuers"][0];
+        issuer["keys"] = json!({ "discovery": { "cluster": "idp" } });
+        for (name, value) in entry.as_object().unwrap() {
+            issuer[name] = value.clone();
+        }
+        for (name, value) in discovery.as_object().unwrap() {
+            issuer["keys"]["discovery"][name] = value.clone();
+        }
+        if entry.get("trust_domain").is_some() {
+            issuer.as_object_mut().unwrap().remove("issuer");
+        }
+        problems(&document)
+    };
+    let tenants = || json!({ "issuer": "https://x/{tenantid}", "tenants": ["a"] });
+    let uri = "https://x/common/.well-known/openid-configuration";
+    assert_eq!(
+        with(tenants(), json!({})),
+        [format!("{path}: discovery for all tenants needs `metadata_uri`")]
+    );
+    assert_eq!(with(tenants(), json!({ "metadata_uri": uri })), Vec::<String>::new());
+    assert_eq!(with(tenants(), json!({ "issuer": "https://x/common" })), Vec::<String>::new());
+    assert_eq!(with(json!({ "issuer": "no-url" }), json!({ "metadata_uri": uri })), Vec::<String>::new());
+    assert_eq!(
+        with(json!({}), json!({ "metadata_uri": "http://x/y" })),
+        [format!("{path}: `metadata_uri` is not https: discovery without TLS needs `tls: optional`")]
+    );
+    assert_eq!(
+        with(json!({}), json!({ "metadata_uri": "http://x/y", "tls": "optional" })),
+        Vec::<String>::new()
+    );
+    let domain = || json!({ "trust_domain": "example.org" });
+    let nameless = [format!("{path}: a trust domain has no metadata: name the `issuer` that has")];
+    assert_eq!(with(domain(), json!({})), nameless);
+    assert_eq!(with(domain(), json!({ "metadata_uri": uri })), nameless);
+    assert_eq!(with(domain(), json!({ "issuer": "https://oidc.example.org" })), Vec::<String>::new());
+}

@@ -7,17 +7,33 @@ use super::reader::{Node, printable};
 use crate::base::Secret;
 use crate::claims::{ClaimPath, is_scope_token};
 use crate::oauth::parse_url;
+use crate::policy::Mode;
 
 /// A name that labels metrics: `[a-z0-9_-]{1,64}`, and none that metrics use for something else.
 pub(super) fn name(node: &Node<'_>) -> Option<Rc<str>> {
+    node.string_that(NAME, is_name).and_then(|text| unreserved(node, text))
+}
+
+/// The same of the name of a member, which stands at `node`.
+pub(super) fn member_name(node: &Node<'_>, text: &str) -> Option<Rc<str>> {
+    if is_name(text) { unreserved(node, text) } else { node.problem(format_args!("expected {NAME}")) }
+}
+
+fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    let text = node.string_that("a name of a-z, 0-9, _ and -, at most 64 characters", |text| {
-        text.len() <= 64 && text.bytes().all(allowed)
-    })?;
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(allowed)
+}
+
+fn unreserved(node: &Node<'_>, text: &str) -> Option<Rc<str>> {
     if ["default", "none", "other"].contains(&text) {
         return node.problem(format_args!("the name `{text}` is reserved for metrics: choose another"));
     }
     Some(text.into())
+}
+
+/// Whether denials deny.
+pub(super) fn mode(node: &Node<'_>) -> Option<Mode> {
+    node.word(&[("enforce", Mode::Enforce), ("report_only", Mode::ReportOnly)])
 }
 
 /// A header's name, in lower case.
@@ -70,7 +86,7 @@ pub(super) fn scope(node: &Node<'_>) -> Option<Rc<str>> {
 
 /// A claim's name, or the list of names that leads to it.
 pub(super) fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {
-    let names: Vec<&str> = if node.value().as_list().is_some() {
+    let names: Vec<&str> = if node.is_list() {
         let names = node.each(ClaimPath::MAX_NAMES, Node::string)?;
         names.into_iter().map(|(_, name)| name).collect::<Option<_>>()?
     } else {
@@ -147,6 +163,8 @@ pub(super) fn client_secret(node: &Node<'_>, environment: &dyn Environment) -> O
     Some(Secret::new(text))
 }
 
+/// What a name is.
+const NAME: &str = "a name of a-z, 0-9, _ and -, at most 64 characters";
 /// What a header name is.
 pub(super) const HEADER_NAME: &str = "a header name of letters, digits and dashes, at most 64 characters";
 /// Servers make secrets of 32 to 64 characters; those that are tokens themselves have up to two thousand.

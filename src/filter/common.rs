@@ -1,16 +1,19 @@
 //! What both halves use: the other threads, and what is told to the operator.
 
 use core::time::Duration;
+use std::rc::Rc;
 
+use crate::base::{RequestHead, request_id};
 use crate::config::Config;
 use crate::sharing::{Context, WorkerGroup};
-use crate::telemetry::{Message, Metrics, Reports};
+use crate::telemetry::{AuditSettings, Message, Metrics, Reports};
 
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) group: WorkerGroup,
     pub(super) metrics: Metrics,
     pub(super) reports: Reports,
+    pub(super) audit: Rc<AuditSettings>,
 }
 
 /// The handling of one event.
@@ -30,6 +33,12 @@ impl Turn<'_, '_> {
         let line = self.common.reports.limited(message, self.context.now);
         self.context.observations.extend(line);
     }
+
+    /// The same about a request.
+    pub(super) fn tell_limited_about(&mut self, message: &Message<'_>, head: &RequestHead) {
+        let line = self.common.reports.limited_about(message, request_id(head), self.context.now);
+        self.context.observations.extend(line);
+    }
 }
 
 impl Common {
@@ -39,6 +48,7 @@ impl Common {
             group: WorkerGroup::new(group, context.jitter.number()),
             metrics: Metrics::new(config.inbound.as_deref(), &config.plugin, config.version),
             reports: Reports::default(),
+            audit: Rc::clone(&config.audit),
         }
     }
 

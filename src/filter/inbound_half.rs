@@ -7,16 +7,17 @@ use std::rc::Rc;
 use super::calls::{CallPurpose, Calls};
 use super::common::{MAX_RETRY_AFTER, Turn};
 use super::outbound_half::{AdmittedRequest, AdmittedToken};
-use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
+use super::streams::Streams;
+use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, request_id};
 use crate::inbound::{
     self, Authorizer, Decision, Denial, Evaluation, FilterState, MetadataUse, Observer, Request, Wait,
-    WaitReason, WaitingLists, WaitingRequest, Work,
+    WaitReason, WaitingLists, WaitingRequest,
 };
 use crate::issuer::{IssuerDocument, IssuerEvent, KeyBounds, KeyStore};
-use crate::oauth::{DocumentEvent, FetchOutcome};
-use crate::policy::{IssuerId, Mode, RequestMetadata};
+use crate::oauth::{ClientTokens, DocumentEvent, FetchClient, FetchOutcome};
+use crate::policy::{IssuerId, Mode, RequestMetadata, RouteId};
 use crate::sharing::{Context, Sharing, Updates};
-use crate::telemetry::{Message, Owner, fetch_line};
+use crate::telemetry::{InboundAudit, Message, Owner, fetch_line};
 
 #[derive(Debug)]
 pub(super) struct InboundHalf {
@@ -28,6 +29,8 @@ pub(super) struct InboundHalf {
     /// The stores whose documents other threads have published.
     outdated: BTreeSet<usize>,
     waiting: WaitingLists,
+    /// Where some streams end with their token.
+    streams: Option<Box<Streams>>,
 }
 
 /// A request that has waited for keys.
@@ -45,6 +48,8 @@ pub(super) enum InboundVerdict {
     Answered(Outcome),
     /// It waits for keys.
     Waits,
+    /// It waits for its body.
+    NeedsBody(usize),
 }
 
 /// A request to decide about, for the first time or after it has waited.
@@ -53,6 +58,7 @@ struct Pending {
     stream: StreamId,
     arrived: Timestamp,
     waited_for: Option<WaitReason>,
+    route: Option<RouteId>,
 }
 
 impl InboundHalf {
@@ -74,6 +80,7 @@ impl InboundHalf {
             stores,
             first_store: 0,
             waiting: WaitingLists::new(settings.waiting, settings.issuers.len()),
+            streams: settings.streams.map(|bounds| Box::new(Streams::new(settings, bounds))),
             settings: Rc::clone(settings),
         }
     }
@@ -101,6 +108,22 @@ impl InboundHalf {
 
     pub(super) fn handle_stream_end(&mut self, stream: StreamId) {
         self.waiting.forget(stream);
+        if let Some(streams) = &mut self.streams {
+            streams.handle_stream_end(stream);
+        }
+    }
+
+    /// Takes off the streams whose token has expired, as many as one callback may end, each with what an access log
+    /// shows of it.
+    pub(super) fn take_expired_streams(&mut self, now: Timestamp) -> Vec<(StreamId, Rc<str>)> {
+        self.streams.as_mut().map(|streams| streams.take_expired(now)).unwrap_or_default()
+    }
+
+    /// Hands over the metrics of its own.
+    pub(super) fn flush(&mut self, context: &mut Context<'_>) {
+        if let Some(streams) = &mut self.streams {
+            streams.flush(context.observations);
+        }
     }
 
     /// Decides about a request. Its head is taken only where it has to wait.
@@ -113,9 +136,10 @@ impl InboundHalf {
     ) -> InboundVerdict {
         if let Some(response) = self.settings.resource.as_ref().and_then(|resource| resource.serve(head)) {
             let annotation = "outcome=resource_metadata".into();
-            return InboundVerdict::Answered(Outcome::Respond { response, annotation });
+            let (facts, audit) = (Vec::new(), turn.common.audit.of_resource_metadata(head));
+            return InboundVerdict::Answered(Outcome::Respond { response, annotation, facts, audit });
         }
-        let pending = Pending { stream, arrived: turn.context.now, waited_for: None };
+        let pending = Pending { stream, arrived: turn.context.now, waited_for: None, route: None };
         self.evaluate(pending, head, observer, turn)
     }
 
@@ -126,7 +150,8 @@ impl InboundHalf {
         ready
             .map(|parked| {
                 let (stream, (mut head, wait)) = (parked.stream, parked.item);
-                let pending = Pending { stream, arrived: parked.arrived, waited_for: Some(wait.reason) };
+                let (arrived, waited_for) = (parked.arrived, Some(wait.reason));
+                let pending = Pending { stream, arrived, waited_for, route: Some(wait.route) };
                 let verdict = self.evaluate(pending, &mut head, &mut (), turn);
                 Resumed { stream, head, verdict }
             })
@@ -148,6 +173,9 @@ impl InboundHalf {
 
     pub(super) fn handle_shutdown(&mut self, turn: &mut Turn<'_, '_>) -> Vec<Resumed> {
         self.stores.iter_mut().for_each(|store| store.handle_shutdown(turn.context));
+        if let Some(streams) = &mut self.streams {
+            streams.clear();
+        }
         let all = self.waiting.take_all();
         self.give_up(all, turn)
     }
@@ -170,7 +198,7 @@ impl InboundHalf {
     /// Sends the calls that are due, as many as there may be; each store has its turn.
     pub(super) fn handle_tick(
         &mut self,
-        calls: &mut Calls,
+        (calls, tokens): (&mut Calls, &mut dyn ClientTokens),
         turn: &mut Turn<'_, '_>,
         commands: &mut Vec<Command>,
     ) {
@@ -178,7 +206,7 @@ impl InboundHalf {
         for index in (first..self.stores.len()).chain(0..first) {
             let Some(store) = self.stores.get_mut(index) else { continue };
             let could_call = !calls.budget.is_spent();
-            let (events, made) = store.handle_tick(&mut calls.budget, turn.context);
+            let (events, made) = store.handle_tick((&mut calls.budget, tokens), turn.context);
             if could_call && calls.budget.is_spent() {
                 self.first_store = index.saturating_add(1);
             }
@@ -187,6 +215,15 @@ impl InboundHalf {
             }
             self.take_events(index, events, turn);
         }
+    }
+
+    /// The client whose token the fetch of a document carries, and the header's value as it was sent.
+    pub(super) fn sent_credential(
+        &self,
+        issuer: usize,
+        document: IssuerDocument,
+    ) -> Option<(&FetchClient, &Secret)> {
+        self.stores.get(issuer)?.sent_credential(document)
     }
 
     /// Takes the reply to a fetch.
@@ -238,28 +275,37 @@ impl InboundHalf {
         observer: &mut (impl Observer + ?Sized),
         turn: &mut Turn<'_, '_>,
     ) -> InboundVerdict {
-        let Pending { stream, arrived, waited_for } = pending;
+        let Pending { stream, arrived, waited_for, route } = pending;
         let metadata = RequestMetadata::read(head);
-        let request = Request { head, metadata: &metadata, arrived, waited_for };
+        let request = Request { head, metadata: &metadata, arrived, waited_for, route };
         let evaluation = self.authorizer.authorize(&request, &mut self.stores, turn.context, observer);
         observer.evaluated(&evaluation);
         match evaluation {
-            Evaluation::Decided(decision) => self.conclude(stream, &decision, &request, turn),
+            Evaluation::Decided(mut decision) => {
+                if let Some(streams) = &mut self.streams {
+                    streams.open(stream, &mut decision, &self.settings);
+                }
+                self.conclude(stream, &mut decision, &request, turn)
+            }
+            Evaluation::NeedsBody(most) => InboundVerdict::NeedsBody(most),
             Evaluation::Wait(wait) => {
                 turn.common.metrics.record_work(wait.work);
                 let retry_after = self.retry_after(wait, turn.context.now);
                 if self.is_hopeless(wait, arrived) {
                     let denial = Denial::KeysUnavailable { retry_after };
-                    let decision = undecided(wait, waited_for, denial);
-                    return self.conclude(stream, &decision, &request, turn);
+                    let mut decision = Decision::without_keys(wait, waited_for, denial);
+                    return self.conclude(stream, &mut decision, &request, turn);
                 }
+                // What it says has been read, and the host has it still.
+                head.body = None;
                 match self.waiting.park(stream, core::mem::take(head), arrived, wait) {
                     Ok(()) => InboundVerdict::Waits,
                     Err(parked) => {
                         *head = parked.item.0;
-                        let request = Request { head, metadata: &metadata, arrived, waited_for };
-                        let decision = undecided(wait, waited_for, Denial::WaitingFull { retry_after });
-                        self.conclude(stream, &decision, &request, turn)
+                        let request = Request { head, metadata: &metadata, arrived, waited_for, route };
+                        let denial = Denial::WaitingFull { retry_after };
+                        let mut decision = Decision::without_keys(wait, waited_for, denial);
+                        self.conclude(stream, &mut decision, &request, turn)
                     }
                 }
             }
@@ -273,26 +319,33 @@ impl InboundHalf {
         store.is_some_and(|store| !store.is_under_way() && store.next_attempt() >= end)
     }
 
-    /// Counts a decision and turns it into what becomes of the request.
+    /// Times and counts a decision, and turns it into what becomes of the request.
     fn conclude(
         &self,
         stream: StreamId,
-        decision: &Decision,
+        decision: &mut Decision,
         request: &Request<'_>,
         turn: &mut Turn<'_, '_>,
     ) -> InboundVerdict {
         let (now, head) = (turn.context.now, request.head);
-        let annotation = turn.common.metrics.record(decision);
-        turn.common.reports.record(decision, annotation, now, turn.context.observations);
+        let metrics = &mut turn.common.metrics;
+        decision.work.taken = metrics.time(decision.work, request.arrived, turn.context.stopwatch);
+        let decision = &*decision;
+        let annotation = metrics.record(decision);
+        let told = (&**annotation, head);
+        turn.common.reports.record(decision, told, now, turn.context.observations);
+        let facts = self.settings.facts(decision);
+        let audit = InboundAudit { settings: &self.settings, stores: &self.stores, request, decision };
+        let audit = turn.common.audit.of_decision(&audit);
         let (annotation, token) = match &decision.verdict {
             Err(denial) if decision.mode == Mode::Enforce => {
-                let mut response = self.settings.denial_response(denial);
+                let mut response = self.settings.denial_response(denial, request_id(head));
                 if is_grpc(head) && !response.body.is_empty() {
                     // It becomes the grpc-message, which is a text.
                     response.body = denial.to_string();
                 }
                 let annotation = Rc::clone(annotation);
-                return InboundVerdict::Answered(Outcome::Respond { response, annotation });
+                return InboundVerdict::Answered(Outcome::Respond { response, annotation, facts, audit });
             }
             Err(_) => (Some(Rc::clone(annotation)), None),
             Ok(permit) => {
@@ -308,6 +361,8 @@ impl InboundHalf {
             arrived: now,
             edits,
             annotation,
+            facts,
+            audit,
             client: request.metadata.client(),
             token,
         })
@@ -319,9 +374,10 @@ impl InboundHalf {
             let denial = Denial::KeysUnavailable { retry_after: self.retry_after(wait, turn.context.now) };
             let (arrived, waited_for) = (parked.arrived, Some(wait.reason));
             let metadata = RequestMetadata::read(&head);
-            let request = Request { head: &head, metadata: &metadata, arrived, waited_for };
-            let decision = undecided(wait, waited_for, denial);
-            let verdict = self.conclude(stream, &decision, &request, turn);
+            let route = Some(wait.route);
+            let request = Request { head: &head, metadata: &metadata, arrived, waited_for, route };
+            let mut decision = Decision::without_keys(wait, waited_for, denial);
+            let verdict = self.conclude(stream, &mut decision, &request, turn);
             Resumed { stream, head, verdict }
         });
         waited.collect()
@@ -330,17 +386,6 @@ impl InboundHalf {
     fn retry_after(&self, wait: Wait, now: Timestamp) -> Duration {
         let store = self.stores.get(wait.issuer.place());
         store.map_or(Duration::ZERO, |store| store.next_attempt().since(now)).min(MAX_RETRY_AFTER)
-    }
-}
-
-/// A decision about a request that waited in vain, or could not wait.
-fn undecided(wait: Wait, waited_for: Option<WaitReason>, denial: Denial) -> Decision {
-    Decision {
-        route: Some(wait.route),
-        mode: wait.mode,
-        issuer: Some(wait.issuer),
-        work: Work { waited_for, ..Work::default() },
-        verdict: Err(denial),
     }
 }
 

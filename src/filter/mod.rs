@@ -16,11 +16,13 @@ mod calls;
 mod common;
 mod inbound_half;
 mod outbound_half;
+mod streams;
 mod unmatched;
 
 use crate::base::{CallId, Command, HttpReply, Needs, Outcome, RequestHead, StreamId, Timestamp};
 use crate::config::Config;
 use crate::inbound::Observer;
+use crate::oauth::{ClientTokens, NoTokens};
 use crate::policy::RequestMetadata;
 use crate::sharing::{Context, QueueId, Updates};
 pub use calls::CallPurpose;
@@ -71,7 +73,8 @@ impl Filter {
         }
     }
 
-    /// Decides about a request; `None` while it waits: a command resumes it.
+    /// Decides about a request; `None` while it waits: a command resumes it. One that has to come with its body is
+    /// handed in again when that has come.
     pub fn handle_request(
         &mut self,
         stream: StreamId,
@@ -105,8 +108,10 @@ impl Filter {
         }
     }
 
-    /// Sends the calls that are due, answers the requests whose time is up, and hands over the metrics.
+    /// Ends the streams whose token has expired, sends the calls that are due, answers the requests whose time is up,
+    /// and hands over the metrics.
     pub fn handle_tick(&mut self, context: &mut Context<'_>, commands: &mut Vec<Command>) {
+        self.end_streams(context.now, commands);
         let before = core::mem::replace(&mut self.latest, context.now);
         if before.since(context.now) > CLOCK_TOLERANCE {
             // What was to happen at a time of the old clock might not happen for hours: it all happens now.
@@ -120,7 +125,12 @@ impl Filter {
         self.handle_updates(context);
         self.calls.refill();
         if let Some(inbound) = &mut self.inbound {
-            inbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
+            let mut none = NoTokens;
+            let tokens: &mut dyn ClientTokens = match &mut self.outbound {
+                Some(outbound) => outbound,
+                None => &mut none,
+            };
+            inbound.handle_tick((&mut self.calls, tokens), &mut self.common.turn(context), commands);
         }
         if let Some(outbound) = &mut self.outbound {
             outbound.handle_tick(&mut self.calls, &mut self.common.turn(context), commands);
@@ -165,6 +175,12 @@ impl Filter {
         match self.calls.take(id) {
             Some(CallPurpose::Issuer { issuer, document }) => {
                 let Some(inbound) = &mut self.inbound else { return };
+                let is_refused = matches!(reply, HttpReply::Response { status: 401, .. });
+                if let Some((client, sent)) = inbound.sent_credential(issuer, document).filter(|_| is_refused)
+                    && let Some(outbound) = &mut self.outbound
+                {
+                    outbound.handle_refused_fetch(client, sent, context);
+                }
                 inbound.handle_reply((issuer, document), reply, &mut self.common.turn(context));
             }
             Some(CallPurpose::Outbound(purpose)) => {
@@ -237,6 +253,7 @@ impl Filter {
             InboundVerdict::Admitted(admitted) => admitted,
             InboundVerdict::Answered(outcome) => return Some(outcome),
             InboundVerdict::Waits => return None,
+            InboundVerdict::NeedsBody(most) => return Some(Outcome::AwaitBody { most }),
         };
         let Some(outbound) = &mut self.outbound else { return Some(admitted.forward(Vec::new())) };
         let outcome = outbound.handle_request(admitted, head, &mut self.common.turn(context));
@@ -244,6 +261,19 @@ impl Filter {
             self.call_again(context);
         }
         outcome
+    }
+
+    /// Ends the streams whose token has expired. What waits in the outbound half waits no more: nothing else may be
+    /// commanded about a stream that is reset.
+    fn end_streams(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
+        let Some(inbound) = &mut self.inbound else { return };
+        for (stream, annotation) in inbound.take_expired_streams(now) {
+            if let Some(outbound) = &mut self.outbound {
+                outbound.handle_stream_end(stream);
+            }
+            let audit = self.common.audit.of_end();
+            commands.push(Command::Reset { stream, annotation, audit });
+        }
     }
 
     /// Goes on with requests that have waited in the one half or the other. Those whose wait for the inbound half is
@@ -289,6 +319,9 @@ impl Filter {
         let stores = self.inbound.as_ref().map_or(&[][..], InboundHalf::stores);
         let is_leader = self.common.group.is_leader();
         self.common.metrics.flush(stores, is_leader, context.now, context.observations);
+        if let Some(inbound) = &mut self.inbound {
+            inbound.flush(context);
+        }
         if let Some(outbound) = &mut self.outbound {
             outbound.flush(is_leader, context);
         }

@@ -9,17 +9,20 @@ use super::calls::{CallPurpose, Calls};
 use super::common::{MAX_RETRY_AFTER, Turn};
 use super::unmatched::UnmatchedAuthorities;
 use crate::base::{
-    self, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, WaitingList,
+    self, AuditEntry, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StateEntry, StreamId,
+    Timestamp, WaitingList,
 };
 use crate::inbound::{self, TokenPlace};
-use crate::oauth::FetchOutcome;
+use crate::oauth::{ClientTokens, Credential, FetchClient, FetchOutcome};
 use crate::outbound::{
-    self, ClientId, EgressDenial, Injection, InjectionOutcome, Injector, OutboundCall, OutboundEvent,
-    Outgoing, Subject, SubjectDigest, TokenChange,
+    self, ClientId, EgressDenial, InjectedToken, Injection, InjectionOutcome, Injector, OutboundCall,
+    OutboundEvent, Outgoing, Purge, Subject, SubjectDigest, TokenChange,
 };
 use crate::policy::MetadataClient;
 use crate::sharing::{Context, Sharing, Updates};
-use crate::telemetry::{Message, Owner, TokenMetrics, breaker_line, endpoint_line, token_line};
+use crate::telemetry::{
+    Message, OutboundAudit, Owner, TokenMetrics, breaker_line, endpoint_line, token_line,
+};
 
 #[derive(Debug)]
 pub(super) struct OutboundHalf {
@@ -43,6 +46,10 @@ pub(super) struct AdmittedRequest {
     pub(super) edits: Vec<Edit>,
     /// What the inbound half decided, for filter state.
     pub(super) annotation: Option<Rc<str>>,
+    /// More of it.
+    pub(super) facts: Vec<StateEntry>,
+    /// Its audit record.
+    pub(super) audit: Vec<AuditEntry>,
     /// The client whose token goes on it, by the metadata of its route.
     pub(super) client: MetadataClient,
     /// The token that it was permitted for, for an exchange.
@@ -68,14 +75,31 @@ pub(super) struct AdmittedToken {
 impl AdmittedRequest {
     /// A request that no inbound half has looked at.
     pub(super) fn unchecked(stream: StreamId, arrived: Timestamp, client: MetadataClient) -> Self {
-        Self { stream, arrived, edits: Vec::new(), annotation: None, client, token: None }
+        let (edits, facts, audit) = (Vec::new(), Vec::new(), Vec::new());
+        Self { stream, arrived, edits, annotation: None, facts, audit, client, token: None }
+    }
+
+    /// How many bytes of memory its audit record takes.
+    fn audit_size(&self) -> usize {
+        let bytes = self.audit.iter().map(|(_, text)| text.len());
+        bytes.fold(size_of_val(&*self.audit), usize::saturating_add)
     }
 
     /// Lets it go on, with more edits.
     pub(super) fn forward(self, more: Vec<Edit>) -> Outcome {
         let mut edits = self.edits;
         edits.extend(more);
-        Outcome::Forward { edits, annotation: self.annotation }
+        Outcome::Forward { edits, annotation: self.annotation, facts: self.facts, audit: self.audit }
+    }
+}
+
+impl ClientTokens for OutboundHalf {
+    fn credential(&mut self, client: &FetchClient, now: Timestamp) -> Option<Credential> {
+        let settings = Rc::clone(self.injector.settings());
+        let id = *settings.names.get(&client.name)?;
+        let token = self.injector.lend(id, now)?;
+        let value = Secret::new(token.header_value().as_bytes());
+        Some((Rc::clone(&settings.client(id)?.header), value))
     }
 }
 
@@ -99,6 +123,9 @@ impl OutboundHalf {
 
     pub(super) fn needs(&self) -> Needs {
         let settings = self.injector.settings();
+        if settings.destinations.is_empty() {
+            return Needs::default();
+        }
         Needs {
             route_metadata: settings.reads_route_metadata,
             virtual_host_metadata: settings.reads_route_metadata,
@@ -138,10 +165,14 @@ impl OutboundHalf {
     /// Puts a token on a request, if it is to have one; `None` where it waits. Its head is taken only then.
     pub(super) fn handle_request(
         &mut self,
-        admitted: AdmittedRequest,
+        mut admitted: AdmittedRequest,
         head: &mut RequestHead,
         turn: &mut Turn<'_, '_>,
     ) -> Option<Outcome> {
+        if self.injector.settings().destinations.is_empty() {
+            // Its clients are for fetches only.
+            return Some(admitted.forward(Vec::new()));
+        }
         let now = turn.context.now;
         let inbound = self.inbound.as_deref();
         let subject = || {
@@ -152,25 +183,34 @@ impl OutboundHalf {
         let AdmittedRequest { stream, edits, client, .. } = &admitted;
         let patience = admitted.arrived.after(self.waiting.deadline());
         let outgoing = Outgoing { stream: *stream, head, client, edits, patience, subject: &subject };
+        let mut token = None;
         let (client, outcome, edits) = match self.injector.inject(&outgoing, now) {
-            Injection::OwnCall(edits) => return Some(admitted.forward(edits)),
+            Injection::OwnCall(edits) => {
+                turn.common.audit.add_outbound(&mut admitted.audit, &OutboundAudit::default());
+                return Some(admitted.forward(edits));
+            }
             Injection::Passed(edits) if edits.is_empty() => (None, InjectionOutcome::Passed, edits),
             Injection::Passed(edits) => (None, InjectionOutcome::Stripped, edits),
             Injection::Kept(client, edits) => (Some(client), InjectionOutcome::Kept, edits),
-            Injection::Injected(client, edits) => (Some(client), InjectionOutcome::Injected, edits),
+            Injection::Injected(client, edits, injected) => {
+                token = Some(injected);
+                (Some(client), InjectionOutcome::Injected, edits)
+            }
             Injection::Wait(client, subject) => {
                 let retry_after = self.retry_after(client, now);
                 if self.injector.next_attempt(client, now) >= patience {
                     let denial = EgressDenial::TokenUnavailable { retry_after };
-                    return Some(self.deny(Some(client), denial, turn));
+                    return Some(self.deny((admitted, head), Some(client), denial, turn));
                 }
-                let (stream, arrived, bytes) = (admitted.stream, admitted.arrived, head.size());
+                let (stream, arrived) = (admitted.stream, admitted.arrived);
+                let bytes = head.size().saturating_add(admitted.audit_size());
                 let item = WaitingRequest { head: core::mem::take(head), admitted, subject };
                 return match self.waiting.park(base::Parked { stream, arrived, key: client, bytes, item }) {
                     Ok(()) => None,
-                    Err(_) => {
+                    Err(parked) => {
                         let denial = EgressDenial::WaitingFull { retry_after };
-                        Some(self.deny(Some(client), denial, turn))
+                        let WaitingRequest { head, admitted, .. } = parked.item;
+                        Some(self.deny((admitted, &head), Some(client), denial, turn))
                     }
                 };
             }
@@ -178,14 +218,34 @@ impl OutboundHalf {
                 if denial == EgressDenial::Unmatched {
                     self.tell_unmatched(head, false, turn);
                 }
-                return Some(self.deny(client, denial, turn));
+                return Some(self.deny((admitted, head), client, denial, turn));
             }
         };
         if client.is_none() {
             self.tell_unmatched(head, true, turn);
         }
         self.metrics.record_injection(client, outcome);
+        self.audit(&mut admitted.audit, (client, head), (outcome, token), turn);
         Some(admitted.forward(edits))
+    }
+
+    /// Fills in what the audit record says of this half.
+    fn audit(
+        &self,
+        record: &mut Vec<AuditEntry>,
+        (client, head): (Option<ClientId>, &RequestHead),
+        (outcome, token): (InjectionOutcome, Option<InjectedToken>),
+        turn: &Turn<'_, '_>,
+    ) {
+        let settings = self.injector.settings();
+        let cluster = head.cluster.as_deref().unwrap_or_default();
+        let audit = OutboundAudit {
+            outcome: Some(outcome),
+            client: client.and_then(|client| settings.client(client)).map(|client| &client.name),
+            destination: client.and_then(|client| settings.destinations.cluster_of(client, cluster)),
+            token,
+        };
+        turn.common.audit.add_outbound(record, &audit);
     }
 
     fn tell_unmatched(&mut self, head: &RequestHead, is_passed: bool, turn: &mut Turn<'_, '_>) {
@@ -194,10 +254,27 @@ impl OutboundHalf {
 
     pub(super) fn handle_response(&mut self, stream: StreamId, status: u16, context: &mut Context<'_>) {
         if let Some((client, purge)) = self.injector.handle_response(stream, status, context.now) {
-            self.metrics.record_purge(client, purge);
-            if let Some(client) = self.injector.settings().client(client) {
-                context.observations.push(Message::Purged(Owner::Client(&client.name), purge).observe());
-            }
+            self.tell_purge(client, purge, context);
+        }
+    }
+
+    /// An issuer's server has answered 401 to a fetch that carried a token of this client: `sent`, the header's value.
+    pub(super) fn handle_refused_fetch(
+        &mut self,
+        client: &FetchClient,
+        sent: &Secret,
+        context: &mut Context<'_>,
+    ) {
+        let Some(client) = self.injector.settings().names.get(&client.name).copied() else { return };
+        if let Some(purge) = self.injector.handle_refused_call(client, sent, context.now) {
+            self.tell_purge(client, purge, context);
+        }
+    }
+
+    fn tell_purge(&mut self, client: ClientId, purge: Purge, context: &mut Context<'_>) {
+        self.metrics.record_purge(client, purge);
+        if let Some(client) = self.injector.settings().client(client) {
+            context.observations.push(Message::Purged(Owner::Client(&client.name), purge).observe());
         }
     }
 
@@ -269,20 +346,29 @@ impl OutboundHalf {
         let waited = waited.into_iter().map(|parked| {
             let retry_after = self.retry_after(parked.key, turn.context.now);
             let denial = EgressDenial::TokenUnavailable { retry_after };
-            let outcome = self.deny(Some(parked.key), denial, turn);
+            let WaitingRequest { head, admitted, .. } = parked.item;
+            let outcome = self.deny((admitted, &head), Some(parked.key), denial, turn);
             Command::Resume { stream: parked.stream, outcome }
         });
         waited.collect()
     }
 
-    fn deny(&mut self, client: Option<ClientId>, denial: EgressDenial, turn: &mut Turn<'_, '_>) -> Outcome {
+    fn deny(
+        &mut self,
+        (admitted, head): (AdmittedRequest, &RequestHead),
+        client: Option<ClientId>,
+        denial: EgressDenial,
+        turn: &mut Turn<'_, '_>,
+    ) -> Outcome {
+        let mut audit = admitted.audit;
+        self.audit(&mut audit, (client, head), (InjectionOutcome::Denied(denial), None), turn);
         self.metrics.record_injection(client, InjectionOutcome::Denied(denial));
         let annotation = self.metrics.annotation(client, denial);
         if denial.is_operators_fault() {
             let message = Message::EgressDenied(denial, &annotation);
-            turn.tell_limited(&message);
+            turn.tell_limited_about(&message, head);
         }
-        Outcome::Respond { response: denial.response(), annotation }
+        Outcome::Respond { response: denial.response(), annotation, facts: Vec::new(), audit }
     }
 
     fn retry_after(&self, client: ClientId, now: Timestamp) -> Duration {

@@ -1,7 +1,7 @@
 //! The plugin on one thread: what its root context and its requests share. Events go to the filter, its commands and
 //! observations to the host.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::time::Duration;
 
 use proxy_wasm::hostcalls;
@@ -13,13 +13,13 @@ use super::random::HostRandom;
 use super::shared_state::HostSharedState;
 use super::{clock, dispatcher, perform, raw};
 use crate::base::{
-    CallId, Command, Headers, HttpCall, HttpReply, Jitter, Needs, Observation, Outcome, Random as _,
-    RequestHead, StreamId,
+    AuditEntry, CallId, Command, Headers, HttpCall, HttpReply, Jitter, Needs, Observation, Outcome,
+    Random as _, RequestHead, StreamId,
 };
-use crate::config::{self, Environment};
+use crate::config::{self, Config, Environment};
 use crate::filter::Filter;
 use crate::sharing::{Context, QueueId};
-use crate::telemetry::{HostFault, Message};
+use crate::telemetry::{AuditField, DECLARE, HostFault, Message};
 
 /// One configuration of the plugin.
 pub(super) struct Plugin {
@@ -28,6 +28,20 @@ pub(super) struct Plugin {
     configured: Option<Configured>,
     needs: Needs,
     metrics: HostMetrics,
+    bodies: Bodies,
+    /// A field of an audit record was not written, and that has been told.
+    is_unrecorded: Cell<bool>,
+}
+
+/// Whether the host shows bodies of requests that are paused. It does not say so before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Bodies {
+    #[default]
+    Unknown,
+    /// It has shown one.
+    Shown,
+    /// A request ended without, and that has been told.
+    Missed,
 }
 
 struct Configured {
@@ -50,7 +64,9 @@ pub(super) fn with<T>(plugin: &RefCell<Plugin>, act: impl FnOnce(&mut Plugin) ->
 impl Plugin {
     /// A plugin without a configuration: its requests are answered 500.
     pub(super) fn new(root: u32) -> Self {
-        Self { root, configured: None, needs: Needs::default(), metrics: HostMetrics::default() }
+        let (needs, metrics) = (Needs::default(), HostMetrics::default());
+        let (bodies, is_unrecorded) = (Bodies::default(), Cell::default());
+        Self { root, configured: None, needs, metrics, bodies, is_unrecorded }
     }
 
     /// Reads the configuration; `false` refuses it.
@@ -64,17 +80,23 @@ impl Plugin {
         // Where there is none, the reader says what is missing.
         let document = document.ok().flatten().unwrap_or_default();
         match config::parse(&document, &HostEnvironment) {
+            Ok(config) if config.ends_streams() && raw::close_request().is_err() => {
+                write(&Message::Refused(NO_CLOSE_STREAM));
+                false
+            }
             Ok(config) => {
                 HostMetrics::prove_host_calls(&config.plugin);
                 // Envoy configures a root context once; should it do so again, no request that waits is forgotten.
                 self.shut_down();
+                config.audit.fields().for_each(|field| declare(field, &config));
                 let crypto = EnvoyCrypto::new();
                 let (plugin, version) = (&*config.plugin, config.version);
                 write(&Message::Configured { plugin, version, checked: crypto.offloaded() });
                 if config.outbound.is_some() {
                     write(&Message::Signs(crypto.signs()));
                 }
-                config.notices().into_iter().for_each(|(level, text)| write(&Message::Notice(level, text)));
+                let notices = config.notices().into_iter();
+                notices.for_each(|notice| write(&Message::Notice(notice.level, notice.text)));
                 let seed = seed();
                 let mut jitter = Jitter::new(seed);
                 // Nothing that happens at the start is worth a line.
@@ -160,6 +182,27 @@ impl Plugin {
         self.handle(|filter, context| filter.handle_response(stream, status, context));
     }
 
+    /// The body of a request that is held back comes.
+    pub(super) fn note_body(&mut self) {
+        self.bodies = Bodies::Shown;
+    }
+
+    /// A request is over, and nothing of the body came that it was held back for. Clients can cause that at will, so it
+    /// is told once, and only while no body has ever come.
+    pub(super) fn note_missing_body(&mut self) {
+        if self.bodies == Bodies::Unknown {
+            self.bodies = Bodies::Missed;
+            write(&Message::Host(HostFault::BodyNotShown));
+        }
+    }
+
+    /// Writes an audit record. What cannot be written is told once, and costs no request.
+    pub(super) fn record(&self, audit: &[AuditEntry]) {
+        if perform::record(audit).is_err() && !self.is_unrecorded.replace(true) {
+            write(&Message::Host(HostFault::AuditNotWritten));
+        }
+    }
+
     /// A request is over, answered or not.
     pub(super) fn handle_stream_end(&mut self, stream: StreamId) {
         if let Some(configured) = &mut self.configured {
@@ -197,21 +240,32 @@ impl Plugin {
         match command {
             Command::Call { id, call } => return self.dispatch(id, &call).map_err(|reply| (id, reply)),
             Command::Resume { stream, outcome } => self.on_stream(stream, || match outcome {
-                Outcome::Forward { edits, annotation } => {
-                    if perform::edit(&edits, annotation.as_deref()).is_err() {
-                        perform::fail(HostFault::WaitingNotResumed);
+                Outcome::Forward { edits, annotation, facts, audit } => {
+                    self.record(&audit);
+                    if let Err(why) = perform::edit(&edits, annotation.as_deref(), &facts) {
+                        perform::fail(why);
                     } else {
+                        dispatcher::let_go(stream.0);
                         // It has been proved, and answers `Ok` alone.
                         let _ = hostcalls::resume_http_request();
                     }
                 }
-                Outcome::Respond { response, annotation } => perform::respond(&response, &annotation),
+                Outcome::Respond { response, annotation, facts, audit } => {
+                    self.record(&audit);
+                    perform::respond(&response, &annotation, &facts);
+                }
+                // A body is asked for when a request comes, and never again.
+                Outcome::AwaitBody { .. } => perform::fail(HostFault::WaitingNotResumed),
+            }),
+            Command::Reset { stream, annotation, audit } => self.on_stream(stream, || {
+                self.record(&audit);
+                perform::reset(&annotation);
             }),
         }
         Ok(())
     }
 
-    /// Acts on a request that waits, if it is still there.
+    /// Acts on a request, if it is still there.
     fn on_stream(&self, stream: StreamId, act: impl FnOnce()) {
         if hostcalls::set_effective_context(stream.0).is_ok() {
             act();
@@ -240,13 +294,27 @@ impl Plugin {
     }
 }
 
+/// Has a field of the audit record be a string that no other module overwrites, where the host can do that; elsewhere
+/// it is one like any other.
+fn declare(field: AuditField, config: &Config) {
+    let _ = hostcalls::call_foreign_function(DECLARE, Some(&field.declaration(config.is_final(field))));
+}
+
 fn context<'a>(
     crypto: &'a EnvoyCrypto,
     jitter: &'a mut Jitter,
     observations: &'a mut Vec<Observation>,
 ) -> Context<'a> {
     let (random, shared) = (&HostRandom, &HostSharedState);
-    Context { now: clock::now(), crypto, random, shared, jitter, observations }
+    Context {
+        now: clock::now(),
+        stopwatch: &clock::HostStopwatch,
+        crypto,
+        random,
+        shared,
+        jitter,
+        observations,
+    }
 }
 
 struct HostEnvironment;
@@ -295,6 +363,9 @@ fn seed() -> [u8; 16] {
     seed
 }
 
+/// A stream that could not be ended would outlive its token unnoticed.
+const NO_CLOSE_STREAM: &str =
+    "inbound: streams cannot be ended: a capability restriction leaves `proxy_close_stream` out";
 /// How late a fetch, a deadline or a counter may be.
 const TICK: Duration = Duration::from_millis(100);
 /// The host counts whole milliseconds, and takes 0 for none.

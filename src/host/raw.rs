@@ -8,13 +8,14 @@
 //! |---|---|
 //! | `get_header_map_pairs` | it unwraps names as UTF-8, and a client may send any bytes |
 //! | `get_header_map_value` | a capability restriction may leave it out, for which Envoy answers `InternalFailure` |
+//! | `get_buffer_bytes` | the same, for the body of a request |
 //! | `replace_`, `remove_header_map_value` | Envoy answers `BadArgument` once a request has gone on |
 //! | `send_local_response` | it sends neither details for the access log nor a grpc-status with an HTTP status |
-//! | `set_property` | it takes `Ok` alone, and the filter does without where a restriction leaves it out |
+//! | `set_property`, `close_stream` | it takes `Ok` alone, and a restriction may leave it out |
 //! | shared data, queues | the same |
 #![allow(unsafe_code, reason = "foreign functions of the proxy-wasm ABI 0.2.1")]
 
-use proxy_wasm::types::MapType;
+use proxy_wasm::types::{BufferType, MapType};
 
 /// The host did not do it. Which status it gave makes no difference to any caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,13 @@ unsafe extern "C" {
         map: MapType,
         name: *const u8,
         name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        max_size: usize,
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
@@ -48,6 +56,7 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> u32;
+    fn proxy_close_stream(stream_type: u32) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, size: usize) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -78,6 +87,12 @@ pub(super) fn header_pairs(map: MapType) -> Result<Vec<u8>, HostFailure> {
 pub(super) fn header(map: MapType, name: &str) -> Result<Vec<u8>, HostFailure> {
     // SAFETY: the name's pointer and length; `returned` hands in two locals that outlive the call.
     returned(|data, size| unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) })
+}
+
+/// What has come of the request's body, at most so many bytes.
+pub(super) fn request_body(most: usize) -> Result<Vec<u8>, HostFailure> {
+    // SAFETY: `returned` hands in two locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_buffer_bytes(BufferType::HttpRequestBody, 0, most, data, size) })
 }
 
 /// Puts one field of this name in place of any there were.
@@ -117,6 +132,13 @@ pub(super) fn send_response(
             grpc_status,
         )
     })
+}
+
+/// Breaks off the request of the effective context: no side gets more of it. Of a root context, which has no request,
+/// the host breaks off nothing, and fails only where it never does.
+pub(super) fn close_request() -> Result<(), HostFailure> {
+    // SAFETY: it takes no pointer.
+    check(unsafe { proxy_close_stream(HTTP_REQUEST) })
 }
 
 /// Sets filter state under `wasm.<name>`.
@@ -179,5 +201,7 @@ const fn check(status: u32) -> Result<(), HostFailure> {
     if status == OK { Ok(()) } else { Err(HostFailure) }
 }
 
+/// `proxy_stream_type_t`.
+const HTTP_REQUEST: u32 = 0;
 /// `proxy_status_t`.
 const OK: u32 = 0;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::credential;
 use super::decision::{Decision, Evaluation, Permit, Wait, Work};
 use super::denial::Denial;
+use super::mcp::Unrouted;
 use super::observer::{Observer, Step};
 use super::preflight;
 use super::protected_headers::Violation;
@@ -16,8 +17,8 @@ use crate::base::RequestHead;
 use crate::claims::VerifiedToken;
 use crate::issuer::KeyStore;
 use crate::policy::{
-    AuthorityError, IssuerId, Mode, Overridden, PathFeatures, RequestAuthority, RequestPath, Route, RouteId,
-    TokenFacts,
+    AuthorityError, IssuerId, McpRules, Mode, Overridden, PathFeatures, RequestAuthority, RequestPath, Route,
+    RouteId, TokenFacts,
 };
 use crate::sharing::Context;
 
@@ -51,68 +52,157 @@ impl Authorizer {
         context: &Context<'_>,
         observer: &mut (impl Observer + ?Sized),
     ) -> Evaluation {
-        let settings = Rc::clone(&self.settings);
-        let head = request.head;
+        let Self { settings, verifier } = self;
         let work = Work { waited_for: request.waited_for, ..Work::default() };
-        let FoundRoute { id, route, features, is_preflight } = match settings.find_route(head) {
-            Ok(found) => found,
+        let base = match settings.find_route(request.head) {
+            Ok(base) => base,
             // Nothing makes it report-only.
-            Err(denial) => {
-                let (mode, verdict) = (Mode::Enforce, Err(denial));
-                return Evaluation::Decided(Decision { route: None, mode, issuer: None, work, verdict });
+            Err(denial) => return decided(None, Mode::Enforce, None, work, Err(denial)),
+        };
+        let found = route_of(&base, settings, request, |parts| {
+            screen(parts, settings, verifier, request, stores, context)
+        });
+        let (id, route) = match found {
+            Ok(found) => found,
+            Err(Early::NeedsBody) => return Evaluation::NeedsBody(settings.mcp.max_body),
+            Err(Early::Denied { route, mode, issuer, denial }) => {
+                return decided(Some(route), mode, issuer, work, Err(denial));
             }
         };
-        let decided = |mode, issuer, work, verdict| {
-            Evaluation::Decided(Decision { route: Some(id), mode, issuer, work, verdict })
-        };
-        // First of all: a denial that a report-only route lets through has these headers removed.
-        if let Some(denial) = settings.denial_of_headers(head) {
-            // By an override, a request on a report-only route could be served as one on a route that is not.
-            let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
-            let is_report = !is_override && settings.reserved_headers != ReservedHeaders::DenyAlways;
-            let mode = if is_report { route.mode } else { Mode::Enforce };
-            return decided(mode, None, work, Err(denial));
-        }
+        let decided = |mode, issuer, work, verdict| decided(Some(id), mode, issuer, work, verdict);
         let denied = |denial| decided(route.mode, None, work, Err(denial));
-        if let Some(feature) = features.first_not_in(route.allowed) {
-            return denied(Denial::PathAmbiguous { feature });
-        }
         observer.passed(Step::Route(route));
 
-        let requirement = match RouteRequirement::of(route, id, request.metadata, &settings, observer) {
+        let requirement = match RouteRequirement::of(route, id, request.metadata, settings, observer) {
             Ok(requirement) => requirement,
             Err(denial) => return denied(denial),
         };
         observer.passed(Step::Headers);
-        if requirement.is_public() || is_preflight {
-            observer.passed(if is_preflight { Step::Preflight } else { Step::Public });
+        if requirement.is_public() || base.is_preflight {
+            observer.passed(if base.is_preflight { Step::Preflight } else { Step::Public });
             return decided(route.mode, None, work, Ok(Permit::public()));
         }
 
-        let presented = match credential::extract(head, &settings.sources) {
+        let presented = match credential::extract(request.head, &settings.sources) {
             Ok(Some(presented)) => presented,
+            Ok(None) if requirement.admits_anonymous() => {
+                observer.passed(Step::Anonymous);
+                return decided(route.mode, None, work, Ok(Permit::anonymous()));
+            }
             Ok(None) => return denied(Denial::CredentialMissing { scopes: requirement.scopes() }),
             Err(denial) => return denied(denial),
         };
         let mut inquiry = Inquiry { presented: &presented, requirement: &requirement, request, stores, work };
-        let verified = self.verifier.verify(&mut inquiry, context, observer);
+        let verified = verifier.verify(&mut inquiry, context, observer);
         let work = inquiry.work;
         match verified {
-            Ok((issuer, token)) => {
-                let verdict = check_use(&token, issuer, &requirement, observer);
-                decided(
-                    route.mode,
-                    Some(issuer),
-                    work,
-                    verdict.map(|()| Permit::for_token(token, presented.place())),
-                )
-            }
+            Ok((issuer, token)) => match check_use(&token, issuer, &requirement, observer) {
+                Ok(()) => {
+                    let permit = Permit::for_token(token, presented.place());
+                    decided(route.mode, Some(issuer), work, Ok(permit))
+                }
+                Err(denial) => {
+                    // By its own mode, an issuer would open the routes that do not accept it.
+                    let is_accepted = denial != Denial::IssuerNotAccepted;
+                    let mode =
+                        if is_accepted { settings.mode_once_signed(route, issuer) } else { route.mode };
+                    let (route, issuer, verdict) = (Some(id), Some(issuer), Err(denial));
+                    let token = Some(token);
+                    Evaluation::Decided(Decision { route, mode, issuer, work, verdict, token })
+                }
+            },
             Err(Unverified::Denied(issuer, denial)) => decided(route.mode, issuer, work, Err(denial)),
+            Err(Unverified::DeniedSigned(issuer, denial)) => {
+                decided(settings.mode_once_signed(route, issuer), Some(issuer), work, Err(denial))
+            }
             Err(Unverified::Wait(issuer, reason)) => {
                 Evaluation::Wait(Wait { issuer, reason, route: id, mode: route.mode, work })
             }
         }
     }
+}
+
+/// Why a request is not held against the demands of a route.
+enum Early {
+    /// It is denied.
+    Denied { route: RouteId, mode: Mode, issuer: Option<IssuerId>, denial: Denial },
+    /// Its body has to come first.
+    NeedsBody,
+}
+
+/// The route that a request is held against: the one that it matches, or, at an MCP endpoint, that of its message; if
+/// nothing in its head denies it. `screen` looks at its token before a body is kept.
+fn route_of<'s>(
+    base: &FoundRoute<'s>,
+    settings: &'s Settings,
+    request: &Request<'_>,
+    screen: impl FnOnce((&McpRules, RouteId)) -> Result<(), (Option<IssuerId>, Denial)>,
+) -> Result<(RouteId, &'s Route), Early> {
+    // By a fault of these, a request on a report-only route could be served as one on a route that is not.
+    let rules = settings.routes.mcp(base.id);
+    let strictest = rules.map_or(base.route.mode, McpRules::mode);
+    let denied = |mode, denial| Early::Denied { route: base.id, mode, issuer: None, denial };
+    // First of all: a denial that a report-only route lets through has these headers removed.
+    if let Some(denial) = settings.denial_of_headers(request.head) {
+        // By an override, a request on a report-only route could be served as one on a route that is not.
+        let is_override = matches!(denial, Denial::MethodOverridden | Denial::PathOverridden);
+        let is_report = !is_override && settings.reserved_headers != ReservedHeaders::DenyAlways;
+        return Err(denied(if is_report { strictest } else { Mode::Enforce }, denial));
+    }
+    if let Some(feature) = base.features.first_not_in(base.route.allowed) {
+        return Err(denied(strictest, Denial::PathAmbiguous { feature }));
+    }
+    let Some(rules) = rules.filter(|_| !base.is_preflight) else { return Ok((base.id, base.route)) };
+    let found = match request.route {
+        Some(found) => Ok(found),
+        None => settings.mcp.route(rules, base.id, request.head),
+    };
+    match found {
+        Ok(id) => {
+            let none = || denied(strictest, Denial::Internal("a route that is not there"));
+            settings.routes.route(id).map(|route| (id, route)).ok_or_else(none)
+        }
+        Err(Unrouted::Denied(denial)) => Err(denied(strictest, denial)),
+        Err(Unrouted::NeedsBody(named)) => Err(match screen((rules, named)) {
+            Ok(()) => Early::NeedsBody,
+            Err((issuer, denial)) => Early::Denied { route: named, mode: strictest, issuer, denial },
+        }),
+    }
+}
+
+/// Denies a message before its body is kept: it brings no token, or one that no signature could make good, and
+/// whatever route of these it meets needs one. `named` is the route by its headers.
+fn screen(
+    (rules, named): (&McpRules, RouteId),
+    settings: &Settings,
+    verifier: &mut Verifier,
+    request: &Request<'_>,
+    stores: &mut [KeyStore],
+    context: &Context<'_>,
+) -> Result<(), (Option<IssuerId>, Denial)> {
+    let Some(route) = settings.routes.route(named).filter(|_| rules.demands_token()) else {
+        return Ok(());
+    };
+    let denied = |denial| (None, denial);
+    match credential::extract(request.head, &settings.sources).map_err(denied)? {
+        Some(presented) => verifier.screen(&presented, stores, context.now),
+        None => {
+            let requirement = RouteRequirement::of(route, named, request.metadata, settings, &mut ());
+            let scopes = requirement.map_err(denied)?.scopes();
+            Err(denied(Denial::CredentialMissing { scopes }))
+        }
+    }
+}
+
+/// A decision about a request whose token, if it has one, is the permit's or has not been verified.
+fn decided(
+    route: Option<RouteId>,
+    mode: Mode,
+    issuer: Option<IssuerId>,
+    work: Work,
+    verdict: Result<Permit, Denial>,
+) -> Evaluation {
+    Evaluation::Decided(Decision { route, mode, issuer, work, verdict, token: None })
 }
 
 /// What a verified token is held against each time that it is used, whether it has been verified just now or before.
@@ -124,7 +214,7 @@ fn check_use(
     requirement: &RouteRequirement<'_>,
     observer: &mut (impl Observer + ?Sized),
 ) -> Result<(), Denial> {
-    requirement.check(TokenFacts { issuer, scopes: token.scopes() }, observer)
+    requirement.check(TokenFacts { issuer, claims: token.claims() }, observer)
 }
 
 impl From<Overridden> for Denial {
@@ -168,8 +258,16 @@ impl Settings {
         })
     }
 
+    /// Whether a denial of a token that this issuer has signed denies the request.
+    pub(crate) fn mode_once_signed(&self, route: &Route, issuer: IssuerId) -> Mode {
+        match route.mode {
+            Mode::ReportOnly => Mode::ReportOnly,
+            Mode::Enforce => self.issuers.get(issuer.place()).map_or(Mode::Enforce, |issuer| issuer.mode),
+        }
+    }
+
     fn sets(&self, name: &[u8]) -> bool {
-        self.forwarded_claims.iter().any(|forwarded| forwarded.header.as_bytes() == name)
+        self.own_headers().any(|header| header.as_bytes() == name)
     }
 
     /// Reads a request's authority, where one could lead to another rule: by a route of the table, or by Envoy's.

@@ -128,7 +128,7 @@ impl TokenCache {
         let index = self.bucket_of(hash);
         let is_tight =
             |cache: &Self| cache.is_full(index) || cache.bytes.saturating_add(size) > cache.settings.bytes;
-        let client = self.client_of(issuer, token.client());
+        let client = self.client_of(issuer, token.presenter());
         if is_tight(self) {
             self.remove_expired(index, now);
             if is_tight(self) && !self.is_entitled(index, issuer, client) && !self.doorkeeper.admits(hash) {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::denial::Denial;
 use super::settings::{DenialBody, Detail, Settings};
 use crate::base::Response;
+use crate::policy::Requirement;
 
 /// How a denial goes over the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,11 @@ enum DenialClass {
     InvalidRequest,
     /// 401 `invalid_token`.
     InvalidToken,
+    /// 413.
+    ContentTooLarge,
     /// 403 `insufficient_scope`.
     InsufficientScope(Rc<[Rc<str>]>),
-    /// 403 without a challenge: no token would help.
+    /// 403 without a challenge: no scope would help.
     Forbidden,
     /// 503: ask again.
     Unavailable(Duration),
@@ -42,17 +45,30 @@ impl From<&Denial> for DenialClass {
             | Denial::Authority(_)
             | Denial::MethodOverridden
             | Denial::PathOverridden
-            | Denial::PathAmbiguous { .. } => Self::InvalidRequest,
-            Denial::RouteUnknown | Denial::RouteDenied | Denial::RouteMetadata(_) => Self::Forbidden,
+            | Denial::PathAmbiguous { .. }
+            | Denial::McpHeaders(_)
+            | Denial::McpBody(_)
+            | Denial::McpHeaderMismatch
+            | Denial::McpVersion
+            | Denial::McpUriAmbiguous => Self::InvalidRequest,
+            Denial::BodyTooLarge { .. } => Self::ContentTooLarge,
+            Denial::RouteUnknown
+            | Denial::RouteDenied
+            | Denial::RouteMetadata(_)
+            | Denial::ClientNotAccepted
+            | Denial::SubjectNotAccepted
+            | Denial::ClaimNotAccepted { .. } => Self::Forbidden,
             Denial::Token(_)
             | Denial::IssuerUnknown
             | Denial::IssuerNotAccepted
+            | Denial::AudienceNotAccepted
             | Denial::Claim(_)
             | Denial::KeyUnknown
             | Denial::Signature(_) => Self::InvalidToken,
             Denial::ScopeInsufficient { scopes } => Self::InsufficientScope(Rc::clone(scopes)),
             Denial::KeysUnavailable { retry_after }
             | Denial::WaitingFull { retry_after }
+            | Denial::StreamsFull { retry_after }
             | Denial::ChecksLimited { retry_after, .. } => Self::Unavailable(*retry_after),
             Denial::Internal(_) => Self::Internal,
         }
@@ -78,6 +94,7 @@ impl DenialClass {
             Self::InvalidToken => (401, 16, "Unauthorized", Some("invalid_token")),
             Self::InsufficientScope(_) => (403, 7, "Forbidden", Some("insufficient_scope")),
             Self::Forbidden => (403, 7, "Forbidden", None),
+            Self::ContentTooLarge => (413, 8, "Content Too Large", None),
             Self::Internal => (500, 13, "Internal Server Error", None),
             Self::Unavailable(_) => (503, 14, "Service Unavailable", None),
         };
@@ -90,6 +107,7 @@ impl DenialClass {
             Self::Unauthenticated(scopes) | Self::InsufficientScope(scopes) => Some(scopes),
             Self::InvalidRequest
             | Self::InvalidToken
+            | Self::ContentTooLarge
             | Self::Forbidden
             | Self::Unavailable(_)
             | Self::Internal => None,
@@ -134,8 +152,8 @@ impl Challenge<'_> {
 }
 
 impl Settings {
-    /// The response to a denied request.
-    pub fn denial_response(&self, denial: &Denial) -> Response {
+    /// The response to a denied request, by whose id it can be found.
+    pub fn denial_response(&self, denial: &Denial, request_id: Option<&str>) -> Response {
         let class = DenialClass::from(denial);
         let OnTheWire { status, grpc_status, title, error } = class.on_the_wire();
         let mut headers = vec![("cache-control", "no-store".to_owned())];
@@ -147,19 +165,36 @@ impl Settings {
             let secs = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0)).max(1);
             headers.push(("retry-after", secs.to_string()));
         }
-        let mut body = String::new();
-        if self.denials.detail == Detail::Full && self.denials.body == DenialBody::ProblemJson {
-            headers.push(("content-type", "application/problem+json".to_owned()));
-            body = serde_json::json!({
-                "type": "about:blank",
-                "title": title,
-                "status": status,
-                "detail": denial.to_string(),
-                "reason": denial.label(),
-            })
-            .to_string();
-        }
-        Response { status, details: denial.label(), headers, body, grpc_status: Some(grpc_status) }
+        // Most denials have no body.
+        let (text, label) = (|| denial.to_string(), denial.label());
+        let body = match self.denials.body {
+            DenialBody::None => None,
+            _ if self.denials.detail == Detail::Terse => None,
+            DenialBody::ProblemJson => {
+                let mut problem = serde_json::json!({
+                    "type": "about:blank", "title": title, "status": status, "detail": text(), "reason": label,
+                });
+                if let (Some(id), Some(members)) = (request_id, problem.as_object_mut()) {
+                    members.insert("request_id".to_owned(), id.into());
+                }
+                Some(("application/problem+json", problem))
+            }
+            // The message's own id may not have been read.
+            DenialBody::JsonRpc => Some((
+                "application/json",
+                serde_json::json!({
+                    "jsonrpc": "2.0",
+                    "id": null,
+                    "error": { "code": json_rpc_code(denial, status), "message": text(), "data": { "reason": label } },
+                }),
+            )),
+        };
+        let body = body.map(|(media_type, body)| {
+            headers.push(("content-type", media_type.to_owned()));
+            body.to_string()
+        });
+        let body = body.unwrap_or_default();
+        Response { status, details: label, headers, body, grpc_status: Some(grpc_status) }
     }
 
     /// The field `WWW-Authenticate`: a challenge for each scheme, in one list.
@@ -180,7 +215,10 @@ impl Settings {
             return Challenge { scheme, parameters: [const { None }; 5] };
         }
         let error = class.on_the_wire().error;
+        // Envoy's routes may add to what the table asks for. A part of the scopes would not be enough, and a client that
+        // is told none asks for those of the resource's metadata.
         let scopes = class.scopes().filter(|scopes| !scopes.is_empty()).map(|scopes| scopes.join(" "));
+        let scopes = scopes.filter(|scopes| scopes.len() <= Requirement::MAX_SCOPE_BYTES);
         let resource = self.resource.as_ref();
         let parameters = [
             self.denials.realm.as_deref().map(|realm| ("realm", realm.into())),
@@ -190,6 +228,15 @@ impl Settings {
             resource.map(|resource| ("resource_metadata", resource.metadata_url().into())),
         ];
         Challenge { scheme, parameters }
+    }
+}
+
+/// The code of JSON-RPC 2.0 §5.1, or MCP's own where it has one.
+const fn json_rpc_code(denial: &Denial, status: u16) -> i32 {
+    match (denial, status) {
+        (Denial::McpHeaderMismatch | Denial::McpHeaders(_), _) => -32020,
+        (_, 400..500) => -32600,
+        _ => -32603,
     }
 }
 

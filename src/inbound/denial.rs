@@ -3,9 +3,11 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use crate::claims::ClaimError;
+use super::mcp_body::McpBodyError;
+use super::mcp_headers::McpHeaderError;
+use crate::claims::{AskedRule, ClaimError};
 use crate::jose::{SignatureError, TokenError};
-use crate::policy::{AuthorityError, PathError, RouteMetadataError};
+use crate::policy::{AmbiguousUri, AuthorityError, PathError, RouteMetadataError};
 
 /// Why a request is denied. Closed, and without a byte of the client's in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
@@ -57,6 +59,29 @@ pub enum Denial {
         /// The name by which a route may allow it.
         feature: &'static str,
     },
+    /// The headers of an MCP message do not say what it asks for.
+    #[error("{0}")]
+    #[strum(serialize = "mcp_headers_invalid")]
+    McpHeaders(#[from] McpHeaderError),
+    /// Nor does its body.
+    #[error("{0}")]
+    #[strum(serialize = "mcp_body_invalid")]
+    McpBody(#[from] McpBodyError),
+    /// They say different things.
+    #[error("the headers of the MCP message do not say what its body says")]
+    McpHeaderMismatch,
+    /// It is of a version that has no such headers, and these are not accepted.
+    #[error("the MCP message is of a version before 2026-07-28")]
+    McpVersion,
+    /// The resource that it asks for may be another to the server than to us.
+    #[error("the MCP message names a resource by a URI that could be read as another")]
+    McpUriAmbiguous,
+    /// The body, which has to be read, is too large for that.
+    #[error("the body is larger than {most} bytes")]
+    BodyTooLarge {
+        /// How large it may be.
+        most: usize,
+    },
     /// No route matches, and the default is `deny`.
     #[error("no route matches")]
     RouteUnknown,
@@ -70,7 +95,7 @@ pub enum Denial {
     #[error("{0}")]
     #[strum(transparent)]
     Token(#[from] TokenError),
-    /// No configured issuer has the token's `iss`.
+    /// No configured issuer has the token's `iss`, nor the trust domain of its `sub`.
     #[error("the token's issuer is unknown")]
     IssuerUnknown,
     /// The token names an issuer that is not accepted on this route; nothing else of it has been looked at, or it was
@@ -105,6 +130,22 @@ pub enum Denial {
         /// What the route needs.
         scopes: Rc<[Rc<str>]>,
     },
+    /// The requirement asks for another audience than the token has. Without the audience that its issuer's rules ask
+    /// for, a token does not get this far.
+    #[error("the token's audience is not accepted here")]
+    AudienceNotAccepted,
+    /// The requirement is for other clients.
+    #[error("the token's client is not accepted here")]
+    ClientNotAccepted,
+    /// The requirement is for other subjects.
+    #[error("the token's subject is not accepted here")]
+    SubjectNotAccepted,
+    /// A claim is not what the requirement asks for.
+    #[error("a claim of the token is not accepted here")]
+    ClaimNotAccepted {
+        /// What is asked, for the operator.
+        rule: Rc<AskedRule>,
+    },
     /// We have no keys to verify the token with: our failure, not the client's.
     #[error("the issuer's keys are not available")]
     KeysUnavailable {
@@ -117,6 +158,12 @@ pub enum Denial {
         /// When it makes sense to ask again.
         retry_after: Duration,
     },
+    /// As many streams as there may be are open that end with their token, and this one could not.
+    #[error("too many streams are open")]
+    StreamsFull {
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
     /// A state that should not be; answered and counted, because a panic would take the VM.
     #[error("internal error")]
     Internal(&'static str),
@@ -125,11 +172,63 @@ pub enum Denial {
 impl Denial {
     /// The labels of what the operator has to mend.
     pub const OPERATORS: [&'static str; 2] = ["route_metadata", "internal"];
-    /// The labels of what an issuer's trouble, or a flood, causes.
+    /// The labels of what an issuer's trouble, or a flood, causes on each route.
     pub const NOT_AVAILABLE: [&'static str; 3] = ["keys_unavailable", "waiting_full", "checks_limited"];
+    /// The label of the same where streams end with their token.
+    pub const STREAMS_FULL: &'static str = "streams_full";
+
+    /// Whether an issuer's mode covers this, where it is found of a token before its signature is checked. An issuer that
+    /// a route does not accept is nothing to the route, and so is its mode.
+    pub(super) fn may_follow_signature(&self) -> bool {
+        match self {
+            Self::Claim(error) => error.may_follow_signature(),
+            Self::CredentialMissing { .. }
+            | Self::CredentialRepeated
+            | Self::CredentialMalformed
+            | Self::HeaderLookalike
+            | Self::HeaderReserved
+            | Self::HeaderHopByHop
+            | Self::Path(_)
+            | Self::Method
+            | Self::Authority(_)
+            | Self::MethodOverridden
+            | Self::PathOverridden
+            | Self::PathAmbiguous { .. }
+            | Self::McpHeaders(_)
+            | Self::McpBody(_)
+            | Self::McpHeaderMismatch
+            | Self::McpVersion
+            | Self::McpUriAmbiguous
+            | Self::BodyTooLarge { .. }
+            | Self::RouteUnknown
+            | Self::RouteDenied
+            | Self::RouteMetadata(_)
+            | Self::Token(_)
+            | Self::IssuerUnknown
+            | Self::IssuerNotAccepted
+            | Self::KeyUnknown
+            | Self::Signature(_)
+            | Self::ChecksLimited { .. }
+            | Self::AudienceNotAccepted
+            | Self::ClientNotAccepted
+            | Self::SubjectNotAccepted
+            | Self::ClaimNotAccepted { .. }
+            | Self::ScopeInsufficient { .. }
+            | Self::KeysUnavailable { .. }
+            | Self::WaitingFull { .. }
+            | Self::StreamsFull { .. }
+            | Self::Internal(_) => false,
+        }
+    }
 
     /// A stable name for metrics, logs and access logs.
     pub fn label(&self) -> &'static str {
         self.into()
+    }
+}
+
+impl From<AmbiguousUri> for Denial {
+    fn from(AmbiguousUri: AmbiguousUri) -> Self {
+        Self::McpUriAmbiguous
     }
 }

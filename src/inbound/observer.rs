@@ -28,6 +28,8 @@ pub enum Step<'a> {
     Headers,
     /// The route is public.
     Public,
+    /// The route takes requests without a token, and there is none.
+    Anonymous,
     /// A CORS preflight, let through by configuration.
     Preflight,
     /// There is one token, in one place.

@@ -1,6 +1,6 @@
 use super::decision::WaitReason;
 use crate::base::{RequestHead, Timestamp};
-use crate::policy::RequestMetadata;
+use crate::policy::{RequestMetadata, RouteId};
 
 /// A request to decide about, for the first time or after it has waited.
 #[derive(Clone, Copy, Debug)]
@@ -13,4 +13,6 @@ pub struct Request<'a> {
     pub arrived: Timestamp,
     /// What it has waited for already.
     pub waited_for: Option<WaitReason>,
+    /// The route that it met before it waited: its body is not there any more.
+    pub route: Option<RouteId>,
 }

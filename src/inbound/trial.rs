@@ -12,9 +12,9 @@ use super::denial::Denial;
 use super::denied_tokens::DeniedTokens;
 use super::observer::Observer;
 use crate::base::Timestamp;
-use crate::claims::{AuthenticToken, PrescreenedToken};
+use crate::claims::Rules;
 use crate::issuer::KeyStore;
-use crate::jose::{Crypto, Key, KeyId, KeySet, SignatureError};
+use crate::jose::{Crypto, Key, KeyId, KeySet, SignatureError, SignedToken, UnverifiedToken};
 use crate::policy::IssuerId;
 
 /// What trials have cost lately, and how they ended.
@@ -29,9 +29,11 @@ pub(super) struct Trials {
 
 /// A token, and what it is held against.
 pub(super) struct Trial<'a, 't> {
-    pub(super) token: &'a PrescreenedToken<'t>,
+    pub(super) token: &'t UnverifiedToken<'t>,
     pub(super) text: &'a [u8],
     pub(super) issuer: IssuerId,
+    /// The issuer's: they say which of its keys may sign for what the token says.
+    pub(super) rules: &'a Rules,
     pub(super) store: &'a KeyStore,
     pub(super) keys: &'a KeySet,
     /// Whether a key bears the name that the token gives.
@@ -45,7 +47,7 @@ pub(super) struct Trial<'a, 't> {
 /// How a trial ends.
 pub(super) enum TrialOutcome<'t> {
     /// A key has signed the token.
-    Verified(AuthenticToken<'t>),
+    Verified(SignedToken<'t>),
     /// None has.
     Failed(Denial),
     /// The budget did not go so far. The token may be good.
@@ -87,7 +89,7 @@ impl Trials {
                 failure = Some(SignatureError::Mismatch);
                 continue;
             }
-            if let Err(error) = token.admits(key) {
+            if let Err(error) = trial.rules.admits(token, key) {
                 observer.tried(key, Err(error));
                 failure.get_or_insert(error);
                 continue;
@@ -100,13 +102,13 @@ impl Trials {
             let checks = work.signatures.map_or(0, |(_, checks)| checks);
             work.signatures = Some((engine, checks.saturating_add(1)));
             match token.verify(key, trial.crypto) {
-                Ok(accepted) => {
+                Ok(signed) => {
                     observer.tried(key, Ok(()));
                     costs.each(|(account, cost)| self.budget.refund(account, cost));
                     if names_none && trial.count() > 1 {
                         self.note(issuer, key.id());
                     }
-                    return TrialOutcome::Verified(accepted);
+                    return TrialOutcome::Verified(signed);
                 }
                 Err(error) => {
                     observer.tried(key, Err(error));

@@ -17,10 +17,11 @@ use super::request::Request;
 use super::route_requirement::RouteRequirement;
 use super::settings::{Issuer, Settings};
 use super::trial::{Trial, TrialOutcome, Trials};
-use crate::claims::{AuthenticToken, PrescreenedToken, VerifiedToken};
+use crate::base::Timestamp;
+use crate::claims::{PrescreenedToken, VerifiedToken};
 use crate::issuer::KeyStore;
-use crate::jose::{Json, KnownHeaders, TokenParts, UnverifiedToken};
-use crate::policy::IssuerId;
+use crate::jose::{KnownHeaders, SignedToken, TokenParts, UnverifiedToken};
+use crate::policy::{IssuerId, Mode};
 use crate::sharing::Context;
 
 /// What is asked about a token.
@@ -42,6 +43,8 @@ pub(super) struct Inquiry<'a> {
 pub(super) enum Unverified {
     /// The token is denied.
     Denied(Option<IssuerId>, Denial),
+    /// The token is denied, but its issuer has signed it.
+    DeniedSigned(IssuerId, Denial),
     /// Something of its issuer's has to come first.
     Wait(IssuerId, WaitReason),
 }
@@ -108,16 +111,21 @@ impl Verifier {
         observer.passed(Step::Issuer(issuer));
 
         let denied = |denial: Denial| Unverified::Denied(Some(id), denial);
-        // A token that is of no use here costs no signature and waits for no keys.
-        if !inquiry.requirement.accepts(id) {
-            return Err(denied(Denial::IssuerNotAccepted));
+        let prescreened = prescreen(&token, id, issuer, inquiry.requirement, context.now);
+        match &prescreened {
+            Ok(_) => observer.passed(Step::Prescreen),
+            // Until the signature is checked, whose token it is, is the client's word: nobody gets past by it.
+            Err(denial) if issuer.mode == Mode::ReportOnly && denial.may_follow_signature() => {}
+            // A token that is of no use here costs no signature and waits for no keys.
+            Err(denial) => return Err(denied(denial.clone())),
         }
-        let checked = issuer.rules.check(&token, context.now).map_err(|error| denied(error.into()))?;
-        observer.passed(Step::Prescreen);
 
-        let (accepted, generation) = self.check_signature(&checked, id, inquiry, context, observer)?;
-        accepted.signed().remember_header(&mut self.headers);
-        let verified = VerifiedToken::new(&accepted).map_err(|error| denied(error.into()))?;
+        let (signed, generation) = self.check_signature(&token, id, inquiry, context, observer)?;
+        signed.remember_header(&mut self.headers);
+        let denied = |denial: Denial| Unverified::DeniedSigned(id, denial);
+        let authentic = prescreened.map_err(denied)?.signed(signed);
+        let authentic = authentic.ok_or_else(|| denied(Denial::Internal("another token's signature")))?;
+        let verified = VerifiedToken::new(&authentic).map_err(|error| denied(error.into()))?;
         let engine = context.crypto.engine(token.header().algorithm);
         observer.passed(Step::Verified { token: &verified, engine });
 
@@ -128,15 +136,38 @@ impl Verifier {
         Ok((id, verified))
     }
 
+    /// Denies what no signature could make good, as [`Self::verify`] does, whatever route it is for.
+    pub(super) fn screen(
+        &mut self,
+        presented: &PresentedToken<'_>,
+        stores: &mut [KeyStore],
+        now: Timestamp,
+    ) -> Result<(), (Option<IssuerId>, Denial)> {
+        let text = presented.as_bytes();
+        if self.cache.as_mut().is_some_and(|cache| cache.lookup(text, stores, now).is_some()) {
+            return Ok(());
+        }
+        presented.check().map_err(|denial| (None, denial))?;
+        let parts = TokenParts::decode_with(text, &self.headers).map_err(|error| (None, error.into()))?;
+        let token = parts.read().map_err(|error| (None, error.into()))?;
+        let (id, issuer) = issuer_of(&token, &self.settings).map_err(|denial| (None, denial))?;
+        match issuer.rules.check(&token, now).map_err(Denial::from) {
+            Err(denial) if issuer.mode == Mode::Enforce || !denial.may_follow_signature() => {
+                Err((Some(id), denial))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Tries the issuer's own keys that fit the token.
     fn check_signature<'t>(
         &mut self,
-        token: &PrescreenedToken<'t>,
+        token: &'t UnverifiedToken<'t>,
         issuer: IssuerId,
         inquiry: &mut Inquiry<'_>,
         context: &Context<'_>,
         observer: &mut (impl Observer + ?Sized),
-    ) -> Result<(AuthenticToken<'t>, u64), Unverified> {
+    ) -> Result<(SignedToken<'t>, u64), Unverified> {
         let Inquiry { presented, request, stores, work, .. } = inquiry;
         let (text, now) = (presented.as_bytes(), context.now);
         let denied = |denial| Err(Unverified::Denied(Some(issuer), denial));
@@ -159,13 +190,16 @@ impl Verifier {
             Some(WaitReason::FirstKeys) | None => None,
         };
         let crypto = context.crypto;
-        let trial = Trial { token, text, issuer, store, keys: &keys, named, tried, crypto, now };
+        let Some(rules) = self.settings.issuers.get(issuer.place()).map(|issuer| &issuer.rules) else {
+            return denied(Denial::Internal("an issuer without rules"));
+        };
+        let trial = Trial { token, text, issuer, rules, store, keys: &keys, named, tried, crypto, now };
         let count = trial.count();
         observer.passed(Step::Keys { candidates: count });
         let cache = self.cache.as_ref();
-        let client = || cache?.known_client(issuer, token.client()?);
+        let client = || cache?.known_client(issuer, &rules.presenter(token)?);
         let denial = match self.trials.run(&trial, client, work, observer) {
-            TrialOutcome::Verified(accepted) => return Ok((accepted, generation)),
+            TrialOutcome::Verified(signed) => return Ok((signed, generation)),
             // Nothing is remembered of it and nothing is asked for: it may be as good as any.
             TrialOutcome::Limited { tried } => {
                 return denied(Denial::ChecksLimited { tried, keys: count, retry_after: RETRY_AFTER });
@@ -186,14 +220,27 @@ impl Verifier {
     }
 }
 
-/// The issuer whose rules a token is held against: found by its unverified `iss`, which the rules then check, and the
+/// What can be told of a token without a signature: whether its issuer is accepted, and what the issuer's rules say.
+fn prescreen<'t>(
+    token: &'t UnverifiedToken<'t>,
+    id: IssuerId,
+    issuer: &'t Issuer,
+    requirement: &RouteRequirement<'_>,
+    now: Timestamp,
+) -> Result<PrescreenedToken<'t>, Denial> {
+    if !requirement.accepts(id) {
+        return Err(Denial::IssuerNotAccepted);
+    }
+    Ok(issuer.rules.check(token, now)?)
+}
+
+/// The issuer whose rules a token is held against: found by its unverified claims, which the rules then check, and the
 /// signature after them.
 fn issuer_of<'a>(
     token: &UnverifiedToken<'_>,
     settings: &'a Settings,
 ) -> Result<(IssuerId, &'a Issuer), Denial> {
-    let iss = token.claims().get("iss").and_then(Json::as_str).ok_or(Denial::IssuerUnknown)?;
-    let id = settings.issuer_places.get(iss).copied().ok_or(Denial::IssuerUnknown)?;
+    let id = settings.issuer_index.find(token.claims()).ok_or(Denial::IssuerUnknown)?;
     let issuer = settings.issuers.get(id.place()).ok_or(Denial::Internal("an issuer that is not there"))?;
     Ok((id, issuer))
 }

@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use super::settings::KeySource;
 use super::source::{Common, DocumentKind, Source, SourceChange, SourceEvent};
-use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
+use crate::base::{HttpCall, HttpReply, Secret, Timestamp};
 use crate::jose::{Key, KeyId, KeySet, MAX_KEY_SET_BYTES, SkippedKeys};
-use crate::oauth::{CallSummary, Document, DocumentEvent, RefreshHint};
+use crate::oauth::{CallSummary, Document, DocumentEvent, FetchClient, FetchMeans, RefreshHint};
 use crate::sharing::{Context, Sharing};
 
 /// The keys of one issuer.
@@ -201,6 +201,11 @@ impl KeyStore {
         self.documents().filter_map(Document::id)
     }
 
+    /// The client whose token the fetch of one of them carries that is under way, and the header's value as it was sent.
+    pub fn sent_credential(&self, document: IssuerDocument) -> Option<(&FetchClient, &Secret)> {
+        self.sources.get(document.source)?.document(document.kind)?.sent_credential()
+    }
+
     /// The number of one of them.
     pub fn id(&self, document: IssuerDocument) -> Option<u64> {
         self.sources.get(document.source)?.document(document.kind)?.id()
@@ -227,14 +232,14 @@ impl KeyStore {
     /// came is given up here.
     pub fn handle_tick(
         &mut self,
-        budget: &mut CallBudget,
+        (budget, tokens): FetchMeans<'_>,
         context: &mut Context<'_>,
     ) -> (Vec<IssuerEvent>, Vec<(IssuerDocument, HttpCall)>) {
         let (mut events, mut made) = (Vec::new(), Vec::new());
         for index in 0..self.sources.len() {
             let mut happened = Vec::new();
             let Some(source) = self.sources.get_mut(index) else { continue };
-            let sent = source.handle_tick(&self.common, context, budget, &mut happened);
+            let sent = source.handle_tick(&self.common, context, (budget, tokens), &mut happened);
             made.extend(sent.into_iter().map(|(kind, call)| (IssuerDocument { source: index, kind }, call)));
             events.extend(happened.into_iter().map(|event| self.take(index, event)));
         }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::jose::KeySet;
-use crate::oauth::{Address, MetadataSource, Schedule};
+use crate::oauth::{Address, FetchClient, MetadataSource, Schedule};
 
 /// Where keys of an issuer come from.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Jwks {
     pub schedule: Schedule,
     /// Whether a set that lists no key is believed.
     pub accepts_empty_set: bool,
+    /// Whose token the fetches carry; `None`: everybody may have the document.
+    pub client: Option<FetchClient>,
 }
 
 /// The metadata of an issuer, and the JWKS document that it names.
@@ -40,4 +42,34 @@ pub struct Discovery {
     pub jwks_schedule: Schedule,
     /// Whether a set that lists no key is believed.
     pub accepts_empty_set: bool,
+    /// Whose token the fetches from the host of the metadata carry; `None`: everybody may have the documents.
+    pub client: Option<FetchClient>,
+}
+
+impl Discovery {
+    /// Whose token the fetches carry from an address that the metadata names: whoever writes the metadata, or answers
+    /// in the issuer's place, does not choose who gets one.
+    pub(super) fn client_at(&self, address: &Address) -> Option<FetchClient> {
+        self.client.clone().filter(|_| self.metadata.is_beside(address))
+    }
+}
+
+impl KeySource {
+    /// Whose token the fetches carry.
+    pub fn client(&self) -> Option<&FetchClient> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Jwks(jwks) => jwks.client.as_ref(),
+            Self::Discovery(discovery) => discovery.client.as_ref(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn client_mut(&mut self) -> Option<&mut Option<FetchClient>> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Jwks(jwks) => Some(&mut jwks.client),
+            Self::Discovery(discovery) => Some(&mut discovery.client),
+        }
+    }
 }

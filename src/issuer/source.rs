@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::settings::{Discovery, Jwks, KeySource};
-use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
+use crate::base::{HttpCall, HttpReply, Timestamp};
 use crate::jose::{KeySet, ParsedKeySet, SkippedKeys};
 use crate::oauth::{
-    Address, Definition, Document, DocumentEvent, FetchError, FetchOutcome, MAX_METADATA_BYTES, Member,
-    RefreshHint,
+    Address, Definition, Document, DocumentEvent, FetchError, FetchMeans, FetchOutcome, MAX_METADATA_BYTES,
+    Member, RefreshHint,
 };
 use crate::sharing::{Context, Sharing};
 
@@ -100,7 +100,8 @@ impl Source {
             }
             KeySource::Discovery(settings) => {
                 let max_bytes = MAX_METADATA_BYTES.min(common.document_bytes);
-                let definition = settings.metadata.definition("metadata", max_bytes);
+                let client = settings.client.clone();
+                let definition = Definition { client, ..settings.metadata.definition("metadata", max_bytes) };
                 let metadata = Document::new(definition, common.sharing.as_ref(), common.me, now);
                 Self::Discovery(Box::new(Discovered { settings: settings.clone(), metadata, keys: None }))
             }
@@ -207,21 +208,21 @@ impl Source {
         &mut self,
         common: &Common,
         context: &mut Context<'_>,
-        budget: &mut CallBudget,
+        (budget, tokens): FetchMeans<'_>,
         out: &mut Vec<SourceEvent>,
     ) -> Vec<(DocumentKind, HttpCall)> {
         let mut made = Vec::new();
         match self {
             Self::Inline(_) => {}
-            Self::Jwks(keys) => made.extend(keys.handle_tick(context, budget, out)),
+            Self::Jwks(keys) => made.extend(keys.handle_tick(context, (budget, tokens), out)),
             Self::Discovery(discovered) => {
                 let Discovered { settings, metadata, keys } = &mut **discovered;
                 let read = |body: &[u8]| settings.metadata.read(body, Member::KeySet);
-                let (event, call) = metadata.handle_tick(budget, context, &read);
+                let (event, call) = metadata.handle_tick((budget, tokens), context, &read);
                 made.extend(call.map(|call| (DocumentKind::Metadata, call)));
                 out.extend(event.map(|event| Discovered::locate(settings, keys, event, common, context)));
                 if let Some(keys) = keys {
-                    made.extend(keys.handle_tick(context, budget, out));
+                    made.extend(keys.handle_tick(context, (budget, tokens), out));
                 }
             }
         }
@@ -273,9 +274,10 @@ impl Discovered {
         let event = event.map(|address| {
             let jwks = Jwks {
                 cluster: Rc::clone(&settings.jwks_cluster),
-                address,
                 schedule: settings.jwks_schedule.clone(),
                 accepts_empty_set: settings.accepts_empty_set,
+                client: settings.client_at(&address),
+                address,
             };
             match keys {
                 None => {
@@ -292,7 +294,7 @@ impl Discovered {
 
     /// The key set that the metadata names.
     fn definition(jwks: &Jwks, settings: &Discovery, common: &Common) -> Definition {
-        let identity = Rc::clone(&settings.metadata.issuer);
+        let identity = settings.metadata.identity();
         Definition { kind: "discovered jwks", identity, ..KeyDocument::definition(jwks, common) }
     }
 }
@@ -318,6 +320,7 @@ impl KeyDocument {
             addresses: vec![jwks.address.clone()],
             schedule: jwks.schedule.clone(),
             max_bytes: common.document_bytes,
+            client: jwks.client.clone(),
         }
     }
 
@@ -335,12 +338,12 @@ impl KeyDocument {
     fn handle_tick(
         &mut self,
         context: &mut Context<'_>,
-        budget: &mut CallBudget,
+        (budget, tokens): FetchMeans<'_>,
         out: &mut Vec<SourceEvent>,
     ) -> Option<(DocumentKind, HttpCall)> {
         let (believes, room) = (self.accepts_empty_set, self.key_bytes);
         let read = |body: &[u8]| read(body, believes, room);
-        let (event, call) = self.document.handle_tick(budget, context, &read);
+        let (event, call) = self.document.handle_tick((budget, tokens), context, &read);
         out.extend(event.map(|event| self.take(event)));
         call.map(|call| (DocumentKind::Keys, call))
     }

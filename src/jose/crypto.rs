@@ -78,6 +78,9 @@ pub enum SignatureError {
         /// The token's algorithm.
         algorithm: Algorithm,
     },
+    /// The key's set says that the key is for tokens of another issuer.
+    #[error("the key is for tokens of another issuer")]
+    KeyOfOtherIssuer,
     /// The signature has another length than algorithm and key prescribe.
     #[error("expected a signature of {expected} bytes, got {got}")]
     BadLength {

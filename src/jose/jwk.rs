@@ -39,7 +39,13 @@ pub(super) fn parse(jwk: &Object<'_>, symmetric: Symmetric) -> Result<Key, KeyEr
         ("oct", Symmetric::Allowed) => Material::symmetric(Secret::new(bytes(jwk, "k", usize::MAX)?))?,
         _ => return Err(KeyError::KeyType),
     };
-    Ok(Key::new(kid, algorithms(jwk, &material)?, material))
+    let key = Key::new(kid, algorithms(jwk, &material)?, material);
+    Ok(match present(jwk, "issuer") {
+        None => key,
+        // What cannot be an issuer's name is not as good as no name: the key is for nobody's tokens.
+        Some(issuer) => key
+            .of_issuer(issuer.as_str().filter(|issuer| issuer.len() <= MAX_ISSUER_BYTES).unwrap_or_default()),
+    })
 }
 
 /// Whether the key carries members that only its owner should have (RFC 7518 §6.2.2, §6.3.2; RFC 8037 §2). An
@@ -150,6 +156,8 @@ pub(super) fn bytes(jwk: &Object<'_>, member: &'static str, limit: usize) -> Res
 
 /// SEC 1 §2.3.3: what begins a point with both coordinates.
 const UNCOMPRESSED: u8 = 4;
+/// Entra's have under a hundred.
+const MAX_ISSUER_BYTES: usize = 512;
 /// Room for the largest modulus and the zero byte that some libraries put before it; larger ones are not worth
 /// measuring.
 pub(super) const MAX_RSA_BYTES: usize = MAX_RSA_BITS / 8 * 2;

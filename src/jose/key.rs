@@ -13,6 +13,7 @@ use crate::base::Secret;
 #[debug("Key {{ kid: {kid:?}, algorithms: {algorithms:?}, .. }}")]
 pub struct Key {
     kid: Option<String>,
+    issuer: Option<Box<str>>,
     algorithms: AlgorithmSet,
     id: KeyId,
     material: Material,
@@ -50,8 +51,20 @@ impl Key {
 
     /// Joins checked parts.
     pub(super) fn new(kid: Option<String>, algorithms: AlgorithmSet, material: Material) -> Self {
-        let id = KeyId::new(kid.as_deref(), algorithms, &material);
-        Self { kid, algorithms, id, material }
+        let id = KeyId::new(kid.as_deref(), None, algorithms, &material);
+        Self { kid, issuer: None, algorithms, id, material }
+    }
+
+    /// The same key, for tokens of this issuer only: the member `issuer` of Entra's keys, as it stands there.
+    pub(super) fn of_issuer(mut self, issuer: &str) -> Self {
+        self.id = KeyId::new(self.kid.as_deref(), Some(issuer), self.algorithms, &self.material);
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// The issuer, or the template of issuers, whose tokens the set says that the key is for.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// The key's name in its set.
@@ -74,6 +87,7 @@ impl Key {
         };
         size_of::<Self>()
             .saturating_add(self.kid.as_ref().map_or(0, String::len))
+            .saturating_add(self.issuer().map_or(0, str::len))
             .saturating_add(material)
             .saturating_add(256)
     }
@@ -196,8 +210,8 @@ impl Material {
     }
 }
 
-/// What identifies a key: a digest of its material, its name and its algorithms. A set that names the same material
-/// otherwise, or allows it less, holds another key, so nothing that was verified with the old one outlives it.
+/// What identifies a key: a digest of its material, its name, its issuer and its algorithms. A set that names the same
+/// material otherwise, or allows it less, holds another key, so nothing that was verified with the old one outlives it.
 ///
 /// Its `Debug` shows the first bytes only: the whole digest of a weak secret would let it be searched for.
 #[derive(Clone, Copy, derive_more::Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -205,7 +219,7 @@ impl Material {
 pub struct KeyId([u8; 32]);
 
 impl KeyId {
-    fn new(kid: Option<&str>, algorithms: AlgorithmSet, material: &Material) -> Self {
+    fn new(kid: Option<&str>, issuer: Option<&str>, algorithms: AlgorithmSet, material: &Material) -> Self {
         let (kind, bytes): (u8, &[u8]) = match material {
             Material::Symmetric(secret) => (0, secret.expose()),
             Material::Rsa(public, _) => (1, &public.spki),
@@ -216,10 +230,14 @@ impl KeyId {
         };
         let name = kid.unwrap_or_default();
         // Every part but the last has a length of its own or says it, so no two keys digest the same bytes.
+        let length = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes();
+        let of = issuer.unwrap_or_default();
         let digest = Sha256::new()
-            .chain_update([kind, u8::from(kid.is_some())])
-            .chain_update(u64::try_from(name.len()).unwrap_or(u64::MAX).to_le_bytes())
+            .chain_update([kind, u8::from(kid.is_some()), u8::from(issuer.is_some())])
+            .chain_update(length(name))
             .chain_update(name)
+            .chain_update(length(of))
+            .chain_update(of)
             .chain_update(algorithms.bits().to_le_bytes())
             .chain_update(bytes)
             .finalize();

@@ -18,6 +18,8 @@ use super::token_error::{MAX_TOKEN_BYTES, TokenError, TokenPart};
 #[derive(derive_more::Debug)]
 #[debug("TokenParts {{ .. }}")]
 pub struct TokenParts<'t> {
+    /// All of it, as it came.
+    text: &'t [u8],
     /// Header and claims with the dot between them: what is signed (RFC 7515 §5.1).
     signed: &'t [u8],
     /// The first part, as it came.
@@ -56,6 +58,7 @@ impl<'t> TokenParts<'t> {
         let (claims, signature) = split(rest).ok_or_else(|| wrong_parts(text))?;
         let signed = text.get(..text.len().saturating_sub(signature.len()).saturating_sub(1));
         let mut parts = Self {
+            text,
             signed: signed.unwrap_or_default(),
             header,
             known: headers.get(header),
@@ -186,6 +189,16 @@ impl<'t> SignedToken<'t> {
     /// The claims: what the holder of the key says.
     pub fn claims(&self) -> &'t Object<'t> {
         &self.token.claims
+    }
+
+    /// The token as it came. It must not be printed.
+    pub fn text(&self) -> &'t [u8] {
+        self.token.parts.text
+    }
+
+    /// Whether this is that very token, and not one that says the same.
+    pub fn is_of(&self, token: &UnverifiedToken<'_>) -> bool {
+        core::ptr::eq(self.token.parts, token.parts)
     }
 
     /// The key that verified the token.

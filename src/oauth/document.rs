@@ -12,10 +12,9 @@ use super::address::Address;
 use super::definition::Definition;
 use super::event::{DocumentEvent, FetchOutcome, Read};
 use super::fetch::{Answer, FetchError};
+use super::fetch_client::{Credential, FetchMeans};
 use super::timetable::{RefreshHint, Timetable, pause};
-use crate::base::{
-    CallBudget, Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness,
-};
+use crate::base::{Headers, HttpCall, HttpReply, Jitter, Secret, Timestamp, entity_tag, freshness};
 use crate::sharing::{Context, Publication, PublicationUse, Sharing, SingleFlight};
 
 /// A document and its fetches.
@@ -70,13 +69,15 @@ struct Held {
 /// SHA-256 of a document.
 type Digest = [u8; 32];
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct UnderWay {
     sent: Timestamp,
     /// What was the last one when this was sent.
     last_sent: Option<Timestamp>,
     /// We asked only whether the document has changed.
     is_conditional: bool,
+    /// What the fetch carries to be let in.
+    credential: Option<Secret>,
 }
 
 impl Document {
@@ -142,11 +143,6 @@ impl Document {
     /// When what we have was asked for.
     fn last_good_sent(&self) -> Option<Timestamp> {
         self.held.as_ref().map(|held| held.sent)
-    }
-
-    /// When the last good answer came.
-    pub(crate) fn last_good(&self) -> Option<Timestamp> {
-        self.last_good
     }
 
     /// How many fetches have failed in a row.
@@ -223,7 +219,7 @@ impl Document {
     /// other thread is at it. Another call is sent only where `budget` allows it.
     pub(crate) fn handle_tick<T>(
         &mut self,
-        budget: &mut CallBudget,
+        (budget, tokens): FetchMeans<'_>,
         context: &mut Context<'_>,
         read: Read<'_, T>,
     ) -> (Option<DocumentEvent<T>>, Option<HttpCall>) {
@@ -233,7 +229,7 @@ impl Document {
             self.timetable.mark_due(context.now);
             return (Some(DocumentEvent::own(failures, FetchOutcome::Expired)), None);
         }
-        if let Some(under_way) = self.under_way {
+        if let Some(under_way) = &self.under_way {
             let event = (context.now >= under_way.sent.after(self.flight.hold())).then(|| {
                 self.under_way = None;
                 DocumentEvent::own(failures, self.fail(FetchError::Lost, None, context))
@@ -253,15 +249,18 @@ impl Document {
         if !self.is_due(context.now) {
             return (event, None);
         }
-        if lease.is_some_and(|lease| self.waits_for_others(&lease, context.now)) {
+        let waits = lease.is_some_and(|lease| self.waits_for_others(&lease, context.now));
+        // The lease is for who can fetch at once.
+        let credential = if waits { None } else { self.definition.credential(tokens, context.now) };
+        let Some(credential) = credential else {
             self.flight.defer();
             return (event, None);
-        }
+        };
         if !self.flight.acquire(lookup, context) {
             return (event, None);
         }
         budget.spend();
-        (event, Some(self.send(context.now)))
+        (event, Some(self.send(credential, context.now)))
     }
 
     /// Takes the reply to the call that is under way.
@@ -416,18 +415,19 @@ impl Document {
         FetchOutcome::Failed(error)
     }
 
-    fn send(&mut self, now: Timestamp) -> HttpCall {
+    fn send(&mut self, credential: Option<Credential>, now: Timestamp) -> HttpCall {
         let entity_tag = self.held.as_ref().and_then(|held| held.entity_tag.clone());
         self.under_way = Some(UnderWay {
             sent: now,
             last_sent: self.timetable.send(now),
             is_conditional: entity_tag.is_some(),
+            credential: credential.as_ref().map(|(_, value)| value.clone()),
         });
         if self.not_found == 0 {
             self.elsewhere = None;
         }
         self.asked = self.address;
-        self.definition.call(self.address, entity_tag)
+        self.definition.call(self.address, entity_tag, credential)
     }
 
     /// What we have, if it is this.

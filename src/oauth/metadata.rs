@@ -66,7 +66,7 @@ fn other_issuer(found: &str, configured: &str) -> MetadataError {
     } else if found.eq_ignore_ascii_case(configured) {
         ": only letter case differs"
     } else if found.contains('{') {
-        ": it is a pattern for many issuers; configure the address of one tenant"
+        ": it is a template; configure the address of one tenant, or the template with `tenants`"
     } else {
         ""
     };
@@ -154,7 +154,7 @@ mod tests {
             ("http://h/a", ""),
             (
                 "https://h/{tenantid}",
-                ": it is a pattern for many issuers; configure the address of one tenant",
+                ": it is a template; configure the address of one tenant, or the template with `tenants`",
             ),
         ] {
             let told = of(document(issuer, "https://h/jwks"), true).unwrap_err().to_string();

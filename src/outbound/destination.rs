@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::ids::ClientId;
 use crate::policy::{
     Authority, ByAuthority, Mode, Overridden, PathFeatures, Pattern, RequestAuthority, RequestPath, Route,
-    RouteId, RouteTable, Rule, TableProblem,
+    RouteAudit, RouteId, RouteTable, Rule, StreamEnd, TableProblem,
 };
 
 /// Requests that get the token of one client.
@@ -165,6 +165,14 @@ impl DestinationTable {
             })
     }
 
+    /// The cluster of this name, if it is one of this client's destinations: as it is configured.
+    pub fn cluster_of(&self, client: ClientId, cluster: &[u8]) -> Option<&Rc<str>> {
+        let places = self.of_clients.get(&client)?.iter();
+        let mut clusters =
+            places.filter_map(|place| self.destinations.get(*place)).flat_map(|one| &one.clusters);
+        clusters.find(|name| name.as_bytes() == cluster)
+    }
+
     /// The most specific destination of a request: a named route comes before any route, then as [`RouteTable::find`].
     pub fn find(&self, cluster: &str, route_name: Option<&[u8]>, to: &Target<'_>) -> Match<'_> {
         let Some(tables) = self.tables.get(cluster) else { return Match::None };
@@ -232,6 +240,11 @@ impl DestinationTable {
         &self.destinations
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.destinations.is_empty()
+    }
+
     /// Whether any destination names Envoy's routes.
     pub fn names_routes(&self) -> bool {
         self.destinations.iter().any(|destination| !destination.route_names.is_empty())
@@ -273,7 +286,14 @@ impl Target<'_> {
 
 /// The route of a table in which only the places count.
 fn nothing() -> Route {
-    Route { name: "".into(), rule: Rule::Public, mode: Mode::Enforce, allowed: PathFeatures::NONE }
+    Route {
+        name: "".into(),
+        rule: Rule::Public,
+        mode: Mode::Enforce,
+        allowed: PathFeatures::NONE,
+        stream_end: StreamEnd::Never,
+        audit: RouteAudit::default(),
+    }
 }
 
 #[cfg(test)]
@@ -283,7 +303,7 @@ mod tests {
 
     fn pattern(authority: &str, path: PathPattern) -> Pattern {
         let authorities = vec![Authority::Exact(authority.into())];
-        Pattern { authorities, path, methods: Vec::new(), case: LetterCase::Matters }
+        Pattern { authorities, path, methods: Vec::new(), case: LetterCase::Matters, mcp: None }
     }
 
     fn any() -> PathPattern {

@@ -9,7 +9,7 @@ use super::token::IssuedTokens;
 use crate::base::{CallBudget, HttpCall, HttpReply, Timestamp};
 use crate::oauth::{
     Address, Breaker, BreakerSettings, BreakerState, CallSummary, Document, DocumentEvent, LOST_AFTER,
-    MAX_METADATA_BYTES, Member, MetadataSource, PROBE_GRACE, TokenFault, TokenRequest,
+    MAX_METADATA_BYTES, Member, MetadataSource, NoTokens, PROBE_GRACE, TokenFault, TokenRequest,
 };
 use crate::sharing::{Context, PublicationUse, Sharing, SingleFlight};
 
@@ -151,7 +151,7 @@ impl EndpointState {
         self.breaker.handle_tick(context);
         let Some((document, discovery)) = self.discovery() else { return (None, None) };
         let read = |body: &[u8]| discovery.read(body, Member::TokenEndpoint);
-        let (event, call) = document.handle_tick(budget, context, &read);
+        let (event, call) = document.handle_tick((budget, &mut NoTokens), context, &read);
         (event.map(|event| self.take(event)), call)
     }
 

@@ -1,5 +1,7 @@
 //! What the filter hands to the outbound half, and what comes of it.
 
+use core::time::Duration;
+
 use super::denial::EgressDenial;
 use super::event::TokenEvent;
 use super::ids::{ClientId, EndpointId};
@@ -117,11 +119,20 @@ pub enum Injection {
     /// It keeps its own credential; the edits take out tokens of ours that it carries beside it.
     Kept(ClientId, Vec<Edit>),
     /// It carries this client's token.
-    Injected(ClientId, Vec<Edit>),
+    Injected(ClientId, Vec<Edit>, InjectedToken),
     /// It waits for this client's token, or for the one of a caller.
     Wait(ClientId, Option<SubjectDigest>),
     /// It is denied.
     Denied(Option<ClientId>, EgressDenial),
+}
+
+/// A token that a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InjectedToken {
+    /// How long ago it was asked for.
+    pub age: Duration,
+    /// The request has carried one of ours before: it is another attempt, or was redirected.
+    pub is_retry: bool,
 }
 
 impl Outgoing<'_> {

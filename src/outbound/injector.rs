@@ -1,5 +1,6 @@
 //! All clients at work: their tokens, the endpoints that they ask, and what each request gets of it.
 
+mod lending;
 mod summary;
 
 use core::time::Duration;
@@ -14,9 +15,9 @@ use super::egress::{Entitlement, entitlement};
 use super::endpoint::{EndpointState, StoreTurn};
 use super::exchange_store::{ExchangeBounds, ExchangeStore, Exchanged, MAX_KNOWN_EXCHANGED_TOKENS};
 use super::ids::{ClientId, EndpointId};
-use super::injection::{Injection, OutboundCall, OutboundEvent, Outgoing};
+use super::injection::{InjectedToken, Injection, OutboundCall, OutboundEvent, Outgoing};
 use super::issued_token::MAX_ACCESS_TOKEN_BYTES;
-use super::settings::{Client, EndpointLocation, Settings};
+use super::settings::{Client, Settings};
 use super::subject::SubjectDigest;
 use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
 use super::token_store::TokenStore;
@@ -153,7 +154,12 @@ impl Injector {
         }
         // A token of ours that is there already is an earlier attempt's, or came along by a redirect: never the
         // caller's.
-        let is_callers = |value: &[u8]| !self.issued.is_ours(&client.header, value);
+        let mut is_retry = false;
+        let is_callers = |value: &[u8]| {
+            let is_ours = self.issued.is_ours(&client.header, value);
+            is_retry |= is_ours;
+            !is_ours
+        };
         if request.values(&client.header).any(is_callers) {
             match destination.caller_credential {
                 CallerCredential::Replace => {}
@@ -203,7 +209,7 @@ impl Injector {
         edits.push(Edit::Set(Rc::clone(&client.header), Rc::clone(token.header_value())));
         let injected = Injected { client: index, token: token.fingerprint(), subject };
         self.injected.insert(request.stream, injected);
-        Injection::Injected(index, edits)
+        Injection::Injected(index, edits, InjectedToken { age: now.since(token.sent), is_retry })
     }
 
     /// Takes our tokens out of all headers but one.
@@ -228,10 +234,12 @@ impl Injector {
         status: u16,
         now: Timestamp,
     ) -> Option<(ClientId, Purge)> {
-        let Injected { client, token, subject } = self.injected.remove(&stream)?;
-        if status != 401 {
-            return None;
-        }
+        let injected = self.injected.remove(&stream).filter(|_| status == 401)?;
+        Some((injected.client, self.handle_unauthorized(injected, now)?))
+    }
+
+    fn handle_unauthorized(&mut self, injected: Injected, now: Timestamp) -> Option<Purge> {
+        let Injected { client, token, subject } = injected;
         let endpoint = self.endpoint(client);
         let is_there = |endpoint: &EndpointState| {
             endpoint.address().is_some() && endpoint.breaker(now) == BreakerState::Closed
@@ -250,7 +258,7 @@ impl Injector {
             (Store::Exchange(_), None) => None,
         }?;
         self.is_urgent |= purge == Purge::Purged;
-        Some((client, purge))
+        Some(purge)
     }
 
     /// Whether this request carries a token, so that its answer matters.
@@ -417,22 +425,10 @@ impl Injector {
 /// What the threads share about the token of a client: two clients that differ in anything that changes the answer
 /// share nothing.
 fn flight(client: &Client, settings: &Settings, sharing: Option<&Sharing>, me: u64) -> SingleFlight {
-    let endpoint = settings.endpoints.get(client.endpoint.0);
-    let (cluster, place) = endpoint.map_or((&b""[..], String::new()), |endpoint| {
-        let place = match &endpoint.location {
-            EndpointLocation::At(address) => address.url(),
-            // A client that would not accept an address without TLS shares nothing with one that would.
-            EndpointLocation::Discovered(discovery) => {
-                let rules = if discovery.allow_http { "loose" } else { "strict" };
-                format!("{} by {}, {rules}", discovery.issuer, discovery.cluster)
-            }
-        };
-        (endpoint.cluster.as_bytes(), place)
-    });
-    let fields = client.request.fields();
-    let own = fields.iter().map(Vec::as_slice);
-    let all: Vec<&[u8]> = [&b"token"[..], cluster, place.as_bytes()].into_iter().chain(own).collect();
-    let timeout = endpoint.map_or(Duration::ZERO, |endpoint| endpoint.timeout);
+    let fields = settings.fields_of(client);
+    let all: Vec<&[u8]> = core::iter::once(&b"token"[..]).chain(fields.iter().map(Vec::as_slice)).collect();
+    let timeout =
+        settings.endpoints.get(client.endpoint.0).map_or(Duration::ZERO, |endpoint| endpoint.timeout);
     SingleFlight::new(&all, sharing, me, timeout.saturating_add(LOST_AFTER))
 }
 

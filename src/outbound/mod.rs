@@ -28,7 +28,7 @@ pub use endpoint::EndpointState;
 pub use event::{BreakerChange, TokenChange, TokenEvent};
 pub use exchange_store::{MAX_KNOWN_EXCHANGED_TOKENS, MAX_UNDER_WAY};
 pub use ids::{ClientId, EndpointId};
-pub use injection::{Injection, InjectionOutcome, OutboundCall, OutboundEvent, Outgoing};
+pub use injection::{InjectedToken, Injection, InjectionOutcome, OutboundCall, OutboundEvent, Outgoing};
 pub use injector::{Injector, MAX_EXCHANGED_BYTES, MAX_PENDING_BYTES, MAX_TOKENS_BYTES};
 pub use issued_token::MAX_ACCESS_TOKEN_BYTES;
 pub use lifetime::{DEFAULT_MARGIN, LifetimeRules, MAX_LIFETIME, TokenTimes};

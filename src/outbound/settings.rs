@@ -4,11 +4,13 @@ use core::time::Duration;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::destination::DestinationTable;
 use super::ids::{ClientId, EndpointId};
 use super::lifetime::LifetimeRules;
 use crate::base::WaitingBounds;
-use crate::oauth::{Address, BreakerSettings, MetadataSource, TokenRequest};
+use crate::oauth::{Address, BreakerSettings, FetchClient, Grant, MetadataSource, TokenRequest};
 use crate::policy::Overrides;
 
 /// The compiled block `outbound`.
@@ -122,6 +124,38 @@ impl Settings {
         clients.filter(move |(_, client)| client.endpoint == endpoint)
     }
 
+    /// All that tells a client from others: where it asks, and what for.
+    pub(super) fn fields_of(&self, client: &Client) -> Vec<Vec<u8>> {
+        let endpoint = self.endpoints.get(client.endpoint.0);
+        let (cluster, place) = endpoint.map_or((Vec::new(), String::new()), |endpoint| {
+            let place = match &endpoint.location {
+                EndpointLocation::At(address) => address.url(),
+                // A client that would not accept an address without TLS shares nothing with one that would.
+                EndpointLocation::Discovered(discovery) => {
+                    let rules = if discovery.allow_http { "loose" } else { "strict" };
+                    format!("{} by {}, {rules}", discovery.issuer, discovery.cluster)
+                }
+            };
+            (endpoint.cluster.as_bytes().to_vec(), place)
+        });
+        [cluster, place.into_bytes()].into_iter().chain(client.request.fields()).collect()
+    }
+
+    /// A client by its name, for fetches that carry its token. `None` where there is none of that name, or it has no
+    /// token of its own.
+    pub fn fetch_client(&self, name: &str) -> Option<FetchClient> {
+        let client = self.client(*self.names.get(name)?)?;
+        if matches!(client.request.grant, Grant::TokenExchange { .. }) {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        for field in self.fields_of(client) {
+            hash.update(field.len().to_le_bytes());
+            hash.update(&field);
+        }
+        Some(FetchClient { name: Rc::clone(&client.name), identity: hash.finalize().into() })
+    }
+
     /// The endpoint that a client asks.
     pub fn endpoint_of(&self, client: ClientId) -> Option<EndpointId> {
         self.client(client).map(|client| client.endpoint)
@@ -142,7 +176,7 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::{Authentication, Credentials, Grant};
+    use crate::oauth::{Authentication, Credentials};
 
     impl Client {
         /// A client that puts its token into `authorization`, behind this prefix.

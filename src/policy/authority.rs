@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A host name pattern, in the spelling of [`RequestAuthority`]: lower case, without a dot at its end.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Authority {
     /// This name; the port does not matter unless it is part of the pattern.
     Exact(Rc<str>),
@@ -114,6 +114,22 @@ impl<'a> RequestAuthority<'a> {
 }
 
 impl Authority {
+    /// Whether it matches each request that the other one matches.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(name), Self::Exact(other)) => {
+                other.strip_prefix(&**name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            }
+            (Self::Suffix(suffix), Self::Exact(other)) => {
+                // The last colon of an IPv6 address without a port is within its brackets.
+                let port = other.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+                port.map_or(&**other, |(host, _)| host).ends_with(&**suffix)
+            }
+            (Self::Suffix(suffix), Self::Suffix(other)) => other.ends_with(&**suffix),
+            (Self::Exact(_), Self::Suffix(_)) => false,
+        }
+    }
+
     /// Whether a request's authority matches.
     pub fn matches(&self, authority: &RequestAuthority<'_>) -> bool {
         match self {

@@ -31,6 +31,8 @@ pub struct MetadataDemand {
     pub scopes: Vec<Rc<str>>,
     /// `any_scope`: one of them.
     pub any_scope: Vec<Rc<str>>,
+    /// `requirements`: all of them, by their names in the configuration.
+    pub requirements: Vec<Rc<str>>,
 }
 
 /// The client that a route's metadata names, whose token goes on its requests.
@@ -54,18 +56,23 @@ pub enum RouteMetadataError {
     /// It is no map with text keys.
     #[error("the route metadata `attache` is not a map")]
     NotAMap,
-    /// It has a key other than `scopes`, `any_scope`, `issuers` and `client`.
-    #[error("the route metadata `attache` has an unknown key; known are scopes, any_scope, issuers, client")]
+    /// It has a key other than `scopes`, `any_scope`, `issuers`, `requirements` and `client`.
+    #[error(
+        "the route metadata `attache` has an unknown key; known are scopes, any_scope, issuers, requirements, client"
+    )]
     UnknownKey,
     /// A value is neither a text nor a list of texts, is empty, or holds what no scope may hold.
-    #[error("the route metadata `attache.{key}` is not a scope list")]
+    #[error("the route metadata `attache.{key}` is not a list of scopes or names")]
     BadList {
         /// The key.
         key: &'static str,
     },
-    /// There is neither `scopes` nor `any_scope`.
-    #[error("the route metadata `attache` names no scope")]
+    /// There is none of `scopes`, `any_scope` and `requirements`.
+    #[error("the route metadata `attache` names no scope and no requirement")]
     NoScope,
+    /// A requirement is not configured.
+    #[error("the route metadata `attache.requirements` does not name configured requirements")]
+    BadRequirements,
     /// An issuer is not configured, or `issuers` is missing where several are.
     #[error("the route metadata `attache.issuers` does not name configured issuers")]
     BadIssuers,
@@ -102,7 +109,7 @@ impl RequestMetadata {
 
 impl RouteMetadata {
     /// Reads the host's encoding of the metadata namespace: pairs, whose values are texts or lists in the same
-    /// encoding; at most 64 scopes or issuers in one list.
+    /// encoding; at most 64 scopes, issuers or requirements in one list.
     pub fn parse(bytes: &[u8]) -> Self {
         let Ok(pairs) = decode_pairs(bytes) else {
             return Self { demand: Err(RouteMetadataError::NotAMap), client: MetadataClient::Malformed };
@@ -122,6 +129,7 @@ impl MetadataDemand {
                 b"scopes" => demand.scopes = list("scopes", value)?,
                 b"any_scope" => demand.any_scope = list("any_scope", value)?,
                 b"issuers" => demand.issuers = Some(list("issuers", value)?),
+                b"requirements" => demand.requirements = list("requirements", value)?,
                 b"client" => {
                     names_client = true;
                     continue;
@@ -133,7 +141,7 @@ impl MetadataDemand {
         if names_client && !is_ours {
             return Ok(None);
         }
-        if demand.scopes.is_empty() && demand.any_scope.is_empty() {
+        if demand.scopes.is_empty() && demand.any_scope.is_empty() && demand.requirements.is_empty() {
             return Err(RouteMetadataError::NoScope);
         }
         Ok(Some(demand))

@@ -85,11 +85,12 @@ impl Trie {
             let new = self.nodes.len();
             let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
             place = match (segment, pattern.case) {
-                (Segment::Literal(text), LetterCase::Matters) => {
+                // Of a text without letters, both are one.
+                (Segment::Literal(text), case) if case == LetterCase::Matters || is_caseless(text) => {
                     self.longest = self.longest.max(text.len());
                     node.literals.get_or_insert(text, new)
                 }
-                (Segment::Literal(text), LetterCase::Ignored) => {
+                (Segment::Literal(text), _) => {
                     let text = in_capitals(text);
                     self.longest = self.longest.max(text.len());
                     node.capitals.get_or_insert_default().get_or_insert(&text.into(), new)
@@ -302,6 +303,11 @@ fn in_capitals(text: &str) -> String {
         }
     };
     text.chars().map(capital).collect()
+}
+
+/// Whether no other text differs from this one only in the case of letters.
+fn is_caseless(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_alphabetic())
 }
 
 const ROOT: NodeIndex = 0;

@@ -1,11 +1,13 @@
 use super::shared_state::SharedState;
-use crate::base::{Jitter, Observation, Random, Timestamp};
+use crate::base::{Jitter, Observation, Random, Stopwatch, Timestamp};
 use crate::jose::Crypto;
 
 /// What every event is handled in. Made once for each event by the host, or by a test in its place.
 pub struct Context<'a> {
     /// The time.
     pub now: Timestamp,
+    /// How much later it is meanwhile.
+    pub stopwatch: &'a dyn Stopwatch,
     /// Checks and makes signatures.
     pub crypto: &'a dyn Crypto,
     /// Makes what must not be guessed.

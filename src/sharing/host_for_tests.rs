@@ -16,7 +16,7 @@ impl TestHost {
     pub(crate) fn at(&mut self, now: Timestamp) -> Context<'_> {
         let Self { jitter, observations } = self;
         let (crypto, shared) = (&crate::jose::RustCrypto, &NoSharedState);
-        Context { now, crypto, random: &NotRandom, shared, jitter, observations }
+        Context { now, stopwatch: &(), crypto, random: &NotRandom, shared, jitter, observations }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Which event is worth which line.
 
+use core::fmt::Write as _;
 use core::time::Duration;
 
 use super::message::Message;
 use super::words::Owner;
-use crate::base::{Observation, Timestamp};
+use crate::base::{Observation, RequestHead, Timestamp, request_id};
 use crate::inbound::{Decision, DecisionOutcome, Denial};
 use crate::issuer::{DocumentKind, IssuerChange, IssuerEvent};
 use crate::oauth::{CallSummary, DocumentEvent, FetchOutcome};
@@ -124,27 +125,43 @@ pub struct Reports {
 
 impl Reports {
     /// The lines about a decision: a denial that is only reported, and faults that are not the client's. `annotation`
-    /// is how the decision reads in an access log.
+    /// is how the decision reads in an access log; the line ends in the request's id.
     pub fn record(
         &mut self,
         decision: &Decision,
-        annotation: &str,
+        (annotation, head): (&str, &RequestHead),
         now: Timestamp,
         observations: &mut Vec<Observation>,
     ) {
         let Err(denial) = &decision.verdict else { return };
+        // Looked for here: a request that is permitted does not pay for it.
+        let request_id = request_id(head);
         if let Denial::Internal(why) = denial {
             observations.push(Message::Internal(why).observe());
         }
         observations.extend(match (decision.outcome(), denial) {
-            (DecisionOutcome::Report, _) => self.limited(&Message::WouldDeny(annotation), now),
-            (_, Denial::RouteMetadata(error)) => self.limited(&Message::Denied(error, annotation), now),
+            (DecisionOutcome::Report, _) => {
+                self.limited_about(&Message::WouldDeny(annotation), request_id, now)
+            }
+            (_, Denial::RouteMetadata(error)) => {
+                self.limited_about(&Message::Denied(error, annotation), request_id, now)
+            }
             (DecisionOutcome::Permit | DecisionOutcome::Deny, _) => None,
         });
     }
 
     /// A line that requests, or another module, can cause at will.
     pub fn limited(&mut self, message: &Message<'_>, now: Timestamp) -> Option<Observation> {
+        self.limited_about(message, None, now)
+    }
+
+    /// The same about a request, whose id it ends in.
+    pub fn limited_about(
+        &mut self,
+        message: &Message<'_>,
+        request_id: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Observation> {
         if now < self.since || now.since(self.since) >= PERIOD {
             *self = Self { since: now, written: 0, withheld: self.withheld };
         }
@@ -154,8 +171,12 @@ impl Reports {
         }
         self.written = self.written.saturating_add(1);
         let withheld = core::mem::take(&mut self.withheld);
-        let more = if withheld > 0 { format!(" ({withheld} more before this one)") } else { String::new() };
-        Some(message.observe_with(&more))
+        let mut end = request_id.map(|id| format!(" request_id={id}")).unwrap_or_default();
+        if withheld > 0 {
+            // A string takes all that is written to it.
+            let _ = write!(end, " ({withheld} more before this one)");
+        }
+        Some(message.observe_with(&end))
     }
 }
 

@@ -184,14 +184,24 @@ pub enum HostFault {
     CallbackWithinCallback,
     /// It does not take a response.
     ResponseNotTaken,
-    /// It does not change a header of a request that waited.
+    /// It does not break off a stream.
+    StreamNotEnded,
+    /// It does not let a request that waited go on.
     WaitingNotResumed,
     /// It does not change a header.
     HeaderNotChanged,
+    /// It does not write a fact for other filters.
+    FactNotWritten,
     /// It does not show a request's headers.
     HeadersUnreadable,
+    /// It does not show the body of a request that is held back for it.
+    BodyUnreadable,
+    /// A request that was held back for its body is over, and nothing of it came.
+    BodyNotShown,
     /// It sends a request to a filter without a configuration.
     NotConfigured,
+    /// It does not write a field of an audit record.
+    AuditNotWritten,
 }
 
 impl Message<'_> {
@@ -359,10 +369,21 @@ impl HostFault {
             Self::EventLost => "a callback within a callback is lost",
             Self::CallbackWithinCallback => "a callback came within another one",
             Self::ResponseNotTaken => "the host did not take a response",
+            Self::StreamNotEnded => "a stream cannot be ended",
             Self::WaitingNotResumed => "a waiting request cannot go on",
             Self::HeaderNotChanged => "a request header cannot be changed",
+            Self::FactNotWritten => "a fact for other filters cannot be written to filter state",
             Self::HeadersUnreadable => "the request's headers cannot be read",
+            Self::BodyUnreadable => "the request's body cannot be read",
+            Self::BodyNotShown => {
+                "a request ended before anything of its body came: set `allow_on_headers_stop_iteration: true` beside \
+                 the module's `vm_config`"
+            }
             Self::NotConfigured => "the filter is not configured",
+            Self::AuditNotWritten => {
+                "a field of the audit record cannot be written: another filter has made it read-only, or the host \
+                 does not take it. It is told once"
+            }
         }
     }
 }

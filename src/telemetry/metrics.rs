@@ -3,14 +3,16 @@
 use core::time::Duration;
 use std::rc::Rc;
 
-use super::name::{Label, Word, name};
-use super::series::{Counter, CounterKey, Counters, Gauges};
-use crate::base::{Observation, Timestamp};
+use super::client_metrics::ClientMetrics;
+use super::decision_times::DecisionTimes;
+use super::name::{Label, Word, name, of_issuer};
+use super::series::{Counter, CounterKey, Counters, Gauges, MAX_DEFINED_PAIRS};
+use crate::base::{Observation, Stopwatch, Timestamp};
 use crate::inbound::{self, CacheResult, Decision, DecisionOutcome, Work};
 use crate::issuer::{DocumentKind, IssuerEvent, KeySource, KeyStore};
 use crate::jose::Engine;
 use crate::oauth::{FetchError, FetchOutcome};
-use crate::policy::{IssuerId, Mode, RouteId};
+use crate::policy::{IssuerId, Mode, RouteId, StreamEnd};
 
 /// The metrics of one filter.
 #[derive(Debug)]
@@ -18,9 +20,12 @@ pub struct Metrics {
     names: Names,
     /// Neither kind takes the other's room.
     decisions: Counters<DecisionCounter>,
+    /// Where requirements name clients.
+    clients: Option<ClientMetrics>,
     documents: Counters<DocumentCounter>,
     work: WorkSum,
     work_counters: Counters<WorkCounter>,
+    times: DecisionTimes,
     gauges: Gauges<Gauge>,
     plugin: Rc<str>,
     version: u64,
@@ -98,25 +103,38 @@ impl Metrics {
         let mut metrics = Self {
             names,
             decisions: Counters::new(),
+            clients: inbound.and_then(ClientMetrics::new),
             documents: Counters::new(),
             work: WorkSum::default(),
             work_counters: Counters::new(),
+            times: DecisionTimes::new(inbound.map(|inbound| inbound.timing).unwrap_or_default()),
             gauges: Gauges::new(),
             plugin: Rc::clone(plugin),
             version,
         };
         if let Some(inbound) = inbound {
+            metrics.define_work(inbound);
             metrics.define_decisions(inbound);
             metrics.define_fetches(inbound);
         }
         metrics
     }
 
+    /// All that decisions may take.
+    fn define_work(&mut self, inbound: &inbound::Settings) {
+        let cache = [CacheResult::Hit, CacheResult::Miss].map(WorkCounter::Cache);
+        let cache = cache.into_iter().filter(|_| inbound.cache.is_some());
+        let checks = [Engine::Envoy, Engine::RustCrypto].map(WorkCounter::Signatures);
+        for counter in cache.chain(checks).chain([WorkCounter::FailedChecks]) {
+            self.work_counters.define(counter, WorkCounter::named);
+        }
+    }
+
     /// Denials that are not the callers' fault, of every route and issuer, if those are few.
     fn define_decisions(&mut self, inbound: &inbound::Settings) {
         let issuers = inbound.issuers.len();
         let routes = inbound.routes.routes();
-        if routes.len().saturating_mul(issuers.saturating_add(1)) > MAX_DEFINED_DECISIONS {
+        if routes.len().saturating_mul(issuers.saturating_add(1)) > MAX_DEFINED_PAIRS {
             return;
         }
         for (place, route) in (0..).zip(inbound.routes.routes()) {
@@ -135,6 +153,12 @@ impl Metrics {
             for issuer in (0..issuers).filter_map(IssuerId::at) {
                 for reason in inbound::Denial::NOT_AVAILABLE {
                     define(of_issuer(issuer), outcome, reason);
+                }
+                // A report-only mode denies no stream.
+                if route.stream_end == StreamEnd::AtExpiry
+                    && inbound.mode_once_signed(route, issuer) == Mode::Enforce
+                {
+                    define(of_issuer(issuer), DecisionOutcome::Deny, inbound::Denial::STREAMS_FULL);
                 }
             }
         }
@@ -163,9 +187,17 @@ impl Metrics {
         }
     }
 
+    /// How long a decision has taken since `start`, if it is one that is timed.
+    pub fn time(&mut self, work: Work, start: Timestamp, stopwatch: &dyn Stopwatch) -> Option<Duration> {
+        self.times.time(work, start, stopwatch)
+    }
+
     /// Counts a decision, and says how it reads in an access log: `outcome=… reason=… route=… issuer=…`.
     pub fn record(&mut self, decision: &Decision) -> &Rc<str> {
         self.record_work(decision.work);
+        if let Some(clients) = &mut self.clients {
+            clients.record(decision);
+        }
         let counter = DecisionCounter {
             route: decision.route.map_or(Label::NONE, |RouteId(place)| Label::at(place)),
             issuer: decision.issuer.map_or(Label::NONE, of_issuer),
@@ -249,6 +281,10 @@ impl Metrics {
             }
         }
         self.decisions.flush(observations);
+        if let Some(clients) = &mut self.clients {
+            clients.flush(observations);
+        }
+        self.times.flush(observations);
         self.work_counters.flush(observations);
         self.documents.flush(observations);
     }
@@ -287,7 +323,7 @@ impl DecisionCounter {
         let outcome = outcome.label();
         let annotation = format!("outcome={outcome} reason={reason} route={route} issuer={issuer}");
         let labels = [("route", route), ("issuer", issuer), ("outcome", outcome), ("reason", reason)];
-        Counter::new(name("attache_decisions", &labels), annotation.into())
+        Counter::new(name("attache_decisions_total", &labels), annotation.into())
     }
 }
 
@@ -300,9 +336,9 @@ impl CounterKey for WorkCounter {
 impl WorkCounter {
     fn named(self) -> Counter {
         let name = match self {
-            Self::Cache(result) => name("attache_token_cache", &[("result", result.label())]),
-            Self::Signatures(engine) => name("attache_signature_checks", &[("engine", engine.label())]),
-            Self::FailedChecks => name("attache_failed_check_microseconds", &[]),
+            Self::Cache(result) => name("attache_token_cache_total", &[("result", result.label())]),
+            Self::Signatures(engine) => name("attache_signature_checks_total", &[("engine", engine.label())]),
+            Self::FailedChecks => name("attache_failed_check_microseconds_total", &[]),
         };
         Counter::new(name, "".into())
     }
@@ -317,9 +353,9 @@ impl CounterKey for DocumentCounter {
 impl DocumentCounter {
     fn named(self, names: &Names) -> Counter {
         let metric = match self.metric {
-            DocumentMetric::KeyFetches => "attache_key_fetches",
-            DocumentMetric::MetadataFetches => "attache_metadata_fetches",
-            DocumentMetric::Shared => "attache_shared_documents",
+            DocumentMetric::KeyFetches => "attache_key_fetches_total",
+            DocumentMetric::MetadataFetches => "attache_metadata_fetches_total",
+            DocumentMetric::Shared => "attache_shared_documents_total",
         };
         let labels = [("issuer", self.issuer.text(&names.issuers)), ("result", self.result)];
         Counter::new(name(metric, &labels), "".into())
@@ -344,14 +380,8 @@ pub fn config_version(plugin: &str) -> Rc<str> {
     name("attache_config_version", &[("plugin", plugin)])
 }
 
-fn of_issuer(IssuerId(place): IssuerId) -> Label {
-    Label::at(u32::from(place))
-}
-
 /// What another thread's publication may be worth.
 const SHARED_RESULTS: [&str; 3] = ["adopted", "confirmed", "rejected"];
-/// The most pairs of a route and an issuer whose decisions are defined before there are any.
-const MAX_DEFINED_DECISIONS: usize = 64;
 /// The most issuers, and clients, whose counters are defined before they count: each takes some twenty kilobytes in
 /// Envoy by it.
 pub(super) const MAX_DEFINED_OWNERS: usize = 32;

@@ -4,6 +4,8 @@
 use core::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use crate::policy::IssuerId;
+
 /// `labels` are of the configuration's names and of our own, so none holds a separator.
 pub(super) fn name(metric: &str, labels: &[(&str, &str)]) -> Rc<str> {
     let mut name = String::new();
@@ -58,13 +60,17 @@ impl Label {
     }
 }
 
+pub(super) fn of_issuer(IssuerId(place): IssuerId) -> Label {
+    Label::at(u32::from(place))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn labels_come_first_in_istios_format() {
-        let name = name("attache_decisions", &[("route", "read-order"), ("reason", "expired")]);
-        assert_eq!(&*name, "route=.=read-order;.;reason=.=expired;.;attache_decisions");
+        let name = name("attache_decisions_total", &[("route", "read-order"), ("reason", "expired")]);
+        assert_eq!(&*name, "route=.=read-order;.;reason=.=expired;.;attache_decisions_total");
     }
 }

@@ -16,10 +16,11 @@ pub(super) trait CounterKey: Copy + Eq + Hash {
     fn merged(self) -> Self;
 }
 
-/// Counters, of which at most [`MAX_SERIES`] have names of their own; what is counted beyond them goes to merged ones.
+/// Counters, of which so many have names of their own; what is counted beyond them goes to merged ones.
 #[derive(Debug)]
 pub(super) struct Counters<K> {
     counters: HashMap<K, Counter, FxBuildHasher>,
+    most: usize,
     is_dirty: bool,
 }
 
@@ -42,15 +43,20 @@ impl Counter {
 }
 
 impl<K: CounterKey> Counters<K> {
-    /// No counts yet.
+    /// No counts yet; at most [`MAX_SERIES`] will have names.
     pub(super) fn new() -> Self {
-        Self { counters: HashMap::default(), is_dirty: false }
+        Self::up_to(MAX_SERIES)
+    }
+
+    /// No counts yet; at most so many will have names.
+    pub(super) fn up_to(most: usize) -> Self {
+        Self { counters: HashMap::default(), most, is_dirty: false }
     }
 
     /// Adds to a counter, which `create` names if it is new.
     pub(super) fn add(&mut self, key: K, by: u64, create: impl FnOnce(K) -> Counter) -> &Counter {
         self.is_dirty = true;
-        let has_room = self.counters.len() < MAX_SERIES || self.counters.contains_key(&key);
+        let has_room = self.counters.len() < self.most || self.counters.contains_key(&key);
         let key = if has_room { key } else { key.merged() };
         let counter = self.counters.entry(key).or_insert_with(|| create(key));
         counter.pending = counter.pending.saturating_add(by);
@@ -59,7 +65,7 @@ impl<K: CounterKey> Counters<K> {
 
     /// Makes a counter known to the host before it counts anything; not where it would take another one's room.
     pub(super) fn define(&mut self, key: K, create: impl FnOnce(K) -> Counter) {
-        if self.counters.len() < MAX_SERIES {
+        if self.counters.len() < self.most {
             self.is_dirty = true;
             self.counters.entry(key).or_insert_with(|| create(key));
         }
@@ -143,6 +149,8 @@ impl<K: Ord> Gauges<K> {
 /// The most counters of one kind with names of their own. Envoy never forgets a metric, and each takes some 500 bytes
 /// there.
 pub const MAX_SERIES: usize = 4096;
+/// The most pairs of an issuer and a route, or a client, whose counters are defined before they count.
+pub(super) const MAX_DEFINED_PAIRS: usize = 64;
 /// How often gauges are handed over. Dashboards look less often.
 const GAUGE_PERIOD: Duration = Duration::from_secs(1);
 

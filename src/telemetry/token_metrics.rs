@@ -23,8 +23,8 @@ pub struct TokenMetrics {
     counters: Counters<(Counter, Label)>,
     gauges: Gauges<(Gauge, ClientId)>,
     latencies: HashMap<Option<ClientId>, Rc<str>, FxBuildHasher>,
-    /// How many requests of this thread wait, as the host knows it.
-    waiting: u64,
+    /// How many requests of this thread wait, as the host knows it; `None` before it knows of any.
+    waiting: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ impl TokenMetrics {
             counters: Counters::new(),
             gauges: Gauges::new(),
             latencies: HashMap::default(),
-            waiting: 0,
+            waiting: None,
         };
         for (place, client) in (0..).map(ClientId).zip(&settings.clients).take(MAX_DEFINED_OWNERS) {
             let mut define = |counter: fn(Word) -> Counter, results: &[&'static str]| {
@@ -156,9 +156,10 @@ impl TokenMetrics {
         observations: &mut Vec<Observation>,
     ) {
         let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
-        let before = core::mem::replace(&mut self.waiting, waiting);
-        if before != waiting {
+        let before = self.waiting.replace(waiting);
+        if before != Some(waiting) {
             // All threads add to one gauge.
+            let before = before.unwrap_or_default();
             let by = i64::try_from(waiting).unwrap_or(i64::MAX).saturating_sub_unsigned(before);
             observations
                 .push(Observation::Adjust { name: name("attache_requests_waiting_for_tokens", &[]), by });
@@ -215,11 +216,13 @@ impl TokenMetrics {
 impl Counter {
     fn named(self, client: Label, clients: &[Rc<str>]) -> series::Counter {
         let (metric, result) = match self {
-            Self::Injections(Word(outcome)) => ("attache_injections", ("outcome", outcome)),
-            Self::Requests(Word(result)) => ("attache_token_requests", ("result", result)),
-            Self::Shared(Word(result)) => ("attache_shared_tokens", ("result", result)),
-            Self::Purges(Word(result)) => ("attache_token_purges", ("result", result)),
-            Self::Metadata(Word(result)) => ("attache_token_endpoint_metadata_fetches", ("result", result)),
+            Self::Injections(Word(outcome)) => ("attache_injections_total", ("outcome", outcome)),
+            Self::Requests(Word(result)) => ("attache_token_requests_total", ("result", result)),
+            Self::Shared(Word(result)) => ("attache_shared_tokens_total", ("result", result)),
+            Self::Purges(Word(result)) => ("attache_token_purges_total", ("result", result)),
+            Self::Metadata(Word(result)) => {
+                ("attache_token_endpoint_metadata_fetches_total", ("result", result))
+            }
         };
         series::Counter::new(name(metric, &[("client", client.text(clients)), result]), "".into())
     }

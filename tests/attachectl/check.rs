@@ -125,6 +125,10 @@ fn every_example_passes_without_a_warning() {
     let mut folders = vec![root().join("deploy")];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            // Pieces for Envoy's other filters and loggers, in which there is nothing of ours.
+            if ["deploy/neighbours", "deploy/observability"].iter().any(|folder| path.ends_with(folder)) {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "yaml") {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::tool::run_in;
 
 /// A block of a page.
-struct Block {
+pub(crate) struct Block {
     /// The page and the line, for messages.
-    place: String,
-    language: String,
-    text: String,
+    pub(crate) place: String,
+    pub(crate) language: String,
+    pub(crate) text: String,
 }
 
 /// How a command of a page is held.
@@ -26,7 +26,7 @@ enum Proof {
     Not(&'static str),
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
@@ -47,7 +47,7 @@ fn pages() -> Vec<PathBuf> {
     named.map(|name| root().join(name)).into_iter().chain(listed.filter(is_page)).collect()
 }
 
-fn blocks() -> Vec<Block> {
+pub(crate) fn blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
     for path in pages() {
         let text = fs::read_to_string(&path).unwrap();
@@ -71,7 +71,9 @@ fn blocks() -> Vec<Block> {
 /// Pieces of Envoy's own configuration are given to Envoy, in the end-to-end tests.
 #[test]
 fn every_configuration_of_a_page_compiles() {
-    let is_ours = |block: &&Block| block.text.starts_with("inbound:") || block.text.starts_with("outbound:");
+    let first =
+        |block: &Block| block.text.lines().find(|line| !line.starts_with('#')).unwrap_or_default().to_owned();
+    let is_ours = |block: &&Block| ["inbound:", "outbound:"].contains(&&*first(block));
     let blocks = blocks();
     let ours: Vec<_> = blocks.iter().filter(is_ours).collect();
     assert!(ours.len() >= 5, "{} configurations: are the pages still read?", ours.len());
@@ -86,7 +88,7 @@ fn every_configuration_of_a_page_compiles() {
 #[test]
 fn configurations_are_marked_as_such() {
     for Block { place, language, text } in blocks() {
-        let known = ["sh", "console", "text", "yaml", "mermaid", "promql"];
+        let known = ["sh", "console", "text", "yaml", "mermaid", "promql", "json"];
         assert!(known.contains(&&*language), "{place}: `{language}`");
         if language == "text" {
             let first = text.lines().next().unwrap_or_default();
@@ -100,6 +102,7 @@ fn configurations_are_marked_as_such() {
 /// The first words of a command, and how it is held. The longest that fits counts.
 const COMMANDS: &[(&str, Proof)] = &[
     ("make", Proof::Make),
+    ("target/debug/attachectl schema", Proof::Elsewhere("schema.rs holds what it prints")),
     ("target/debug/attachectl init", Proof::Elsewhere("init.rs: the same options")),
     ("target/debug/attachectl check", Proof::Run(0)),
     (
@@ -130,9 +133,15 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("WEB=$(kcadm.sh", KEYCLOAK),
     ("kc.sh start", Proof::Elsewhere("tests/mesh/keycloak.rs starts it with these options, and more")),
     ("openssl req", KEYCLOAK),
+    ("{ printf 'attache.audit.token", Proof::Elsewhere("audit_record.rs runs it")),
+    ("otelcol-contrib --config", STATISTICS),
+    ("jq --compact-output", STATISTICS),
     ("kubectl", MESH),
     ("crane", Proof::Elsewhere("tests/mesh/image.rs runs those of docs/operations.md")),
     ("curl", Proof::Not("it asks an issuer that is not there")),
+    ("curl -s 127.0.0.1:9901/", ADMIN),
+    ("curl -s '127.0.0.1:9901/", ADMIN),
+    ("curl -s -X POST '127.0.0.1:9901/", ADMIN),
     ("egress=$(kubectl", MESH),
     ("token=$(curl", MESH),
     ("token=$(printf", MESH),
@@ -146,8 +155,11 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("DOCKER_HOST=", DOCKER),
 ];
 
+const ADMIN: Proof = Proof::Elsewhere("tests/mesh/alerts.rs runs those of docs/runbooks.md");
 const DOCKER: Proof = Proof::Not("it needs a docker engine");
 const MESH: Proof = Proof::Elsewhere("tests/mesh runs each block of the pages in deploy");
+const STATISTICS: Proof =
+    Proof::Elsewhere("tests/mesh/statistics starts a collector with this file, and runs the other command");
 const KEYCLOAK: Proof = Proof::Elsewhere("tests/mesh/keycloak_rows runs each block of the page");
 
 /// Each command of the pages' shell blocks, with the lines that it goes on in.

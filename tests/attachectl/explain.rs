@@ -27,6 +27,9 @@ static WORKPLACE: LazyLock<Workplace> = LazyLock::new(|| {
         let text = std::fs::read_to_string(&file).unwrap().replace("@KEY@", &key.to_string());
         workplace.write(file.file_name().unwrap().to_str().unwrap(), text);
     }
+    for file in files("jsonl") {
+        workplace.write(file.file_name().unwrap().to_str().unwrap(), std::fs::read(&file).unwrap());
+    }
     workplace.secrets.push(key["d"].as_str().unwrap().to_owned());
     workplace.make();
     workplace
@@ -60,6 +63,8 @@ impl Workplace {
         let mixed = [damaged[0].clone(), keys["keys"][0].clone(), json!({ "kty": "oct", "k": "c2VjcmV0" })];
         self.write("mixed.json", json!({ "keys": mixed }).to_string());
         self.write("answer.json", r#"{"access_token":"no key set"}"#);
+        let call = json!({ "method": "tools/call", "params": { "name": "orders.delete" } });
+        self.write("call.json", call.to_string());
         self.write("page.html", "<html>Not found</html>");
         let metadata = |issuer: &str| json!({ "issuer": issuer, "jwks_uri": "https://issuer.example/jwks" });
         self.write("metadata.json", metadata("https://issuer.example").to_string());
@@ -83,6 +88,8 @@ fn tokens() -> Vec<(&'static str, TokenSpec)> {
     let keycloak = token().header("typ", "JWT").without("aud").claim("azp", "orders-client");
     vec![
         ("good", token()),
+        ("buyer", token().claim("groups", json!(["staff", "buyers"]))),
+        ("text", token().claim("groups", "buyers").claim("client_id", "ops-batch")),
         ("slash", token().claim("iss", "https://issuer.example/")),
         ("realm", token().claim("iss", "https://sso.example/realms/staging").claim("aud", "orders")),
         ("audience", token().claim("aud", "https://orders.example/")),
@@ -192,4 +199,46 @@ fn a_file_that_is_given_without_its_sign_is_recognized() {
     let run = run("attachectl explain --config one.yaml --token good.jwt --path /orders");
     assert!(run.stderr.contains("write `--token @good.jwt`"), "{}{}", run.stdout, run.stderr);
     assert_ne!(run.code, 0);
+}
+
+/// Records are the text of others: nothing in them becomes a line of an explanation, or a command of the terminal.
+#[test]
+fn a_record_cannot_write_lines_of_its_explanation() {
+    let run = run("attachectl explain --config tree.yaml --audit records-hostile.jsonl");
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    for text in [&run.stdout, &run.stderr] {
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{7}', '\u{202e}', '\r', '\0']), "{text:?}");
+    }
+    let results: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with('→')).collect();
+    assert_eq!(results, ["→ denied", "→ denied"], "{}", run.stdout);
+}
+
+#[test]
+fn records_are_explained_up_to_a_bound_and_the_one_of_a_request_is_found_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = WORKPLACE.directory.path().join("tree.yaml");
+    let record = |id: usize| {
+        format!("{{\"outcome\":\"permit\",\"reason\":\"ok\",\"route\":\"health\",\"request_id\":\"{id}\"}}\n")
+    };
+    let mut text: String = (0..1000).map(record).collect();
+    let ask = |text: &str, more: &[&str]| {
+        let mut words = vec!["explain", "--config", config.to_str().unwrap(), "--audit", "-"];
+        words.extend(more);
+        run_in(directory.path(), &words, text)
+    };
+    let run = ask(&text, &[]);
+    assert_eq!(run.stdout.matches("→ forwarded").count(), 1000);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    // A line of any length is passed over.
+    text += &format!("{{\"x\":\"{}\"}}\n", "a".repeat(4_000_000));
+    text += &record(1000);
+    let run = ask(&text, &[]);
+    assert_eq!(run.stdout.matches("→ forwarded").count(), 1000);
+    assert!(run.stderr.contains("choose one with --request-id"), "{}", run.stderr);
+    assert!(run.stderr.contains("-:1001: longer than 256 KiB"), "{}", run.stderr);
+    let run = ask(&text, &["--request-id", "1000"]);
+    assert!(run.stdout.contains("request \"1000\""), "{}", run.stdout);
+    let run = ask(&text, &["--request-id", "1001"]);
+    assert!(run.stderr.contains("no record has the request id"), "{}", run.stderr);
+    assert_eq!(run.code, 2);
 }

@@ -9,10 +9,15 @@
     clippy::disallowed_methods
 )]
 
+mod audit_record;
 mod check;
 mod copied;
 mod documents;
 mod explain;
+mod import;
 mod init;
+mod observability;
 mod online;
+mod schema;
 mod tool;
+mod top;

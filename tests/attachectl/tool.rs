@@ -41,3 +41,18 @@ pub(crate) fn run_with(directory: &Path, variables: &[(&str, &str)], arguments: 
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
 }
+
+/// What a command is for stands in the list of commands, and how it ends in its own help.
+#[test]
+fn each_command_says_in_its_help_what_its_exit_codes_mean() {
+    for command in ["check", "explain", "import apigee"] {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let run = run(&words, "");
+        assert!(run.stdout.contains("Exits 0"), "{command}: {}", run.stdout);
+    }
+    let run = run(&["--help"], "");
+    for line in ["explain    Tell why a request", "import     Write routes", "top        Show what an Envoy"]
+    {
+        assert!(run.stdout.contains(line), "{line}: {}", run.stdout);
+    }
+}

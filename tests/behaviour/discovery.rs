@@ -75,8 +75,8 @@ fn the_place_of_rfc_8414_is_asked_first_and_then_the_keys() {
     proxy.advance(300.ms());
     assert_eq!(paths(&proxy), [OAUTH, "/jwks"]);
     assert_eq!(proxy.answer(waits).tells(), "forwarded");
-    assert_eq!(proxy.counter(&counted("attache_metadata_fetches", "changed")), 1);
-    assert_eq!(proxy.counter(&counted("attache_key_fetches", "changed")), 1);
+    assert_eq!(proxy.counter(&counted("attache_metadata_fetches_total", "changed")), 1);
+    assert_eq!(proxy.counter(&counted("attache_key_fetches_total", "changed")), 1);
     assert_eq!(header_of(proxy.last_call(), ":authority"), Some("idp.example"));
 }
 
@@ -147,7 +147,7 @@ fn metadata_that_is_not_believed_takes_no_keys_away_and_brings_none() {
         (status(302), "status"),
         (HttpReply::Reset, "reset"),
     ] {
-        let metric = counted("attache_metadata_fetches", label);
+        let metric = counted("attache_metadata_fetches_total", label);
         let site = Site::of(&[&key]).put(OAUTH, reply.clone());
         let mut proxy = site.proxy(&discovery(json!({ "metadata_refresh": "10m" })));
         proxy.advance(2.secs());
@@ -319,7 +319,7 @@ fn metadata_is_kept_fresh_as_its_server_states() {
     let calls: Vec<_> = proxy.sent().iter().filter(|(_, call)| path_of(call) == OAUTH).collect();
     assert!((12..=16).contains(&calls.len()), "{}", calls.len());
     assert!(calls[1..].iter().all(|(_, call)| header_of(call, "if-none-match") == Some("\"m1\"")));
-    assert!(proxy.counter(&counted("attache_metadata_fetches", "unchanged")) >= 11);
+    assert!(proxy.counter(&counted("attache_metadata_fetches_total", "unchanged")) >= 11);
     assert_eq!(proxy.get("/orders", &long(&key).sign()), "forwarded");
 }
 
@@ -358,6 +358,6 @@ fn a_thread_whose_time_was_read_a_moment_earlier_takes_each_document_once() {
     threads[1].tick();
     threads.advance(5.secs());
     threads.all_tell(&long(&key).sign(), "forwarded");
-    let taken = "issuer=.=corp;.;result=.=adopted;.;attache_shared_documents";
+    let taken = "issuer=.=corp;.;result=.=adopted;.;attache_shared_documents_total";
     assert_eq!((threads.calls("idp"), threads.counter(taken)), (2, 2));
 }

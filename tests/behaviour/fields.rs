@@ -31,11 +31,19 @@ fn document() -> Value {
             }],
             "token": {},
             "forward_claims": [{ "claim": "sub", "header": "x-subject" }],
+            "forward_payload": { "header": "x-payload" },
+            "filter_state": { "facts": ["client"] },
             "resource": { "identifier": "https://api.example" },
             "denials": {},
+            "mcp": {},
             "waiting": {},
             "token_cache": {},
-            "routes": [{ "name": "a", "match": { "path": "/a" }, "require": { "scopes": ["a"] } }],
+            "routes": [
+                { "name": "a", "match": { "path": "/a" }, "require": {
+                    "scopes": ["a"], "claims": [{ "claim": "tier", "exists": {} }],
+                } },
+                { "name": "b", "match": { "path": "/a", "mcp": { "methods": ["tools/call"] } }, "deny": {} },
+            ],
             "default": "deny",
         },
         "outbound": {
@@ -70,13 +78,20 @@ fn blocks() -> Vec<Block> {
         other(KEYS, "shared_secret.", "/inbound/issuers/0/keys/shared_secret", json!({ "env": "HS_KEY" })),
         same("inbound.token", "", "/inbound/token"),
         same("inbound.forward_claims[]", "", "/inbound/forward_claims/0"),
+        same("inbound.forward_payload", "", "/inbound/forward_payload"),
+        same("inbound.filter_state", "", "/inbound/filter_state"),
         same("inbound.resource", "", "/inbound/resource"),
         same("inbound.denials", "", "/inbound/denials"),
+        same("inbound.mcp", "", "/inbound/mcp"),
         same("inbound.waiting", "", "/inbound/waiting"),
         same("inbound.token_cache", "", "/inbound/token_cache"),
+        other("inbound.streams", "", "/inbound/streams", json!({})),
         same("inbound.routes[]", "", "/inbound/routes/0"),
+        other("inbound.routes[]", "streams.", "/inbound/routes/0/streams", json!({})),
         same("inbound.routes[].match", "", "/inbound/routes/0/match"),
+        same("inbound.routes[].match", "mcp.", "/inbound/routes/1/match/mcp"),
         same("inbound.routes[].require", "", "/inbound/routes/0/require"),
+        same("inbound.routes[].require.claims[]", "", "/inbound/routes/0/require/claims/0"),
         same("outbound", "", "/outbound"),
         same("outbound.clients[]", "", CLIENT),
         same("outbound.clients[].token_endpoint", "", "/outbound/clients/0/token_endpoint"),
@@ -110,6 +125,7 @@ fn blocks() -> Vec<Block> {
         same("outbound.destinations[].match", "", "/outbound/destinations/0/match"),
         same("outbound.waiting", "", "/outbound/waiting"),
         same("outbound.breaker", "", "/outbound/breaker"),
+        other("audit", "", "/audit", json!({ "fields": ["subject", "token_id"], "subject": "plain" })),
         other("sharing", "", "", json!({ "sharing": "process" })),
         other("sharing", "sharing.", "/sharing", json!({ "process": { "tokens": "unsealed" } })),
         other("sharing", "sharing.process.", "/sharing/process", json!({ "tokens": "unsealed" })),
@@ -205,8 +221,8 @@ fn every_block_lists_the_fields_that_the_reader_knows_and_no_others() {
         let first = |(name, _): (String, _)| name.split('.').next().unwrap().to_owned();
         let mut listed: BTreeSet<String> = block.entries().into_iter().map(first).collect();
         if block.at.is_empty() {
-            // The two halves have sections of their own.
-            listed.extend(["inbound".to_owned(), "outbound".to_owned()]);
+            // The other blocks have sections of their own.
+            listed.extend(["inbound", "outbound", "audit"].map(str::to_owned));
         }
         assert_eq!(listed, known(&block), "{} {}", block.heading, block.prefix);
     }

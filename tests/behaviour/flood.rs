@@ -8,7 +8,7 @@ use crate::proxy::{Proxy, Request, Signer, Time as _, Token, config, good, issue
 use crate::threads::{fresh, long};
 
 /// What failing checks have cost, in microseconds.
-const FAILED: &str = "attache_failed_check_microseconds";
+const FAILED: &str = "attache_failed_check_microseconds_total";
 /// A check of EdDSA, as the filter counts it: the arithmetic and a KiB of message.
 const CHECK: u64 = 136 + 6;
 const LIMITED: &str = "503 checks_limited";
@@ -85,7 +85,7 @@ fn forged_tokens_cost_no_more_than_a_twentieth_of_the_time_and_known_ones_go_on(
     }
     assert!(flood.refused >= 400 && flood.limited >= 1_000, "{} and {}", flood.refused, flood.limited);
     let counted =
-        "route=.=orders;.;issuer=.=corp;.;outcome=.=deny;.;reason=.=checks_limited;.;attache_decisions";
+        "route=.=orders;.;issuer=.=corp;.;outcome=.=deny;.;reason=.=checks_limited;.;attache_decisions_total";
     assert_eq!(proxy.counter(counted), flood.limited);
 }
 

@@ -232,7 +232,7 @@ fn an_unsealed_document_that_is_not_newer_or_of_the_future_is_never_believed() {
 }
 
 fn refused() -> String {
-    counted("attache_shared_documents", "rejected")
+    counted("attache_shared_documents_total", "rejected")
 }
 
 /// The thread then does without: it fetches for itself when that is due.

@@ -281,3 +281,83 @@ fn a_query_token_is_taken_and_the_path_still_matches() {
     // The header is no place for it here.
     assert_eq!(proxy.get("/orders", &token), "401 credential_missing");
 }
+
+/// The token's own payload, of one that is verified now and of one that is known.
+#[test]
+fn the_whole_payload_reaches_the_upstream_as_it_was_signed() {
+    let key = Signer::new("k1");
+    for sources in [
+        json!([{ "header": { "name": "authorization", "scheme": "Bearer" } }]),
+        json!([{ "query": { "name": "t" } }]),
+        json!([{ "cookie": { "name": "t" } }]),
+    ] {
+        for after in ["forward", "strip"] {
+            let token = json!({ "sources": sources, "after_verification": after });
+            let patch = json!({ "forward_payload": { "header": "x-jwt-payload" }, "token": token });
+            let mut proxy = Proxy::ready(&config(patch), &[&key]);
+            let token = key.token().claim("name", "gr\u{fc}n").claim("n", json!({ "a": [1.5, null] })).sign();
+            let payload = token.split('.').nth(1).unwrap();
+            for _ in 0..2 {
+                let request = if sources[0].get("query").is_some() {
+                    Request::get(&format!("/orders?t={token}"))
+                } else if sources[0].get("cookie").is_some() {
+                    Request::get("/orders").header("cookie", format!("t={token}"))
+                } else {
+                    Request::get("/orders").bearer(&token)
+                };
+                let seen = proxy.request(request.header("x-jwt-payload", "forged")).forwarded();
+                assert_eq!(seen.upstream("x-jwt-payload"), [payload]);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_payload_is_forwarded_that_no_permit_rests_on() {
+    let key = Signer::new("k1");
+    let mut document = config(json!({ "forward_payload": { "header": "x-jwt-payload" } }));
+    document["inbound"]["routes"][1]["mode"] = json!("report_only");
+    let mut proxy = Proxy::ready(&document, &[&key]);
+    let mut seen = |request: Request| {
+        let seen = proxy.request(request.header("x-jwt-payload", "forged")).forwarded();
+        seen.upstream("x-jwt-payload")
+    };
+    assert_eq!(seen(Request::get("/healthz")), [""; 0]);
+    // A public route looks at no token.
+    assert_eq!(seen(Request::get("/healthz").bearer(&key.token().sign())), [""; 0]);
+    assert_eq!(seen(Request::get("/admin").bearer(&key.token().sign())), [""; 0]);
+    assert_eq!(seen(Request::get("/admin")), [""; 0]);
+}
+
+/// What the longest token carries is forwarded too.
+#[test]
+fn a_payload_is_bounded_by_its_token() {
+    let key = Signer::new("k1");
+    let patch = json!({ "forward_payload": { "header": "x-jwt-payload" } });
+    let mut proxy = Proxy::ready(&config(patch), &[&key]);
+    let of = |bytes: usize| key.token().claim("pad", "x".repeat(bytes)).sign();
+    let longest =
+        (0..16 * 1024).rev().map(|bytes| of(12_000 + bytes % 300)).find(|token| token.len() <= 16 * 1024);
+    let token = longest.unwrap();
+    let seen = proxy.request(Request::get("/orders").bearer(&token)).forwarded();
+    assert_eq!(seen.upstream("x-jwt-payload"), [token.split('.').nth(1).unwrap()]);
+}
+
+#[test]
+fn objects_and_text_beyond_ascii_reach_the_upstream_encoded() {
+    let key = Signer::new("k1");
+    let patch = json!({ "forward_claims": [
+        { "claim": "realm_access", "header": "x-realm", "type": "json" },
+        { "claim": "realm_access", "header": "x-realm-64", "type": "json", "encoding": "base64url" },
+        { "claim": "name", "header": "x-name", "encoding": "base64url" },
+        { "claim": "name", "header": "x-plain" },
+    ]});
+    let mut proxy = Proxy::ready(&config(patch), &[&key]);
+    let token =
+        key.token().claim("realm_access", json!({ "roles": ["gr\u{fc}n"] })).claim("name", "gr\u{fc}n");
+    let seen = proxy.request(Request::get("/orders").bearer(&token.sign())).forwarded();
+    assert_eq!(seen.upstream("x-realm"), [r#"{"roles":["gr\u00fcn"]}"#]);
+    assert_eq!(seen.upstream("x-realm-64"), ["eyJyb2xlcyI6WyJnclx1MDBmY24iXX0"]);
+    assert_eq!(seen.upstream("x-name"), ["Z3LDvG4"]);
+    assert_eq!(seen.upstream("x-plain"), [""; 0]);
+}

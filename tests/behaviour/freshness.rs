@@ -151,10 +151,10 @@ fn a_tag_is_sent_back_and_304_makes_the_keys_as_good_as_new() {
     let next = proxy.gauge(&gauge("attache_key_next_fetch_timestamp_seconds")).unwrap();
     let second = START + proxy.call_times()[1] / 1000;
     assert!((second + 480..=second + 571).contains(&next), "{next} {second}");
-    assert_eq!(proxy.counter(&counted("attache_key_fetches", "unchanged")), 1);
+    assert_eq!(proxy.counter(&counted("attache_key_fetches_total", "unchanged")), 1);
     proxy.advance_to_call("idp", 12);
     assert_eq!(proxy.get("/orders", &fresh(&key, 1)), "forwarded");
-    assert_eq!(proxy.counter(&counted("attache_key_fetches", "status")), 0);
+    assert_eq!(proxy.counter(&counted("attache_key_fetches_total", "status")), 0);
     // One that was asked for after a request tells that there is no such key.
     proxy.sleep(1.ms());
     let waits = proxy.get("/orders", &fresh(&Signer::new("k2"), 1));
@@ -208,7 +208,7 @@ fn a_304_without_a_condition_is_a_failure() {
         proxy.advance_to_call("idp", 2);
         proxy.advance(100.ms());
         assert_eq!(header_of(&proxy.sent()[1].1, "if-none-match"), None, "{etag:?}");
-        assert!(proxy.counter(&counted("attache_key_fetches", "status")) >= 1, "{etag:?}");
+        assert!(proxy.counter(&counted("attache_key_fetches_total", "status")) >= 1, "{etag:?}");
     }
     let mut proxy = Proxy::new(&bounded());
     proxy.serve("idp", status(304));
@@ -266,7 +266,7 @@ fn an_answer_that_is_compressed_is_named_so_and_takes_no_keys_away() {
     proxy.serve("idp", with(good("\u{1f}\u{8b}"), &[("content-encoding", "gzip")]));
     proxy.advance_to_call("idp", 2);
     proxy.advance(1.secs());
-    assert!(proxy.counter(&counted("attache_key_fetches", "content_coding")) > 0);
+    assert!(proxy.counter(&counted("attache_key_fetches_total", "content_coding")) > 0);
     let line = "issuer corp: fetching keys failed (1 in a row): the answer is compressed or otherwise coded (gzip): \
                 it was asked for with `accept-encoding: identity`";
     assert_eq!(proxy.events(Level::Warn)[0], line);

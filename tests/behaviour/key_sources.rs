@@ -233,7 +233,7 @@ fn a_document_and_its_keys_have_an_equal_share_to_the_byte() {
     let bounds = bounds_of(&many(1_000));
     assert_eq!((bounds.document_bytes, bounds.key_bytes), (67_108, 58_720));
     let key = Signer::new("k1");
-    let metric = |result: &str| format!("issuer=.=i0;.;result=.={result};.;attache_key_fetches");
+    let metric = |result: &str| format!("issuer=.=i0;.;result=.={result};.;attache_key_fetches_total");
     let document = jwks(&[&key]);
     for (bytes, result) in [(67_108, "changed"), (67_109, "too_large")] {
         let mut proxy = Proxy::new(&many(1_000));
@@ -259,7 +259,7 @@ fn keys_beyond_their_share_are_no_room_and_the_last_good_ones_stay() {
         is_first.then(|| good(&all))
     });
     proxy.advance(600.secs());
-    assert!(proxy.counter("issuer=.=i0;.;result=.=no_room;.;attache_key_fetches") >= 1);
+    assert!(proxy.counter("issuer=.=i0;.;result=.=no_room;.;attache_key_fetches_total") >= 1);
     assert_eq!(proxy.get("/orders", &token), "forwarded");
     let told = |line: &&str| {
         line.starts_with("issuer i0: ") && line.contains("this issuer's share of 58720; https://")
@@ -273,8 +273,8 @@ fn fetches_of_each_source_are_counted_for_their_issuer() {
     proxy.serve("idp", status(503));
     proxy.serve("other", good(&jwks(&[&Signer::new("k1")])));
     proxy.advance(1.secs());
-    assert_eq!(proxy.counter(&counted("attache_key_fetches", "changed")), 1);
-    assert!(proxy.counter(&counted("attache_key_fetches", "status")) >= 2);
+    assert_eq!(proxy.counter(&counted("attache_key_fetches_total", "changed")), 1);
+    assert!(proxy.counter(&counted("attache_key_fetches_total", "status")) >= 2);
     // The worst of them is shown.
     assert!(proxy.gauge(&gauge("attache_key_fetch_failures")).unwrap() >= 2);
 }

@@ -13,7 +13,7 @@ fn long(key: &Signer) -> Token {
 }
 
 fn fetches(result: &str) -> String {
-    format!("issuer=.=corp;.;result=.={result};.;attache_key_fetches")
+    format!("issuer=.=corp;.;result=.={result};.;attache_key_fetches_total")
 }
 
 /// What an issuer may do instead of answering with keys: the reply, how it is counted, and what the log says of it.

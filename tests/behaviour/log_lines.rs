@@ -32,7 +32,7 @@ fn the_page_lists_every_line_with_its_levels_and_no_other() {
     let serving = CallSummary { serves: Some(Duration::from_secs(28)), next: Duration::ZERO, ..call.clone() };
     let plain = CallSummary { elsewhere: None, ..call.clone() };
     let mut told: Vec<(Level, String)> =
-        NOTICES.iter().map(|(level, text)| (*level, (*text).to_owned())).collect();
+        NOTICES.iter().map(|notice| (notice.level, notice.text.to_owned())).collect();
     let mut places = BTreeSet::new();
     for call in [&call, &serving, &plain] {
         for message in messages(call) {
@@ -71,7 +71,7 @@ fn messages(call: &CallSummary) -> Vec<Message<'_>> {
         Message::Configured { plugin: "attache", version: 7, checked: AlgorithmSet::of(&[]) },
         Message::Signs(checked),
         Message::Signs(AlgorithmSet::of(&[])),
-        Message::Notice(NOTICES[0].0, NOTICES[0].1),
+        Message::Notice(NOTICES[0].level, NOTICES[0].text),
         Message::Refused("inbound.issuers: is missing"),
         Message::WouldDeny(annotation),
         Message::Denied(unread, "outcome=deny"),
@@ -140,10 +140,15 @@ fn messages(call: &CallSummary) -> Vec<Message<'_>> {
             HostFault::EventLost,
             HostFault::CallbackWithinCallback,
             HostFault::ResponseNotTaken,
+            HostFault::StreamNotEnded,
             HostFault::WaitingNotResumed,
             HostFault::HeaderNotChanged,
+            HostFault::FactNotWritten,
             HostFault::HeadersUnreadable,
             HostFault::NotConfigured,
+            HostFault::BodyUnreadable,
+            HostFault::BodyNotShown,
+            HostFault::AuditNotWritten,
         ]
         .map(Message::Host),
     );
@@ -154,7 +159,7 @@ fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-const MESSAGES: usize = 28;
+const MESSAGES: usize = 33;
 
 fn place(message: &Message<'_>) -> usize {
     match message {
@@ -186,6 +191,11 @@ fn place(message: &Message<'_>) -> usize {
         Message::Host(HostFault::WaitingNotResumed) => 25,
         Message::Host(HostFault::HeaderNotChanged) => 26,
         Message::Host(HostFault::HeadersUnreadable) => 27,
+        Message::Host(HostFault::StreamNotEnded) => 28,
+        Message::Host(HostFault::BodyUnreadable) => 29,
+        Message::Host(HostFault::BodyNotShown) => 30,
+        Message::Host(HostFault::FactNotWritten) => 31,
+        Message::Host(HostFault::AuditNotWritten) => 32,
     }
 }
 

@@ -18,10 +18,18 @@ mod threads;
 
 // One token, one verdict: RFC 6750, 7515, 7519, 8725, 9068.
 mod verification;
+// Routes that take requests with and without a token.
+mod optional;
 // exp, nbf, iat, skew, lifetimes; what the token cache may not outlive.
 mod time;
+// What a route may demand of a token: trees of scopes, clients, subjects, audiences and claims.
+mod requirements;
+// The same of every tree and every token, beside a plain evaluator.
+mod requirement_trees;
 // Who may sign for whom, and what a stranger's token costs.
 mod issuers;
+mod spiffe;
+mod tenants;
 // Keys: the first ones, refresh, rotation, outages, every fault of an issuer.
 mod keys;
 // One fetch for a whole process, whichever thread dies, joins or reloads.
@@ -42,6 +50,8 @@ mod unknown_keys;
 mod discovery;
 // Several sources of one issuer, and a thousand issuers.
 mod key_sources;
+// Keys behind authentication: fetches that carry a client's token.
+mod fetch_clients;
 // Many requests at once: bounded work in each callback, no request forgotten.
 mod storms;
 // All of it in any order, against what must never happen.
@@ -50,6 +60,8 @@ mod properties;
 mod flood;
 // Requests that wait: their bounds and deadlines.
 mod waiting;
+// Streams that end with the token that let them in.
+mod streams;
 // Every way to be refused, as it goes over the wire: golden.
 mod refusals;
 // The fields of the configuration, in the reference documentation.
@@ -58,6 +70,13 @@ mod fields;
 mod reference;
 // What the upstream sees.
 mod forwarding;
+// What Envoy's own filters see.
+mod facts;
+// What Envoy's access logs see.
+mod audit;
+mod audit_page;
+// Report-only for the tokens of an issuer, or of all.
+mod reports;
 // Paths and header names that could be read in two ways.
 mod confusion;
 // Which route a request matches, against a naive reference.
@@ -66,12 +85,18 @@ mod routes;
 mod spellings;
 // Headers by which frameworks take another method or path.
 mod overrides;
+// The messages of an MCP endpoint: a rule for each tool.
+mod mcp;
 // Scopes on Envoy's own route.
 mod metadata;
 // Preflight, report-only, the resource's metadata document.
 mod modes;
 // Counters, gauges, log lines, annotations.
 mod telemetry;
+// How long decisions take.
+mod decision_times;
+// The client as a label.
+mod client_metrics;
 // What is printed on which failure.
 mod words;
 // The page of all metrics.
@@ -83,6 +108,10 @@ mod log_page;
 mod token_cache;
 // One document in three encodings; the documentation's sample.
 mod documents;
+// The page of issuers: each configuration against tokens of that issuer's shape.
+mod recipes;
+// The page that compares: our cells are tests.
+mod alternatives;
 // All bounds of one VM, added up.
 mod memory;
 // The other half: tokens of our own, and which request gets which.

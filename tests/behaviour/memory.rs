@@ -9,7 +9,7 @@ use attache::jose::{MAX_KEY_SET_BYTES, MAX_KNOWN_HEADER_BYTES, MAX_KNOWN_HEADERS
 use attache::outbound::{
     MAX_EXCHANGED_BYTES, MAX_KNOWN_EXCHANGED_TOKENS, MAX_KNOWN_TOKENS, MAX_PENDING_BYTES, MAX_TOKENS_BYTES,
 };
-use attache::telemetry::MAX_SERIES;
+use attache::telemetry::{MAX_CLIENT_SERIES, MAX_SERIES, MAX_STREAM_SERIES};
 use serde_json::json;
 
 use crate::proxy::{compile, config};
@@ -23,10 +23,14 @@ const SOURCE: usize = 2048;
 const DOCUMENT_FACTOR: usize = 6;
 /// A client of the outbound half, beside its token: what it asks for, and what is known of its attempts.
 const CLIENT: usize = 1024;
+/// A stream that ends with its token: a node of a tree, half full at worst, and a place in a map that is half empty.
+const STREAM: usize = 128;
 /// A token that is known again: twice its hash, in a ring and in a map.
 const KNOWN: usize = 64;
 /// A series: its name twice and a node of the map.
 const SERIES: usize = 1024;
+/// A series of a client: its name and a node of the map; nothing of it is in an access log.
+const CLIENT_SERIES: usize = 512;
 
 #[test]
 fn the_maxima_of_one_vm_fit_by_default() {
@@ -43,6 +47,7 @@ fn the_maxima_of_one_vm_fit_by_default() {
         ("one key set while it is read", MAX_KEY_SET_BYTES * DOCUMENT_FACTOR),
         ("the configuration", MAX_CONFIG_BYTES * DOCUMENT_FACTOR),
         ("metrics of requests and of fetches", 2 * MAX_SERIES * SERIES),
+        ("decisions by client, and the clients' names", MAX_CLIENT_SERIES * CLIENT_SERIES),
         ("the request at hand: its headers and its token", MIB + MAX_TOKEN_BYTES * DOCUMENT_FACTOR),
         ("requests that wait for tokens", MAX_WAITING_BYTES),
         ("our own tokens", MAX_TOKENS_BYTES),
@@ -54,4 +59,14 @@ fn the_maxima_of_one_vm_fit_by_default() {
     ];
     let sum: usize = parts.iter().map(|(_, bytes)| bytes).sum();
     assert!(sum <= 256 * MIB, "{} MiB: {parts:#?}", sum / MIB);
+}
+
+/// By default no stream ends with its token, and none is kept.
+#[test]
+fn streams_that_end_with_their_token_add_little() {
+    let defaults = compile(&config(json!({}))).unwrap().inbound.unwrap();
+    assert_eq!(defaults.streams, None);
+    let ends = compile(&config(json!({ "streams": { "end": "at_expiry" } }))).unwrap().inbound.unwrap();
+    let (streams, metrics) = (ends.streams.unwrap().max * STREAM, MAX_STREAM_SERIES * SERIES);
+    assert!(streams + metrics <= 3 * MIB);
 }

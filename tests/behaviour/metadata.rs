@@ -127,7 +127,7 @@ fn malformed_metadata_denies_even_a_public_route() {
     proxy.shut_down();
     assert_eq!(
         proxy.counter(
-            "route=.=health;.;issuer=.=none;.;outcome=.=deny;.;reason=.=route_metadata;.;attache_decisions"
+            "route=.=health;.;issuer=.=none;.;outcome=.=deny;.;reason=.=route_metadata;.;attache_decisions_total"
         ),
         13
     );

@@ -81,7 +81,7 @@ fn report_only_forwards_counts_and_logs_what_it_would_have_denied() {
     proxy.shut_down();
     let decisions = |outcome: &str, reason: &str, issuer: &str| {
         format!(
-            "route=.=trial;.;issuer=.={issuer};.;outcome=.={outcome};.;reason=.={reason};.;attache_decisions"
+            "route=.=trial;.;issuer=.={issuer};.;outcome=.={outcome};.;reason=.={reason};.;attache_decisions_total"
         )
     };
     assert_eq!(proxy.counter(&decisions("report", "scope_insufficient", "corp")), 1);
@@ -120,8 +120,7 @@ fn reports_are_logged_ten_a_second_and_the_rest_is_counted() {
         )
     );
     proxy.shut_down();
-    let name =
-        "route=.=trial;.;issuer=.=none;.;outcome=.=report;.;reason=.=credential_missing;.;attache_decisions";
+    let name = "route=.=trial;.;issuer=.=none;.;outcome=.=report;.;reason=.=credential_missing;.;attache_decisions_total";
     assert_eq!(proxy.counter(name), 102);
 }
 

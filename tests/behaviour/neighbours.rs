@@ -52,7 +52,7 @@ fn a_planted_key_set_lets_no_caller_in() {
         threads.all_tell(&fresh(&key, late), "forwarded");
         assert!(!threads.get("/orders", &fresh(&evil, late)).contains(&"forwarded".to_owned()));
     }
-    assert_eq!(threads.counter(&counted("attache_shared_documents", "adopted")), 0);
+    assert_eq!(threads.counter(&counted("attache_shared_documents_total", "adopted")), 0);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn with_a_seal_all_is_shared_as_with_a_vm_id() {
     let key = Signer::new("k1");
     let threads = ready(&sealed(config(json!({})), "SEAL"), 8, &[&key]);
     assert_eq!(threads.calls("idp"), 1);
-    assert_eq!(threads.counter(&counted("attache_shared_documents", "adopted")), 7);
+    assert_eq!(threads.counter(&counted("attache_shared_documents_total", "adopted")), 7);
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn refreshes_that_change_nothing_are_shared() {
         // Each for itself, they would come to 26 and more a thread.
         assert!(calls <= count + most, "{count} threads: {calls}");
         threads.all_tell(&fresh(&key, 1), "forwarded");
-        let confirmed = threads.counter(&counted("attache_shared_documents", "confirmed"));
+        let confirmed = threads.counter(&counted("attache_shared_documents_total", "confirmed"));
         assert_eq!(confirmed > 0, count > 1);
-        assert_eq!(threads.counter(&counted("attache_shared_documents", "adopted")), 0);
+        assert_eq!(threads.counter(&counted("attache_shared_documents_total", "adopted")), 0);
         assert_eq!(threads.logs(Level::Warn), [""; 0]);
     }
 }

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use attache::base::{
-    CallId, Command, Edit, Headers, HttpCall, HttpReply, Jitter, Level, Observation, Outcome, Random,
-    RequestHead, Response, StreamId, Timestamp, encode_pairs,
+    AuditEntry, CallId, Command, Edit, Headers, HttpCall, HttpReply, Jitter, Level, Observation, Outcome,
+    Random, RequestBody, RequestHead, Response, StateEntry, Stopwatch, StreamId, Timestamp, encode_pairs,
 };
 use attache::config::{self, Config, Environment};
 use attache::filter::Filter;
@@ -79,6 +79,7 @@ pub struct Proxy {
     filter: Filter,
     process: Thread,
     now: Timestamp,
+    stopwatch: Stopped,
     crypto: Counting,
     jitter: Jitter,
     services: BTreeMap<String, Service>,
@@ -86,6 +87,9 @@ pub struct Proxy {
     sent: Vec<(Timestamp, HttpCall)>,
     answers: BTreeMap<u32, Answer>,
     parked: BTreeMap<u32, Request>,
+    resets: Vec<(u32, String)>,
+    /// What the audit record says of them in the end.
+    pub records_at_end: Vec<String>,
     counters: BTreeMap<String, u64>,
     defined: BTreeSet<String>,
     gauges: BTreeMap<String, u64>,
@@ -124,6 +128,7 @@ impl Proxy {
         let mut jitter = Jitter::new(seed);
         let mut context = Context {
             now,
+            stopwatch: &(),
             crypto: &crypto,
             random: &Drawn,
             shared: &process,
@@ -134,6 +139,7 @@ impl Proxy {
             filter: Filter::new(&config, seed, &mut context),
             process,
             now,
+            stopwatch: Stopped::default(),
             crypto,
             jitter,
             services: BTreeMap::new(),
@@ -141,6 +147,8 @@ impl Proxy {
             sent: Vec::new(),
             answers: BTreeMap::new(),
             parked: BTreeMap::new(),
+            resets: Vec::new(),
+            records_at_end: Vec::new(),
             counters: BTreeMap::new(),
             defined: BTreeSet::new(),
             gauges: BTreeMap::new(),
@@ -190,12 +198,22 @@ impl Proxy {
         self.streams += 1;
         let stream = StreamId(self.streams);
         let head = request.head();
-        let outcome = self.handle(|filter, context, _| filter.handle_request(stream, head, context));
+        let mut outcome = self.handle(|filter, context, _| filter.handle_request(stream, head, context));
+        if let (Some(Outcome::AwaitBody { most }), Some(body)) = (&outcome, &request.body) {
+            let body =
+                if body.len() <= *most { RequestBody::Whole(body.clone()) } else { RequestBody::TooLarge };
+            let head = RequestHead { body: Some(body), ..request.head() };
+            outcome = self.handle(|filter, context, _| filter.handle_request(stream, head, context));
+            assert!(!matches!(outcome, Some(Outcome::AwaitBody { .. })), "asked for twice");
+        }
         let answer = match outcome {
-            Some(Outcome::Forward { edits, annotation }) => {
-                forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default())
+            Some(Outcome::Forward { edits, annotation, facts, audit }) => {
+                forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default(), (facts, audit))
             }
-            Some(Outcome::Respond { response, annotation }) => refused(response, &annotation),
+            Some(Outcome::Respond { response, annotation, facts, audit }) => {
+                refused(response, &annotation, (facts, audit))
+            }
+            Some(Outcome::AwaitBody { most }) => Answer::NeedsBody(most),
             None => {
                 self.parked.insert(stream.0, request);
                 Answer::Waiting(stream)
@@ -221,6 +239,11 @@ impl Proxy {
     /// The request is over: its client has gone.
     pub fn end(&mut self, stream: StreamId) {
         self.filter.handle_stream_end(stream);
+    }
+
+    /// The streams that were broken off, each with what an access log shows of it.
+    pub fn resets(&self) -> &[(u32, String)] {
+        &self.resets
     }
 
     /// How many requests wait.
@@ -356,10 +379,11 @@ impl Proxy {
         &self.defined
     }
 
-    /// The names of all metrics that the host knows.
-    pub fn metric_names(&self) -> impl Iterator<Item = String> {
-        let counters = self.counters.keys().chain(&self.defined);
-        counters.chain(self.gauges.keys()).chain(self.samples.keys()).cloned()
+    /// All metrics that the host knows: each one's kind and name.
+    pub fn metrics(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let counters = self.counters.keys().chain(&self.defined).map(|name| ("counter", name));
+        let gauges = self.gauges.keys().map(|name| ("gauge", name));
+        counters.chain(gauges).chain(self.samples.keys().map(|name| ("histogram", name)))
     }
 
     pub fn gauge(&self, name: &str) -> Option<u64> {
@@ -396,6 +420,16 @@ impl Proxy {
         self.logs(least).into_iter().map(|line| line.split("; https://").next().unwrap()).collect()
     }
 
+    /// From now on each event takes so long.
+    pub fn take(&mut self, time: Duration) {
+        self.stopwatch.takes.set(time);
+    }
+
+    /// How often the filter has asked how long an event takes.
+    pub fn looks_at_stopwatch(&self) -> usize {
+        self.stopwatch.looks.get()
+    }
+
     /// This configuration's time is over: what waits is answered, and the metrics come without a tick.
     pub fn shut_down(&mut self) {
         self.handle(Filter::handle_shutdown);
@@ -405,8 +439,10 @@ impl Proxy {
     #[track_caller]
     fn handle<T>(&mut self, event: impl FnOnce(&mut Filter, &mut Context<'_>, &mut Vec<Command>) -> T) -> T {
         let (mut observations, mut commands) = (Vec::new(), Vec::new());
+        self.stopwatch.now.set(self.now);
         let mut context = Context {
             now: self.now,
+            stopwatch: &self.stopwatch,
             crypto: &self.crypto,
             random: &Drawn,
             shared: &self.process,
@@ -437,14 +473,32 @@ impl Proxy {
                 Command::Resume { stream, outcome } => {
                     let request = self.parked.remove(&stream.0).expect("answered only once");
                     let answer = match outcome {
-                        Outcome::Forward { edits, annotation } => {
+                        Outcome::Forward { edits, annotation, facts, audit } => {
                             self.scrub_text(&format!("{edits:?}"));
-                            forwarded(stream, &request, edits, annotation.as_deref().unwrap_or_default())
+                            forwarded(
+                                stream,
+                                &request,
+                                edits,
+                                annotation.as_deref().unwrap_or_default(),
+                                (facts, audit),
+                            )
                         }
-                        Outcome::Respond { response, annotation } => refused(response, &annotation),
+                        Outcome::Respond { response, annotation, facts, audit } => {
+                            refused(response, &annotation, (facts, audit))
+                        }
+                        Outcome::AwaitBody { .. } => panic!("a body is asked for at once"),
                     };
                     self.scrub(&answer);
                     self.answers.insert(stream.0, answer);
+                }
+                Command::Reset { stream, annotation, audit } => {
+                    self.records_at_end.push(recorded(&audit));
+                    self.scrub_text(&annotation);
+                    self.parked.remove(&stream.0);
+                    assert!(self.resets.iter().all(|(other, _)| *other != stream.0), "reset twice");
+                    self.resets.push((stream.0, annotation.to_string()));
+                    // The host ends it when the event is over.
+                    self.filter.handle_stream_end(stream);
                 }
             }
         }
@@ -467,7 +521,7 @@ impl Proxy {
                     self.gauges.insert(name.to_string(), value);
                 }
                 Observation::Adjust { name, by } => {
-                    assert_ne!(by, 0, "a change of nothing");
+                    assert!(by != 0 || !self.gauges.contains_key(&*name), "a change of nothing");
                     self.scrub_text(&name);
                     let gauge = self.gauges.entry(name.to_string()).or_default();
                     *gauge = gauge.checked_add_signed(by).expect("no fewer than none");
@@ -495,7 +549,7 @@ impl Proxy {
                 self.scrub_text(refused.response.details);
                 refused.response.headers.iter().for_each(|(_, value)| self.scrub_text(value));
             }
-            Answer::Waiting(_) => {}
+            Answer::Waiting(_) | Answer::NeedsBody(_) => {}
         }
     }
 
@@ -509,7 +563,13 @@ impl Proxy {
 }
 
 #[track_caller]
-fn forwarded(stream: StreamId, request: &Request, edits: Vec<Edit>, annotation: &str) -> Answer {
+fn forwarded(
+    stream: StreamId,
+    request: &Request,
+    edits: Vec<Edit>,
+    annotation: &str,
+    (facts, audit): (Vec<StateEntry>, Vec<AuditEntry>),
+) -> Answer {
     let mut headers = request.headers.clone();
     for edit in &edits {
         match edit {
@@ -520,11 +580,29 @@ fn forwarded(stream: StreamId, request: &Request, edits: Vec<Edit>, annotation: 
             }
         }
     }
-    Answer::Forwarded(Forwarded { stream: stream.0, headers, edits, annotation: annotation.to_owned() })
+    Answer::Forwarded(Forwarded {
+        stream: stream.0,
+        headers,
+        edits,
+        annotation: annotation.to_owned(),
+        facts,
+        audit,
+    })
 }
 
-fn refused(response: Response, annotation: &str) -> Answer {
-    Answer::Refused(Refused { response, annotation: annotation.to_owned() })
+fn refused(
+    response: Response,
+    annotation: &str,
+    (facts, audit): (Vec<StateEntry>, Vec<AuditEntry>),
+) -> Answer {
+    Answer::Refused(Refused { response, annotation: annotation.to_owned(), facts, audit })
+}
+
+/// A record without the fields that are empty, and without the time that it took.
+fn recorded(entries: &[AuditEntry]) -> String {
+    let said = entries.iter().filter(|(key, text)| !text.is_empty() && !key.ends_with(".duration_us"));
+    let said = said.map(|(key, text)| format!("{}={}", key.strip_prefix("attache.audit.").unwrap(), &**text));
+    said.collect::<Vec<_>>().join(" ")
 }
 
 /// What became of a request.
@@ -533,20 +611,26 @@ pub enum Answer {
     Forwarded(Forwarded),
     Refused(Refused),
     Waiting(StreamId),
+    /// Until the body has come, so many bytes of which are read.
+    NeedsBody(usize),
 }
 
 #[derive(Clone, Debug)]
 pub struct Forwarded {
-    stream: u32,
+    pub stream: u32,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub edits: Vec<Edit>,
     pub annotation: String,
+    pub facts: Vec<StateEntry>,
+    pub audit: Vec<AuditEntry>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Refused {
     pub response: Response,
     pub annotation: String,
+    pub facts: Vec<StateEntry>,
+    pub audit: Vec<AuditEntry>,
 }
 
 impl Answer {
@@ -565,7 +649,41 @@ impl Answer {
                 format!("{} {}", refused.response.status, reason(&refused.annotation))
             }
             Self::Waiting(_) => "waiting".to_owned(),
+            Self::NeedsBody(most) => format!("needs a body of {most} bytes"),
         }
+    }
+
+    /// What of it is in filter state: `client=orders-service route=orders`.
+    pub fn facts(&self) -> String {
+        let facts = match self {
+            Self::Forwarded(forwarded) => &forwarded.facts[..],
+            Self::Refused(refused) => &refused.facts[..],
+            Self::Waiting(_) | Self::NeedsBody(_) => &[],
+        };
+        let facts =
+            facts.iter().map(|(key, text)| format!("{}={text}", key.strip_prefix("attache.").unwrap()));
+        facts.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Its audit record, without the fields that are empty: `outcome=permit reason=ok`.
+    pub fn audit(&self) -> String {
+        let entries = match self {
+            Self::Forwarded(forwarded) => &forwarded.audit[..],
+            Self::Refused(refused) => &refused.audit[..],
+            Self::Waiting(_) | Self::NeedsBody(_) => &[],
+        };
+        recorded(entries)
+    }
+
+    /// One field of it, if it is there.
+    pub fn audited(&self, field: &str) -> Option<String> {
+        let entries = match self {
+            Self::Forwarded(forwarded) => &forwarded.audit[..],
+            Self::Refused(refused) => &refused.audit[..],
+            Self::Waiting(_) | Self::NeedsBody(_) => &[],
+        };
+        let entry = entries.iter().find(|(key, _)| key.strip_prefix("attache.audit.") == Some(field));
+        entry.map(|(_, text)| text.to_string())
     }
 
     #[track_caller]
@@ -618,6 +736,7 @@ pub struct Request {
     metadata: Option<Vec<u8>>,
     host_metadata: Option<Vec<u8>>,
     has_body: bool,
+    body: Option<Vec<u8>>,
     cluster: Option<String>,
     cluster_tls: Option<String>,
     route_name: Option<String>,
@@ -630,6 +749,7 @@ impl Request {
             metadata: None,
             host_metadata: None,
             has_body: false,
+            body: None,
             cluster: None,
             cluster_tls: None,
             route_name: None,
@@ -678,6 +798,12 @@ impl Request {
         self
     }
 
+    /// This body follows the headers.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self.with_body()
+    }
+
     /// Envoy sends it to this cluster, whose metadata asserts TLS.
     pub fn to(self, cluster: &str) -> Self {
         self.unvouched(cluster).tls("asserted")
@@ -713,6 +839,7 @@ impl Request {
             route_metadata: self.metadata.clone(),
             virtual_host_metadata: self.host_metadata.clone(),
             has_body: self.has_body,
+            body: None,
             cluster: self.cluster.clone().map(String::into_bytes),
             cluster_tls: self.cluster_tls.clone().map(String::into_bytes),
             route_name: self.route_name.clone().map(String::into_bytes),
@@ -1042,7 +1169,23 @@ impl Default for Host {
 impl Host {
     pub fn at(&mut self, now: Timestamp) -> Context<'_> {
         let Self { jitter, observations } = self;
-        Context { now, crypto: &RustCrypto, random: &Drawn, shared: &NoSharedState, jitter, observations }
+        let (crypto, shared) = (&RustCrypto, &NoSharedState);
+        Context { now, stopwatch: &(), crypto, random: &Drawn, shared, jitter, observations }
+    }
+}
+
+/// Each event takes as long as the test says. Counts how often it is looked at.
+#[derive(Default)]
+pub struct Stopped {
+    now: Cell<Timestamp>,
+    takes: Cell<Duration>,
+    looks: Cell<usize>,
+}
+
+impl Stopwatch for Stopped {
+    fn since(&self, start: Timestamp) -> Option<Duration> {
+        self.looks.set(self.looks.get() + 1);
+        Some(self.now.get().after(self.takes.get()).since(start))
     }
 }
 

@@ -24,7 +24,7 @@ fn the_table_of_refusals_lists_every_reason_once_with_its_kind() {
     let settings = compile(&config(json!({}))).unwrap();
     let mut expected = BTreeSet::new();
     for denial in refusals::every() {
-        let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
+        let response = settings.inbound.as_ref().unwrap().denial_response(&denial, None);
         let challenge = response.headers.iter().find(|(name, _)| *name == "www-authenticate");
         let kind = match (response.status, challenge.map(|(_, challenge)| challenge.as_str())) {
             (400, Some(_)) => "bad request",
@@ -32,6 +32,7 @@ fn the_table_of_refusals_lists_every_reason_once_with_its_kind() {
             (401, Some(_)) => "no credential",
             (403, Some(_)) => "scope lacking",
             (403, None) => "closed",
+            (413, None) => "too large",
             (500, None) => "internal",
             (503, None) => "not available",
             other => panic!("{other:?}"),

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::rc::Rc;
 use std::time::Duration;
 
 use attache::base::Timestamp;
-use attache::claims::ClaimError;
-use attache::inbound::{self, Denial};
+use attache::claims::{AskedRule, AskedRules, ClaimError, ClaimPath, ClaimRule, ClaimTest};
+use attache::inbound::{self, Denial, McpBodyError, McpHeaderError};
 use attache::jose::{Algorithm, JsonError, SignatureError, TokenError, TokenPart};
 use attache::policy::{AuthorityError, PathError, RouteMetadataError};
 use serde_json::json;
@@ -36,11 +37,17 @@ fn written() -> String {
         "denials": { "realm": "api" }, "resource": { "identifier": "https://api.example/v1" },
     })));
     let problem = compile(&config(json!({ "denials": { "body": "problem_json" } })));
+    let json_rpc = compile(&config(json!({ "denials": { "body": "json_rpc" } })));
     let terse = compile(&config(json!({
         "denials": { "detail": "terse" }, "resource": { "identifier": "https://api.example/v1" },
     })));
-    let modes =
-        [("bare", bare), ("full", full.unwrap()), ("problem", problem.unwrap()), ("terse", terse.unwrap())];
+    let modes = [
+        ("bare", bare),
+        ("full", full.unwrap()),
+        ("problem", problem.unwrap()),
+        ("json_rpc", json_rpc.unwrap()),
+        ("terse", terse.unwrap()),
+    ];
     let mut text = String::new();
     for denial in every() {
         writeln!(text, "{}: {denial}", denial.label()).unwrap();
@@ -52,7 +59,7 @@ fn written() -> String {
 }
 
 fn on_the_wire(settings: &inbound::Settings, denial: &Denial) -> String {
-    let response = settings.denial_response(denial);
+    let response = settings.denial_response(denial, None);
     assert_eq!(response.details, denial.label());
     let headers: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let grpc = response.grpc_status.map_or_else(|| "-".to_owned(), |status| status.to_string());
@@ -84,6 +91,10 @@ pub fn every() -> Vec<Denial> {
         Denial::Authority(AuthorityError::Spelling),
         Denial::MethodOverridden,
         Denial::PathOverridden,
+        Denial::McpHeaderMismatch,
+        Denial::McpVersion,
+        Denial::McpUriAmbiguous,
+        Denial::BodyTooLarge { most: 65_536 },
         Denial::RouteUnknown,
         Denial::RouteDenied,
         Denial::RouteMetadata(RouteMetadataError::NotAMap),
@@ -91,8 +102,27 @@ pub fn every() -> Vec<Denial> {
         Denial::RouteMetadata(RouteMetadataError::BadList { key: "scopes" }),
         Denial::RouteMetadata(RouteMetadataError::NoScope),
         Denial::RouteMetadata(RouteMetadataError::BadIssuers),
+        Denial::RouteMetadata(RouteMetadataError::BadRequirements),
         Denial::RouteMetadata(RouteMetadataError::NotConfigured),
     ];
+    all.extend(
+        [McpHeaderError::Version, McpHeaderError::Method, McpHeaderError::Name].map(Denial::McpHeaders),
+    );
+    all.extend(
+        [
+            McpBodyError::Missing,
+            McpBodyError::ContentType,
+            McpBodyError::ContentCoding,
+            McpBodyError::NotJson,
+            McpBodyError::NotAMessage,
+            McpBodyError::DuplicateMember,
+            McpBodyError::ControlCharacter,
+            McpBodyError::TooManyMembers,
+            McpBodyError::NameMissing,
+            McpBodyError::MixedBatch,
+        ]
+        .map(Denial::McpBody),
+    );
     all.extend(
         [
             TokenError::TooLong { bytes: 20_000, limit: 16_384 },
@@ -116,12 +146,14 @@ pub fn every() -> Vec<Denial> {
     all.extend(
         [
             ClaimError::Missing { claim: "exp" },
+            ClaimError::RequiredMissing { claim: ClaimPath::new(&["realm_access", "roles"]).unwrap() },
             ClaimError::Malformed { claim: "aud" },
             ClaimError::MalformedScope,
             ClaimError::TooManyScopes { max: 1024 },
             ClaimError::WrongIssuer,
             ClaimError::WrongAudience,
-            ClaimError::WrongType,
+            ClaimError::WrongType { expected: "at+jwt" },
+            ClaimError::WrongTenant,
             ClaimError::AlgorithmNotAllowed { algorithm: Algorithm::Hs256 },
             ClaimError::Expired { exp: secs(1), now: secs(2) },
             ClaimError::NotYetValid { nbf: secs(2), now: secs(1) },
@@ -130,17 +162,22 @@ pub fn every() -> Vec<Denial> {
         ]
         .map(Denial::Claim),
     );
-    all.push(Denial::KeyUnknown);
+    all.extend([Denial::KeyUnknown, Denial::StreamsFull { retry_after: Duration::from_secs(1) }]);
     all.extend(
         [
             SignatureError::Mismatch,
             SignatureError::AlgorithmNotForKey { algorithm: Algorithm::Es256 },
             SignatureError::BadLength { expected: 64, got: 63 },
             SignatureError::OutOfRange,
+            SignatureError::KeyOfOtherIssuer,
         ]
         .map(Denial::Signature),
     );
     all.extend([
+        Denial::AudienceNotAccepted,
+        Denial::ClientNotAccepted,
+        Denial::SubjectNotAccepted,
+        Denial::ClaimNotAccepted { rule: rule() },
         Denial::ScopeInsufficient { scopes: ["orders:read".into(), "orders:write".into()].into() },
         Denial::KeysUnavailable { retry_after: Duration::ZERO },
         Denial::KeysUnavailable { retry_after: Duration::from_millis(1001) },
@@ -160,24 +197,30 @@ fn the_golden_file_covers_every_variant() {
     let complete = |(seen, count): (usize, usize), expected: usize| {
         assert_eq!((seen, count), (expected, expected));
     };
-    complete(seen(&|denial| Some(denial_place(denial))), 26);
+    complete(seen(&|denial| Some(denial_place(denial))), 37);
     complete(
         seen(&|denial| if let Denial::Token(error) = denial { Some(token_place(error)) } else { None }),
         14,
     );
     complete(
         seen(&|denial| if let Denial::Claim(error) = denial { Some(claim_place(error)) } else { None }),
-        12,
+        14,
     );
     let signature = |denial: &Denial| match denial {
         Denial::Signature(error) => Some(signature_place(error)),
         _ => None,
     };
-    complete(seen(&signature), 4);
+    complete(seen(&signature), 5);
     complete(
         seen(&|denial| if let Denial::Path(error) = denial { Some(path_place(error)) } else { None }),
         3,
     );
+    let mcp = |denial: &Denial| match denial {
+        Denial::McpHeaders(error) => Some(mcp_headers_place(*error)),
+        Denial::McpBody(error) => Some(mcp_body_place(*error)),
+        _ => None,
+    };
+    complete(seen(&mcp), 13);
     let authority = |denial: &Denial| match denial {
         Denial::Authority(error) => Some(authority_place(error)),
         _ => None,
@@ -187,7 +230,12 @@ fn the_golden_file_covers_every_variant() {
         Denial::RouteMetadata(error) => Some(metadata_place(error)),
         _ => None,
     };
-    complete(seen(&metadata), 6);
+    complete(seen(&metadata), 7);
+}
+
+fn rule() -> Rc<AskedRule> {
+    let rule = ClaimRule { claim: ClaimPath::new(&["tier"]).unwrap(), test: ClaimTest::Exists };
+    AskedRules::default().ask(rule).unwrap()
 }
 
 fn denial_place(denial: &Denial) -> usize {
@@ -218,6 +266,40 @@ fn denial_place(denial: &Denial) -> usize {
         Denial::Authority(_) => 23,
         Denial::MethodOverridden => 24,
         Denial::PathOverridden => 25,
+        Denial::AudienceNotAccepted => 26,
+        Denial::ClientNotAccepted => 27,
+        Denial::SubjectNotAccepted => 28,
+        Denial::ClaimNotAccepted { .. } => 29,
+        Denial::StreamsFull { .. } => 30,
+        Denial::McpHeaders(_) => 31,
+        Denial::McpBody(_) => 32,
+        Denial::McpHeaderMismatch => 33,
+        Denial::McpVersion => 34,
+        Denial::BodyTooLarge { .. } => 35,
+        Denial::McpUriAmbiguous => 36,
+    }
+}
+
+fn mcp_headers_place(error: McpHeaderError) -> usize {
+    match error {
+        McpHeaderError::Version => 0,
+        McpHeaderError::Method => 1,
+        McpHeaderError::Name => 2,
+    }
+}
+
+fn mcp_body_place(error: McpBodyError) -> usize {
+    match error {
+        McpBodyError::Missing => 3,
+        McpBodyError::ContentType => 4,
+        McpBodyError::ContentCoding => 5,
+        McpBodyError::NotJson => 6,
+        McpBodyError::NotAMessage => 7,
+        McpBodyError::DuplicateMember => 8,
+        McpBodyError::TooManyMembers => 9,
+        McpBodyError::NameMissing => 10,
+        McpBodyError::MixedBatch => 11,
+        McpBodyError::ControlCharacter => 12,
     }
 }
 
@@ -248,12 +330,14 @@ fn claim_place(error: &ClaimError) -> usize {
         ClaimError::TooManyScopes { .. } => 3,
         ClaimError::WrongIssuer => 4,
         ClaimError::WrongAudience => 5,
-        ClaimError::WrongType => 6,
+        ClaimError::WrongType { .. } => 6,
         ClaimError::AlgorithmNotAllowed { .. } => 7,
         ClaimError::Expired { .. } => 8,
         ClaimError::NotYetValid { .. } => 9,
         ClaimError::IssuedInFuture { .. } => 10,
         ClaimError::LifetimeTooLong { .. } => 11,
+        ClaimError::RequiredMissing { .. } => 12,
+        ClaimError::WrongTenant => 13,
     }
 }
 
@@ -263,6 +347,7 @@ fn signature_place(error: &SignatureError) -> usize {
         SignatureError::AlgorithmNotForKey { .. } => 1,
         SignatureError::BadLength { .. } => 2,
         SignatureError::OutOfRange => 3,
+        SignatureError::KeyOfOtherIssuer => 4,
     }
 }
 
@@ -290,6 +375,7 @@ fn metadata_place(error: &RouteMetadataError) -> usize {
         RouteMetadataError::NoScope => 3,
         RouteMetadataError::BadIssuers => 4,
         RouteMetadataError::NotConfigured => 5,
+        RouteMetadataError::BadRequirements => 6,
     }
 }
 
@@ -305,7 +391,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
     ] {
         let settings = settings.unwrap();
         for denial in every() {
-            let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
+            let response = settings.inbound.as_ref().unwrap().denial_response(&denial, None);
             let challenges: Vec<_> =
                 response.headers.iter().filter(|(name, _)| *name == "www-authenticate").collect();
             let expected = matches!(response.status, 400 | 401) || denial.label() == "scope_insufficient";
@@ -329,7 +415,7 @@ fn a_challenge_is_one_scheme_with_quoted_strings() {
 fn a_problem_body_is_json_of_the_registered_members() {
     let settings = compile(&config(json!({ "denials": { "body": "problem_json" } }))).unwrap();
     for denial in every() {
-        let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
+        let response = settings.inbound.as_ref().unwrap().denial_response(&denial, None);
         let body: serde_json::Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(body["status"], json!(response.status));
         assert_eq!(body["reason"], json!(denial.label()));
@@ -342,7 +428,7 @@ fn a_problem_body_is_json_of_the_registered_members() {
 fn terse_tells_the_status_and_nothing_else() {
     let settings = compile(&config(json!({ "denials": { "detail": "terse" } }))).unwrap();
     for denial in every() {
-        let response = settings.inbound.as_ref().unwrap().denial_response(&denial);
+        let response = settings.inbound.as_ref().unwrap().denial_response(&denial, None);
         assert_eq!(response.body, "");
         for (name, value) in response.headers {
             match name {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use attache::policy::{
     Authority, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath, Route,
-    RouteId, RouteTable, Rule, Segment,
+    RouteAudit, RouteId, RouteTable, Rule, Segment, StreamEnd,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +12,14 @@ use serde_json::{Value, json};
 use crate::proxy::{Proxy, Request, config};
 
 fn route(name: &str) -> Route {
-    Route { name: name.into(), rule: Rule::Deny, mode: Mode::Enforce, allowed: PathFeatures::NONE }
+    Route {
+        name: name.into(),
+        rule: Rule::Deny,
+        mode: Mode::Enforce,
+        allowed: PathFeatures::NONE,
+        stream_end: StreamEnd::Never,
+        audit: RouteAudit::default(),
+    }
 }
 
 /// How well a route fits, best last in `Ord`'s order; `None` when it does not. Word for word the documentation of
@@ -111,7 +118,7 @@ fn pattern() -> impl Strategy<Value = Pattern> {
                     unique.push(one);
                 }
             }
-            Pattern { authorities: unique, path, methods, case }
+            Pattern { authorities: unique, path, methods, case, mcp: None }
         },
     )
 }
@@ -158,7 +165,7 @@ fn decides(proxy: &mut Proxy, authority: &str, path: &str, method: &str) -> Stri
     let annotation = match proxy.request(Request::new(method, path).authority(authority)) {
         crate::proxy::Answer::Forwarded(forwarded) => forwarded.annotation,
         crate::proxy::Answer::Refused(refused) => refused.annotation,
-        crate::proxy::Answer::Waiting(_) => String::new(),
+        crate::proxy::Answer::Waiting(_) | crate::proxy::Answer::NeedsBody(_) => String::new(),
     };
     annotation.split(' ').find_map(|part| part.strip_prefix("route=")).unwrap_or_default().to_owned()
 }

@@ -20,8 +20,8 @@ fn eight_threads_fetch_once_at_start() {
     threads.all_tell(&long(&key).sign(), "forwarded");
     threads.advance(1.minutes());
     assert_eq!(threads.calls("idp"), 1);
-    assert_eq!(threads.counter(&counted("attache_key_fetches", "changed")), 1);
-    assert_eq!(threads.counter(&counted("attache_shared_documents", "adopted")), 7);
+    assert_eq!(threads.counter(&counted("attache_key_fetches_total", "changed")), 1);
+    assert_eq!(threads.counter(&counted("attache_shared_documents_total", "adopted")), 7);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn each_refresh_of_eight_threads_is_one_call() {
     threads.all_tell(&fresh(&key, 1), "forwarded");
     // What one has fetched, all have taken over: no thread's keys are older than the last call.
     assert_eq!(
-        threads.counter(&counted("attache_shared_documents", "adopted")),
+        threads.counter(&counted("attache_shared_documents_total", "adopted")),
         7 * u64::try_from(threads.calls("idp")).unwrap()
     );
 }
@@ -202,7 +202,7 @@ fn a_document_under_another_seal_or_none_is_another_document() {
             assert_eq!(threads[0].get("/orders", &long(&key).sign()), "forwarded");
             assert_eq!(threads.calls("idp"), 2);
             // Neither takes the other one's for a forgery.
-            assert_eq!(threads.counter(&counted("attache_shared_documents", "rejected")), 0);
+            assert_eq!(threads.counter(&counted("attache_shared_documents_total", "rejected")), 0);
         }
     }
 }

@@ -183,7 +183,7 @@ fn an_empty_set_is_a_failure_unless_the_configuration_believes_it() {
         let told = threads.get("/orders", &cached);
         if stays {
             assert_eq!(told, ["forwarded"; 3], "{patch}");
-            assert!(threads.counter(&counted("attache_key_fetches", "empty_set")) >= 1);
+            assert!(threads.counter(&counted("attache_key_fetches_total", "empty_set")) >= 1);
             continue;
         }
         // What was signed under it stops at once; no thread knows the key any more.
@@ -206,6 +206,6 @@ fn a_set_without_a_usable_key_is_never_believed() {
         threads.serve("idp", good(unusable));
         threads.advance(1.hours());
         threads.all_tell(&long(&key).sign(), "forwarded");
-        assert!(threads.counter(&counted("attache_key_fetches", "no_usable_key")) > 10);
+        assert!(threads.counter(&counted("attache_key_fetches_total", "no_usable_key")) > 10);
     }
 }

@@ -23,7 +23,7 @@ fn every_decision_is_counted_by_route_issuer_outcome_and_reason() {
     proxy.tick();
     let decisions = |route: &str, issuer: &str, outcome: &str, reason: &str| {
         format!(
-            "route=.={route};.;issuer=.={issuer};.;outcome=.={outcome};.;reason=.={reason};.;attache_decisions"
+            "route=.={route};.;issuer=.={issuer};.;outcome=.={outcome};.;reason=.={reason};.;attache_decisions_total"
         )
     };
     let expected = [
@@ -34,10 +34,10 @@ fn every_decision_is_counted_by_route_issuer_outcome_and_reason() {
         (decisions("default", "none", "deny", "route_unknown"), 1),
         (decisions("health", "none", "permit", "ok"), 1),
         (decisions("none", "none", "deny", "path_invalid"), 1),
-        ("issuer=.=corp;.;result=.=changed;.;attache_key_fetches".to_owned(), 1),
-        ("engine=.=portable;.;attache_signature_checks".to_owned(), 1),
-        ("result=.=hit;.;attache_token_cache".to_owned(), 3),
-        ("result=.=miss;.;attache_token_cache".to_owned(), 3),
+        ("issuer=.=corp;.;result=.=changed;.;attache_key_fetches_total".to_owned(), 1),
+        ("engine=.=portable;.;attache_signature_checks_total".to_owned(), 1),
+        ("result=.=hit;.;attache_token_cache_total".to_owned(), 3),
+        ("result=.=miss;.;attache_token_cache_total".to_owned(), 3),
     ];
     for (name, value) in &expected {
         assert_eq!(proxy.counter(name), *value, "{name}");
@@ -56,10 +56,10 @@ fn a_credential_of_wrong_characters_is_malformed_and_no_miss_of_the_cache() {
         assert_eq!(proxy.get("/orders", &bad), "400 credential_malformed", "{bad}");
     }
     proxy.tick();
-    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache"), 0);
+    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache_total"), 0);
     assert_eq!(proxy.get("/orders", &format!("{header}.~{rest}")), "401 token_encoding");
     proxy.tick();
-    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache"), 1);
+    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache_total"), 1);
 }
 
 #[test]
@@ -74,10 +74,14 @@ fn a_request_that_waited_is_counted_once() {
         "outcome=permit reason=ok route=orders issuer=corp"
     );
     proxy.tick();
-    let decisions: u64 =
-        proxy.counters().iter().filter(|(name, _)| name.ends_with("attache_decisions")).map(|(_, n)| n).sum();
+    let decisions: u64 = proxy
+        .counters()
+        .iter()
+        .filter(|(name, _)| name.ends_with("attache_decisions_total"))
+        .map(|(_, n)| n)
+        .sum();
     assert_eq!(decisions, 1);
-    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache"), 1);
+    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache_total"), 1);
 }
 
 #[test]
@@ -112,7 +116,8 @@ fn only_denials_are_annotated_unless_all_is_asked_for() {
         let deny = proxy.request(Request::get("/nowhere").bearer(&token)).refused().annotation;
         assert_eq!(deny, "outcome=deny reason=route_unknown route=default issuer=none");
         proxy.tick();
-        let permits = "route=.=orders;.;issuer=.=corp;.;outcome=.=permit;.;reason=.=ok;.;attache_decisions";
+        let permits =
+            "route=.=orders;.;issuer=.=corp;.;outcome=.=permit;.;reason=.=ok;.;attache_decisions_total";
         assert_eq!(proxy.counter(permits), 1);
     }
 }
@@ -127,7 +132,7 @@ fn series_are_bounded_and_nothing_goes_uncounted() {
         .collect();
     let mut proxy = Proxy::new(&config(json!({ "routes": routes, "token_cache": "off" })));
     let decided = |proxy: &Proxy| {
-        let names = proxy.counters().iter().filter(|(name, _)| name.ends_with("attache_decisions"));
+        let names = proxy.counters().iter().filter(|(name, _)| name.ends_with("attache_decisions_total"));
         names.fold((0, 0, 0), |(names, merged, sum), (name, value)| {
             (
                 names + 1,
@@ -155,7 +160,7 @@ fn series_are_bounded_and_nothing_goes_uncounted() {
     assert_eq!(decided(&proxy), (MAX_SERIES + 2, 2, all + 21));
     assert_eq!(
         proxy.counter(
-            "route=.=r0;.;issuer=.=none;.;outcome=.=deny;.;reason=.=token_parts;.;attache_decisions"
+            "route=.=r0;.;issuer=.=none;.;outcome=.=deny;.;reason=.=token_parts;.;attache_decisions_total"
         ),
         2
     );
@@ -240,7 +245,7 @@ fn the_scrub_sees_what_it_looks_for() {
     let key = Signer::new("k1");
     let mut proxy = Proxy::ready(&config(json!({})), &[&key]);
     // A "token" that is the name of a metric, which will be told.
-    proxy.request(Request::get("/healthz").header("x", "attache_signature_checks"));
+    proxy.request(Request::get("/healthz").header("x", "attache_signature_checks_total"));
     proxy.get("/orders", &key.token().sign());
     proxy.advance(1.secs());
 }

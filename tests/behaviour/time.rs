@@ -199,6 +199,6 @@ fn a_refused_token_does_not_enter_the_cache() {
     assert_eq!(proxy.signature_checks(), 1);
     proxy.serve("idp", status(500));
     proxy.advance(1.secs());
-    assert_eq!(proxy.counter("result=.=hit;.;attache_token_cache"), 0);
-    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache"), 3);
+    assert_eq!(proxy.counter("result=.=hit;.;attache_token_cache_total"), 0);
+    assert_eq!(proxy.counter("result=.=miss;.;attache_token_cache_total"), 3);
 }

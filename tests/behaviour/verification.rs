@@ -405,6 +405,32 @@ fn an_access_token_issuer_wants_typ_and_every_required_claim() {
     }
 }
 
+/// Keycloak's lightweight tokens are at+jwt, and have no `sub`.
+#[test]
+fn required_claims_are_apart_from_the_type() {
+    let key = Signer::new("k1");
+    let with = |patch: Value| Proxy::ready(&config(json!({ "issuers": [issuer(patch)] })), &[&key]);
+    let light = || key.token().header("typ", "at+jwt").no_claim("sub").no_claim("client_id");
+
+    let mut typed = with(json!({ "type": "at+jwt", "required_claims": ["exp", ["realm_access", "roles"]] }));
+    let roles = |token: Token| token.claim("realm_access", json!({ "roles": ["a"] }));
+    assert_eq!(typed.get("/orders", &roles(light()).sign()), "forwarded");
+    assert_eq!(typed.get("/orders", &roles(light().no_claim("exp")).sign()), "401 claim_missing");
+    for access in [json!(null), json!({}), json!({ "roles": null }), json!(["roles"])] {
+        let token = light().claim("realm_access", access).sign();
+        let refused = typed.request(Request::get("/orders").bearer(&token)).refused();
+        assert_eq!(refused.response.details, "claim_missing");
+        assert!(refused.challenge().unwrap().contains("the claim `realm_access.roles` is missing"));
+    }
+    assert_eq!(typed.get("/orders", &roles(light().header("typ", "JWT")).sign()), "401 wrong_type");
+
+    let mut untyped = with(json!({ "required_claims": ["jti", "sub"] }));
+    assert_eq!(untyped.get("/orders", &key.token().header("typ", "JWT").sign()), "forwarded");
+    assert_eq!(untyped.get("/orders", &key.token().no_claim("jti").sign()), "401 claim_missing");
+    assert_eq!(untyped.get("/orders", &key.token().claim("jti", json!(null)).sign()), "401 claim_missing");
+    assert_eq!(untyped.get("/orders", &key.token().claim("sub", json!(["a"])).sign()), "401 claim_malformed");
+}
+
 #[test]
 fn an_issuer_of_any_type_minds_no_typ_and_no_other_claims() {
     let key = Signer::new("k1");
@@ -449,6 +475,43 @@ fn scopes_come_from_the_configured_claims_only() {
     let roles = key.token().no_claim("scope").claim("realm_access", json!({ "roles": ["orders:read"] }));
     assert_eq!(proxy.get("/orders", &roles.sign()), "forwarded");
     assert_eq!(proxy.get("/orders", &key.token().sign()), "403 scope_insufficient");
+}
+
+#[test]
+fn scopes_are_matched_by_the_rules_of_the_token_s_issuer() {
+    let (key, theirs) = (Signer::new("k1"), Signer::new("k2"));
+    let mut other = crate::proxy::partner();
+    crate::proxy::merge(&mut other, json!({ "scope_matching": "wildcard", "scope_levels": ["/"] }));
+    let corp = issuer(json!({ "scope_matching": "hierarchical", "scope_separators": [" ", ","] }));
+    let require = json!({ "issuers": ["corp", "partner"], "any_scope": ["orders:read", "stock/items/read"] });
+    let routes = json!([{ "name": "r", "match": { "path": "/orders" }, "require": require }]);
+    let mut proxy = Proxy::new(&config(json!({ "issuers": [corp, other], "routes": routes })));
+    proxy.serve("idp", good(&jwks(&[&key])));
+    proxy.serve("partner", good(&jwks(&[&theirs])));
+    proxy.tick();
+    let of_corp = |scope: &str| key.token().claim("scope", scope).sign();
+    let of_partner =
+        |scope: &str| theirs.token().claim("iss", "https://partner.example").claim("scope", scope).sign();
+    for (token, tells) in [
+        (of_corp("a,orders"), "forwarded"),
+        (of_corp("orders:read"), "forwarded"),
+        (of_corp("order"), "403 scope_insufficient"),
+        (of_corp("orders:"), "403 scope_insufficient"),
+        (of_corp("orders:read:own"), "403 scope_insufficient"),
+        (of_corp("orders:* *"), "403 scope_insufficient"),
+        (of_corp("stock"), "403 scope_insufficient"),
+        (of_partner("stock/*"), "forwarded"),
+        (of_partner("stock/*/read"), "forwarded"),
+        (of_partner("*"), "forwarded"),
+        (of_partner("stock"), "403 scope_insufficient"),
+        (of_partner("orders"), "403 scope_insufficient"),
+        (of_partner("orders:*"), "403 scope_insufficient"),
+        (of_partner("stock/*/write"), "403 scope_insufficient"),
+        (of_partner("a,stock/*"), "403 scope_insufficient"),
+    ] {
+        // The second time the token is known.
+        assert_eq!([proxy.get("/orders", &token), proxy.get("/orders", &token)], [tells; 2]);
+    }
 }
 
 #[test]

@@ -179,7 +179,9 @@ mod outbound {
         );
         for client in ["billing", "stock"] {
             let counter = |result: &str| {
-                format!("client=.={client};.;result=.={result};.;attache_token_endpoint_metadata_fetches")
+                format!(
+                    "client=.={client};.;result=.={result};.;attache_token_endpoint_metadata_fetches_total"
+                )
             };
             assert!(proxy.defined().contains(&counter("status")));
             assert_eq!(proxy.counter(&counter("status")), u64::try_from(proxy.calls("idp")).unwrap());

@@ -128,6 +128,9 @@ fn essence(response: &Response) -> (u16, Vec<(String, String)>, Value) {
     if let Some(headers) = body["headers"].as_array_mut() {
         headers.retain(|header| header[0] != "x-request-id");
     }
+    if let Some(problem) = body.as_object_mut() {
+        problem.remove("request_id");
+    }
     (response.status, headers.cloned().collect(), body)
 }
 
@@ -351,7 +354,7 @@ fn on_reload_a_bad_configuration_is_refused_with_all_problems_and_the_old_one_se
     proxy.envoy().replace_file("ecds.json", &update).unwrap();
     eventually("the good configuration", || {
         proxy.get("reloaded", "/orders").bearer(&token).send().unwrap();
-        (proxy.metric("attache_decisions", &[("route", "after")]) > 0).then_some(())
+        (proxy.metric("attache_decisions_total", &[("route", "after")]) > 0).then_some(())
     });
 }
 

@@ -116,3 +116,26 @@ fn the_access_log_of_the_demo_shows_the_decision() {
     });
     assert_eq!(entry["decision"], "outcome=permit reason=ok route=health issuer=none");
 }
+
+#[test]
+fn a_denied_caller_can_quote_the_id_by_which_the_demos_access_log_has_the_record() {
+    let proxy = visit(&SHIPPED);
+    let answer = proxy.get("proxy", "/orders").send().unwrap();
+    assert_eq!(answer.status, 401);
+    let id = answer.header("x-request-id").expect("an id").to_owned();
+    let entry = eventually("the record", || {
+        let output = proxy.envoy().output();
+        let mut entries = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        entries.find(|entry| entry["request_id"] == id.as_str())
+    });
+    for (field, value) in [
+        ("outcome", "deny"),
+        ("reason", "credential_missing"),
+        ("route", "list-orders"),
+        ("path_template", "/orders"),
+        ("scopes_missing", "orders:read"),
+        ("client", ""),
+    ] {
+        assert_eq!(entry[field], value, "{field}: {entry}");
+    }
+}

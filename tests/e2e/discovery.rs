@@ -68,7 +68,7 @@ fn get(proxy: &Proxy, name: &str) -> (u16, String) {
 }
 
 fn metadata(proxy: &Proxy, name: &str, result: &str) -> u64 {
-    proxy.metric("attache_metadata_fetches", &[("issuer", name), ("result", result)])
+    proxy.metric("attache_metadata_fetches_total", &[("issuer", name), ("result", result)])
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn keys_that_move_are_found_again() {
     // The date of the metadata brings it; keys are not due for an hour.
     eventually("new keys", || (get(&proxy, "moving").0 == 200).then_some(()));
     assert_eq!(issuer.second_jwks_requests(), 1, "one fetch at the new place");
-    proxy.expect_metric("attache_metadata_fetches", &[("issuer", "moving"), ("result", "changed")], 2);
+    proxy.expect_metric("attache_metadata_fetches_total", &[("issuer", "moving"), ("result", "changed")], 2);
     for _ in 0..6 {
         assert_eq!(get(&proxy, "moving"), (200, "forwarded".into()));
     }

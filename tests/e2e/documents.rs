@@ -52,7 +52,7 @@ fn place(bootstrap: &mut Bootstrap, value: &Value) -> Option<&'static str> {
     let (key, piece) = value.as_object()?.iter().next()?;
     match key.as_str() {
         // The filter's own configuration: another test compiles it.
-        "inbound" | "outbound" => Some("configuration"),
+        "audit" | "inbound" | "outbound" => Some("configuration"),
         // Pods and workloads: Envoy sees nothing of them.
         "containers" | "metadata" | "spec" => Some("Kubernetes"),
         "stats_config" => {
@@ -95,6 +95,10 @@ fn place(bootstrap: &mut Bootstrap, value: &Value) -> Option<&'static str> {
                 .plugins(&mut |plugin| plugin["vm_config"].as_object_mut().unwrap().extend(members.clone()));
             Some("vm_config")
         }
+        "allow_on_headers_stop_iteration" => {
+            bootstrap.plugins(&mut |plugin| drop(plugin.insert(key.clone(), piece.clone())));
+            Some("allow_on_headers_stop_iteration")
+        }
         "capability_restriction_config" => {
             bootstrap.plugins(&mut |plugin| drop(plugin.insert(key.clone(), piece.clone())));
             Some("capability_restriction_config")
@@ -121,6 +125,7 @@ fn envoy_takes_every_piece_that_the_pages_show() {
     }
     let expected = [
         "Kubernetes",
+        "allow_on_headers_stop_iteration",
         "capability_restriction_config",
         "clusters",
         "configuration",
@@ -139,6 +144,8 @@ fn envoy_takes_every_piece_that_the_pages_show() {
     bootstrap.set_wasm(&module()).unwrap();
     let environment = ["HS_KEY", "ATTACHE_SEAL"].map(|name| (name.to_owned(), "x".repeat(43)));
     let envoy = Envoy::start(EnvoyOptions {
+        // Paths of a page are the checkout's.
+        directory: Some(checkout().to_owned()),
         bootstrap: bootstrap.to_json(),
         environment: environment.into(),
         ..EnvoyOptions::default()

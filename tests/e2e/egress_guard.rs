@@ -9,7 +9,7 @@ use crate::egress::{
 use crate::proxy::{Proxy, VMS, echo, eventually, join};
 
 fn injections(proxy: &Proxy, client: &str, outcome: &str, count: u64) {
-    proxy.expect_metric("attache_injections", &[("client", client), ("outcome", outcome)], count);
+    proxy.expect_metric("attache_injections_total", &[("client", client), ("outcome", outcome)], count);
 }
 
 fn send(request: Request) -> Response {
@@ -182,7 +182,7 @@ fn a_route_chooses_the_client_by_its_metadata_or_by_its_name() {
     {
         assert_eq!(send(call(&proxy, "egress", path)).status, 503, "{path}");
         proxy.expect_metric(
-            "attache_injections",
+            "attache_injections_total",
             &[("client", client), ("outcome", outcome)],
             if path == "/empty" { 2 } else { 1 },
         );
@@ -278,7 +278,7 @@ fn a_redirect_that_envoy_follows_takes_the_token_along_in_the_upstream_position_
     assert!(redirected(&proxy, "open").bearer().is_some());
     // Each cluster's filter is one of its own, and knows of the token a moment later.
     let taken = [("client", "billing"), ("result", "adopted")];
-    proxy.expect_metric("attache_shared_tokens", &taken, 2 * VMS - 1);
+    proxy.expect_metric("attache_shared_tokens_total", &taken, 2 * VMS - 1);
     let landed = redirected(&proxy, "filtered");
     assert_eq!(landed.header("authorization"), None);
     injections(&proxy, "none", "stripped", 1);

@@ -28,7 +28,7 @@ fn a_request_leaves_with_a_token_that_the_workload_knows_nothing_of() {
     assert_eq!(echo(&call(&proxy, "egress", "/invoices").send().unwrap()).bearer(), Some(&*token));
     assert_eq!(echo(&proxy.get("egress", "/").send().unwrap()).header("authorization"), None);
     assert_eq!(proxy.issuer("idp").token_requests(), 1);
-    proxy.expect_metric("attache_injections", &[("client", "billing"), ("outcome", "injected")], 2);
+    proxy.expect_metric("attache_injections_total", &[("client", "billing"), ("outcome", "injected")], 2);
 }
 
 #[test]
@@ -70,5 +70,5 @@ fn a_post_is_replayed_with_a_new_token_when_the_api_says_401() {
     let digest: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(seen.body_sha256, digest);
     assert_eq!(proxy.issuer("idp").token_requests(), 2);
-    proxy.expect_metric("attache_token_purges", &[("client", "billing"), ("result", "purged")], 1);
+    proxy.expect_metric("attache_token_purges_total", &[("client", "billing"), ("result", "purged")], 1);
 }

@@ -96,7 +96,7 @@ fn requests_before_the_first_keys_wait_and_pass_when_the_issuer_comes() {
         }
         // One fetch for all, the VM on the main thread too.
         proxy.expect_metric(
-            "attache_shared_documents",
+            "attache_shared_documents_total",
             &[("issuer", "late"), ("result", "adopted")],
             VMS - 1,
         );
@@ -146,7 +146,7 @@ fn a_report_only_route_is_served_without_keys_when_the_wait_is_over() {
     let answer = proxy.get("mute", "/").bearer(&scoped(proxy.issuer("mute"), "orders:read")).send().unwrap();
     echo(&answer);
     let labels = [("route", "mute"), ("outcome", "report"), ("reason", "keys_unavailable")];
-    proxy.expect_metric("attache_decisions", &labels, 1);
+    proxy.expect_metric("attache_decisions_total", &labels, 1);
 }
 
 #[test]
@@ -186,8 +186,8 @@ fn waiting_is_bounded_in_number_and_in_time() {
     }
     let denied =
         |reason| [("route", "bounded"), ("issuer", "hanging"), ("outcome", "deny"), ("reason", reason)];
-    proxy.expect_metric("attache_decisions", &denied("keys_unavailable"), 3);
-    proxy.expect_metric("attache_decisions", &denied("waiting_full"), 2);
+    proxy.expect_metric("attache_decisions_total", &denied("keys_unavailable"), 3);
+    proxy.expect_metric("attache_decisions_total", &denied("waiting_full"), 2);
     // Those whose time was up have left their places: a gRPC call waits in one of them.
     let call = h2::grpc(addr, "/orders.Orders/Read", &[("authorization", &bearer)]);
     let answer = h2::send_all(addr, vec![call]).remove(0);
@@ -322,7 +322,7 @@ fn an_unknown_kid_causes_one_fetch_for_a_hundred_requests_on_all_workers() {
         echo(&proxy.get("rotating", "/").bearer(&scoped(issuer, "orders:read")).send().unwrap());
     }
     assert_eq!(issuer.jwks_requests(), 2, "one fetch for all of them");
-    proxy.expect_metric("attache_key_fetches", &[("issuer", "rotating")], 2);
+    proxy.expect_metric("attache_key_fetches_total", &[("issuer", "rotating")], 2);
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod world;
 
 /// The access log shows the decision.
 mod access_log;
+mod audit;
 /// Documents that are refused, and that both encodings mean the same.
 mod config;
 /// Answers that are compressed.
@@ -64,18 +65,28 @@ mod forwarding;
 mod freshness;
 /// Statuses that gRPC callers understand.
 mod grpc;
+/// Keys behind authentication.
+mod guarded_keys;
 /// What attackers send.
 mod hostile;
 /// What `attachectl init` writes, over TLS.
 mod init;
 /// Tokens of our own on requests that go out.
 mod injection;
+/// Issuers that are not one `iss`.
+mod issuer_forms;
 /// Where keys come from, and sets that are odd.
 mod key_sources;
 /// First keys, rotation, outages.
 mod keys;
+/// A rule for each tool of an MCP server.
+mod mcp;
+/// The official MCP client and server.
+mod mcp_client;
 /// The Prometheus page.
 mod metrics;
+/// Envoy's own filters behind ours.
+mod neighbours;
 /// A certified authorization server's clients.
 mod oidc_clients;
 /// A certified authorization server's tokens.
@@ -106,6 +117,8 @@ mod route_metadata;
 mod sharing;
 /// Secrets that are Envoy's alone, and `sidecar.yaml` as it is shipped.
 mod sidecar;
+/// Streams that end with the token that let them in.
+mod streams;
 /// How the filter finds token endpoints and authenticates there, and exchanges.
 mod token_endpoint;
 /// Metrics of the outbound half.

@@ -58,7 +58,7 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
 
     let decisions = |route, issuer, outcome, reason, count: u64| {
         let labels = [("route", route), ("issuer", issuer), ("outcome", outcome), ("reason", reason)];
-        proxy.expect_metric("attache_decisions", &labels, count);
+        proxy.expect_metric("attache_decisions_total", &labels, count);
     };
     decisions("orders", "corp", "permit", "ok", 6);
     decisions("orders", "second", "permit", "ok", 1);
@@ -67,15 +67,15 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
     decisions("orders", "second", "deny", "scope_insufficient", 1);
     decisions("health", "none", "permit", "ok", 1);
     decisions("default", "none", "deny", "route_unknown", 1);
-    proxy.expect_metric("attache_decisions", &[], 14);
+    proxy.expect_metric("attache_decisions_total", &[], 14);
 
     // Each worker verifies a token once and then knows it. One token was refused before its signature was looked at.
     let sum = |name: &str, labels: &[(&str, &str)]| proxy.metric(name, labels);
-    let misses = sum("attache_token_cache", &[("result", "miss")]);
-    let hits = sum("attache_token_cache", &[("result", "hit")]);
+    let misses = sum("attache_token_cache_total", &[("result", "miss")]);
+    let hits = sum("attache_token_cache_total", &[("result", "hit")]);
     assert_eq!(hits + misses, 9);
-    let portable = sum("attache_signature_checks", &[("engine", "portable")]);
-    let envoy = sum("attache_signature_checks", &[("engine", "envoy")]);
+    let portable = sum("attache_signature_checks_total", &[("engine", "portable")]);
+    let envoy = sum("attache_signature_checks_total", &[("engine", "envoy")]);
     assert!(
         (1..=u64::from(WORKERS)).contains(&portable),
         "EdDSA is checked by the portable engine: {portable}"
@@ -88,21 +88,25 @@ fn the_prometheus_page_shows_all_metrics_with_their_labels() {
         proxy.expect_metric("attache_keys", &[("issuer", issuer)], keys);
     }
     let seen: BTreeSet<String> = attache_samples(&proxy).into_iter().map(|sample| sample.name).collect();
-    assert_eq!(seen.len(), 11, "all that are documented: {seen:?}");
+    // A histogram is three.
+    assert_eq!(seen.len(), 15, "all that are documented: {seen:?}");
     for sample in attache_samples(&proxy) {
         let names: Vec<&str> = sample.labels.iter().map(|(name, _)| name.as_str()).collect();
         let expected: &[&str] = match sample.name.as_str() {
-            "attache_decisions" => &["issuer", "outcome", "reason", "route"],
-            "attache_token_cache" => &["result"],
-            "attache_signature_checks" => &["engine"],
-            "attache_key_fetches" | "attache_metadata_fetches" | "attache_shared_documents" => {
-                &["issuer", "result"]
-            }
+            "attache_decisions_total" => &["issuer", "outcome", "reason", "route"],
+            "attache_token_cache_total" => &["result"],
+            "attache_signature_checks_total" => &["engine"],
+            "attache_key_fetches_total"
+            | "attache_metadata_fetches_total"
+            | "attache_shared_documents_total" => &["issuer", "result"],
             "attache_keys"
             | "attache_key_age_seconds"
             | "attache_key_fetch_failures"
             | "attache_key_next_fetch_timestamp_seconds" => &["issuer"],
             "attache_config_version" => &["plugin"],
+            "attache_failed_check_microseconds_total" => &[],
+            "attache_decision_microseconds_bucket" => &["le", "path"],
+            "attache_decision_microseconds_sum" | "attache_decision_microseconds_count" => &["path"],
             other => panic!("{other} is no metric that we document"),
         };
         let mut sorted = names.clone();
@@ -153,6 +157,72 @@ fn an_outage_shows_in_the_fetches_and_in_the_gauges_of_its_issuer_alone() {
         absent("attache_key_age_seconds") && absent("attache_key_fetch_failures"),
         "no thread fetches `fixed`"
     );
+}
+
+/// Client ids are GUIDs, URLs and SPIFFE IDs: each comes through Envoy as it is.
+#[test]
+fn clients_that_a_requirement_names_are_labels_of_the_prometheus_page() {
+    let clients = [
+        "cart-service",
+        "6731de76-14a6-49ae-97bc-6eba6914391e",
+        "https://client.example:8443/app?x~(1)",
+        "spiffe://prod.example/ns/shop/sa/cart",
+        "cart..service",
+        "%7B$1'",
+    ];
+    let named = json!({ "require": { "clients": clients } });
+    let any = json!({ "require": { "authenticated": {} } });
+    let document = inbound(
+        &[trust("corp", json!({}))],
+        &[route("named", "/named", named), route("any", "/any", any)],
+        json!({}),
+    );
+    let proxy =
+        Setup::new().issuer("corp").listener(Listener::new("clients", Document::Struct(document))).start();
+    let send = |path: &str, client: &str, count: usize| {
+        let spec = TokenSpec::default().claim("client_id", client);
+        for _ in 0..count {
+            let request = proxy.get("clients", path).bearer(&token(proxy.issuer("corp"), &spec));
+            assert_eq!(request.send().unwrap().status, 200, "{client}");
+        }
+    };
+    for (place, client) in clients.into_iter().enumerate() {
+        send("/named", client, place + 1);
+    }
+    send("/any", "unknown\"} 1\nattache_keys{issuer=\"x", 2);
+    let by_client = |client: &str, outcome: &str, count: u64| {
+        let labels = [("issuer", "corp"), ("client", client), ("outcome", outcome)];
+        proxy.expect_metric("attache_decisions_by_client_total", &labels, count);
+    };
+    for (place, client) in clients.into_iter().enumerate() {
+        by_client(client, "permit", place as u64 + 1);
+    }
+    by_client("other", "permit", 2);
+    // What alerts rest on is there before it happens.
+    let samples = proxy.samples();
+    let denied = samples.iter().filter(|sample| sample.name == "attache_decisions_by_client_total");
+    let denied = denied.filter(|sample| sample.label("outcome") == Some("deny") && sample.value == 0.0);
+    assert_eq!(denied.count(), clients.len());
+    assert!(samples.iter().all(|sample| sample.label("issuer") != Some("x")));
+}
+
+/// In microseconds, and between a host call and the patience of a client.
+#[test]
+fn the_times_of_decisions_are_those_of_a_clock() {
+    let proxy = start();
+    let read = scoped(proxy.issuer("corp"), "orders:read");
+    for _ in 0..200 {
+        assert_eq!(proxy.get("metrics", "/orders").bearer(&read).send().unwrap().status, 200);
+    }
+    let of = |suffix: &str, path: &str| {
+        proxy.metric(&format!("attache_decision_microseconds_{suffix}"), &[("path", path)])
+    };
+    eventually("samples", || (of("count", "known") >= 2 && of("count", "new") >= 1).then_some(()));
+    for path in ["known", "new"] {
+        let (sum, count) = (of("sum", path), of("count", path));
+        assert!((1..=1_000_000).contains(&(sum / count)), "{path}: {sum} us in {count}");
+    }
+    assert!(of("count", "known") <= 200 / 64 + u64::from(WORKERS));
 }
 
 fn attache_samples(proxy: &Proxy) -> Vec<Sample> {

@@ -55,7 +55,7 @@ fn a_secret_that_is_revoked_is_told_to_the_operator_and_costs_the_caller_a_503()
     let retry_after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&retry_after));
     let of = [("client", "basic"), ("result", "invalid_client")];
-    proxy.expect_metric("attache_token_requests", &of, 1);
+    proxy.expect_metric("attache_token_requests_total", &of, 1);
     let log = proxy.envoy().logs();
     let line = log.lines().find(|line| line.contains("client basic: no token")).unwrap();
     assert!(

@@ -178,7 +178,11 @@ fn a_wrong_secret_is_told_and_asked_about_slowly_and_needs_no_restart_once_it_is
         came.first()
     );
     assert_eq!(issuer.token_requests(), 1, "whatever the load");
-    proxy.expect_metric("attache_token_requests", &[("client", "billing"), ("result", "invalid_client")], 1);
+    proxy.expect_metric(
+        "attache_token_requests_total",
+        &[("client", "billing"), ("result", "invalid_client")],
+        1,
+    );
     assert_eq!(breaker(&proxy), 0, "the endpoint works");
     assert!(issuer.set_secret(CLIENT, SECRET));
     let patience = Duration::from_secs(75);
@@ -223,7 +227,7 @@ fn a_refusal_in_a_cluster_is_neither_retried_nor_held_against_its_hosts() {
     for _ in 0..6 {
         assert_eq!(call(&proxy, "egress", "/").send().unwrap().status, 503);
     }
-    proxy.expect_metric("attache_injections", &[("outcome", "token_unavailable")], 6);
+    proxy.expect_metric("attache_injections_total", &[("outcome", "token_unavailable")], 6);
     let stat = |name: &str| proxy.envoy().stat(&format!("cluster.billing.{name}")).unwrap();
     assert_eq!((stat("upstream_rq_retry"), stat("outlier_detection.ejections_enforced_total")), (0, 0));
     proxy.issuer("idp").heal();

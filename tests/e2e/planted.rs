@@ -77,7 +77,7 @@ fn a_planted_key_set_is_refused_by_its_seal() {
     eventually("the trusting filters to take it", || (proxy.taken("trusting") == 2 * VMS - 1).then_some(()));
     let refused = [("issuer", "sealed"), ("result", "rejected")];
     eventually("the sealed ones to refuse it", || {
-        (proxy.metric("attache_shared_documents", &refused) >= VMS).then_some(())
+        (proxy.metric("attache_shared_documents_total", &refused) >= VMS).then_some(())
     });
     for _ in 0..6 {
         assert_eq!(send("trusting", &attacker), (200, "forwarded".into()));
@@ -157,6 +157,7 @@ fn publication(seal: Option<Rc<Seal>>, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     let now = Timestamp::from_nanos(now.try_into().unwrap());
     let context = Context {
         now,
+        stopwatch: &(),
         crypto: &RustCrypto,
         random: &Sevens,
         shared: &board,

@@ -86,7 +86,7 @@ fn new_configurations_and_new_vms_have_the_keys_while_the_issuer_is_down() {
     });
     assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200], "{statuses:?}");
     assert_eq!(issuer.jwks_requests(), asked, "no issuer was asked");
-    assert!(proxy.metric("attache_key_fetches", &[]) <= 1);
+    assert!(proxy.metric("attache_key_fetches_total", &[]) <= 1);
     proxy.expect_metric("attache_keys", &[("issuer", "corp")], 1);
 }
 

@@ -180,7 +180,7 @@ fn no_caller_sees_a_401_when_a_token_is_revoked_in_mid_traffic() {
     // At most once for each worker.
     let purges = [("client", "billing"), ("result", "purged")];
     eventually("the purges to be counted", || {
-        (1..=4).contains(&proxy.metric("attache_token_purges", &purges)).then_some(())
+        (1..=4).contains(&proxy.metric("attache_token_purges_total", &purges)).then_some(())
     });
 }
 
@@ -216,7 +216,7 @@ fn as_many_requests_are_replayed_as_the_max_retries_of_their_cluster_allow() {
             let purges = [("client", "billing"), ("result", "purged")];
             eventually("the token to be purged", || {
                 let seen = proxy.upstream().seen().len();
-                (seen > CALLS && proxy.metric("attache_token_purges", &purges) == 1).then_some(())
+                (seen > CALLS && proxy.metric("attache_token_purges_total", &purges) == 1).then_some(())
             });
             gate.open();
             answers.join().unwrap()

@@ -1,7 +1,7 @@
-use attache_harness::issuer::TokenSpec;
+use attache_harness::issuer::{Signer, TokenSpec};
 use serde_json::json;
 
-use crate::proxy::{Document, Listener, echo, eventually, inbound, route, trust};
+use crate::proxy::{Document, Listener, Visit, echo, eventually, inbound, route, trust, verdict};
 use crate::secrets::{scoped, token};
 use crate::world;
 
@@ -12,10 +12,66 @@ pub(crate) fn listeners() -> Vec<Listener> {
         route("report-only-closed", "/closed", json!({ "deny": {}, "mode": "report_only" })),
         route("enforced", "/enforced", json!({ "require": { "scopes": ["orders:read"] } })),
     ];
-    vec![Listener::new(
-        "reporting",
-        Document::Struct(inbound(&[trust("corp", json!({}))], &routes, json!({}))),
-    )]
+    let signed = inbound(
+        &[trust("corp", json!({ "mode": "report_only" }))],
+        &[route("signed", "/orders", json!({ "require": { "scopes": ["orders:read"] } }))],
+        json!({
+            "report_header": "x-attache-report",
+            "forward_payload": { "header": "x-jwt-payload" },
+            "denials": { "body": "problem_json" },
+        }),
+    );
+    vec![
+        Listener::new(
+            "reporting",
+            Document::Struct(inbound(&[trust("corp", json!({}))], &routes, json!({}))),
+        ),
+        Listener::new("reporting-signed", Document::Struct(signed)),
+    ]
+}
+
+/// What an upstream sees of a request that lies about what is ours.
+fn seen(world: &Visit, token: &str) -> (Option<String>, Option<String>) {
+    let request = world.get("reporting-signed", "/orders").bearer(token);
+    let request = request.header("x-attache-report", "forged").header("x-jwt-payload", "forged");
+    let echo = echo(&request.send().unwrap());
+    let header = |name| {
+        let values: Vec<&str> = echo.header_values(name).collect();
+        assert!(values.len() < 2, "{name}: {values:?}");
+        values.first().map(|value| (*value).to_owned())
+    };
+    (header("x-attache-report"), header("x-jwt-payload"))
+}
+
+#[test]
+fn the_upstream_learns_what_is_wrong_with_a_token_that_its_issuer_has_signed() {
+    let world = world::visit();
+    let corp = world.issuer("corp");
+    let reported = |reason: &str| (Some(reason.to_owned()), None);
+    for _ in 0..2 {
+        let expired = token(corp, &TokenSpec::scoped("orders:read").expired());
+        assert_eq!(seen(&world, &expired), reported("expired"));
+        let elsewhere = token(corp, &TokenSpec::scoped("orders:read").claim("aud", "https://other.example"));
+        assert_eq!(seen(&world, &elsewhere), reported("wrong_audience"));
+        assert_eq!(seen(&world, &scoped(corp, "orders")), reported("scope_insufficient"));
+        let good = scoped(corp, "orders:read");
+        let payload = good.split('.').nth(1).map(str::to_owned);
+        assert_eq!(seen(&world, &good), (None, payload));
+    }
+}
+
+#[test]
+fn a_token_that_nobody_has_signed_is_denied_by_a_report_only_issuer() {
+    let world = world::visit();
+    let forger = TokenSpec { signer: Signer::Forger, ..TokenSpec::scoped("orders:read") };
+    let forged = token(world.issuer("corp"), &forger);
+    let forged_and_expired = token(world.issuer("corp"), &forger.expired());
+    for (token, reason) in [(forged, "signature_invalid"), (forged_and_expired, "signature_invalid")] {
+        let answer = world.get("reporting-signed", "/orders").bearer(&token).send().unwrap();
+        assert_eq!(verdict(&answer), (401, reason.to_owned()));
+    }
+    let answer = world.get("reporting-signed", "/orders").send().unwrap();
+    assert_eq!(verdict(&answer), (401, "credential_missing".to_owned()));
 }
 
 #[test]
@@ -36,7 +92,7 @@ fn a_report_only_denial_is_forwarded_counted_and_logged() {
         echo(&request.send().unwrap());
         let labels =
             [("route", "report-only"), ("outcome", "report"), ("reason", reason), ("issuer", issuer)];
-        world.expect_metric("attache_decisions", &labels, 1);
+        world.expect_metric("attache_decisions_total", &labels, 1);
         let decision = format!("outcome=report reason={reason} route=report-only issuer={issuer}");
         assert_eq!(world.logged(mark)["decision"], decision);
         eventually("the log line", || {
@@ -49,7 +105,7 @@ fn a_report_only_denial_is_forwarded_counted_and_logged() {
         "outcome=permit reason=ok route=report-only issuer=corp"
     );
     let labels = [("route", "report-only"), ("outcome", "permit")];
-    world.expect_metric("attache_decisions", &labels, 1);
+    world.expect_metric("attache_decisions_total", &labels, 1);
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn the_documented_restriction_is_what_the_module_takes_and_nothing_else() {
 #[test]
 fn requests_are_verified_by_a_filter_that_may_not_see_responses() {
     let mut allowed = documented();
-    for name in ["proxy_on_response_headers", "proxy_get_header_map_value"] {
+    for name in ["proxy_on_response_headers", "proxy_get_header_map_value", "proxy_close_stream"] {
         assert!(allowed.remove(name).is_some(), "{name}");
     }
     let routes = [route("orders", "/orders", json!({ "require": { "scopes": ["orders:read"] } }))];
@@ -81,6 +81,25 @@ fn a_restriction_without_a_call_that_must_not_fail_refuses_the_configuration() {
         let told = if call == "proxy_log" { "Function: proxy_on_configure" } else { "unexpected status: 10" };
         assert!(ended.log.contains(told), "{call}:\n{}", ended.log);
     }
+}
+
+/// Streams that could not be ended would outlive their tokens.
+#[test]
+fn where_streams_end_with_their_token_a_restriction_must_let_them() {
+    let route = route(
+        "orders",
+        "/orders",
+        json!({
+        "require": { "scopes": ["orders:read"] }, "streams": { "end": "at_expiry" } }),
+    );
+    let document = Document::Struct(inbound(&[trust("corp", json!({}))], &[route], json!({})));
+    let mut allowed = documented();
+    assert!(allowed.remove("proxy_close_stream").is_some());
+    let restriction = json!({ "capability_restriction_config": { "allowed_capabilities": allowed } });
+    let listener = Listener::new("restricted", document).plugin(restriction);
+    let ended = Setup::new().issuer("corp").workers(1).listener(listener).start_refused();
+    let told = "inbound: streams cannot be ended: a capability restriction leaves `proxy_close_stream` out";
+    assert!(ended.log.contains(told), "{}", ended.log);
 }
 
 /// A host call that a request needs and does not get costs that request, and no VM.

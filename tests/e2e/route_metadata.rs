@@ -20,6 +20,11 @@ pub(crate) fn listeners() -> Vec<Listener> {
         "forward_claims": [{ "claim": "sub", "header": "x-user" }],
     });
     let two = inbound(&[trust("corp", json!({})), trust("second", json!({}))], &routes, more.clone());
+    let mut two = two;
+    two["inbound"]["requirements"] = json!({
+        "auditors": { "any": [{ "scopes": ["orders:audit"] }, { "clients": ["auditor"] }] },
+        "readers": { "issuers": ["corp"], "scopes": ["orders:read"] },
+    });
     let mut ignoring = two.clone();
     ignoring["inbound"]["route_metadata"] = "ignore".into();
     let mut undecided = two.clone();
@@ -46,6 +51,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
         envoy("/list", corp(json!({ "scopes": ["orders:read", "orders:audit"] }))),
         envoy("/text", corp(json!({ "scopes": "orders:read orders:audit" }))),
         envoy("/any", corp(json!({ "any_scope": ["orders:read", "orders:audit"] }))),
+        envoy("/named", json!({ "requirements": ["readers", "auditors"] })),
         envoy("/others", json!({ "scopes": ["orders:read"], "issuers": "second" })),
     ];
     table.extend(
@@ -116,7 +122,7 @@ pub(crate) fn listeners() -> Vec<Listener> {
 }
 
 /// Metadata that cannot be read, each on a route of its own.
-const MALFORMED: [(&str, &str); 13] = [
+const MALFORMED: [(&str, &str); 15] = [
     ("/bad/unknown-key", r#"{ "issuers": ["corp"], "scopes": ["orders:read"], "scope": "orders:read" }"#),
     ("/bad/misspelt", r#"{ "issuers": ["corp"], "scope": ["orders:read"] }"#),
     ("/bad/number", r#"{ "issuers": ["corp"], "scopes": 1 }"#),
@@ -129,6 +135,8 @@ const MALFORMED: [(&str, &str); 13] = [
     ("/bad/quote", r#"{ "issuers": ["corp"], "scopes": ["orders\"read"] }"#),
     ("/bad/no-scope", r#"{ "issuers": ["corp"] }"#),
     ("/bad/issuer", r#"{ "issuers": ["nobody"], "scopes": ["orders:read"] }"#),
+    ("/bad/requirement", r#"{ "issuers": ["corp"], "requirements": ["strangers"] }"#),
+    ("/bad/requirement-of-no-issuer", r#"{ "requirements": ["auditors"] }"#),
     ("/bad/which-issuer", r#"{ "scopes": ["orders:read"] }"#),
 ];
 
@@ -159,6 +167,19 @@ fn metadata_alone_is_the_requirement_as_a_list_or_a_text() {
     assert_eq!(ask(&world, "metadata", "/any", "orders:write").status, 403);
     // Without metadata the table's default decides.
     assert_eq!(verdict(&ask(&world, "metadata", "/elsewhere", "orders:read")), (403, "route_unknown".into()));
+}
+
+#[test]
+fn metadata_names_requirements_of_the_configuration() {
+    let world = world::visit();
+    assert_eq!(ask(&world, "metadata", "/named", "orders:audit orders:read").status, 200);
+    for scopes in ["orders:audit", "orders:read"] {
+        let answer = ask(&world, "metadata", "/named", scopes);
+        assert_eq!(verdict(&answer), (403, "scope_insufficient".into()), "{scopes}");
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(challenge.contains("scope=\"orders:audit orders:read\""), "{challenge}");
+    }
+    assert_eq!(world.get("metadata", "/named").send().unwrap().status, 401);
 }
 
 #[test]
@@ -197,7 +218,7 @@ fn malformed_metadata_is_denied_whatever_the_token_and_counted() {
     }
     // Other tests are refused there too.
     eventually("the counts", || {
-        (world.metric("attache_decisions", &labels) >= MALFORMED.len() as u64).then_some(())
+        (world.metric("attache_decisions_total", &labels) >= MALFORMED.len() as u64).then_some(())
     });
 }
 

@@ -93,8 +93,8 @@ fn one_fetch_serves_all_who_wait_on_eight_workers_from_the_first_moment() {
     assert_eq!(corp.jwks_requests(), 1);
     proxy.expect_fetched("corp", "changed", 1);
     let taken = [("issuer", "corp"), ("result", "adopted")];
-    proxy.expect_metric("attache_shared_documents", &taken, WORKERS.into());
-    proxy.expect_metric("attache_key_fetches", &[], 1);
+    proxy.expect_metric("attache_shared_documents_total", &taken, WORKERS.into());
+    proxy.expect_metric("attache_key_fetches_total", &[], 1);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn filters_share_with_those_of_the_same_sealing_secret_and_with_no_others() {
         echo(&proxy.get(listener, "/").bearer(&token).send().unwrap());
     }
     assert_eq!(proxy.issuer("sealed").jwks_requests(), 3, "one for each secret, and one for those without");
-    proxy.expect_metric("attache_shared_documents", &[("result", "rejected")], 0);
+    proxy.expect_metric("attache_shared_documents_total", &[("result", "rejected")], 0);
 }
 
 #[test]

@@ -27,14 +27,14 @@ fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
     assert_eq!(call(&proxy, "egress", "/").bearer("own").send().unwrap().status, 400);
     echo(&proxy.get("egress", "/").send().unwrap());
     let injected = |client: &str, outcome: &str, count: u64| {
-        proxy.expect_metric("attache_injections", &[("client", client), ("outcome", outcome)], count);
+        proxy.expect_metric("attache_injections_total", &[("client", client), ("outcome", outcome)], count);
     };
     injected("billing", "injected", 15);
     injected("billing", "caller_credential", 1);
     injected("none", "passed", 1);
-    proxy.expect_metric("attache_injections", &[], 17);
-    proxy.expect_metric("attache_token_requests", &[("client", "billing"), ("result", "obtained")], 1);
-    proxy.expect_metric("attache_shared_tokens", &[("client", "billing"), ("result", "adopted")], 2);
+    proxy.expect_metric("attache_injections_total", &[], 17);
+    proxy.expect_metric("attache_token_requests_total", &[("client", "billing"), ("result", "obtained")], 1);
+    proxy.expect_metric("attache_shared_tokens_total", &[("client", "billing"), ("result", "adopted")], 2);
     eventually("the time to the expiry", || {
         (280..=300).contains(&gauge("attache_token_seconds_to_expiry")).then_some(())
     });
@@ -56,14 +56,14 @@ fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
     }
     let expected = [
         ("attache_config_version", &["plugin"][..]),
-        ("attache_injections", &["client", "outcome"]),
+        ("attache_injections_total", &["client", "outcome"]),
         ("attache_requests_waiting_for_tokens", &[]),
-        ("attache_shared_tokens", &["client", "result"]),
+        ("attache_shared_tokens_total", &["client", "result"]),
         ("attache_token_endpoint_breaker", &["client"]),
         ("attache_token_margin_left_percent", &["client"]),
-        ("attache_token_purges", &["client", "result"]),
+        ("attache_token_purges_total", &["client", "result"]),
         ("attache_token_request_failures", &["client"]),
-        ("attache_token_requests", &["client", "result"]),
+        ("attache_token_requests_total", &["client", "result"]),
         ("attache_token_seconds_to_expiry", &["client"]),
     ];
     let expected: BTreeMap<String, BTreeSet<String>> = expected

@@ -205,7 +205,7 @@ fn a_bad_token_is_refused_with_its_reason_and_counted() {
     }
     for (reason, count) in counts {
         let labels = [("route", "tokens-refused"), ("outcome", "deny"), ("reason", reason)];
-        world.expect_metric("attache_decisions", &labels, count);
+        world.expect_metric("attache_decisions_total", &labels, count);
     }
     assert_eq!(attacker.jwks_requests(), 0, "the token said where to fetch its key");
     assert_eq!(ask(&world, "tokens-refused", &good).status, 200);

@@ -120,6 +120,6 @@ fn metadata_of_a_token_endpoint_that_cannot_be_fetched_is_told_ever_more_rarely_
     }
     let of = [("client", "billing"), ("result", "status")];
     eventually("the metric", || {
-        (proxy.metric("attache_token_endpoint_metadata_fetches", &of) >= 5).then_some(())
+        (proxy.metric("attache_token_endpoint_metadata_fetches_total", &of) >= 5).then_some(())
     });
 }

@@ -24,7 +24,8 @@ pub(crate) fn run(pace: Pace) -> Outcome {
     let proxy = setup.listener(rules::listener("chaos", &names, &keys, json!({}))).start();
     for name in &names {
         eventually("the first keys", || {
-            (proxy.metric("attache_key_fetches", &[("issuer", name)]) >= fetchers(WORKERS)).then_some(())
+            (proxy.metric("attache_key_fetches_total", &[("issuer", name)]) >= fetchers(WORKERS))
+                .then_some(())
         });
     }
     let before: Vec<u64> = names.iter().map(|name| proxy.issuer(name).jwks_requests()).collect();

@@ -142,7 +142,7 @@ impl Window {
 
 /// What failing checks have cost so far.
 fn failed(proxy: &Proxy) -> Duration {
-    Duration::from_micros(proxy.metric("attache_failed_check_microseconds", &[]))
+    Duration::from_micros(proxy.metric("attache_failed_check_microseconds_total", &[]))
 }
 
 /// Connections with known tokens, and how many requests they send.

@@ -19,6 +19,8 @@
 #![allow(clippy::disallowed_methods, reason = "real processes run in real time")]
 #![allow(clippy::print_stdout, reason = "the table is what this is for")]
 
+/// Alerts and the dashboard, by a real Prometheus.
+mod alerts;
 /// A client outside of the mesh.
 mod client;
 /// One connection of a load.
@@ -41,6 +43,8 @@ mod judge;
 mod keycloak;
 /// What the page for its users promises.
 mod keycloak_rows;
+/// Limits per client over several Envoys.
+mod limits;
 /// Requests all the time.
 #[allow(dead_code, reason = "the chaos tests use all of it")]
 #[path = "../e2e_chaos/load.rs"]
@@ -55,6 +59,8 @@ mod program;
 mod registry;
 /// The table.
 mod report;
+/// Statistics from Envoy to an API-management plane.
+mod statistics;
 /// The commands of a page.
 mod walkthrough;
 /// What the groups share.
@@ -77,9 +83,13 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group { name: "manifests", run: manifests::run },
     Group { name: "image", run: image::image },
+    Group { name: "limits", run: limits::run },
+    Group { name: "alerts", run: alerts::run },
+    Group { name: "statistics", run: statistics::run },
     Group { name: "keycloak", run: keycloak_rows::rows },
     Group { name: "istio-inbound", run: istio::inbound::run },
     Group { name: "istio-gateway", run: istio::gateway::run },
+    Group { name: "istio-records", run: istio::statistics::rows },
     Group { name: "istio-outbound", run: istio::outbound::rows },
     Group { name: "istio-faults", run: istio::faults::rows },
     Group { name: "envoy-gateway", run: envoy_gateway::run },

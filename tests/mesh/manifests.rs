@@ -18,7 +18,8 @@ pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
     let directory = world.directory("manifests")?;
     let all = manifests(&directory)?;
     let of = |folder: &str| -> Vec<PathBuf> {
-        all.iter().filter(|file| file.starts_with(checkout("deploy").join(folder))).cloned().collect()
+        let folders = ["deploy", "deploy/observability"].map(|parent| checkout(parent).join(folder));
+        all.iter().filter(|file| folders.iter().any(|folder| file.starts_with(folder))).cloned().collect()
     };
     for (validator, files) in [
         (Validator::Definitions, all.clone()),
@@ -196,8 +197,8 @@ fn manifests(directory: &Path) -> Result<Vec<PathBuf>> {
                     found.push(path);
                 } else if text.lines().any(|line| line == "spec:") {
                     found.push(patched(&path, &text, directory)?);
-                } else if !text.contains("\"@type\"") {
-                    bail!("{} is neither a manifest nor a file of Envoy's", path.display());
+                } else if !text.contains("\"@type\"") && !path.starts_with(checkout("deploy/observability")) {
+                    bail!("{} is neither a manifest nor a file of Envoy's or a collector's", path.display());
                 }
             }
         }

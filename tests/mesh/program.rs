@@ -49,9 +49,24 @@ impl Program {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let process = format!("-{}", self.child.id());
+        // It may have ended already.
+        let mut command = Command::new("kill");
+        let _ = command.args([&format!("-{signal}"), "--", &process]).stderr(Stdio::null()).status();
+    }
+
+    /// Ends it as its operator does, and waits for its end.
+    pub(crate) fn stop(&mut self, patience: Duration) -> Result<()> {
+        self.signal("TERM");
+        wait_for(&format!("the end of {}", self.name), patience, || Ok(self.child.try_wait()?))?;
+        Ok(())
+    }
+
     /// Ends it, as a machine's failure would: at once.
     pub(crate) fn kill(&mut self) {
-        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.child.id())]).status();
+        self.signal("KILL");
         let _ = self.child.wait();
     }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Check {
     /// Exit 1 where there is a warning, too.
     #[arg(long)]
     strict: bool,
+    /// Print the routes of each configuration, too, in the order in which they match, with what each demands.
+    #[arg(long, conflicts_with = "output")]
+    explain_routes: bool,
     /// Ask what the configurations name, too: metadata, keys, and one token for each client, which is not shown.
     ///
     /// From this machine and not from Envoy: names, routes, firewalls and trusted certificates may be others there.
@@ -69,6 +72,9 @@ impl Check {
             Output::Sarif => Format::Sarif,
         };
         print!("{}", format.write(&report));
+        if self.explain_routes {
+            print!("{}", report.routes());
+        }
         Ok(ExitCode::from(report.exit_code(self.strict)))
     }
 }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use attache::base::Timestamp;
-use attache::claims::{ScopeSet, VerifiedToken};
+use attache::claims::VerifiedToken;
 use attache::inbound::{Issuer, Settings};
 use attache::jose::{Json, KeySet, Object, RustCrypto, SignatureError, TokenParts, UnverifiedToken};
-use attache::policy::{IssuerId, Rule, TokenFacts};
+use attache::policy::{IssuerId, TokenFacts};
 
 use super::difference::difference;
 use super::key_report::{KeyReport, Trials};
@@ -16,7 +16,7 @@ use super::token_report::TokenReport;
 /// What an inbound half would make of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// It would accept it, where its scopes are enough.
+    /// It would accept it, where it meets the requirement.
     Accepted,
     /// It would deny it.
     Denied,
@@ -82,7 +82,7 @@ pub(crate) fn token_lines(
     let judgement = match accepted(&token, inbound, now) {
         Ok((id, verified)) => {
             page.line(Mark::Good, "the inbound half of these files would accept it");
-            routes(&mut page, inbound, id, verified.scopes());
+            routes(&mut page, inbound, id, &verified);
             Judgement::Accepted
         }
         Err((judgement, why)) => {
@@ -103,8 +103,7 @@ fn accepted(
     let denied = |why: &dyn core::fmt::Display| {
         (Judgement::Denied, format!("the inbound half of these files would deny it: {why}"))
     };
-    let iss = token.claims().get("iss").and_then(Json::as_str).unwrap_or_default();
-    let id = inbound.settings.issuer_places.get(iss).copied();
+    let id = inbound.settings.issuer_index.find(token.claims());
     let issuer = id.and_then(|id| Some((id, inbound.settings.issuers.get(id.place())?)));
     let Some((id, issuer)) = issuer else {
         return Err(denied(&"its issuer is not one of the configured ones"));
@@ -120,8 +119,11 @@ fn accepted(
     let header = token.header();
     let mut last = None;
     for key in keys.candidates(header.algorithm, header.kid.as_deref()) {
-        match prescreened.verify(key, &RustCrypto) {
-            Ok(authentic) => {
+        let admitted = issuer.rules.admits(token, key);
+        match admitted.and_then(|()| token.verify(key, &RustCrypto)) {
+            Ok(signed) => {
+                let authentic = prescreened.signed(signed);
+                let authentic = authentic.ok_or_else(|| denied(&"it is another token"))?;
                 return VerifiedToken::new(&authentic)
                     .map(|verified| (id, verified))
                     .map_err(|error| denied(&error));
@@ -136,13 +138,13 @@ fn accepted(
     })
 }
 
-/// On which routes its issuer and scopes are enough.
-fn routes(page: &mut Page, inbound: &Inbound, issuer: IssuerId, scopes: &ScopeSet) {
+/// On which routes it is good enough.
+fn routes(page: &mut Page, inbound: &Inbound, issuer: IssuerId, token: &VerifiedToken) {
     let (mut good, mut all) = (0_usize, 0_usize);
     for route in inbound.settings.routes.routes() {
-        let Rule::Require(requirement) = &route.rule else { continue };
+        let Some(requirement) = route.rule.requirement() else { continue };
         all = all.saturating_add(1);
-        if requirement.unmet(TokenFacts { issuer, scopes }).is_empty() {
+        if requirement.is_met(TokenFacts { issuer, claims: token.claims() }) {
             good = good.saturating_add(1);
         }
     }

@@ -4,7 +4,7 @@ use attache::config::{Value, destination_patterns};
 use attache::outbound::{ChosenBy, Destination, Settings};
 use attache::policy::{
     Authority, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath, Route,
-    RouteTable, Rule, Segment,
+    RouteAudit, RouteTable, Rule, Segment, StreamEnd,
 };
 
 use super::difference::{difference, distance, nearest};
@@ -160,8 +160,14 @@ impl Row {
 
 /// Whether a table of this pattern alone finds the request.
 fn matches(pattern: Pattern, path: &str, method: &str) -> bool {
-    let route =
-        Route { name: "".into(), rule: Rule::Public, mode: Mode::Enforce, allowed: PathFeatures::NONE };
+    let route = Route {
+        name: "".into(),
+        rule: Rule::Public,
+        mode: Mode::Enforce,
+        allowed: PathFeatures::NONE,
+        stream_end: StreamEnd::Never,
+        audit: RouteAudit::default(),
+    };
     let Ok(table) = RouteTable::new(vec![(pattern, route.clone())], route) else { return false };
     let Ok(path) = RequestPath::parse(path.as_bytes()) else { return false };
     table.find(None, &path, method.as_bytes()) != table.default_id()

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use attache::base::{
-    Command, Headers, HttpReply, Jitter, Level, Observation, Outcome, Random, RequestHead, Timestamp,
-    encode_pairs,
+    Command, Headers, HttpReply, Jitter, Level, Observation, Outcome, Random, RequestBody, RequestHead,
+    Timestamp, encode_pairs,
 };
 use attache::claims::ClaimError;
 use attache::config::Config;
@@ -12,14 +12,14 @@ use attache::filter::{CallPurpose, Filter};
 use attache::inbound::{Denial, Evaluation, Observer, Settings, Step, WaitReason};
 use attache::issuer::{DocumentKind, KeySource};
 use attache::jose::{Key, RustCrypto, SignatureError};
-use attache::policy::{IssuerId, Mode, Requirement, Rule};
+use attache::policy::{IssuerId, Leaf, Mode, Requirement, Rule};
 use attache::sharing::{Context, NoSharedState};
 use serde_json::{Value, json};
 
 use super::difference::difference;
 use super::key_report::{KeyReport, Progress, Trials};
 use super::page::{Explanation, Mark, Page, quoted, quoted_list};
-use super::requirement::in_words;
+use super::requirement::{in_words, rule_in_words};
 use super::token_report::TokenReport;
 
 /// A request to explain.
@@ -27,6 +27,8 @@ use super::token_report::TokenReport;
 pub struct Question {
     /// All headers, pseudo-headers included.
     pub headers: Vec<(String, String)>,
+    /// The body, if it is known.
+    pub body: Option<Vec<u8>>,
     /// What stands on Envoy's own route under `attache`: keys and texts.
     pub route_metadata: Vec<(String, String)>,
     /// The JWKS document of each issuer by name; an issuer that is missing has no keys yet.
@@ -42,11 +44,18 @@ impl Question {
     /// Asks the inbound half.
     pub fn ask(&self, config: &Config) -> Explanation {
         // The outbound half has its own explanation, and would have the request wait for a token.
-        let config = Config { outbound: None, ..config.clone() };
-        let Some(settings) = config.inbound.clone() else { return Page::default().finish(true) };
+        let Some(mut settings) = config.inbound.as_deref().cloned() else {
+            return Page::default().finish(true);
+        };
+        // Nor does it matter here what a fetch would carry.
+        let sources = settings.issuers.iter_mut().flat_map(|issuer| &mut issuer.keys);
+        sources.filter_map(KeySource::client_mut).for_each(|client| *client = None);
+        let settings = Rc::new(settings);
+        let config = Config { inbound: Some(Rc::clone(&settings)), outbound: None, ..config.clone() };
         let (mut jitter, mut observations) = (Jitter::new([0; 16]), Vec::new());
         let mut context = Context {
             now: self.now,
+            stopwatch: &(),
             crypto: &RustCrypto,
             random: &NothingIsSigned,
             shared: &NoSharedState,
@@ -62,10 +71,22 @@ impl Question {
             route_metadata: (!self.route_metadata.is_empty()).then(|| {
                 encode_pairs(self.route_metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())))
             }),
+            has_body: self.body.is_some() || settings.reads_bodies() && self.is_post(),
+            body: self.body.clone().map(|body| {
+                if body.len() > settings.mcp.max_body {
+                    RequestBody::TooLarge
+                } else {
+                    RequestBody::Whole(body)
+                }
+            }),
             ..RequestHead::default()
         };
         let outcome = filter.explain_request(head, &mut explainer, &mut context);
         explainer.finish(outcome.as_ref())
+    }
+
+    fn is_post(&self) -> bool {
+        self.headers.iter().any(|(name, value)| name == ":method" && value == "POST")
     }
 
     /// Has the filter fetch what the question holds: an issuer's metadata, where there is some, and then its keys.
@@ -108,7 +129,8 @@ impl Question {
             DocumentKind::Keys => given(&self.key_sets)?,
             DocumentKind::Metadata => given(&self.metadata).or_else(|| {
                 given(&self.key_sets)?;
-                let metadata = json!({ "issuer": &*issuer.rules.issuer, "jwks_uri": "https://keys.example" });
+                let metadata =
+                    json!({ "issuer": issuer.metadata_issuer(), "jwks_uri": "https://keys.example" });
                 Some(metadata.to_string().into_bytes())
             })?,
         };
@@ -171,7 +193,7 @@ impl<'a> Explainer<'a> {
                 (true, Some(metadata), _) => {
                     let document: Value = serde_json::from_slice(metadata).unwrap_or_default();
                     let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
-                    let (given, wanted) = (text("issuer"), &*issuer.rules.issuer);
+                    let (given, wanted) = (text("issuer"), issuer.metadata_issuer());
                     let mut lines = vec![quoted(wanted)];
                     if given != wanted {
                         self.of_others.push(issuer.name.to_string());
@@ -188,6 +210,7 @@ impl<'a> Explainer<'a> {
     }
 
     fn finish(mut self, outcome: Option<&Outcome>) -> Explanation {
+        self.token.write_trees(&mut self.page);
         if self.is_refused {
             self.token.write(&mut self.page);
         }
@@ -206,7 +229,7 @@ impl<'a> Explainer<'a> {
                 self.page.answered(response);
                 response.status < 300
             }
-            None => false,
+            Some(Outcome::AwaitBody { .. }) | None => false,
         };
         self.page.finish(is_forwarded)
     }
@@ -253,20 +276,30 @@ impl Observer for Explainer<'_> {
                         self.requirements.push((**requirement).clone());
                         in_words(requirement, self.settings)
                     }
+                    Rule::Optional(requirement) => {
+                        self.requirements.push((**requirement).clone());
+                        format!("no token, or {}", in_words(requirement, self.settings))
+                    }
                 };
                 let mode = if route.mode == Mode::ReportOnly { " (report-only)" } else { "" };
                 self.page.step("route", &format!("{}: {rule}{mode}", route.name));
             }
             Step::RouteMetadata(metadata) => {
                 let all = (0..self.settings.issuers.len()).filter_map(IssuerId::at).collect();
-                let demanded = Requirement::new(all, metadata.scopes.clone(), metadata.any_scope.clone());
-                self.requirements.push(demanded);
-                let scopes: Vec<&str> =
-                    metadata.scopes.iter().chain(&metadata.any_scope).map(|s| &**s).collect();
-                self.page.step("metadata", &format!("Envoy's route adds {}", scopes.join(" ")));
+                let scopes = Requirement::of_scopes(metadata.scopes.clone(), metadata.any_scope.clone());
+                let named = metadata.requirements.iter().filter_map(|name| {
+                    self.settings.requirements.get(name).map(|named| Requirement::Named(Rc::clone(named)))
+                });
+                let issuers = [Requirement::Leaf(Leaf::Issuer(all))];
+                let demanded = issuers.into_iter().chain(scopes).chain(named).collect();
+                self.requirements.push(Requirement::All(demanded));
+                let lists = [&metadata.scopes, &metadata.any_scope, &metadata.requirements];
+                let added: Vec<&str> = lists.into_iter().flatten().map(|text| &**text).collect();
+                self.page.step("metadata", &format!("Envoy's route adds {}", added.join(" ")));
             }
             Step::Headers => self.page.step("headers", "none can be mistaken for a protected one"),
             Step::Public => self.page.step("public", "no token is needed"),
+            Step::Anonymous => self.page.step("anonymous", "there is no token, and none is needed"),
             Step::Preflight => self.page.step("preflight", "a CORS preflight needs no token"),
             Step::Credential { bytes } => {
                 self.page.step("credential", &format!("one token of {bytes} bytes"));
@@ -281,7 +314,10 @@ impl Observer for Explainer<'_> {
                 self.trials.header = Some((header.algorithm, header.kid.as_deref().map(str::to_owned)));
             }
             Step::Issuer(issuer) => {
-                self.page.step("issuer", &format!("{} ({})", issuer.name, quoted(&issuer.rules.issuer)));
+                let mode =
+                    if issuer.mode == Mode::ReportOnly { " (report-only after the signature)" } else { "" };
+                let (name, identifier) = (&issuer.name, quoted(issuer.rules.issuer.as_str()));
+                self.page.step("issuer", &format!("{name} ({identifier}){mode}"));
                 self.issuer = Some(issuer.name.to_string());
             }
             Step::Prescreen => {
@@ -308,6 +344,10 @@ impl Observer for Explainer<'_> {
 
     fn evaluated(&mut self, evaluation: &Evaluation) {
         match evaluation {
+            Evaluation::NeedsBody(_) => {
+                self.is_refused = true;
+                self.page.failed("waits", "its MCP message stands in its body: --body FILE");
+            }
             Evaluation::Wait(wait) => {
                 self.is_refused = true;
                 let why = match wait.reason {
@@ -341,6 +381,9 @@ impl Observer for Explainer<'_> {
 fn denial_data(denial: &Denial) -> Option<String> {
     if let Denial::ScopeInsufficient { scopes } = denial {
         return Some(format!("needs {}", scopes.join(" ")));
+    }
+    if let Denial::ClaimNotAccepted { rule } = denial {
+        return Some(format!("the rule is: {}", rule_in_words(rule)));
     }
     if let Denial::RouteMetadata(error) = denial {
         return Some(error.to_string());

@@ -11,7 +11,9 @@ mod inbound;
 mod key_report;
 mod outbound;
 mod page;
+mod record;
 mod requirement;
+mod route_order;
 mod token_call;
 mod token_report;
 
@@ -20,3 +22,5 @@ pub use cluster::asserts_tls;
 pub use inbound::Question;
 pub use outbound::OutboundQuestion;
 pub use page::Explanation;
+pub use record::{Fault, Record};
+pub(crate) use route_order::route_order;

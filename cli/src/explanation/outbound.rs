@@ -54,6 +54,7 @@ impl OutboundQuestion {
         let (mut jitter, mut observations) = (Jitter::new([0; 16]), Vec::new());
         let mut context = Context {
             now: self.now,
+            stopwatch: &(),
             crypto: &NothingIsSigned,
             random: &NothingIsSigned,
             shared: &NoSharedState,
@@ -184,7 +185,7 @@ impl Run<'_> {
                     return self.forwarded(&edits, None);
                 }
                 Injection::Denied(client, denial) => return self.denied(client, denial),
-                Injection::Injected(client, edits) => return self.forwarded(&edits, Some(client)),
+                Injection::Injected(client, edits, _) => return self.forwarded(&edits, Some(client)),
                 Injection::Wait(client, _) => {
                     if !self.obtain(client, context) {
                         return self.page.finish(false);

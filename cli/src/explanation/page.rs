@@ -1,6 +1,7 @@
 //! What an explanation looks like: numbered steps, tables of what is there beside what is wanted, and a result.
 
 use attache::base::{Edit, Response};
+use attache::jose::Json;
 
 use crate::printing::escaped;
 
@@ -79,6 +80,16 @@ impl Page {
         self.put(format_args!("    {name:<DETAIL$} {text}"));
     }
 
+    /// What has been written elsewhere.
+    pub(super) fn append(&mut self, other: Self) {
+        self.text.push_str(&other.text);
+    }
+
+    /// What has become of a request.
+    pub(super) fn result(&mut self, text: &str) {
+        self.put(format_args!("→ {text}"));
+    }
+
     /// A request that goes on.
     pub(super) fn forwarded(&mut self, edits: &[Edit], shown: impl Fn(&Edit) -> Option<String>) {
         self.text.push_str("→ forwarded\n");
@@ -132,6 +143,22 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
+/// A claim's value; of a list, the first of its values.
+pub(super) fn shown(value: &Json<'_>) -> String {
+    match value {
+        Json::Null => "null".to_owned(),
+        Json::Bool(value) => value.to_string(),
+        Json::Number(number) => number.to_string(),
+        Json::String(text) => quoted(text),
+        Json::Array(items) => {
+            let more = if items.len() > MAX_ITEMS { " …" } else { "" };
+            let items: Vec<String> = items.iter().take(MAX_ITEMS).map(shown).collect();
+            format!("{}{more}", items.join(" "))
+        }
+        Json::Object(_) => "an object".to_owned(),
+    }
+}
+
 /// Texts in quotes, one after the other.
 pub(super) fn quoted_list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let shown: Vec<String> = texts.into_iter().map(quoted).collect();
@@ -144,6 +171,8 @@ const NAME: usize = 10;
 const DETAIL: usize = 21;
 /// How many characters of a text are shown: more than any issuer's URL has.
 const MAX_SHOWN: usize = 200;
+/// How many values of a list are shown.
+const MAX_ITEMS: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -4,14 +4,14 @@
 use core::time::Duration;
 
 use attache::base::Timestamp;
-use attache::claims::{Audiences, ClaimError, Expiry, Rules, ScopeSet, TokenType};
+use attache::claims::{Audiences, ClaimError, ClaimPath, Expiry, Rules, TokenIssuer, TokenType};
 use attache::inbound::{Issuer, Settings};
 use attache::jose::{AlgorithmSet, Json, UnverifiedToken};
 use attache::policy::{IssuerId, Leaf, Requirement, TokenFacts};
 
 use super::difference::{difference, nearest};
-use super::page::{Mark, Page, quoted, quoted_list};
-use super::requirement::{in_words, names};
+use super::page::{Mark, Page, quoted, quoted_list, shown};
+use super::requirement::{in_words, is_tree, names, write_tree};
 
 /// The comparison, as lines to be.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct TokenReport {
     /// Whose rules it is held against, if the token names no issuer that is configured.
     nearest: Option<String>,
     rows: Vec<Row>,
+    /// The requirements that a line does not tell, each held against the token.
+    trees: Page,
 }
 
 #[derive(Debug)]
@@ -46,9 +48,9 @@ impl TokenReport {
         now: Timestamp,
     ) -> Self {
         let iss = token.claims().get("iss").and_then(Json::as_str);
-        let known = iss.and_then(|iss| settings.issuer_places.get(iss)).copied();
+        let known = settings.issuer_index.find(token.claims());
         let likely = || {
-            let configured = settings.issuers.iter().map(|issuer| &*issuer.rules.issuer);
+            let configured = settings.issuers.iter().map(|issuer| issuer.rules.issuer.as_str());
             nearest(iss.unwrap_or_default(), configured).and_then(IssuerId::at)
         };
         let Some(id) = known.or_else(likely) else { return Self::default() };
@@ -57,12 +59,28 @@ impl TokenReport {
         let mut rows = vec![comparison.issuer(issuer, known.is_some(), id, requirements, settings)];
         rows.extend(comparison.algorithm());
         rows.push(comparison.token_type());
+        rows.extend(comparison.required_claims());
         rows.push(comparison.audience());
         rows.extend(comparison.times());
         rows.push(comparison.scopes(id, requirements, settings));
         let several = settings.issuers.len() > 1;
         let nearest = (known.is_none() && several).then(|| issuer.name.to_string());
-        Self { nearest, rows }
+        let mut trees = Page::default();
+        if known.is_some()
+            && let Ok(claims) = issuer.rules.keep(token.claims())
+        {
+            let facts = TokenFacts { issuer: id, claims: &claims };
+            for requirement in requirements.iter().filter(|requirement| is_tree(requirement)) {
+                trees.heading("the requirement, held against the token");
+                write_tree(&mut trees, requirement, facts, token.claims(), settings);
+            }
+        }
+        Self { nearest, rows, trees }
+    }
+
+    /// Writes the requirements that a line does not tell.
+    pub(super) fn write_trees(&mut self, page: &mut Page) {
+        page.append(core::mem::take(&mut self.trees));
     }
 
     /// Writes it, unless there is nothing.
@@ -91,9 +109,19 @@ impl Comparison<'_> {
         requirements: &[Requirement],
         settings: &Settings,
     ) -> Row {
-        let mut wanted = vec![format!("{} (issuer {})", quoted(&self.rules.issuer), issuer.name)];
+        let configured = self.rules.issuer.as_str();
+        let mut wanted = vec![format!("{} (issuer {})", quoted(configured), issuer.name)];
         if let Some(iss) = self.claim("iss").and_then(Json::as_str).filter(|_| !is_known) {
-            wanted.push(differs(&difference(iss, &self.rules.issuer)));
+            wanted.push(differs(&difference(iss, configured)));
+        }
+        match &self.rules.issuer {
+            TokenIssuer::Named(_) => {}
+            TokenIssuer::Tenants(_) => {
+                wanted.push(format!("and `tid`, here {}, is the same one of the tenants", self.shown("tid")));
+            }
+            TokenIssuer::TrustDomain(_) => {
+                wanted.push(format!("by `sub`, here {}: `iss` need not be there", self.shown("sub")));
+            }
         }
         let refusing = requirements.iter().find(|requirement| !requirement.accepts(id));
         if let Some(requirement) = refusing {
@@ -114,16 +142,30 @@ impl Comparison<'_> {
 
     fn token_type(&self) -> Row {
         let outcome = self.outcome(|rules| rules.token_type = self.rules.token_type);
-        let mut wanted = vec![match self.rules.token_type {
+        let wanted = vec![match self.rules.token_type {
             TokenType::Any => "any (the issuer's `type` is not at+jwt)".to_owned(),
             TokenType::AccessToken => "\"at+jwt\" (the issuer's `type`)".to_owned(),
+            TokenType::Svid => "none, \"JWT\" or \"JOSE\" (JWT-SVID)".to_owned(),
         }];
-        // RFC 9068 wants claims beside it.
-        if let Some(Err(error @ ClaimError::Missing { .. })) = &outcome {
-            wanted.push(format!("{error}, and at+jwt wants it"));
-        }
         let given = self.token.header().typ.as_deref().map_or("none".to_owned(), quoted);
         Row { mark: mark_of(outcome), name: "typ", given, wanted }
+    }
+
+    /// Only where some are missing. `aud` and `exp` have rows of their own.
+    fn required_claims(&self) -> Option<Row> {
+        let all = &self.rules.required_claims;
+        let has_row = |claim: &ClaimPath| ["aud", "exp"].contains(&claim.top_level().unwrap_or_default());
+        let lacks = |claim: &&ClaimPath| {
+            let outcome = self.outcome(|rules| rules.required_claims = vec![(*claim).clone()]);
+            !has_row(claim) && matches!(outcome, Some(Err(_)))
+        };
+        let names = |claims: &mut dyn Iterator<Item = &ClaimPath>| {
+            claims.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let lacking = names(&mut all.iter().filter(lacks));
+        let wanted = vec![format!("{} (the issuer's required claims)", names(&mut all.iter()))];
+        let row = Row { mark: Mark::Bad, name: "claims", given: format!("without {lacking}"), wanted };
+        (!lacking.is_empty()).then_some(row)
     }
 
     fn audience(&self) -> Row {
@@ -180,36 +222,49 @@ impl Comparison<'_> {
     fn scopes(&self, issuer: IssuerId, requirements: &[Requirement], settings: &Settings) -> Row {
         let wanted: Vec<String> =
             requirements.iter().map(|requirement| in_words(requirement, settings)).collect();
-        let scopes = match ScopeSet::read(self.token.claims(), &self.rules.asked.scopes_from) {
-            Ok(scopes) => scopes,
+        let claims = match self.rules.keep(self.token.claims()) {
+            Ok(claims) => claims,
             Err(error) => {
                 return Row { mark: Mark::Bad, name: "scopes", given: error.to_string(), wanted };
             }
         };
-        let facts = TokenFacts { issuer, scopes: &scopes };
-        let unmet = requirements.iter().flat_map(|requirement| requirement.unmet(facts));
-        let lacks: Vec<&str> = unmet
-            .filter_map(|leaf| match leaf {
-                Leaf::Scope(scope) => Some(&**scope),
-                Leaf::Issuer(_) => None,
-            })
-            .collect();
+        let facts = TokenFacts { issuer, claims: &claims };
+        // Those of trees are shown in them.
+        let plain = requirements.iter().filter(|requirement| !is_tree(requirement));
+        let mut lacks = Vec::new();
+        for requirement in plain.filter(|requirement| !requirement.is_met(facts)) {
+            collect_scopes(requirement, facts, &mut lacks);
+        }
         let mut wanted = wanted;
         if !lacks.is_empty() {
             wanted.push(format!("it lacks {}", quoted_list(lacks.iter().copied())));
         }
-        let given = quoted_list(scopes.iter());
-        Row { mark: Mark::of(lacks.is_empty()), name: "scopes", given, wanted }
+        let given = quoted_list(claims.scopes().iter());
+        // Which of them a tree wants, the tree shows.
+        let mark = match requirements.iter().any(is_tree) {
+            true if lacks.is_empty() => Mark::Open,
+            true | false => Mark::of(lacks.is_empty()),
+        };
+        Row { mark, name: "scopes", given, wanted }
     }
 
     /// What the rules say of the token when only those count that `only` puts in; `None` where the token's issuer
     /// cannot be read, without which they say nothing.
     fn outcome(&self, only: impl FnOnce(&mut Rules)) -> Option<Result<(), ClaimError>> {
+        // Whose it is has a row of its own.
+        let issuer = match &self.rules.issuer {
+            TokenIssuer::Named(_) | TokenIssuer::Tenants(_) => {
+                TokenIssuer::Named(self.claim("iss").and_then(Json::as_str)?.into())
+            }
+            TokenIssuer::TrustDomain(_) => self.rules.issuer.clone(),
+        };
         let mut rules = Rules {
-            issuer: self.claim("iss").and_then(Json::as_str)?.into(),
+            issuer,
+            metadata_issuer: None,
             audiences: Audiences::Any,
             algorithms: AlgorithmSet::of(&[self.token.header().algorithm]),
             token_type: TokenType::Any,
+            required_claims: Vec::new(),
             expiry: Expiry::Optional,
             max_lifetime: None,
             clock_skew: Duration::MAX,
@@ -262,8 +317,20 @@ fn collect_issuers<'a>(requirement: &Requirement, settings: &'a Settings, found:
         Requirement::All(parts) | Requirement::Any(parts) => {
             parts.iter().for_each(|part| collect_issuers(part, settings, found));
         }
+        Requirement::Named(named) => collect_issuers(named.requirement(), settings, found),
         Requirement::Leaf(Leaf::Issuer(issuers)) => found.extend(names(issuers, settings)),
-        Requirement::Leaf(Leaf::Scope(_)) => {}
+        Requirement::Leaf(_) => {}
+    }
+}
+
+/// The scopes that a token lacks of a requirement that is no tree.
+fn collect_scopes<'a>(requirement: &'a Requirement, token: TokenFacts<'_>, found: &mut Vec<&'a str>) {
+    match requirement {
+        Requirement::All(parts) => parts.iter().for_each(|part| collect_scopes(part, token, found)),
+        Requirement::Leaf(leaf) if leaf.is_met(token) => {}
+        Requirement::Leaf(Leaf::Scope(scope)) => found.push(scope),
+        Requirement::Leaf(Leaf::AnyScope(scopes)) => found.extend(scopes.iter().map(|scope| &**scope)),
+        Requirement::Leaf(_) | Requirement::Any(_) | Requirement::Named(_) => {}
     }
 }
 
@@ -274,21 +341,3 @@ fn strings<'a>(value: &'a Json<'_>) -> Vec<&'a str> {
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::Object(_) => Vec::new(),
     }
 }
-
-fn shown(value: &Json<'_>) -> String {
-    match value {
-        Json::Null => "null".to_owned(),
-        Json::Bool(value) => value.to_string(),
-        Json::Number(number) => number.to_string(),
-        Json::String(text) => quoted(text),
-        Json::Array(items) => {
-            let more = if items.len() > MAX_ITEMS { " …" } else { "" };
-            let items: Vec<String> = items.iter().take(MAX_ITEMS).map(shown).collect();
-            format!("{}{more}", items.join(" "))
-        }
-        Json::Object(_) => "an object".to_owned(),
-    }
-}
-
-/// How many values of a list are shown.
-const MAX_ITEMS: usize = 20;

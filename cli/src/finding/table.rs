@@ -88,6 +88,15 @@ rules! {
     CAPABILITY_MISSING, "capability-missing", Error,
     "A capability restriction without a call that the filter needs.",
     "Add the call to `allowed_capabilities`.";
+    BODIES_HIDDEN, "bodies-hidden", Error,
+    "MCP messages that are judged by their bodies, where the proxy does not show bodies to the filter.",
+    "Set `allow_on_headers_stop_iteration: true` beside `vm_config`, or read no bodies.";
+    REPORT_ONLY, "report-only", Warning,
+    "A configuration that denies no token for what it says: every issuer, or every route, is `report_only`.",
+    "When nothing is reported any more, remove the modes.";
+    MESSAGES_UNJUDGED, "messages-unjudged", Warning,
+    "Requests of an MCP endpoint that its routes with `mcp` do not judge: another route of the same path takes them.",
+    "Write the routes with `mcp` for that route's hosts and path too, or remove it.";
     STATS_TAGS_MISSING, "stats-tags-missing", Warning,
     "A bootstrap without the `stats_tags` that make labels of metrics.",
     "Copy `stats_config` from envoy.yaml.";

@@ -4,7 +4,7 @@
 mod answers;
 mod bootstrap;
 mod route;
-mod template;
+pub(crate) mod template;
 
 pub use answers::{Answers, Half, Question};
 pub use bootstrap::{Places, SEAL, bootstrap};

@@ -27,7 +27,7 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// A text as YAML has it, whatever it holds: plain where that is safe, else in the quotes of JSON.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let starts_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '.');
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
     let is_word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
@@ -43,7 +43,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Values as the items of a list.
-pub(super) fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
+pub(crate) fn list<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
     items.into_iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ")
 }
 

@@ -33,6 +33,7 @@ impl Host {
         self.observations.clear();
         Context {
             now,
+            stopwatch: &(),
             crypto: &RustCrypto,
             random: &SystemRandom,
             shared: &NoSharedState,

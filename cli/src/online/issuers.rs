@@ -6,7 +6,7 @@ use attache::base::CallBudget;
 use attache::inbound::Issuer;
 use attache::issuer::{DocumentKind, IssuerChange, KeyBounds, KeySource, KeyStore};
 use attache::jose::MAX_KEY_SET_BYTES;
-use attache::oauth::{FetchOutcome, MAX_METADATA_BYTES};
+use attache::oauth::{FetchOutcome, MAX_METADATA_BYTES, NoTokens};
 
 use super::host::{Host, now};
 use super::hosts::named;
@@ -34,8 +34,14 @@ pub(super) fn examine(
         // One time for all of its documents: what has failed is not due again.
         let now = now();
         let mut store = KeyStore::new(&issuer.keys, bounds, None, 0, now);
+        for client in issuer.keys.iter().filter_map(KeySource::client) {
+            let what = format!("keys of issuer {}", issuer.name);
+            let why = format!("the fetch would carry a token of client {}", client.name);
+            results.not_asked(Purpose { what: &what, location: &location }, None, &why);
+        }
         for _ in 0..MAX_ROUNDS {
-            let (_, calls) = store.handle_tick(&mut CallBudget::of(MAX_ROUNDS), &mut host.context(now));
+            let (_, calls) =
+                store.handle_tick((&mut CallBudget::of(MAX_ROUNDS), &mut NoTokens), &mut host.context(now));
             if calls.is_empty() {
                 break;
             }
@@ -48,7 +54,7 @@ pub(super) fn examine(
                 let purpose = Purpose { what: &what, location: &location };
                 let is_found = document.kind == DocumentKind::Keys
                     && matches!(issuer.keys.get(document.source), Some(KeySource::Discovery(_)));
-                let named = is_found.then(|| named(subject, &issuer.rules.issuer, &call.cluster));
+                let named = is_found.then(|| named(subject, issuer.metadata_issuer(), &call.cluster));
                 let fetched = match network.ask(&what, &call, max_bytes, named.as_deref()) {
                     Ok(fetched) => fetched,
                     Err(why) => {
@@ -87,7 +93,7 @@ fn details(issuer: &Issuer, kind: DocumentKind, fetched: &Fetched) -> Vec<String
     let Some(body) = fetched.document() else { return Vec::new() };
     match kind {
         DocumentKind::Keys => key_lines(issuer, body),
-        DocumentKind::Metadata => metadata_lines(body, &issuer.rules.issuer, "jwks_uri"),
+        DocumentKind::Metadata => metadata_lines(body, issuer.metadata_issuer(), "jwks_uri"),
     }
 }
 

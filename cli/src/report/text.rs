@@ -49,6 +49,21 @@ pub(super) fn write(report: &Report) -> String {
     text
 }
 
+impl Report {
+    /// The routes of each filter in the order in which they match, with what each demands.
+    pub fn routes(&self) -> String {
+        let mut text = String::new();
+        for filter in &self.filters {
+            let Some(routes) = &filter.routes else { continue };
+            let name = if filter.name.is_empty() { String::new() } else { format!(" ({})", filter.name) };
+            let place = place(&filter.location);
+            put(&mut text, format_args!("{place}{name}: the routes, in the order in which they match"));
+            routes.lines().for_each(|line| put(&mut text, format_args!("{line}")));
+        }
+        text
+    }
+}
+
 /// An endpoint: where it is, what happened, and what is made of it.
 fn block(text: &mut String, endpoint: &Endpoint) {
     text.push('\n');

@@ -23,6 +23,8 @@ pub struct Checked {
     pub name: String,
     /// What it does, in a few words.
     pub summary: String,
+    /// Its routes in the order in which they match, a line each; `None` without an inbound half.
+    pub routes: Option<String>,
 }
 
 impl Report {

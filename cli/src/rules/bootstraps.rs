@@ -42,14 +42,15 @@ pub(crate) fn check(set: &Set<'_>) -> Vec<Finding> {
 }
 
 /// The labels of metrics, and the blocks of the configuration that bring them.
-const LABELS: [(&str, &[&str]); 8] = [
+const LABELS: [(&str, &[&str]); 9] = [
     ("route", &["inbound"]),
     ("issuer", &["inbound"]),
-    ("client", &["outbound"]),
+    ("client", &["inbound", "outbound"]),
     ("outcome", &["inbound", "outbound"]),
     ("reason", &["inbound", "outbound"]),
     ("result", &["inbound", "outbound"]),
     ("engine", &["inbound"]),
+    ("path", &["inbound"]),
     ("plugin", &["inbound", "outbound"]),
 ];
 

@@ -7,6 +7,7 @@ use attache::outbound::Client;
 
 use super::subject::Subject;
 use crate::finding::{Finding, table};
+use crate::reading::Host;
 
 /// What is missing from the restriction of a plugin, if it has one: the host refuses these calls, or never makes them.
 pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
@@ -35,6 +36,28 @@ pub(crate) fn check(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> 
     found
 }
 
+/// Bodies that the host does not show, where MCP messages are judged by them.
+pub(crate) fn bodies(subject: &Subject<'_, '_>, config: &Config) -> Option<Finding> {
+    let plugin = &subject.filter.plugin;
+    let reads = config.inbound.as_ref().is_some_and(|inbound| inbound.reads_bodies());
+    let advice = match subject.filter.host {
+        _ if !reads => return None,
+        Host::Unknown => return None,
+        Host::Envoy if plugin.flag(SHOWS_BODIES) == Some(true) => return None,
+        Host::Envoy => "write `allow_on_headers_stop_iteration: true` beside `vm_config`",
+        Host::Istio | Host::EnvoyGateway => {
+            "this resource cannot say so: configure Envoy's filter by a patch, or read no bodies, by \
+             `verify_body: false` and `older_versions: deny` in `inbound.mcp`"
+        }
+    };
+    Some(plugin.finding(
+        table::BODIES_HIDDEN,
+        "MCP messages are judged by their bodies, which the proxy does not show the filter: they would wait until a \
+         timeout",
+        advice,
+    ))
+}
+
 fn is_needed(need: Need, config: &Config, reads_variables: bool) -> bool {
     match need {
         Need::Always => true,
@@ -47,6 +70,9 @@ fn is_needed(need: Need, config: &Config, reads_variables: bool) -> bool {
         }
         Need::Variables => reads_variables,
         Need::Outgoing => config.outbound.is_some(),
+        Need::Facts => config.inbound.as_ref().is_some_and(|inbound| !inbound.facts.is_empty()),
+        Need::Streams => config.ends_streams(),
+        Need::Bodies => config.inbound.as_ref().is_some_and(|inbound| inbound.reads_bodies()),
         Need::Signing => config
             .outbound
             .as_ref()
@@ -78,10 +104,18 @@ enum Need {
     Outgoing,
     /// Where a client's RSA key may sign in Envoy only.
     Signing,
+    /// Where other filters are told facts.
+    Facts,
+    /// Where streams end with their token.
+    Streams,
+    /// Where MCP messages are judged by their bodies.
+    Bodies,
 }
 
+/// Beside `vm_config`.
+const SHOWS_BODIES: &str = "allow_on_headers_stop_iteration";
 /// What the filter cannot do without, and what becomes of it.
-const NEEDS: [(&str, Need, &str); 27] = [
+const NEEDS: [(&str, Need, &str); 31] = [
     ("proxy_on_configure", Need::Always, "no configuration would be read, and every request refused"),
     ("proxy_on_context_create", Need::Always, "every request would be refused"),
     (
@@ -119,17 +153,28 @@ const NEEDS: [(&str, Need, &str); 27] = [
     ("environ_get", Need::Variables, "the module would end when it reads a variable"),
     ("environ_sizes_get", Need::Variables, "the module would end when it reads a variable"),
     ("proxy_call_foreign_function", Need::Signing, "a client's assertions could not be signed"),
+    (
+        "proxy_set_property",
+        Need::Facts,
+        "every request would be refused: other filters would decide without facts",
+    ),
+    ("proxy_close_stream", Need::Streams, "the configuration would be refused"),
+    ("proxy_on_request_body", Need::Bodies, "MCP messages would wait for their bodies until a timeout"),
+    (
+        "proxy_on_request_trailers",
+        Need::Bodies,
+        "an MCP message whose body ends with trailers would pass unseen",
+    ),
     ("proxy_on_response_headers", Need::Outgoing, "a token that an API refuses would stay in use"),
     ("proxy_get_header_map_value", Need::Outgoing, "a token that an API refuses would stay in use"),
 ];
-/// What it can do without: it fetches for itself what others could have shown it, and tells access logs nothing.
-const OPTIONAL: [&str; 7] = [
+/// What it can do without: it fetches for itself what others could have shown it.
+const OPTIONAL: [&str; 6] = [
     "proxy_dequeue_shared_queue",
     "proxy_enqueue_shared_queue",
     "proxy_get_shared_data",
     "proxy_on_queue_ready",
     "proxy_register_shared_queue",
-    "proxy_set_property",
     "proxy_set_shared_data",
 ];
 
@@ -186,8 +231,19 @@ mod tests {
     #[test]
     fn a_restriction_that_leaves_out_what_the_configuration_needs_is_a_problem() {
         assert_eq!(told(INBOUND), with(&[Need::Properties]));
+        let mcp = INBOUND.replace(
+            "default: deny",
+            "default: deny, routes: [{ name: a, match: { path: /m }, deny: {} },
+             { name: b, match: { path: /m, mcp: { methods: [tools/call] } }, deny: {} }]",
+        );
+        assert_eq!(told(&mcp), with(&[Need::Properties, Need::Bodies]));
         let ignores = INBOUND.replace("default: deny", "route_metadata: ignore, default: deny");
         assert_eq!(told(&ignores), with(&[]));
+        let tells = "filter_state: { facts: [client] }, default: deny";
+        assert_eq!(told(&INBOUND.replace("default: deny", tells)), with(&[Need::Properties, Need::Facts]));
+        let ends =
+            "route_metadata: ignore, streams: { end: at_expiry }, default: { require: { scopes: [a] } }";
+        assert_eq!(told(&INBOUND.replace("default: deny", ends)), with(&[Need::Streams]));
         assert_eq!(told(OUTBOUND), with(&[Need::Properties, Need::Outgoing]));
         let secret = OUTBOUND.replace(
             "{ set_by_cluster: {} }",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use attache::config::{self, Config};
+use attache::config::{self, Config, Notice, NoticeTopic};
 use attache::sharing::PublicationUse;
 
 use super::subject::Subject;
@@ -11,12 +11,18 @@ use super::{
     surroundings, tls, unmatched,
 };
 use crate::document::Document;
+use crate::explanation::route_order;
 use crate::finding::{Finding, table};
 use crate::reading::{Filter, Host, Set};
 use crate::variables::{self, Origin, StandIns, Variables};
 
-/// What a filter does, in a few words.
-pub(crate) type Summary = String;
+/// What a filter does.
+pub(crate) struct Summary {
+    /// In a few words.
+    pub(crate) text: String,
+    /// Its routes, in the order in which they match.
+    pub(crate) routes: Option<String>,
+}
 
 /// All that is found of a filter, and what it does if its configuration holds together.
 pub(crate) fn check(set: &Set<'_>, filter: &Filter<'_>) -> (Vec<Finding>, Option<Summary>) {
@@ -44,11 +50,14 @@ pub(crate) fn check(set: &Set<'_>, filter: &Filter<'_>) -> (Vec<Finding>, Option
     };
     let Some(config) = config else { return (found, None) };
     found.extend(compiled(&subject, &config));
-    (found, Some(summary(&config)))
+    let patterns = || config::route_patterns(subject.document.value());
+    let routes = config.inbound.as_ref().map(|inbound| route_order(inbound, &patterns()));
+    (found, Some(Summary { text: summary(&config), routes }))
 }
 
 fn compiled(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
     let mut found = capabilities::check(subject, config);
+    found.extend(capabilities::bodies(subject, config));
     found.extend(edits::check(subject, config));
     found.extend(metadata_places::check(subject, config));
     if let Some(outbound) = &config.outbound {
@@ -144,14 +153,24 @@ fn notices(subject: &Subject<'_, '_>, config: &Config) -> Vec<Finding> {
         config.sharing.as_ref().is_some_and(|sharing| sharing.publication_use() == PublicationUse::Confirm);
     let is_unknown = subject.filter.has_vm_id().is_none() && depends_on_vm;
     let condition = if is_unknown { "in a VM without `vm_id`, as Istio makes them: " } else { "" };
-    let location = subject.filter.config.location_of("sharing");
     let notices = config.notices().into_iter();
-    notices
-        .map(|(_, line)| Finding::new(table::SHARING, location.clone(), format!("{condition}{line}"), ""))
-        .collect()
+    let found = notices.map(|Notice { topic, text, .. }| match topic {
+        NoticeTopic::Sharing => {
+            let location = subject.filter.config.location_of("sharing");
+            Finding::new(table::SHARING, location, format!("{condition}{text}"), "")
+        }
+        NoticeTopic::ReportOnly => {
+            Finding::new(table::REPORT_ONLY, subject.filter.config.location_of("inbound"), text, "")
+        }
+        NoticeTopic::Messages => {
+            let location = subject.filter.config.location_of("inbound.routes");
+            Finding::new(table::MESSAGES_UNJUDGED, location, text, "")
+        }
+    });
+    found.collect()
 }
 
-fn summary(config: &Config) -> Summary {
+fn summary(config: &Config) -> String {
     let inbound = config.inbound.as_ref().map(|inbound| {
         let routes = inbound.routes.routes().len().saturating_sub(1);
         format!("{}, {}", counted(inbound.issuers.len(), "issuer"), counted(routes, "route"))

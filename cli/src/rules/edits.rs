@@ -61,7 +61,7 @@ fn edited(config: &Config) -> Edited {
     else {
         return edited;
     };
-    edited.headers.extend(inbound.forwarded_claims.iter().map(|forwarded| forwarded.header.to_string()));
+    edited.headers.extend(inbound.own_headers().map(ToString::to_string));
     if inbound.after_verification == AfterVerification::Strip {
         for source in &inbound.sources {
             match source {
@@ -100,7 +100,7 @@ fn loss_by_redirect(inbound: &inbound::Settings) -> Option<(&'static str, &'stat
         ));
     }
     let is_forged =
-        inbound.reserved_headers != ReservedHeaders::Replace && !inbound.forwarded_claims.is_empty();
+        inbound.reserved_headers != ReservedHeaders::Replace && inbound.own_headers().next().is_some();
     is_forged.then_some((
         "and brings the headers of `forward_claims` that the filter has set (400), which Envoy's \
         early_header_mutation_extensions \

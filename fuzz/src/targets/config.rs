@@ -86,6 +86,7 @@ fn drive(config: &Config) {
     let (mut jitter, mut observations) = (Jitter::new([3; 16]), Vec::new());
     let mut context = Context {
         now: Timestamp::from_secs(START),
+        stopwatch: &(),
         crypto: &RustCrypto,
         random: &random,
         shared: &process,
@@ -120,7 +121,7 @@ fn calls(commands: &mut Vec<Command>) -> Vec<CallId> {
             assert!(!call.timeout.is_zero(), "a call without end");
             Some(id)
         }
-        Command::Resume { .. } => None,
+        Command::Resume { .. } | Command::Reset { .. } => None,
     });
     calls.collect()
 }

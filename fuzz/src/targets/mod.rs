@@ -5,6 +5,7 @@ mod config;
 mod filter;
 mod jwks;
 mod keys;
+mod mcp;
 mod pairs;
 mod path;
 mod token;
@@ -51,6 +52,7 @@ targets! {
     filter up to 2048,
     jwks up to 4096,
     keys up to 4096,
+    mcp up to 2048,
     pairs up to 2048,
     path up to 512,
     token up to 4096,

@@ -27,6 +27,7 @@ pub(super) fn run(data: &[u8]) {
         let (mut jitter, mut observations) = (Jitter::new([1; 16]), Vec::new());
         let mut context = Context {
             now,
+            stopwatch: &(),
             crypto: &RustCrypto,
             random: &random,
             shared: &NoSharedState,
@@ -37,7 +38,7 @@ pub(super) fn run(data: &[u8]) {
         let outcome = filter.handle_request(StreamId(1), head.clone(), &mut context);
         match outcome {
             Some(Outcome::Forward { edits, .. }) => check_forward(&head.headers, &edits, &world.token),
-            Some(Outcome::Respond { response, annotation }) => {
+            Some(Outcome::Respond { response, annotation, .. }) => {
                 for (_, value) in &response.headers {
                     assert!(is_field_value(value), "{value:?}");
                 }
@@ -49,6 +50,7 @@ pub(super) fn run(data: &[u8]) {
                 }
                 assert!(annotation.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{annotation:?}");
             }
+            Some(Outcome::AwaitBody { .. }) => panic!("no route asks for messages"),
             None => assert_eq!(filter.waiting(), 1),
         }
         for observation in &observations {

@@ -3,7 +3,7 @@
 
 use attache::policy::{
     Authority, LetterCase, Mode, PathFeatures, PathPattern, Pattern, RequestAuthority, RequestPath, Route,
-    RouteTable, Rule, Segment,
+    RouteAudit, RouteTable, Rule, Segment, StreamEnd,
 };
 
 use crate::input::Input;
@@ -82,7 +82,7 @@ fn pattern(input: &mut Input<'_>) -> Pattern {
     let methods = methods.map(|(method, _)| (*method).into()).collect();
     let path = if is_prefix { PathPattern::Prefix(segments) } else { PathPattern::Whole(segments) };
     let case = if shape & 0xe1 == 0xe1 { LetterCase::Ignored } else { LetterCase::Matters };
-    Pattern { authorities, path, methods, case }
+    Pattern { authorities, path, methods, case, mcp: None }
 }
 
 /// Segments that the routes name as well, joined as they are or escaped; then whatever follows.
@@ -103,7 +103,14 @@ fn request_path(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 fn route(name: &str) -> Route {
-    Route { name: name.into(), rule: Rule::Deny, mode: Mode::Enforce, allowed: PathFeatures::NONE }
+    Route {
+        name: name.into(),
+        rule: Rule::Deny,
+        mode: Mode::Enforce,
+        allowed: PathFeatures::NONE,
+        stream_end: StreamEnd::Never,
+        audit: RouteAudit::default(),
+    }
 }
 
 /// The segments, decoded by a second reader; `None` where the path is refused, or has bytes that no two readers agree about.

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use attache::base::{Secret, Timestamp};
 use attache::claims::{
-    AskedClaims, Audiences, ClaimPath, Expiry, ForwardedClaim, ForwardedType, Rules, TokenType, VerifiedToken,
+    AskedClaims, Audiences, ClaimPath, Expiry, ForwardedClaim, ForwardedType, Rules, ScopeSyntax,
+    TextEncoding, TokenIssuer, TokenType, VerifiedToken,
 };
 use attache::jose::{Algorithm, Json, Key, KnownHeaders, TokenParts, UnverifiedToken};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
@@ -45,7 +46,8 @@ pub(super) fn run(data: &[u8]) {
             for now in nows {
                 let Ok(checked) = rules.check(&read, now) else { continue };
                 second.fulfils(demands, now);
-                let Ok(accepted) = checked.verify(key, &Gullible) else { continue };
+                let Ok(signed) = read.verify(key, &Gullible) else { continue };
+                let accepted = checked.signed(signed).expect("a token is itself");
                 let Ok(token) = VerifiedToken::new(&accepted) else { continue };
                 for text in token.forwarded().iter().flatten() {
                     let is_printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
@@ -54,7 +56,13 @@ pub(super) fn run(data: &[u8]) {
                 for scope in token.scopes().iter() {
                     assert!(token.scopes().contains(scope));
                 }
-                let _ = (token.size(), token.client(), token.expires_at(), token.check_time(now));
+                let _ = (
+                    token.size(),
+                    token.client(),
+                    token.presenter(),
+                    token.expires_at(),
+                    token.check_time(now),
+                );
             }
         }
     });
@@ -180,7 +188,8 @@ impl Demands {
         }
         let path = |names: &[&str]| ClaimPath::new(names).unwrap();
         Rules {
-            issuer: ISSUER.into(),
+            issuer: TokenIssuer::Named(ISSUER.into()),
+            metadata_issuer: None,
             audiences: if self.has(AUDIENCE) {
                 Audiences::OneOf(vec![RESOURCE.into()])
             } else {
@@ -188,18 +197,28 @@ impl Demands {
             },
             algorithms,
             token_type: if self.has(TYPE) { TokenType::AccessToken } else { TokenType::Any },
+            required_claims: if self.has(TYPE) {
+                TokenType::AccessToken.claims().iter().map(|name| path(&[name])).collect()
+            } else {
+                Vec::new()
+            },
             expiry: if self.has(EXPIRY) { Expiry::Required } else { Expiry::Optional },
             max_lifetime: self.has(LIFETIME).then_some(Duration::from_secs(3600)),
             clock_skew: self.skew(),
             asked: AskedClaims {
                 scopes_from: vec![path(&["scope"]), path(&["scp"]), path(&["realm_access", "roles"])],
+                scope_syntax: ScopeSyntax::default(),
+                client_from: vec![path(&["client_id"]), path(&["azp"])],
                 forwarded: FORWARDED
                     .map(|(name, kind)| ForwardedClaim {
                         claim: path(&[name]),
                         kind,
+                        encoding: TextEncoding::Plain,
                         header: format!("x-{name}").into(),
                     })
                     .into(),
+                subject: true,
+                ..AskedClaims::default()
             },
         }
     }
@@ -271,7 +290,8 @@ thread_local! {
     static KEY: Key = Key::symmetric(Secret::new(vec![7; 64]), None).unwrap();
 }
 
-const FORWARDED: [(&str, ForwardedType); 5] = [
+const FORWARDED: [(&str, ForwardedType); 6] = [
+    ("realm_access", ForwardedType::Json),
     ("sub", ForwardedType::String),
     ("jti", ForwardedType::String),
     ("aud", ForwardedType::Strings { separator: b',' }),

@@ -25,23 +25,23 @@ impl Walk<'_> {
         // The key of the token that it had was withdrawn above: orders said 401 once, and no caller noticed.
         self.row("new tokens: the first one's key is gone", "1 token request", asked);
 
-        let post = Request::post(format!("{}/orders", sidecar.outbound)).header("host", ORDERS).send();
-        let post = post.map(|answer| shown(&answer));
+        let post = Request::post(format!("{}/orders", sidecar.outbound)).header("host", ORDERS);
+        let post = self.send(post).map(|answer| shown(&answer));
         self.row("its token lacks a scope", "403 Bearer insufficient_scope orders:write", post);
-        let elsewhere =
-            Request::get(format!("{}/", sidecar.outbound)).header("host", "elsewhere.internal").send();
-        let elsewhere = elsewhere.and_then(|answer| {
+        let elsewhere = Request::get(format!("{}/", sidecar.outbound)).header("host", "elsewhere.internal");
+        let elsewhere = self.send(elsewhere).and_then(|answer| {
             let echo = Echo::parse(&answer.body)?;
             let has = if echo.header("authorization").is_some() { "a token" } else { "no token" };
             Ok(format!("{}, {has}", answer.status))
         });
         self.row("a call to somewhere else", "200, no token", elsewhere);
 
-        let stranger = Request::get(format!("{}/checkout", sidecar.inbound)).send();
+        let stranger = self.send(Request::get(format!("{}/checkout", sidecar.inbound)));
         let needed = "401 Bearer orders:write";
         self.row("who calls the service needs a token", needed, stranger.map(|answer| shown(&answer)));
-        let caller = super::token(self.places, "orders:write")
-            .and_then(|token| Request::get(format!("{}/checkout", sidecar.inbound)).bearer(&token).send());
+        let caller = super::token(self.places, "orders:write").and_then(|token| {
+            self.send(Request::get(format!("{}/checkout", sidecar.inbound)).bearer(&token))
+        });
         self.row("and gets in with one", "200", caller.map(|answer| shown(&answer)));
 
         let outage = self.fault("status", Some(503)).and_then(|()| self.calls(sidecar, BURST));
@@ -58,7 +58,7 @@ impl Walk<'_> {
         self.admin("rotate", &Value::Null)?;
         self.admin("withdraw", &Value::Null)?;
         wait_for("orders to refuse the old token", WITHDRAWAL, || {
-            let answer = self.get("/orders").bearer(&old).send()?;
+            let answer = self.send(self.get("/orders").bearer(&old))?;
             Ok((answer.status == 401).then_some(()))
         })?;
         let answer = self.call(sidecar, "/orders")?;
@@ -79,20 +79,23 @@ impl Walk<'_> {
             ))
         };
         let purged = wait_for("the purge to be counted", COUNTING, || {
-            let purged = of("attache_token_purges", &[("client", "orders"), ("result", "purged")])?;
+            let purged = of("attache_token_purges_total", &[("client", "orders"), ("result", "purged")])?;
             Ok((purged >= 1.0).then(|| "counted".to_owned()))
         });
         self.row("metrics: the token that was dropped", "counted", purged);
         let breaker = of("attache_token_endpoint_breaker", &[("client", "orders")]);
         let breaker = breaker.map(|state| if state == 0.0 { "closed".into() } else { format!("{state}") });
         self.row("metrics: the token endpoint's breaker", "closed", breaker);
+        // Between `wasm` and `vm` stands the plugin's name.
         let reloads =
-            of("envoy_wasm_attache_vm_reload", &[]).map(|reloads| format!("{} reloads", reloads + 0.0));
+            ["envoy_wasm_inbound_vm_reload", "envoy_wasm_outbound_vm_reload"].map(|name| of(name, &[]));
+        let reloads = reloads.into_iter().sum::<Result<f64>>();
+        let reloads = reloads.map(|reloads| format!("{} reloads", reloads + 0.0));
         self.row("metrics: the sidecar's filter never failed", "0 reloads", reloads);
     }
 
     fn call(&self, sidecar: &Sidecar, path: &str) -> Result<Response> {
-        Request::get(format!("{}{path}", sidecar.outbound)).header("host", ORDERS).send()
+        self.send(Request::get(format!("{}{path}", sidecar.outbound)).header("host", ORDERS))
     }
 
     fn calls(&self, sidecar: &Sidecar, count: usize) -> Result<String> {

@@ -60,7 +60,7 @@ fn without(pointer: &str, name: &str) -> Json {
     json!({ "outbound": block })
 }
 
-fn compiled(document: &Json) -> Result<Config, ConfigErrors> {
+pub(super) fn compiled(document: &Json) -> Result<Config, ConfigErrors> {
     parse(document.to_string().as_bytes(), &Secrets)
 }
 
@@ -104,7 +104,7 @@ fn path(pointer: &str) -> String {
 #[test]
 fn the_smallest_block_compiles_with_all_defaults() {
     let outbound = settings(&json!({ "outbound": outbound() }));
-    assert_eq!(outbound.position, outbound::Position::Downstream);
+    assert_eq!(outbound.position, Position::Downstream);
     assert_eq!(outbound.unmatched, outbound::Unmatched::Pass);
     assert!(!outbound.reads_route_metadata && outbound.plaintext_clusters.is_empty());
     assert_eq!((outbound.waiting.requests, outbound.waiting.deadline.as_secs()), (256, 5));

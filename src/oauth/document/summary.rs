@@ -1,10 +1,11 @@
-//! What is told beside an event of a document.
+//! What is told of a document, beside an event or when asked.
 
 use std::rc::Rc;
 
 use super::Document;
-use crate::base::Timestamp;
+use crate::base::{Secret, Timestamp};
 use crate::oauth::address::Address;
+use crate::oauth::fetch_client::FetchClient;
 use crate::oauth::summary::CallSummary;
 
 impl Document {
@@ -17,6 +18,17 @@ impl Document {
             serves: self.held.as_ref().map(|held| held.until.since(now)),
             next: self.next_attempt().since(now),
         }
+    }
+
+    /// When the last good answer came.
+    pub(crate) fn last_good(&self) -> Option<Timestamp> {
+        self.last_good
+    }
+
+    /// The client whose token the fetch carries that is under way, and the header's value as it was sent.
+    pub(crate) fn sent_credential(&self) -> Option<(&FetchClient, &Secret)> {
+        let sent = self.under_way.as_ref()?.credential.as_ref()?;
+        self.definition.client.as_ref().zip(Some(sent))
     }
 
     pub(super) fn asked_url(&self) -> String {

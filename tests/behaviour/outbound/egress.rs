@@ -18,7 +18,7 @@ fn two(patch: Value) -> Proxy {
 
 fn injections(proxy: &mut Proxy, client: &str, outcome: &str) -> u64 {
     proxy.tick();
-    proxy.counter(&counted_of(client, "attache_injections", "outcome", outcome))
+    proxy.counter(&counted_of(client, "attache_injections_total", "outcome", outcome))
 }
 
 /// A request that goes on without a token.

@@ -227,8 +227,8 @@ fn callers_who_are_refused_are_no_errors_of_the_operators() {
         proxy.tick();
     }
     // No operator has to change anything, and no alert is to say so.
-    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "subject_refused")), 50);
-    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "invalid_grant")), 0);
+    assert_eq!(proxy.counter(&counted("attache_token_requests_total", "result", "subject_refused")), 50);
+    assert_eq!(proxy.counter(&counted("attache_token_requests_total", "result", "invalid_grant")), 0);
     assert_eq!(proxy.logs(Level::Warn), [""; 0]);
 }
 
@@ -251,7 +251,7 @@ fn an_answer_without_the_issued_type_is_none() {
     proxy.request(by(&caller(&key, 1))).waiting();
     proxy.tick();
     proxy.tick();
-    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "issued_type_missing")), 1);
+    assert_eq!(proxy.counter(&counted("attache_token_requests_total", "result", "issued_type_missing")), 1);
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn credentials_that_are_refused_are_tried_again_once_a_minute_and_told_ever_less
         assert_eq!(proxy.events(Level::Error), [line(1), line(2), line(4), line(8), line(16), line(32)]);
         // It answers: it is not down.
         assert_eq!(proxy.gauge(&gauge(BREAKER)), Some(0));
-        assert!(proxy.counter(&counted("attache_token_requests", "result", "invalid_client")) >= 55);
+        assert!(proxy.counter(&counted("attache_token_requests_total", "result", "invalid_client")) >= 55);
         proxy.advance_to_call("idp", proxy.calls("idp") + 1);
         assert_eq!(proxy.request(to("billing")).tells(), "503 token_unavailable");
         // Mended at the server: no restart.
@@ -284,7 +284,7 @@ fn one_clients_wrong_secret_is_no_matter_to_another_client_of_the_endpoint() {
     proxy.advance(10.secs());
     assert_eq!(proxy.request(to("stock")).tells(), "forwarded");
     assert_eq!(proxy.request(to("billing")).tells(), "503 token_unavailable");
-    let result = counted_of("billing", "attache_token_requests", "result", "invalid_client");
+    let result = counted_of("billing", "attache_token_requests_total", "result", "invalid_client");
     assert_eq!(proxy.counter(&result), 1);
 }
 
@@ -345,7 +345,7 @@ fn every_malformed_answer_is_told_and_got_over() {
         assert!(lines[0].starts_with("client billing: no token (1 in a row): "), "{lines:?}");
         assert!(!lines[0].contains("hunter2"));
         assert_eq!(
-            proxy.counter(&counted("attache_token_requests", "result", label)),
+            proxy.counter(&counted("attache_token_requests_total", "result", label)),
             1,
             "{:?}",
             proxy.counters()
@@ -396,7 +396,7 @@ fn a_token_of_another_type_is_told_with_its_word_and_asked_for_once_a_minute() {
         "client billing: no token (1 in a row): the `token_type` is `BearerToken`: it is neither Bearer nor one of the client's `token_types`"
     );
     assert_eq!(refusing.gauge(&gauge(BREAKER)), Some(0));
-    assert!(refusing.counter(&counted("attache_token_requests", "result", "token_type")) >= 10);
+    assert!(refusing.counter(&counted("attache_token_requests_total", "result", "token_type")) >= 10);
     // No word of the server's labels a metric, and none that holds a secret is told.
     assert!(!format!("{:?}", refusing.counters()).contains("BearerToken"));
     let (mut leaking, tokens) = proxy(&document(json!({})));
@@ -428,7 +428,7 @@ fn a_refusal_in_the_servers_own_words_is_told_with_them() {
         ]
     );
     proxy.tick();
-    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "other_error")), 1);
+    assert_eq!(proxy.counter(&counted("attache_token_requests_total", "result", "other_error")), 1);
 }
 
 #[test]

@@ -21,8 +21,8 @@ fn a_token_is_there_before_the_first_request() {
     assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
     proxy.tick();
     assert_eq!(proxy.gauge(&gauge(EXPIRY)), Some(3600));
-    assert_eq!(proxy.counter(&counted("attache_injections", "outcome", "injected")), 1);
-    assert_eq!(proxy.counter(&counted("attache_token_requests", "result", "obtained")), 1);
+    assert_eq!(proxy.counter(&counted("attache_injections_total", "outcome", "injected")), 1);
+    assert_eq!(proxy.counter(&counted("attache_token_requests_total", "result", "obtained")), 1);
     assert_eq!(tokens.issued(), 1);
 }
 
@@ -98,7 +98,7 @@ fn a_token_that_does_not_come_is_503_with_retry_after_and_never_401() {
     assert_eq!(refused.challenge(), None);
     assert_eq!(refused.annotation, "outcome=deny reason=token_unavailable client=billing");
     proxy.tick();
-    assert_eq!(proxy.counter(&counted("attache_injections", "outcome", "token_unavailable")), 1);
+    assert_eq!(proxy.counter(&counted("attache_injections_total", "outcome", "token_unavailable")), 1);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn a_401_purges_the_token_and_the_next_request_carries_a_new_one() {
     assert_eq!(proxy.calls("idp"), 2);
     assert_eq!(carried(proxy.request(to("billing"))), numbered(2));
     proxy.tick();
-    assert_eq!(proxy.counter(&counted("attache_token_purges", "result", "purged")), 1);
+    assert_eq!(proxy.counter(&counted("attache_token_purges_total", "result", "purged")), 1);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_token_that_is_too_new_stays() {
     }
     proxy.tick();
     assert_eq!(proxy.calls("idp"), 1);
-    assert_eq!(proxy.counter(&counted("attache_token_purges", "result", "retained")), 50);
+    assert_eq!(proxy.counter(&counted("attache_token_purges_total", "result", "retained")), 50);
     proxy.advance(100.ms());
     let request = sent(&mut proxy);
     proxy.upstream_answers(&request, 401);
@@ -77,8 +77,8 @@ fn while_no_new_token_can_be_had_the_old_one_stays() {
     proxy.upstream_answers(&request, 401);
     assert_eq!(carried(proxy.request(to("billing"))), numbered(1));
     proxy.tick();
-    assert_eq!(proxy.counter(&counted("attache_token_purges", "result", "retained")), 1);
-    assert_eq!(proxy.counter(&counted("attache_token_purges", "result", "purged")), 0);
+    assert_eq!(proxy.counter(&counted("attache_token_purges_total", "result", "retained")), 1);
+    assert_eq!(proxy.counter(&counted("attache_token_purges_total", "result", "purged")), 0);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_401_to_a_token_that_is_replaced_already_does_nothing() {
     proxy.tick();
     assert_eq!(proxy.calls("idp"), 2);
     assert_eq!(carried(proxy.request(to("billing"))), numbered(2));
-    assert_eq!(proxy.counter(&counted("attache_token_purges", "result", "retained")), 0);
+    assert_eq!(proxy.counter(&counted("attache_token_purges_total", "result", "retained")), 0);
 }
 
 #[test]

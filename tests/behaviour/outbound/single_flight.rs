@@ -40,11 +40,11 @@ fn four_threads_ask_once_at_start_and_once_for_each_renewal() {
         assert!((6..=7).contains(&calls), "{:?}", threads.pauses());
         all_carry(&mut threads, &numbered(u32::try_from(calls).unwrap()));
         assert_eq!(
-            threads.counter(&counted("attache_shared_tokens", "result", "adopted")),
+            threads.counter(&counted("attache_shared_tokens_total", "result", "adopted")),
             3 * u64::try_from(calls).unwrap()
         );
         assert_eq!(
-            threads.counter(&counted("attache_token_requests", "result", "obtained")),
+            threads.counter(&counted("attache_token_requests_total", "result", "obtained")),
             u64::try_from(calls).unwrap()
         );
         assert_eq!(threads.logs(Level::Warn), [""; 0]);
@@ -146,7 +146,7 @@ fn another_sealing_secret_shares_nothing() {
     threads.tick();
     assert_eq!(threads.calls("idp"), 2);
     assert_eq!(carried(threads[other].request(to("billing"))), numbered(2));
-    assert_eq!(threads.counter(&counted("attache_shared_tokens", "result", "rejected")), 0);
+    assert_eq!(threads.counter(&counted("attache_shared_tokens_total", "result", "rejected")), 0);
 }
 
 /// Peers have left out the scope (Kong 3.9), the URL (Oathkeeper#870), or all of it.
@@ -235,7 +235,7 @@ fn what_another_module_plants_is_refused_and_does_no_harm() {
         threads.tick();
         all_carry(&mut threads, &numbered(count + 1));
     }
-    assert!(threads.counter(&counted("attache_shared_tokens", "result", "rejected")) >= 4);
+    assert!(threads.counter(&counted("attache_shared_tokens_total", "result", "rejected")) >= 4);
 }
 
 /// Shared without a seal: what can be read counts, whatever else lies there is refused, and told once.
@@ -258,7 +258,7 @@ fn unsealed_what_cannot_be_a_token_is_refused_once_and_not_at_every_tick() {
         }
         threads.call_news();
         threads.advance(20.secs());
-        let refused = threads.counter(&counted("attache_shared_tokens", "result", "rejected"));
+        let refused = threads.counter(&counted("attache_shared_tokens_total", "result", "rejected"));
         assert_eq!(refused, 1, "{body:?}");
         tokens.recover();
         threads.advance(31.secs());

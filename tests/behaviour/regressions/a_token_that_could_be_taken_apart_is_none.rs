@@ -11,6 +11,9 @@ fn a_token_with_a_comma_is_refused() {
     proxy.serve("idp", issued("one,two", 60));
     proxy.tick();
     proxy.tick();
-    assert_eq!(proxy.counter("client=.=billing;.;result=.=token_characters;.;attache_token_requests"), 1);
+    assert_eq!(
+        proxy.counter("client=.=billing;.;result=.=token_characters;.;attache_token_requests_total"),
+        1
+    );
     assert_ne!(proxy.request(to("billing")).tells(), "forwarded");
 }

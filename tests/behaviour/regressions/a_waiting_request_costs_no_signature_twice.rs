@@ -16,5 +16,5 @@ fn keys_that_failed_a_token_are_not_tried_again() {
     proxy.advance(5.secs());
     assert_eq!(proxy.answer(waits).tells(), "401 signature_invalid");
     assert_eq!(proxy.signature_checks(), 1);
-    assert_eq!(proxy.counter("engine=.=portable;.;attache_signature_checks"), 1);
+    assert_eq!(proxy.counter("engine=.=portable;.;attache_signature_checks_total"), 1);
 }

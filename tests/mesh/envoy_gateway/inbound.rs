@@ -147,9 +147,9 @@ fn second_route(mesh: &Mesh<'_>) -> Result<()> {
 
 /// The labels of the decisions on a route.
 fn labels(mesh: &Mesh<'_>) -> Result<String> {
-    let samples = mesh.control_plane.samples("attache_key_fetches")?;
+    let samples = mesh.control_plane.samples("attache_key_fetches_total")?;
     let is_it = |name: &str| samples.iter().find(|sample| sample.name == name && sample.labels.len() > 2);
-    let sample = is_it("attache_decisions").context("no attache_decisions with labels")?;
+    let sample = is_it("attache_decisions_total").context("no attache_decisions_total with labels")?;
     let names: Vec<&str> = sample.labels.iter().map(|(name, _)| name.as_str()).collect();
     Ok(names.join(", "))
 }

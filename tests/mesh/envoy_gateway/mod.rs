@@ -5,6 +5,7 @@ mod control_plane;
 mod fault_table;
 mod inbound;
 mod outbound;
+mod statistics;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(crate) fn run(world: &World, report: &mut Report) -> Result<()> {
     let mut mesh = Mesh { world, keycloak, control_plane, readme };
     inbound::run(&mut mesh, report)?;
     outbound::run(&mut mesh, &api, report)?;
+    statistics::run(&mesh, report)?;
     let place = Place { control_plane: CONTROL_PLANE, position: "both" };
     let left = mesh.readme.left().unwrap_or("none").to_owned();
     report.row(place, "a command of the page that was not run", 0, "none", Ok(left));

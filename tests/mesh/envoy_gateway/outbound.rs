@@ -61,9 +61,9 @@ fn tokens(api: &Upstream) -> Result<String> {
 
 fn obtained(mesh: &Mesh<'_>) -> Result<String> {
     wait_for("the count of tokens", PATIENCE, || {
-        let samples = mesh.control_plane.samples("attache_token_requests")?;
+        let samples = mesh.control_plane.samples("attache_token_requests_total")?;
         let obtained =
-            sum(&samples, "attache_token_requests", &[("client", "orders"), ("result", "obtained")]);
+            sum(&samples, "attache_token_requests_total", &[("client", "orders"), ("result", "obtained")]);
         Ok((obtained > 0.0).then(|| "some".to_owned()))
     })
 }

@@ -157,4 +157,4 @@ pub(crate) const SIDECAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(
 const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 5)), 443);
 /// Where the workload takes requests from its sidecar.
 pub(crate) const WORKLOAD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9001);
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);

@@ -85,7 +85,7 @@ impl Sidecar<'_> {
         let refused = status(&self.block(heading, 2)?);
         let permitted = status(&self.block(heading, 3)?);
         let seen = self.block(heading, 4)?;
-        let counted = if seen.contains("attache_decisions{") { "" } else { ", not counted" };
+        let counted = if seen.contains("attache_decisions_total{") { "" } else { ", not counted" };
         Ok(format!("{refused} without a token, {permitted} with one{counted}"))
     }
 
@@ -148,7 +148,7 @@ impl Sidecar<'_> {
         let agent = self.cluster.agent(POD)?;
         in_force(agent, 1)?;
         wait_for("threads that adopt keys", PATIENCE, || {
-            let adopted = agent.metric("attache_shared_documents", &[("result", "adopted")])?;
+            let adopted = agent.metric("attache_shared_documents_total", &[("result", "adopted")])?;
             Ok((adopted > 1.5).then(|| "one thread fetches keys, two adopt them".to_owned()))
         })
     }
@@ -319,7 +319,8 @@ fn labels(agent: &Agent) -> Result<String> {
         if let Some(bare) = samples.iter().find(|sample| sample.name.contains("wasmcustom")) {
             return Ok(Some(bare.name.clone()));
         }
-        let decisions: Vec<_> = samples.iter().filter(|sample| sample.name == "attache_decisions").collect();
+        let decisions: Vec<_> =
+            samples.iter().filter(|sample| sample.name == "attache_decisions_total").collect();
         let is_labelled = decisions
             .iter()
             .any(|sample| labels.iter().all(|(name, value)| sample.label(name) == Some(value)));
@@ -330,8 +331,9 @@ fn labels(agent: &Agent) -> Result<String> {
 /// Waits until each thread has fetched keys. Later fetches find the same ones, and do not count.
 fn fetched_by_each(agent: &Agent) -> Result<String> {
     wait_for("keys", PATIENCE, || {
-        let fetched = agent.metric("attache_key_fetches", &[("issuer", "demo"), ("result", "changed")])?;
-        let adopted = agent.metric("attache_shared_documents", &[("result", "adopted")])?;
+        let fetched =
+            agent.metric("attache_key_fetches_total", &[("issuer", "demo"), ("result", "changed")])?;
+        let adopted = agent.metric("attache_shared_documents_total", &[("result", "adopted")])?;
         let told = if adopted < 0.5 { FETCHED.to_owned() } else { format!("{adopted} adopted") };
         Ok((fetched >= THREADS).then_some(told))
     })

@@ -18,5 +18,7 @@ pub(crate) mod inbound;
 pub(crate) mod outbound;
 /// The manifest of the filter in front of a workload, changed.
 mod plugin;
+/// Records of requests.
+pub(crate) mod statistics;
 /// A client that must never be let through.
 mod watch;

@@ -232,8 +232,8 @@ fn seen(call: &Call) -> Result<String> {
 fn tokens(agent: &Agent) -> Result<String> {
     wait_for("a token in each thread", PATIENCE, || {
         let count = |metric: &str, result| agent.metric(metric, &[("client", "orders"), ("result", result)]);
-        let obtained = count("attache_token_requests", "obtained")?;
-        let adopted = count("attache_shared_tokens", "adopted")?;
+        let obtained = count("attache_token_requests_total", "obtained")?;
+        let adopted = count("attache_shared_tokens_total", "adopted")?;
         Ok((obtained + adopted >= THREADS).then(|| format!("{obtained} obtained, {adopted} adopted")))
     })
 }

@@ -78,20 +78,23 @@ fn exports_of_ours(module: &Module) -> Vec<(String, ExportItem)> {
 /// What our callbacks' names begin with, where the SDK's have `proxy_`.
 const OURS: &str = "attache_";
 /// The callbacks that the filter uses; the allocator's belongs to the ABI. `docs/operations.md` says what they are for.
-const CALLBACKS: [&str; 9] = [
+const CALLBACKS: [&str; 11] = [
     "proxy_on_configure",
     "proxy_on_context_create",
     "proxy_on_delete",
     "proxy_on_http_call_response",
     "proxy_on_memory_allocate",
     "proxy_on_queue_ready",
+    "proxy_on_request_body",
     "proxy_on_request_headers",
+    "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_tick",
 ];
 /// The host calls that the filter makes.
-const CALLS: [&str; 23] = [
+const CALLS: [&str; 24] = [
     "proxy_call_foreign_function",
+    "proxy_close_stream",
     "proxy_continue_stream",
     "proxy_define_metric",
     "proxy_dequeue_shared_queue",

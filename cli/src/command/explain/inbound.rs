@@ -16,6 +16,10 @@ pub(super) struct Inbound {
     /// Scopes on Envoy's own route, separated by spaces.
     #[arg(long, value_name = "SCOPES", conflicts_with = "outbound")]
     route_scopes: Option<String>,
+    /// The body of a message of MCP: a file, or `-` for standard input. The request is then a POST of JSON, unless
+    /// --method and --header say otherwise.
+    #[arg(long, value_name = "FILE", conflicts_with = "outbound")]
+    body: Option<String>,
     /// The keys of an issuer: `NAME=FILE` or `NAME=http://…`; without the name, of the only one.
     #[arg(long, value_name = "[NAME=]SOURCE", conflicts_with = "outbound")]
     jwks: Vec<String>,
@@ -25,9 +29,13 @@ impl Inbound {
     pub(super) fn explain(&self, request: &Request) -> Result<Explanation> {
         let (config, _) = request.config(Half::Inbound)?;
         let inbound = config.inbound.as_deref().context("the configuration has no block `inbound`")?;
-        let mut headers = request.headers()?;
+        let mut headers = request.headers(if self.body.is_some() { "POST" } else { "GET" })?;
         if let Some(token) = &self.token {
             present(&read_token(token)?, &mut headers, inbound)?;
+        }
+        let body = self.body.as_deref().map(read_body).transpose()?;
+        if inbound.reads_bodies() && !headers.iter().any(|(name, _)| name == "content-type") {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         let names: Vec<&str> = inbound.issuers.iter().map(|issuer| &*issuer.name).collect();
         let read = |flag, given: &[String]| -> Result<Vec<_>> {
@@ -36,6 +44,7 @@ impl Inbound {
         let scopes = self.route_scopes.iter().map(|scopes| ("scopes".to_owned(), scopes.clone()));
         let question = Question {
             headers,
+            body,
             route_metadata: scopes.collect(),
             key_sets: read("--jwks", &self.jwks)?,
             metadata: read("--metadata", request.metadata())?,
@@ -62,6 +71,15 @@ fn present(token: &str, headers: &mut Vec<(String, String)>, inbound: &Settings)
     };
     headers.push(field);
     Ok(())
+}
+
+fn read_body(file: &str) -> Result<Vec<u8>> {
+    if file == "-" {
+        let mut body = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut body).context("cannot read standard input")?;
+        return Ok(body);
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {file}"))
 }
 
 fn read_token(token: &str) -> Result<String> {

@@ -47,7 +47,7 @@ impl Outbound {
         let names: Vec<&str> = outbound.clients.iter().map(|client| &*client.name).collect();
         let metadata = request.metadata().iter().map(|given| document("--metadata", given, &names, "client"));
         let question = OutboundQuestion {
-            headers: request.headers()?,
+            headers: request.headers("GET")?,
             asserts_tls: self.tls_asserted || asserts_tls(request.file(), &cluster) == Some(true),
             cluster,
             route_name: self.route_name.clone(),

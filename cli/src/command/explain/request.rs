@@ -18,12 +18,12 @@ pub(super) struct Request {
     /// The filter, where the file configures several: a part of its path in the file.
     #[arg(long, value_name = "PATH")]
     filter: Option<String>,
-    /// The request's method.
-    #[arg(long, default_value = "GET")]
-    method: String,
-    /// The request's path, with its query if it has one.
+    /// The request's method. Default: GET, or POST with --body.
     #[arg(long)]
-    path: String,
+    method: Option<String>,
+    /// The request's path, with its query if it has one.
+    #[arg(long, required_unless_present = "audit")]
+    path: Option<String>,
     /// The request's host.
     #[arg(long, default_value = "localhost")]
     authority: String,
@@ -100,11 +100,11 @@ impl Request {
         &self.metadata
     }
 
-    /// The headers, pseudo-headers first.
-    pub(super) fn headers(&self) -> Result<Vec<(String, String)>> {
+    /// The headers, pseudo-headers first. `method` counts where none was given.
+    pub(super) fn headers(&self, method: &str) -> Result<Vec<(String, String)>> {
         let mut headers = vec![
-            (":method".to_owned(), self.method.clone()),
-            (":path".to_owned(), self.path.clone()),
+            (":method".to_owned(), self.method.clone().unwrap_or_else(|| method.to_owned())),
+            (":path".to_owned(), self.path.clone().unwrap_or_default()),
             (":authority".to_owned(), self.authority.clone()),
         ];
         for header in &self.header {

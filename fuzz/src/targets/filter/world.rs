@@ -74,6 +74,7 @@ impl World {
             let mut jitter = Jitter::new(seed);
             let mut context = Context {
                 now,
+                stopwatch: &(),
                 crypto: &Hashing,
                 random: &random,
                 shared: &process,
@@ -210,10 +211,11 @@ impl World {
         let outcome =
             self.with(thread, |filter, context, _| filter.handle_request(StreamId(stream), head, context));
         match outcome {
-            Some(Outcome::Forward { edits, annotation }) => {
+            Some(Outcome::Forward { edits, annotation, .. }) => {
                 self.forward(thread, stream, asked, &edits, annotation.as_deref());
             }
-            Some(Outcome::Respond { response, annotation }) => self.refuse(&response, &annotation),
+            Some(Outcome::Respond { response, annotation, .. }) => self.refuse(&response, &annotation),
+            Some(Outcome::AwaitBody { .. }) => panic!("no route asks for messages"),
             None => drop(self.workers[thread].waiting.insert(stream, asked)),
         }
     }
@@ -415,6 +417,7 @@ impl World {
         worker.jitter = Jitter::new(seed);
         let mut context = Context {
             now: self.now,
+            stopwatch: &(),
             crypto: &Hashing,
             random: &self.random,
             shared: &worker.process,
@@ -471,6 +474,7 @@ impl World {
         let Worker { filter, process, jitter, .. } = &mut self.workers[thread];
         let mut context = Context {
             now: self.now,
+            stopwatch: &(),
             crypto: &Hashing,
             random: &self.random,
             shared: process,
@@ -504,13 +508,21 @@ impl World {
                     calls.push((id, call, end));
                     assert!(calls.len() <= 64, "calls without bound");
                 }
+                Command::Reset { stream, annotation, .. } => {
+                    self.check_secrecy(&annotation);
+                    let worker = &mut self.workers[thread];
+                    worker.waiting.remove(&stream.0);
+                    worker.forwarded.retain(|other| *other != stream.0);
+                    worker.filter.handle_stream_end(stream);
+                }
                 Command::Resume { stream, outcome } => {
                     let asked = self.workers[thread].waiting.remove(&stream.0).expect("it waits");
                     match outcome {
-                        Outcome::Forward { edits, annotation } => {
+                        Outcome::Forward { edits, annotation, .. } => {
                             self.forward(thread, stream.0, asked, &edits, annotation.as_deref());
                         }
-                        Outcome::Respond { response, annotation } => self.refuse(&response, &annotation),
+                        Outcome::Respond { response, annotation, .. } => self.refuse(&response, &annotation),
+                        Outcome::AwaitBody { .. } => panic!("no route asks for messages"),
                     }
                 }
             }
