@@ -192,6 +192,21 @@ fn claims() -> impl Strategy<Value = Value> {
     members.prop_map(|members| Value::Object(members.into_iter().flatten().collect()))
 }
 
+/// How many things a requirement demands as it is written, with those of the requirements that it names.
+fn demands(node: &Value, named: &Value) -> usize {
+    if let Value::String(name) = node {
+        return demands(&named[name], named);
+    }
+    let list = |value: &Value| value.as_array().unwrap().clone();
+    let parts = node.as_object().unwrap().iter().map(|(field, value)| match field.as_str() {
+        "all" | "any" => list(value).iter().map(|part| demands(part, named)).sum(),
+        "claims" | "scopes" => list(value).len(),
+        "authenticated" => 0,
+        _ => 1,
+    });
+    parts.sum::<usize>().max(1)
+}
+
 /// What stands at a place that a problem names: `inbound.requirements.r1.any[0]`.
 fn at<'d>(document: &'d Value, path: &str) -> &'d Value {
     let pointer = format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/"));
@@ -224,9 +239,14 @@ proptest! {
         let config = match compile(&document) {
             Ok(config) => config,
             Err(errors) => {
-                // What no token meets is not compiled, nor what demands nothing: the document is at fault.
+                // What no token meets is not compiled, nor what demands nothing or too much: the document is at fault.
                 let senseless = ["no token can meet it", "demands nothing", "duplicate rule"];
                 for problem in &errors.0 {
+                    if problem.text.contains("demands more than 256 things") {
+                        let demanded = demands(at(&document, &problem.path), &named);
+                        prop_assert!(demanded > 256, "{problem}, and it demands {demanded}");
+                        continue;
+                    }
                     prop_assert!(senseless.iter().any(|text| problem.text.contains(text)), "{problem}");
                     if problem.text.contains(senseless[0]) {
                         let tree = at(&document, &problem.path);
@@ -237,6 +257,7 @@ proptest! {
                 return Ok(());
             }
         };
+        prop_assert!(demands(&require, &named) <= 256, "{} {}", require, named);
         let settings = config.inbound.unwrap();
         let requirement = requirement(&settings);
         for claims in &tokens {
