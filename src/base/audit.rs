@@ -5,6 +5,8 @@ use core::fmt::Write as _;
 use core::ops::Deref;
 use std::rc::Rc;
 
+use serde::{Serialize, Serializer};
+
 /// One field of the audit record: its key in filter state, and what it holds; empty where there is nothing to say.
 pub type AuditEntry = (&'static str, AuditText);
 
@@ -65,6 +67,12 @@ impl Deref for AuditText {
             Self::Fixed(text) => text,
             Self::Shared(text) => text,
         }
+    }
+}
+
+impl Serialize for AuditText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
     }
 }
 

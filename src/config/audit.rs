@@ -23,13 +23,16 @@ enum Form {
 }
 
 pub(super) fn read(node: &Node<'_>, halves: Halves, environment: &dyn Environment) -> Option<AuditSettings> {
-    let fields = node.fields(&["fields", "subject", "token", "digest_key"])?;
+    let fields = node.fields(&["fields", "subject", "token", "digest_key", "token_events"])?;
     let listed = fields.read("fields", |node| listed(node, halves));
     let subject =
         fields.maybe("subject", |node| node.word(&[("plain", Form::Plain), ("digest", Form::Digest)]));
     let token = fields.maybe("token", |node| node.word(&[("jti", Form::Plain), ("digest", Form::Digest)]));
     let key = fields.maybe("digest_key", |node| digest_key(node, environment));
-    let (listed, subject, token, key) = (listed?, subject?, token?, key?);
+    let token_events = fields.maybe("token_events", |node| token_events(node, halves));
+    let (listed, subject, token, key, token_events) = (listed?, subject?, token?, key?, token_events?);
+    // Who asks for records gets those that happen without a request, too.
+    let token_events = token_events.unwrap_or(halves.has_outbound);
     let has = |field| listed.as_ref().is_none_or(|fields| fields.contains(&field)) && halves.have(field);
     let subject = form(&fields, "subject", subject, has(AuditField::Subject));
     let token = form(&fields, "token", token, has(AuditField::TokenId));
@@ -59,7 +62,7 @@ pub(super) fn read(node: &Node<'_>, halves: Halves, environment: &dyn Environmen
     let token = token.or_else(|| fields.contains(&AuditField::TokenId).then_some(Form::Plain));
     let asked = AskedAudit { subject: written(subject), token: written(token) };
     let (outbound, inbound): (Vec<_>, Vec<_>) = fields.into_iter().partition(|field| field.is_outbound());
-    Some(AuditSettings { inbound: inbound.into(), outbound: outbound.into(), asked })
+    Some(AuditSettings { inbound: inbound.into(), outbound: outbound.into(), asked, token_events })
 }
 
 impl Halves {
@@ -83,6 +86,14 @@ fn listed(node: &Node<'_>, halves: Halves) -> Option<Option<Vec<AuditField>>> {
         item.problem(format_args!("there is no block `{block}` to fill this in: leave it out"))
     });
     fields.map(Some)
+}
+
+/// Whether what happens to clients' tokens is recorded.
+fn token_events(node: &Node<'_>, halves: Halves) -> Option<bool> {
+    if !halves.has_outbound {
+        return node.problem("there is no block `outbound` to record the tokens of: leave this out");
+    }
+    node.word(&[("log", true), ("none", false)])
 }
 
 /// How a field is written, unless it is not recorded at all.

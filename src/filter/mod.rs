@@ -49,10 +49,8 @@ impl Filter {
         let sharing = config.sharing.as_ref();
         let mut inbound =
             config.inbound.as_ref().map(|settings| InboundHalf::new(settings, sharing, seed, context));
-        let mut outbound = config
-            .outbound
-            .as_ref()
-            .map(|settings| OutboundHalf::new(settings, config.inbound.clone(), sharing, seed, context));
+        let mut outbound =
+            config.outbound.as_ref().map(|settings| OutboundHalf::new(settings, config, seed, context));
         if let Some(inbound) = &mut inbound {
             inbound.handle_updates(&Updates::None, &mut common.turn(context));
         }

@@ -12,6 +12,7 @@ use crate::base::{
     self, AuditEntry, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StateEntry, StreamId,
     Timestamp, WaitingList,
 };
+use crate::config::Config;
 use crate::inbound::{self, TokenPlace};
 use crate::oauth::{ClientTokens, Credential, FetchClient, FetchOutcome};
 use crate::outbound::{
@@ -19,9 +20,9 @@ use crate::outbound::{
     OutboundEvent, Outgoing, Purge, Subject, SubjectDigest, TokenChange,
 };
 use crate::policy::MetadataClient;
-use crate::sharing::{Context, Sharing, Updates};
+use crate::sharing::{Context, Updates};
 use crate::telemetry::{
-    Message, OutboundAudit, Owner, TokenMetrics, breaker_line, endpoint_line, token_line,
+    Message, OutboundAudit, Owner, TokenMetrics, TokenRecords, breaker_line, endpoint_line, token_line,
 };
 
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(super) struct OutboundHalf {
     waiting: WaitingList<ClientId, WaitingRequest>,
     longest: usize,
     metrics: TokenMetrics,
+    records: TokenRecords,
     unmatched: UnmatchedAuthorities,
 }
 
@@ -106,17 +108,17 @@ impl ClientTokens for OutboundHalf {
 impl OutboundHalf {
     pub(super) fn new(
         settings: &Rc<outbound::Settings>,
-        inbound: Option<Rc<inbound::Settings>>,
-        sharing: Option<&Sharing>,
+        config: &Config,
         seed: [u8; 16],
         context: &mut Context<'_>,
     ) -> Self {
         Self {
-            injector: Injector::new(Rc::clone(settings), sharing, seed, context),
-            inbound,
+            injector: Injector::new(Rc::clone(settings), config.sharing.as_ref(), seed, context),
+            inbound: config.inbound.clone(),
             waiting: WaitingList::new(settings.waiting, settings.clients.len()),
             longest: settings.waiting.requests,
             metrics: TokenMetrics::new(settings),
+            records: TokenRecords::new(&config.audit),
             unmatched: UnmatchedAuthorities::default(),
         }
     }
@@ -273,7 +275,9 @@ impl OutboundHalf {
 
     fn tell_purge(&mut self, client: ClientId, purge: Purge, context: &mut Context<'_>) {
         self.metrics.record_purge(client, purge);
+        let call = self.injector.summary(client, context.now);
         if let Some(client) = self.injector.settings().client(client) {
+            self.records.record_purge((client, &call), purge, context.now, context.observations);
             context.observations.push(Message::Purged(Owner::Client(&client.name), purge).observe());
         }
     }
@@ -390,6 +394,10 @@ impl OutboundHalf {
                         turn.tell_limited(&message);
                     }
                     let call = self.injector.summary(*client, turn.context.now);
+                    if let Some(client) = settings.client(*client) {
+                        let about = (&**client, &call);
+                        self.records.record_event(about, event, turn.context.now, turn.context.observations);
+                    }
                     // All threads see a token expire, and one tells of it.
                     let is_told = event.change != TokenChange::Expired || turn.common.group.is_leader();
                     let line = token_line(owner, event, subject.is_some(), &call).filter(|_| is_told);

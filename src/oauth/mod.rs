@@ -43,7 +43,7 @@ pub use metadata_source::{MetadataLocation, MetadataSource};
 pub use summary::CallSummary;
 pub(crate) use timetable::{LOST_AFTER, RefreshHint, Timetable};
 pub use timetable::{MAX_RETRY_AFTER, Schedule};
-pub use token_answer::{MAX_TOKEN_ANSWER_BYTES, TokenAnswer, TokenQuery, fits_header};
+pub use token_answer::{GrantedScopes, MAX_TOKEN_ANSWER_BYTES, TokenAnswer, TokenQuery, fits_header};
 pub use token_request::{Grant, TokenRequest};
 pub use word::{MAX_WORD, Word};
 

@@ -3,6 +3,8 @@
 //! [`Word`].
 
 use core::time::Duration;
+use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::fault::{ErrorCode, ServerError, TokenFailure, TokenFault};
 use super::local_reply::LocalReply;
@@ -19,9 +21,19 @@ pub struct TokenAnswer {
     pub token: Secret,
     /// How long it lives from when it was asked for (RFC 6749 §5.1); `None` when the server does not say. Never zero.
     pub expires_in: Option<Duration>,
-    /// How many of the scopes that were asked for it lacks. More than none is no error (RFC 6749 §3.3), and worth a
-    /// line.
-    pub missing_scopes: usize,
+    /// What it is for.
+    pub scopes: GrantedScopes,
+}
+
+/// What a server granted of the scopes that it was asked for. That they are others is no error (RFC 6749 §3.3), and
+/// worth a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantedScopes {
+    /// Those that were asked for and not granted.
+    pub missing: Vec<Rc<str>>,
+    /// How many were granted that were not asked for. Only their number: they are the server's words, whatever it
+    /// writes there.
+    pub further: usize,
 }
 
 /// What was asked for: an answer is held against it.
@@ -91,12 +103,19 @@ impl TokenAnswer {
         if asked.is_exchange() && text("issued_token_type").is_none() {
             return Err(TokenFault::IssuedTypeMissing);
         }
-        let missing_scopes = text("scope").map_or(0, |granted| {
-            let has = |scope: &str| granted.split_ascii_whitespace().any(|one| one == scope);
-            asked.request.scopes.iter().filter(|scope| !has(scope)).count()
-        });
+        // Where the server says nothing, they are those that were asked for (RFC 6749 §5.1).
+        let scopes = text("scope").map(|granted| GrantedScopes::of(granted, asked)).unwrap_or_default();
         let expires_in = answer.get("expires_in").map(expires_in).transpose()?.flatten();
-        Ok(Self { token: Secret::new(token), expires_in, missing_scopes })
+        Ok(Self { token: Secret::new(token), expires_in, scopes })
+    }
+}
+
+impl GrantedScopes {
+    fn of(granted: &str, asked: TokenQuery<'_>) -> Self {
+        let granted: HashSet<&str> = granted.split_ascii_whitespace().collect();
+        let (had, missing): (Vec<_>, Vec<_>) =
+            asked.request.scopes.iter().map(Rc::clone).partition(|scope| granted.contains(&**scope));
+        Self { missing, further: granted.len().saturating_sub(had.len()) }
     }
 }
 

@@ -186,10 +186,16 @@ fn an_exchange_names_the_types_that_it_issued() {
 
 #[test]
 fn a_narrower_scope_is_told_and_no_error() {
-    assert_eq!(with("").unwrap().missing_scopes, 0);
-    assert_eq!(with(r#","scope":"b c a""#).unwrap().missing_scopes, 0);
-    assert_eq!(with(r#","scope":"b""#).unwrap().missing_scopes, 1);
-    assert_eq!(with(r#","scope":"""#).unwrap().missing_scopes, 2);
+    let told = |more: &str| {
+        let scopes = with(more).unwrap().scopes;
+        (scopes.missing.join(" "), scopes.further)
+    };
+    assert_eq!(told(""), (String::new(), 0));
+    assert_eq!(told(r#","scope":null"#), (String::new(), 0));
+    assert_eq!(told(r#","scope":"b c a""#), (String::new(), 1));
+    assert_eq!(told(r#","scope":"b""#), ("a".to_owned(), 0));
+    assert_eq!(told(r#","scope":" c  d c b""#), ("a".to_owned(), 2));
+    assert_eq!(told(r#","scope":"""#), ("a b".to_owned(), 0));
 }
 
 #[test]

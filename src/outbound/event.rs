@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::issued_token::IssuedToken;
-use crate::oauth::TokenFault;
+use crate::oauth::{GrantedScopes, TokenFault};
 use crate::sharing::Unreadable;
 
 /// Something happened to a client's token.
@@ -26,8 +26,8 @@ pub enum TokenChange {
     Obtained {
         /// How long it lives.
         lifetime: Duration,
-        /// How many of the scopes that were asked for it lacks.
-        missing_scopes: usize,
+        /// What it is for.
+        scopes: GrantedScopes,
         /// Another thread obtained it.
         is_shared: bool,
     },
@@ -39,11 +39,27 @@ pub enum TokenChange {
     Expired,
 }
 
+impl TokenEvent {
+    /// What came of the token request of this thread that it is about, in a word; `None` where it is about none.
+    pub fn result(&self, is_exchange: bool) -> Option<&'static str> {
+        match &self.change {
+            TokenChange::Obtained { is_shared: false, .. } => Some("obtained"),
+            TokenChange::Failed(fault) if is_exchange && fault.is_about_subject() => {
+                Some(TokenFault::SUBJECT_REFUSED)
+            }
+            TokenChange::Failed(fault) => Some(fault.label()),
+            TokenChange::Obtained { is_shared: true, .. }
+            | TokenChange::Rejected(_)
+            | TokenChange::Expired => None,
+        }
+    }
+}
+
 impl TokenChange {
     /// There is this token now.
     pub(super) fn obtained(token: &IssuedToken, is_shared: bool) -> Self {
         let lifetime = token.expires.since(token.sent);
-        Self::Obtained { lifetime, missing_scopes: token.missing_scopes, is_shared }
+        Self::Obtained { lifetime, scopes: token.scopes.clone(), is_shared }
     }
 }
 

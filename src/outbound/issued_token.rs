@@ -4,7 +4,7 @@ use super::lifetime::expiry;
 use super::settings::Client;
 use super::subject::Subject;
 use crate::base::{HttpReply, Secret, Timestamp};
-use crate::oauth::{TokenAnswer, TokenFailure, TokenFault, TokenQuery};
+use crate::oauth::{GrantedScopes, TokenAnswer, TokenFailure, TokenFault, TokenQuery};
 
 /// A token request, by what its reply is held against.
 pub(super) struct SentRequest<'a> {
@@ -21,8 +21,8 @@ pub(super) struct IssuedToken {
     /// When it was asked for.
     pub(super) sent: Timestamp,
     pub(super) expires: Timestamp,
-    /// How many of the scopes that were asked for it lacks.
-    pub(super) missing_scopes: usize,
+    /// What it is for.
+    pub(super) scopes: GrantedScopes,
 }
 
 impl SentRequest<'_> {
@@ -31,13 +31,13 @@ impl SentRequest<'_> {
         let &Self { client, sent, subject, max_token_bytes } = self;
         let subject_token = subject.map(|subject| &subject.token);
         let query = TokenQuery { request: &client.request, subject: subject_token, max_token_bytes };
-        let TokenAnswer { token, expires_in, missing_scopes } = TokenAnswer::read(reply, query, now)?;
+        let TokenAnswer { token, expires_in, scopes } = TokenAnswer::read(reply, query, now)?;
         let own = expiry(token.expose(), expires_in, sent, &client.lifetime);
         let expires = subject.map_or(own, |subject| own.min(subject.expires));
         if expires <= now {
             return Err(TokenFault::ExpiredAtIssue.into());
         }
-        Ok(IssuedToken { token, sent, expires, missing_scopes })
+        Ok(IssuedToken { token, sent, expires, scopes })
     }
 }
 

@@ -112,6 +112,13 @@ pub enum EndpointLocation {
     Discovered(MetadataSource),
 }
 
+impl Client {
+    /// Whether it exchanges callers' tokens (RFC 8693).
+    pub fn exchanges(&self) -> bool {
+        matches!(self.request.grant, Grant::TokenExchange { .. })
+    }
+}
+
 impl Settings {
     /// A client.
     pub fn client(&self, ClientId(place): ClientId) -> Option<&Rc<Client>> {
@@ -145,7 +152,7 @@ impl Settings {
     /// token of its own.
     pub fn fetch_client(&self, name: &str) -> Option<FetchClient> {
         let client = self.client(*self.names.get(name)?)?;
-        if matches!(client.request.grant, Grant::TokenExchange { .. }) {
+        if client.exchanges() {
             return None;
         }
         let mut hash = Sha256::new();

@@ -14,7 +14,7 @@ use super::settings::{Client, Obtain};
 use super::token::{IssuedTokens, MAX_KNOWN_TOKENS, RecentTokens, Token};
 use super::unauthorized::{Purge, UnauthorizedReport};
 use crate::base::{CallBudget, HttpCall, HttpReply, Secret, Timestamp};
-use crate::oauth::{Timetable, TokenFailure, TokenFault, fits_header};
+use crate::oauth::{GrantedScopes, Timetable, TokenFailure, TokenFault, fits_header};
 use crate::sharing::{Context, FetchState, Publication, SingleFlight, Unreadable};
 
 /// The token of one client.
@@ -300,7 +300,7 @@ impl TokenStore {
         let sent = publication.sent;
         let longest = expiry(text, Some(super::MAX_LIFETIME), sent, &self.client.lifetime);
         let expires = Timestamp::from_nanos(shared.expires).min(longest);
-        Ok(IssuedToken { token, sent, expires, missing_scopes: 0 })
+        Ok(IssuedToken { token, sent, expires, scopes: GrantedScopes::default() })
     }
 
     fn adopt(&mut self, token: &IssuedToken, issued: &mut IssuedTokens, context: &mut Context<'_>) {

@@ -69,6 +69,8 @@ pub struct AuditSettings {
     pub outbound: Box<[AuditField]>,
     /// What is asked of tokens for them.
     pub asked: AskedAudit,
+    /// Whether token requests, purges and changes of circuit breakers are recorded in the log.
+    pub token_events: bool,
 }
 
 /// What the inbound half knows of a request that it has decided about.
@@ -309,7 +311,7 @@ fn word(text: &str) -> AuditText {
     AuditText::Shared(text.into())
 }
 
-fn joined<'a>(scopes: impl Iterator<Item = &'a Rc<str>>) -> AuditText {
+pub(super) fn joined<'a>(scopes: impl Iterator<Item = &'a Rc<str>>) -> AuditText {
     let mut text = String::new();
     for scope in scopes {
         if !text.is_empty() {

@@ -3,13 +3,15 @@
 use core::fmt::Write as _;
 use core::time::Duration;
 
+use super::audit::AuditSettings;
 use super::message::Message;
+use super::token_record::TokenRecord;
 use super::words::Owner;
 use crate::base::{Observation, RequestHead, Timestamp, request_id};
 use crate::inbound::{Decision, DecisionOutcome, Denial};
 use crate::issuer::{DocumentKind, IssuerChange, IssuerEvent};
 use crate::oauth::{CallSummary, DocumentEvent, FetchOutcome};
-use crate::outbound::{BreakerChange, TokenChange, TokenEvent};
+use crate::outbound::{BreakerChange, Client, Purge, TokenChange, TokenEvent};
 
 /// The line about what happened to an issuer's document, if it is worth one.
 pub fn fetch_line<'a>(
@@ -88,13 +90,13 @@ pub fn token_line<'a>(
             let failures = failures.saturating_add(1);
             Some(Message::NoToken { owner, failures, fault, is_exchange, call })
         }
-        &TokenChange::Obtained { lifetime, missing_scopes, is_shared } => Some(Message::Obtained {
+        TokenChange::Obtained { lifetime, scopes, is_shared } => Some(Message::Obtained {
             owner,
-            lifetime,
-            is_shared,
+            lifetime: *lifetime,
+            is_shared: *is_shared,
             is_exchange,
             failures,
-            missing_scopes,
+            missing_scopes: scopes.missing.len(),
             call,
         }),
         TokenChange::Expired => Some(Message::TokenExpired { owner, call }),
@@ -118,9 +120,30 @@ pub fn breaker_line<'a>(
 /// Log lines that requests cause: some each second, the rest counted.
 #[derive(Debug, Default)]
 pub struct Reports {
+    limit: LineLimit,
+}
+
+/// So many lines each second, and how many there would have been besides.
+#[derive(Debug, Default)]
+struct LineLimit {
     since: Timestamp,
     written: u32,
     withheld: u32,
+}
+
+impl LineLimit {
+    /// How many lines were not written before this one, if this one may be.
+    fn admit(&mut self, now: Timestamp) -> Option<u32> {
+        if now < self.since || now.since(self.since) >= PERIOD {
+            *self = Self { since: now, written: 0, withheld: self.withheld };
+        }
+        if self.written >= MAX_LINES {
+            self.withheld = self.withheld.saturating_add(1);
+            return None;
+        }
+        self.written = self.written.saturating_add(1);
+        Some(core::mem::take(&mut self.withheld))
+    }
 }
 
 impl Reports {
@@ -162,21 +185,65 @@ impl Reports {
         request_id: Option<&str>,
         now: Timestamp,
     ) -> Option<Observation> {
-        if now < self.since || now.since(self.since) >= PERIOD {
-            *self = Self { since: now, written: 0, withheld: self.withheld };
-        }
-        if self.written >= MAX_LINES {
-            self.withheld = self.withheld.saturating_add(1);
-            return None;
-        }
-        self.written = self.written.saturating_add(1);
-        let withheld = core::mem::take(&mut self.withheld);
+        let withheld = self.limit.admit(now)?;
         let mut end = request_id.map(|id| format!(" request_id={id}")).unwrap_or_default();
         if withheld > 0 {
             // A string takes all that is written to it.
             let _ = write!(end, " ({withheld} more before this one)");
         }
         Some(message.observe_with(&end))
+    }
+}
+
+/// The records of what happens to tokens, where they are configured: unlike the sentences, none is left out that callers
+/// cannot cause.
+#[derive(Debug)]
+pub struct TokenRecords {
+    is_configured: bool,
+    /// Exchanges happen as often as callers like.
+    exchanges: LineLimit,
+}
+
+impl TokenRecords {
+    /// For a configuration with this block `audit`.
+    pub fn new(audit: &AuditSettings) -> Self {
+        Self { is_configured: audit.token_events, exchanges: LineLimit::default() }
+    }
+
+    /// The lines about what happened to a client's token, and to the circuit breaker of its endpoint.
+    pub fn record_event(
+        &mut self,
+        (client, call): (&Client, &CallSummary),
+        event: &TokenEvent,
+        now: Timestamp,
+        observations: &mut Vec<Observation>,
+    ) {
+        if self.is_configured {
+            let request = TokenRecord::of_request(client, event, call);
+            observations.extend(request.and_then(|record| self.line(record, client, now)));
+            // One breaker is for all callers.
+            let breaker = TokenRecord::of_breaker(client, event, call);
+            observations.extend(breaker.map(|record| Message::TokenRecord(&record).observe()));
+        }
+    }
+
+    /// The line about a token that a 401 of an upstream has purged.
+    pub fn record_purge(
+        &mut self,
+        (client, call): (&Client, &CallSummary),
+        purge: Purge,
+        now: Timestamp,
+        observations: &mut Vec<Observation>,
+    ) {
+        if self.is_configured {
+            let purge = TokenRecord::of_purge(client, purge, call);
+            observations.extend(purge.and_then(|record| self.line(record, client, now)));
+        }
+    }
+
+    fn line(&mut self, record: TokenRecord, client: &Client, now: Timestamp) -> Option<Observation> {
+        let not_written = if client.exchanges() { self.exchanges.admit(now)? } else { 0 };
+        Some(Message::TokenRecord(&TokenRecord { not_written, ..record }).observe())
     }
 }
 

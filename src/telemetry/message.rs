@@ -5,6 +5,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::token_record::TokenRecord;
 use super::words::{Algorithms, Change, Owner, Tail, Time};
 use crate::base::{Level, Observation};
 use crate::issuer::{DocumentKind, KeyChange};
@@ -164,6 +165,8 @@ pub enum Message<'a> {
     },
     /// An upstream answered 401.
     Purged(Owner<'a>, Purge),
+    /// What happened to a client's token or circuit breaker, for programs.
+    TokenRecord(&'a TokenRecord),
     /// No destination matches requests of this authority.
     Unmatched {
         /// The authority, or that no more are told.
@@ -240,6 +243,7 @@ impl Message<'_> {
             | Self::WouldDeny(_)
             | Self::Obtained { .. }
             | Self::BreakerClosed { .. }
+            | Self::TokenRecord(_)
             | Self::Purged(_, Purge::Purged)
             | Self::Unmatched { .. } => Level::Info,
         }
@@ -348,6 +352,7 @@ impl fmt::Display for Message<'_> {
             Self::Purged(owner, Purge::Retained) => {
                 write!(f, "{owner}: an upstream answered 401 to a token that stays")
             }
+            Self::TokenRecord(record) => write!(f, "audit: {record}"),
             Self::Unmatched { authority: Some(authority), cluster, is_passed } => {
                 let fate = if *is_passed { "pass without a token" } else { "are denied" };
                 write!(

@@ -91,18 +91,15 @@ impl TokenMetrics {
         observations: &mut Vec<Observation>,
     ) {
         let client = Some(client);
-        match &event.change {
-            TokenChange::Obtained { is_shared: true, .. } => {
-                self.count(Counter::Shared(Word("adopted")), client)
-            }
-            TokenChange::Obtained { .. } => self.count(Counter::Requests(Word("obtained")), client),
-            TokenChange::Failed(fault) if is_exchange && fault.is_about_subject() => {
-                self.count(Counter::Requests(Word(TokenFault::SUBJECT_REFUSED)), client);
-            }
-            TokenChange::Failed(fault) => self.count(Counter::Requests(Word(fault.label())), client),
-            TokenChange::Rejected(_) => self.count(Counter::Shared(Word("rejected")), client),
+        let counter = match (event.result(is_exchange), &event.change) {
+            (Some(result), _) => Some(Counter::Requests(Word(result))),
+            (None, TokenChange::Obtained { .. }) => Some(Counter::Shared(Word("adopted"))),
+            (None, TokenChange::Rejected(_)) => Some(Counter::Shared(Word("rejected"))),
             // The gauge tells.
-            TokenChange::Expired => {}
+            (None, TokenChange::Failed(_) | TokenChange::Expired) => None,
+        };
+        if let Some(counter) = counter {
+            self.count(counter, client);
         }
         if let Some(took) = event.took {
             let of = if self.latencies.len() < MAX_HISTOGRAMS || self.latencies.contains_key(&client) {

@@ -20,7 +20,7 @@ fn rows() -> Vec<(&'static str, &'static str)> {
 }
 
 /// A text without links and marks.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, link)) = rest.split_once('[') {
@@ -92,13 +92,19 @@ fn the_page_has_a_row_for_each_field_and_no_other() {
 
 #[test]
 fn the_schema_is_made_of_the_list_of_fields() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit.schema.json");
-    let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    hold("docs/audit.schema.json", &schema());
+}
+
+/// Compares a file with what it is made of.
+#[track_caller]
+pub fn hold(file: &str, made: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let made = serde_json::to_string_pretty(made).unwrap() + "\n";
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, &made).unwrap();
     }
-    let kept = fs::read_to_string(&path).unwrap();
-    assert!(made == kept, "docs/audit.schema.json is not what the code says: write it with UPDATE_GOLDEN=1");
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(made == kept, "{file} is not what the code says: write it with UPDATE_GOLDEN=1");
 }
 
 #[test]

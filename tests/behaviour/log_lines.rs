@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use attache::base::{ContentCoding, Excerpt, Level};
+use attache::base::{AuditText, ContentCoding, Excerpt, Level};
 use attache::config::NOTICES;
 use attache::issuer::{DocumentKind, KeyChange};
 use attache::jose::{
@@ -16,7 +16,7 @@ use attache::oauth::{
 use attache::outbound::{EgressDenial, Purge};
 use attache::policy::RouteMetadataError;
 use attache::sharing::Unreadable;
-use attache::telemetry::{HostFault, Message, Owner};
+use attache::telemetry::{HostFault, Message, Owner, TokenRecord};
 
 use crate::log_page::{Pattern, lines, reasons};
 
@@ -54,6 +54,20 @@ fn the_page_lists_every_line_with_its_levels_and_no_other() {
     assert!(missing.is_empty(), "docs/log-lines.md has what the code cannot write: {missing:#?}");
 }
 
+fn record() -> TokenRecord {
+    TokenRecord {
+        event: "token_purge",
+        client: AuditText::Fixed("billing"),
+        grant: "client_credentials",
+        endpoint: AuditText::Fixed("https://idp.example/token"),
+        cluster: AuditText::Fixed("idp"),
+        result: "purged",
+        duration_ms: None,
+        issued: None,
+        not_written: 0,
+    }
+}
+
 /// Each message at least once, in each of its forms. `place` stops compiling when one is added.
 fn messages(call: &CallSummary) -> Vec<Message<'_>> {
     let plain = KeyChange { keys: 2, ..KeyChange::default() };
@@ -85,6 +99,7 @@ fn messages(call: &CallSummary) -> Vec<Message<'_>> {
         Message::BreakerClosed { owner: client, call },
         Message::Purged(client, Purge::Purged),
         Message::Purged(client, Purge::Retained),
+        Message::TokenRecord(leaked(record())),
         Message::SharedRefused { owner: client, why: Unreadable::Encoding },
     ];
     for owner in [Owner::Issuer("corp"), client] {
@@ -159,7 +174,7 @@ fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
 
-const MESSAGES: usize = 33;
+const MESSAGES: usize = 34;
 
 fn place(message: &Message<'_>) -> usize {
     match message {
@@ -184,6 +199,7 @@ fn place(message: &Message<'_>) -> usize {
         Message::BreakerOpened { .. } => 18,
         Message::BreakerClosed { .. } => 19,
         Message::Purged(..) => 20,
+        Message::TokenRecord(_) => 33,
         Message::Unmatched { .. } => 21,
         Message::Host(HostFault::EventLost) => 22,
         Message::Host(HostFault::CallbackWithinCallback | HostFault::NotConfigured) => 23,

@@ -211,8 +211,11 @@ impl Run<'_> {
             secs(times.until.since(now)),
             secs(times.renewal.since(now)),
         )];
-        if answer.missing_scopes > 0 {
-            details.push(format!("it lacks {} of the scopes that were asked for", answer.missing_scopes));
+        if !answer.scopes.missing.is_empty() {
+            details.push(format!(
+                "of the scopes that were asked for it lacks {}",
+                answer.scopes.missing.join(", ")
+            ));
         }
         let (judgement, lines) = token_lines(token, self.inbound, now);
         let why = lines.last().map(|line| line.trim_start_matches([' ', '✗']).to_owned());

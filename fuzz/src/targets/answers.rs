@@ -71,7 +71,7 @@ fn token_answer(text: &[u8], is_exchange: bool) {
             assert!(!token.is_empty() && token.len() <= MAX_TOKEN_BYTES && token.iter().all(is_visible));
             assert!(answer.expires_in.is_none_or(|lifetime| lifetime >= Duration::from_secs(1)));
             let _ = answer.expires_in.map(|lifetime| now.after(lifetime));
-            assert!(answer.missing_scopes <= request.scopes.len());
+            assert!(answer.scopes.missing.len() <= request.scopes.len());
             let second: Value = serde_json::from_slice(body).expect("a second reader reads it");
             assert_eq!(second["access_token"].as_str().map(str::as_bytes), Some(token));
             assert!(second["error"].as_str().is_none(), "a token beside an error");

@@ -85,7 +85,7 @@ fn fields_that_are_unknown_repeated_or_of_no_block_are_refused() {
     );
     refused(
         json!({ "fields": "all", "field": 1 }),
-        "audit: unknown field `field`, expected one of fields, subject, token, digest_key",
+        "audit: unknown field `field`, expected one of fields, subject, token, digest_key, token_events",
     );
 }
 
@@ -121,6 +121,23 @@ fn a_digest_has_a_key_and_a_key_a_digest() {
     refused(
         json!({ "fields": "all", "digest_key": { "env": "MIDDLE" } }),
         "audit.digest_key: nothing is written as a digest: leave this out",
+    );
+}
+
+#[test]
+fn what_happens_to_tokens_is_recorded_where_there_are_any_unless_it_is_turned_off() {
+    let has_events = |audit: Json| {
+        let mut document = outbound::with("/position", json!("downstream"));
+        document["audit"] = audit;
+        outbound::compiled(&document).map(|config| config.audit.token_events)
+    };
+    assert_eq!(has_events(json!({ "fields": "all" })), Ok(true));
+    assert_eq!(has_events(json!({ "fields": "all", "token_events": "log" })), Ok(true));
+    assert_eq!(has_events(json!({ "fields": "all", "token_events": "none" })), Ok(false));
+    assert!(!compiled(&audited(json!({ "fields": "all" }))).unwrap().audit.token_events);
+    refused(
+        json!({ "fields": "all", "token_events": "log" }),
+        "audit.token_events: there is no block `outbound` to record the tokens of: leave this out",
     );
 }
 

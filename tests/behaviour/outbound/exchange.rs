@@ -10,6 +10,11 @@ use crate::proxy::{Proxy, Request, START, Signer, Time as _, config, good, jwks,
 
 /// The client `billing` exchanges, and has done nothing yet; the keys are there.
 fn exchanging(exchange: Value, outbound: Value) -> (Proxy, Tokens, Signer) {
+    exchanging_with(exchange, outbound, json!({}))
+}
+
+/// The same, with another block.
+pub fn exchanging_with(exchange: Value, outbound: Value, blocks: Value) -> (Proxy, Tokens, Signer) {
     let client = client(
         "billing",
         json!({
@@ -25,6 +30,7 @@ fn exchanging(exchange: Value, outbound: Value) -> (Proxy, Tokens, Signer) {
     }))["outbound"]
         .clone();
     crate::proxy::merge(&mut config["outbound"], outbound);
+    crate::proxy::merge(&mut config, blocks);
     let mut proxy = Proxy::new(&config);
     keep_secrets(&mut proxy);
     let (key, tokens) = (Signer::new("k1"), Tokens::new());
@@ -40,11 +46,11 @@ fn plain() -> (Proxy, Tokens, Signer) {
 }
 
 /// The token of a caller.
-fn caller(key: &Signer, number: usize) -> String {
+pub fn caller(key: &Signer, number: usize) -> String {
     key.token().claim("jti", format!("caller-{number}")).sign()
 }
 
-fn by(token: &str) -> Request {
+pub fn by(token: &str) -> Request {
     to("billing").without(":path").header(":path", "/orders").bearer(token)
 }
 

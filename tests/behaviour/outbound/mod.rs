@@ -11,6 +11,8 @@ mod single_flight;
 mod failure;
 // What an upstream's 401 does.
 mod purge;
+// The lines of JSON about all of that.
+mod records;
 // Which request gets whose token, and which gets none.
 mod egress;
 // Tokens in exchange for the callers' (RFC 8693).
