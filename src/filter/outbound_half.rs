@@ -287,6 +287,7 @@ impl OutboundHalf {
         if *updates != Updates::None {
             let events = self.injector.handle_updates(updates, turn.context);
             self.take_events(events, turn);
+            self.wake_restored();
         }
     }
 
@@ -303,6 +304,14 @@ impl OutboundHalf {
             calls.send(CallPurpose::Outbound(purpose), call, commands);
         }
         self.take_events(events, turn);
+        self.wake_restored();
+    }
+
+    /// Those who wait for a client's next token go on with the old one where that is used again.
+    fn wake_restored(&mut self) {
+        for client in self.injector.take_restored() {
+            self.waiting.make_ready(|waiting, _| *waiting == client);
+        }
     }
 
     /// Takes the reply to a call.
@@ -383,7 +392,7 @@ impl OutboundHalf {
     fn take_events(&mut self, events: Vec<OutboundEvent>, turn: &mut Turn<'_, '_>) {
         let settings = Rc::clone(self.injector.settings());
         for event in events {
-            let (is_new, purpose) = match &event {
+            match &event {
                 OutboundEvent::Token { client, event, subject } => {
                     self.metrics.record_event(*client, event, subject.is_some(), turn.context.observations);
                     let name =
@@ -415,8 +424,6 @@ impl OutboundHalf {
                     self.waiting.make_ready(|waiting, request| {
                         waiting == client && (one.is_none() || request.subject.as_ref() == one)
                     });
-                    let is_obtained = matches!(event.change, TokenChange::Obtained { is_shared: false, .. });
-                    (is_obtained && subject.is_none(), OutboundCall::Token(*client))
                 }
                 OutboundEvent::Endpoint { endpoint, event } => {
                     let clients: Vec<_> = settings.clients_of(*endpoint).collect();
@@ -434,10 +441,9 @@ impl OutboundHalf {
                     let message = call.as_ref().and_then(|call| endpoint_line(owner, event, call));
                     let message = message.filter(|_| is_told);
                     turn.tell(message);
-                    (event.outcome == FetchOutcome::Changed(()), OutboundCall::Metadata(*endpoint))
                 }
-            };
-            if let Some(document) = self.injector.id(purpose).filter(|_| is_new) {
+            }
+            for document in self.injector.updates_of(&event) {
                 turn.common.group.publish_update(document, turn.context);
             }
         }

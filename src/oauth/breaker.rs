@@ -67,6 +67,11 @@ impl Breaker {
         }
     }
 
+    /// A number for it: updates are told by it. `None` where the threads share nothing.
+    pub fn id(&self) -> Option<u64> {
+        self.flight.id()
+    }
+
     /// Makes sure that the process can share it.
     pub fn seed(&self, context: &Context<'_>) {
         self.flight.seed(context);

@@ -71,6 +71,11 @@ impl EndpointState {
         self.breaker.state(now)
     }
 
+    /// Whether it can be asked now, as far as this thread knows.
+    pub(super) fn is_available(&self, now: Timestamp) -> bool {
+        self.address.is_some() && self.breaker(now) == BreakerState::Closed
+    }
+
     /// When it may be asked at the earliest.
     pub fn next_attempt(&self, now: Timestamp) -> Timestamp {
         let metadata = if self.address.is_some() { None } else { self.metadata.as_ref() };
@@ -82,6 +87,11 @@ impl EndpointState {
     /// The number by which updates of the metadata are told.
     pub(super) fn id(&self) -> Option<u64> {
         self.metadata.as_ref().and_then(Document::id)
+    }
+
+    /// The number by which others are told that its breaker has opened.
+    pub fn breaker_id(&self) -> Option<u64> {
+        self.breaker.id()
     }
 
     /// How long a token request may take, until its reply is given up.

@@ -2,6 +2,7 @@
 
 mod lending;
 mod summary;
+mod updates;
 
 use core::time::Duration;
 use std::collections::{HashMap, HashSet};
@@ -23,8 +24,8 @@ use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
 use super::token_store::TokenStore;
 use super::unauthorized::{Purge, UnauthorizedReport};
 use crate::base::{CallBudget, Edit, HttpCall, HttpReply, NameFilter, StreamId, Timestamp};
-use crate::oauth::{BreakerState, Grant, LOST_AFTER};
-use crate::sharing::{Context, Sharing, SingleFlight, Updates};
+use crate::oauth::{Grant, LOST_AFTER};
+use crate::sharing::{Context, Sharing, SingleFlight};
 
 /// The outbound half of a filter on one thread.
 #[derive(Debug)]
@@ -240,14 +241,10 @@ impl Injector {
 
     fn handle_unauthorized(&mut self, injected: Injected, now: Timestamp) -> Option<Purge> {
         let Injected { client, token, subject } = injected;
-        let endpoint = self.endpoint(client);
-        let is_there = |endpoint: &EndpointState| {
-            endpoint.address().is_some() && endpoint.breaker(now) == BreakerState::Closed
-        };
         let report = UnauthorizedReport {
             token,
             interval: self.settings.purge_interval,
-            is_endpoint_there: endpoint.is_some_and(is_there),
+            is_endpoint_there: self.endpoint(client).is_some_and(|endpoint| endpoint.is_available(now)),
             now,
         };
         let purge = match (self.stores.get_mut(client.0)?, subject) {
@@ -303,15 +300,6 @@ impl Injector {
         self.endpoints.get(self.settings.endpoint_of(client)?.0)
     }
 
-    /// The number by which updates of a client's token or of an endpoint's metadata are told.
-    pub fn id(&self, purpose: OutboundCall) -> Option<u64> {
-        match purpose {
-            OutboundCall::Token(client) => self.token_store(client)?.id(),
-            OutboundCall::Exchange(..) => None,
-            OutboundCall::Metadata(EndpointId(place)) => self.endpoints.get(place)?.id(),
-        }
-    }
-
     /// Time has passed: what happened, and the calls to make now, as many as `budget` allows.
     pub fn handle_tick(
         &mut self,
@@ -352,27 +340,6 @@ impl Injector {
             }
         }
         (events, made)
-    }
-
-    /// Other threads have published something.
-    pub fn handle_updates(&mut self, updates: &Updates, context: &mut Context<'_>) -> Vec<OutboundEvent> {
-        let mut events = Vec::new();
-        let concerns = |id: Option<u64>| id.is_some_and(|id| updates.contains(id));
-        for (id, endpoint) in (0..).map(EndpointId).zip(&mut self.endpoints) {
-            if concerns(endpoint.id()) {
-                let event = endpoint.handle_updates(context);
-                events.extend(event.map(|event| OutboundEvent::Endpoint { endpoint: id, event }));
-            }
-        }
-        for (client, store) in (0..).map(ClientId).zip(&mut self.stores) {
-            if let Store::Own(store) = store
-                && concerns(store.id())
-            {
-                let event = store.handle_updates(&mut self.issued, context);
-                events.extend(event.map(|event| OutboundEvent::Token { client, event, subject: None }));
-            }
-        }
-        events
     }
 
     /// Takes what came of a call.

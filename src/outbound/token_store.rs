@@ -31,6 +31,10 @@ pub struct TokenStore {
     ring: RecentTokens,
     timetable: Timetable,
     under_way: Option<Timestamp>,
+    /// An upstream has answered 401 to the token, and it is not used while the next one is asked for.
+    is_set_aside: bool,
+    /// It is used again, and requests may wait for it.
+    is_restored: bool,
     /// A request has needed it since it was obtained.
     is_needed: bool,
     max_token_bytes: usize,
@@ -52,6 +56,8 @@ impl TokenStore {
             ring: RecentTokens::default(),
             timetable: Timetable::new(now),
             under_way: None,
+            is_set_aside: false,
+            is_restored: false,
             is_needed: false,
             max_token_bytes,
         }
@@ -59,7 +65,7 @@ impl TokenStore {
 
     /// The token, if it may be put on a request now.
     pub fn token(&self, now: Timestamp) -> Option<&Token> {
-        self.token.as_ref().filter(|token| token.counts(now))
+        self.token.as_ref().filter(|token| !self.is_set_aside && token.counts(now))
     }
 
     /// The token, whether or not it still counts.
@@ -68,9 +74,10 @@ impl TokenStore {
     }
 
     /// How much is left, in percent, of the time in which the token is to be renewed: 100 until its renewal is due, and
-    /// while no request needs it; 0 where requests go without.
+    /// while no request needs it; 0 where requests go without. None is asked for in vain unless a request needs it,
+    /// perhaps of another thread.
     pub fn margin_left(&self, now: Timestamp) -> u8 {
-        if !self.is_wanted() {
+        if !self.is_wanted() && self.failures() == 0 {
             return 100;
         }
         self.token(now).map_or(0, |token| token.lifetime.margin_left(now))
@@ -108,16 +115,27 @@ impl TokenStore {
         self.flight.seed(context);
     }
 
-    /// An upstream has answered 401 to a token of ours. Once per token: it is not ours any more when it is purged.
+    /// An upstream has answered 401 to a token of ours. Once per token, while the next one is asked for.
     pub(super) fn handle_unauthorized(&mut self, report: &UnauthorizedReport) -> Option<Purge> {
-        let ours = self.token.as_ref().filter(|ours| ours.fingerprint == report.token)?;
+        let is_in_use = !self.is_set_aside;
+        let ours = self.token.as_ref().filter(|ours| is_in_use && ours.fingerprint == report.token)?;
         if !report.should_purge(ours, self.failures()) {
             return Some(Purge::Retained);
         }
-        self.token = None;
+        self.is_set_aside = true;
         self.is_needed = true;
         self.timetable.mark_due(report.now);
         Some(Purge::Purged)
+    }
+
+    /// Uses the token again that was set aside: the next one cannot be had, and other upstreams may accept it.
+    fn restore(&mut self) {
+        self.is_restored |= core::mem::take(&mut self.is_set_aside);
+    }
+
+    /// Whether the token is used again that was set aside; told once.
+    pub(super) fn take_restored(&mut self) -> bool {
+        core::mem::take(&mut self.is_restored)
     }
 
     /// Another thread may have obtained a token.
@@ -127,7 +145,11 @@ impl TokenStore {
         context: &mut Context<'_>,
     ) -> Option<TokenEvent> {
         let lease = self.flight.look(context).found()?;
-        self.sync_from(lease.state, issued, context)
+        let event = self.sync_from(lease.state, issued, context);
+        if self.failures() > 0 {
+            self.restore();
+        }
+        event
     }
 
     /// Time has passed: gives up what is lost, lets go of what has expired, and says what to send if that is due and no
@@ -143,6 +165,9 @@ impl TokenStore {
             self.timetable.mark_due(turn.context.now.max(expired.sent.after(MIN_RENEWAL)));
             // A token that no request has needed again is missed by none.
             return (is_wanted.then(|| self.event(TokenChange::Expired)), None);
+        }
+        if self.failures() > 0 || !turn.endpoint.is_available(turn.context.now) {
+            self.restore();
         }
         if let Some(sent) = self.under_way {
             let is_lost = turn.context.now >= sent.after(self.flight.hold());
@@ -234,6 +259,7 @@ impl TokenStore {
             Err(TokenFailure { fault, retry_after }) => {
                 let pause = retry_after.unwrap_or_default();
                 self.timetable.fail_for(&fault, pause, turn.context);
+                self.restore();
                 let until = self.token(turn.context.now).map(|token| token.lifetime.until);
                 if let Some(until) = until.filter(|_| !fault.is_unsent()) {
                     // What is mended while the token at hand still serves is found before requests go without. Each
@@ -311,6 +337,7 @@ impl TokenStore {
         self.timetable.settle_until(sent, lifetime.renewal);
         self.newest = self.newest.max(Some(sent));
         self.is_needed = false;
+        self.is_set_aside = false;
         self.token = Some(token);
     }
 

@@ -8,7 +8,7 @@ use crate::base::Timestamp;
 /// What became of a token that an upstream answered 401 to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purge {
-    /// It is gone, and a new one is asked for.
+    /// A new one is asked for. The old one is used again only if that fails.
     Purged,
     /// It stays: it is too new, or no new one can be had at the moment.
     Retained,

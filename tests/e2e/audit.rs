@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use attache_harness::http::Request;
 use attache_harness::issuer::TokenSpec;
@@ -15,7 +16,8 @@ use crate::egress::{
     HOST, asserted, bare, client, destination, document, grow_old, hosts, replaying, setup, upstream,
 };
 use crate::proxy::{
-    self, Document, Listener, Proxy, Shared, Visit, checkout, eventually, inbound, join, route, trust,
+    self, Document, Listener, Proxy, Setup, Shared, Visit, checkout, echo, eventually, inbound, join, route,
+    trust,
 };
 use crate::secrets::{scoped, token};
 
@@ -28,8 +30,11 @@ static ENVOY: Shared = LazyLock::new(|| {
         .cluster("redirecting", json!({ "load_assignment": endpoint(redirecting()) }))
         .listener(logged("both", both()).manager(hosts(json!({}))))
         .listener(logged("twice", reading("first-route", json!({}))).followed_by(vec![second]))
-        .listener(logged("native", reading("first-route", json!({}))).followed_by(vec![writing()]))
-        .listener(bare("behind").manager(log("behind")).followed_by(vec![writing(), ours]))
+        .listener(logged("native", reading("first-route", json!({}))).followed_by(vec![writing(json!({}))]))
+        .listener(logged("scripted", reading("first-route", json!({}))).followed_by(vec![scripted()]))
+        .listener(logged("ending", ending()))
+        .listener(bare("behind").manager(log("behind")).followed_by(vec![writing(json!({})), ours.clone()]))
+        .listener(bare("guarded").manager(log("guarded")).followed_by(vec![writing(json!({ "read_only": true })), ours]))
         .listener(logged("redirect", reading("first-route", json!({}))).routes(&[
             json!({ "match": { "prefix": "/target" }, "route": { "cluster": "upstream" } }),
             json!({ "match": { "prefix": "/" }, "route": { "cluster": "redirecting",
@@ -38,15 +43,42 @@ static ENVOY: Shared = LazyLock::new(|| {
         .start()
 });
 
-/// A filter of Envoy's that writes a field of ours.
-fn writing() -> Value {
+/// A filter of Envoy's that writes a field of ours; `more` joins in.
+fn writing(more: Value) -> Value {
+    let mut value = json!({
+        "object_key": "wasm.attache.audit.client", "factory_key": "envoy.string",
+        "format_string": { "text_format_source": { "inline_string": "of-another-filter" } },
+    });
+    join(&mut value, more);
     json!({ "name": "native", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
-        "on_request_headers": [{
-            "object_key": "wasm.attache.audit.client", "factory_key": "envoy.string",
-            "format_string": { "text_format_source": { "inline_string": "of-another-filter" } },
-        }],
+        "on_request_headers": [value],
     } })
+}
+
+/// A script that tries to write a field of ours, and tells the upstream what came of it.
+fn scripted() -> Value {
+    let script = r#"
+function envoy_on_request(handle)
+  local ok, why = pcall(function()
+    handle:streamInfo():filterState():set("wasm.attache.audit.client", "envoy.string", "of-a-script")
+  end)
+  handle:headers():replace("x-script", ok and "written" or tostring(why))
+end
+"#;
+    json!({ "name": "script", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+        "default_source_code": { "inline_string": script },
+    } })
+}
+
+/// Streams end with their token.
+fn ending() -> Value {
+    let all = json!({ "name": "ending-route", "match": { "prefix": "/" }, "require": { "scopes": ["orders:read"] },
+        "streams": { "end": "at_expiry" } });
+    let mut document = inbound(&[trust("corp", json!({ "clock_skew": "0s" }))], &[all], json!({}));
+    document["audit"] = json!({ "fields": "all" });
+    document
 }
 
 /// A listener whose log is that of the example, in a file of its name, and tells requests apart.
@@ -129,6 +161,12 @@ fn redirecting() -> SocketAddr {
 
 fn visit() -> Visit {
     proxy::visit(&ENVOY)
+}
+
+/// Whether this is the oldest supported Envoy.
+fn is_old() -> bool {
+    let output = Command::new(proxy::binary()).arg("--version").output().unwrap();
+    String::from_utf8_lossy(&output.stdout).contains("/1.36.")
 }
 
 /// The records of a request, when there are so many.
@@ -313,6 +351,88 @@ fn a_filter_of_envoys_can_replace_a_field() {
     let read = scoped(world.issuer("corp"), "orders:read");
     let record = record(&world, "native", world.get("native", "/x").bearer(&read), "native-1");
     assert_eq!(record["client"], "of-another-filter");
+}
+
+/// The scripts of Envoy 1.36 cannot write filter state.
+#[test]
+fn a_script_behind_ours_can_replace_a_field() {
+    let world = visit();
+    let read = scoped(world.issuer("corp"), "orders:read");
+    let answer = world.get("scripted", "/x").bearer(&read).header("x-mark", "scripted-1").send().unwrap();
+    let seen = echo(&answer);
+    let came = seen.header("x-script").expect("the script ran");
+    let client = if is_old() { "orders-service" } else { "of-a-script" };
+    assert_eq!(came.contains("call method 'set'"), is_old(), "{came}");
+    assert_eq!(records(&world, "scripted", "scripted-1", 1)[0]["client"], client, "{came}");
+}
+
+/// Another module that writes the same keys, and has made them read-only as ours does.
+#[test]
+fn a_module_before_ours_keeps_its_record_which_fails_no_request_and_is_told_once() {
+    let second = Listener::new("second", Document::Struct(reading("second-route", json!({})))).filter();
+    let proxy = Setup::new()
+        .issuer("corp")
+        .workers(1)
+        .listener(logged("twice", reading("first-route", json!({}))).followed_by(vec![second]))
+        .start();
+    let read = scoped(proxy.issuer("corp"), "orders:read");
+    let told = || proxy.envoy().logs().matches(NOT_WRITTEN).count();
+    for number in 0..5 {
+        let mark = format!("twice-{number}");
+        let answer = proxy.get("twice", "/x").bearer(&read).header("x-mark", mark.as_str()).send().unwrap();
+        assert_eq!(answer.status, 200, "{mark}: {}", answer.text());
+        let record = records(&proxy, "twice", &mark, 1).remove(0);
+        assert_eq!(
+            (&record["route"], &record["outcome"]),
+            (&json!("first-route"), &json!("permit")),
+            "{mark}"
+        );
+    }
+    // There is one worker.
+    eventually("the line", || (told() > 0).then_some(()));
+    assert_eq!(told(), 1);
+}
+
+/// Envoy 1.36 keeps the value, as a fault of its own that it logs for each request.
+#[test]
+fn a_filter_of_envoys_before_ours_keeps_no_field_even_as_read_only() {
+    if is_old() {
+        return;
+    }
+    let world = visit();
+    let read = scoped(world.issuer("corp"), "orders:read");
+    let record = record(&world, "guarded", world.get("guarded", "/x").bearer(&read), "guarded-1");
+    let told = [&record["route"], &record["outcome"], &record["client"]];
+    assert_eq!(told, [&json!("behind-route"), &json!("permit"), &json!("orders-service")]);
+}
+
+#[test]
+fn a_stream_that_ended_with_its_token_is_recorded_so() {
+    let world = visit();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let spec = TokenSpec::scoped("orders:read").claim("exp", now + 4);
+    let token = token(world.issuer("corp"), &spec);
+    let mut socket = TcpStream::connect(world.addr("ending")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // The upstream waits for the rest of it.
+    let head = format!(
+        "POST /x HTTP/1.1\r\nhost: orders.example\r\nx-mark: ending-1\r\nauthorization: Bearer {token}\r\n\
+         content-length: 10\r\n\r\nhalf"
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    assert!(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() >= now + 4);
+    let mut record = records(&world, "ending", "ending-1", 1).remove(0);
+    record.as_object_mut().unwrap().remove("mark");
+    assert_valid(&record);
+    let said = [&record["outcome"], &record["reason"], &record["route"], &record["issuer"]];
+    assert_eq!(
+        said,
+        [&json!("end"), &json!("expired"), &json!("ending-route"), &json!("corp")],
+        "{record:#}"
+    );
+    assert_eq!(record["method"], "POST");
 }
 
 #[test]

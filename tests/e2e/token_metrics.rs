@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::egress::{PATIENCE, call, in_listener, patient};
+use attache_harness::issuer::{Endpoint, Fault};
+use serde_json::json;
+
+use crate::egress::{PATIENCE, call, grow_old, in_listener, patient};
 use crate::proxy::{at_once, echo, eventually};
 
 #[test]
@@ -71,4 +74,28 @@ fn the_prometheus_page_shows_the_outbound_half_with_its_labels() {
         .map(|(name, labels)| (name.to_owned(), labels.iter().map(|&label| label.to_owned()).collect()))
         .collect();
     assert_eq!(labels, expected);
+}
+
+/// Which thread has the 401, and which one sets the gauges, is Envoy's choice. Callers see the API's answer.
+#[test]
+fn the_gauges_show_that_a_token_the_api_refuses_cannot_be_replaced() {
+    let purging = json!({ "outbound": { "purge_interval": "1s" } });
+    let proxy = in_listener(json!({}), purging).workers(2).start();
+    let issuer = proxy.issuer("idp");
+    proxy.upstream().accept_tokens(issuer.liveness());
+    let status = || call(&proxy, "egress", "/").send().unwrap().status;
+    assert_eq!(status(), 200);
+    grow_old(Instant::now(), Duration::from_millis(1_100));
+    issuer.fault_at(Endpoint::Token, Fault::Status(503));
+    issuer.revoke_all_tokens();
+    let statuses: BTreeSet<u16> = (0..20).map(|_| status()).collect();
+    assert_eq!(statuses, BTreeSet::from([401]), "the token at hand is better than none");
+    let gauge = |name: &str| proxy.metric(name, &[("client", "billing")]);
+    eventually("the failures", || (gauge("attache_token_request_failures") >= 5).then_some(()));
+    eventually("the open circuit breaker", || (gauge("attache_token_endpoint_breaker") == 2).then_some(()));
+    assert_eq!(gauge("attache_token_margin_left_percent"), 100, "its own end is far");
+    issuer.heal();
+    eventually("a token that the API accepts", || (status() == 200).then_some(()));
+    eventually("the closed circuit breaker", || (gauge("attache_token_endpoint_breaker") == 0).then_some(()));
+    assert_eq!(gauge("attache_token_request_failures"), 0);
 }

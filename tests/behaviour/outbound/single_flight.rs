@@ -6,7 +6,8 @@ use attache::sharing::{Sharing, SingleFlight};
 use serde_json::{Value, json};
 
 use super::{
-    Tokens, carried, client, counted, document, header, keep_secrets, numbered, threads, to, with_clients,
+    Tokens, carried, client, counted, document, gauge, header, keep_secrets, numbered, threads, to,
+    with_clients,
 };
 use crate::proxy::{CLIENT_SECRET, Time as _, status};
 use crate::threads::{Published, Threads, sealed};
@@ -339,4 +340,21 @@ fn names_tell_apart_what_reads_alike_when_joined() {
     let flight = |fields: &[&[u8]]| SingleFlight::new(fields, Some(&sharing), 1, 1.secs()).id();
     assert_ne!(flight(&[b"ab", b"c"]), flight(&[b"a", b"bc"]));
     assert_ne!(flight(&[b"a", b""]), flight(&[b"a"]));
+}
+
+/// The thread that sets the gauges may get no request at all, as Envoy's main thread.
+#[test]
+fn no_margin_is_left_where_requests_of_another_thread_go_without_a_token() {
+    let on_demand = client("billing", json!({ "obtain": "on_demand" }));
+    let (mut threads, tokens) = threads(&sealed(with_clients(&[on_demand], json!({})), "SEAL"), 2);
+    let margin = gauge("attache_token_margin_left_percent");
+    threads.advance(2.secs());
+    assert_eq!(threads[0].gauge(&margin), Some(100), "no request needs it");
+    tokens.fail(status(503));
+    let _ = threads[1].request(to("billing")).waiting();
+    threads.advance(2.secs());
+    assert_eq!(threads[0].gauge(&margin), Some(0));
+    tokens.recover();
+    threads.advance(60.secs());
+    assert_eq!(threads[0].gauge(&margin), Some(100));
 }
