@@ -24,7 +24,7 @@ use super::token::{Fingerprint, IssuedTokens, MAX_KNOWN_TOKENS};
 use super::token_store::TokenStore;
 use super::unauthorized::{Purge, UnauthorizedReport};
 use crate::base::{CallBudget, Edit, HttpCall, HttpReply, NameFilter, StreamId, Timestamp};
-use crate::oauth::{Grant, LOST_AFTER};
+use crate::oauth::LOST_AFTER;
 use crate::sharing::{Context, Sharing, SingleFlight};
 
 /// The outbound half of a filter on one thread.
@@ -67,8 +67,7 @@ impl Injector {
         context: &mut Context<'_>,
     ) -> Self {
         let now = context.now;
-        let is_exchange = |client: &Client| matches!(client.request.grant, Grant::TokenExchange { .. });
-        let exchanges = settings.clients.iter().filter(|client| is_exchange(client)).count();
+        let exchanges = settings.clients.iter().filter(|client| client.exchanges()).count();
         let own = settings.clients.len().saturating_sub(exchanges);
         let share = |all: usize, parts: usize| all.checked_div(parts).unwrap_or(all);
         let token_bytes = share(MAX_TOKENS_BYTES, own).min(MAX_ACCESS_TOKEN_BYTES);
@@ -91,7 +90,7 @@ impl Injector {
             .clients
             .iter()
             .map(|client| {
-                if is_exchange(client) {
+                if client.exchanges() {
                     return Store::Exchange(Box::new(ExchangeStore::new(
                         Rc::clone(client),
                         exchange_bounds,

@@ -9,11 +9,12 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use attache_harness::http::Request;
-use attache_harness::issuer::TokenSpec;
+use attache_harness::issuer::{Endpoint, Fault, TokenSpec};
 use serde_json::{Value, json};
 
 use crate::egress::{
-    HOST, asserted, bare, client, destination, document, grow_old, hosts, replaying, setup, upstream,
+    HOST, asserted, bare, call, client, destination, document, grow_old, hosts, in_listener, replaying,
+    setup, upstream,
 };
 use crate::proxy::{
     self, Document, Listener, Proxy, Setup, Shared, Visit, checkout, echo, eventually, inbound, join, route,
@@ -191,10 +192,13 @@ fn record(proxy: &Proxy, log: &str, request: Request, mark: &str) -> Value {
 /// Holds a record against the schema.
 #[track_caller]
 fn assert_valid(record: &Value) {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        serde_json::from_str(&fs::read_to_string(checkout().join("docs/audit.schema.json")).unwrap()).unwrap()
-    });
-    let problems: Vec<String> = jsonschema::validator_for(&SCHEMA)
+    assert_valid_by("docs/audit.schema.json", record);
+}
+
+#[track_caller]
+fn assert_valid_by(schema: &str, record: &Value) {
+    let schema: Value = serde_json::from_str(&fs::read_to_string(checkout().join(schema)).unwrap()).unwrap();
+    let problems: Vec<String> = jsonschema::validator_for(&schema)
         .unwrap()
         .iter_errors(record)
         .map(|error| error.to_string())
@@ -491,3 +495,43 @@ fn a_filter_in_a_cluster_records_the_last_attempt() {
 
 /// What is told once where a field cannot be written.
 const NOT_WRITTEN: &str = "a field of the audit record cannot be written";
+
+/// The same API as a good one, then one that refuses the token while the token endpoint fails.
+#[test]
+fn what_happens_to_tokens_is_in_envoys_log_as_records_of_the_schema() {
+    let more = json!({ "outbound": { "purge_interval": "1s" }, "audit": { "fields": ["outbound_outcome"] } });
+    let scopes = json!({ "scopes": ["invoices:read", "invoices:write"] });
+    let proxy = in_listener(scopes, more).start();
+    let issuer = proxy.issuer("idp");
+    proxy.upstream().accept_tokens(issuer.liveness());
+    let status = || call(&proxy, "egress", "/").send().unwrap().status;
+    let records = || -> Vec<Value> {
+        let logs = proxy.envoy().logs();
+        let records = logs.lines().filter_map(|line| Some(line.split_once(" audit: ")?.1));
+        records.map(|record| serde_json::from_str(record).unwrap()).collect()
+    };
+    let seen = |event: &str, result: &str| {
+        eventually(&format!("a record of {event}: {result}"), || {
+            records().into_iter().find(|record| record["event"] == event && record["result"] == result)
+        })
+    };
+    assert_eq!(status(), 200);
+    let obtained = seen("token_request", "obtained");
+    assert_eq!(
+        (&obtained["client"], &obtained["grant"]),
+        (&json!("billing"), &json!("client_credentials")),
+        "{obtained}"
+    );
+    assert_eq!(obtained["scopes_granted"], "invoices:read invoices:write", "{obtained}");
+    assert!(obtained["lifetime_s"].as_u64() > Some(0) && obtained["duration_ms"].is_u64(), "{obtained}");
+    grow_old(Instant::now(), Duration::from_millis(1_100));
+    issuer.fault_at(Endpoint::Token, Fault::Status(503));
+    issuer.revoke_all_tokens();
+    assert_eq!(status(), 401);
+    seen("token_purge", "purged");
+    seen("token_request", "status");
+    seen("breaker", "opened");
+    issuer.heal();
+    seen("breaker", "closed");
+    records().iter().for_each(|record| assert_valid_by("docs/token-record.schema.json", record));
+}
