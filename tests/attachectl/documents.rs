@@ -134,6 +134,7 @@ const COMMANDS: &[(&str, Proof)] = &[
     ("kc.sh start", Proof::Elsewhere("tests/mesh/keycloak.rs starts it with these options, and more")),
     ("openssl req", KEYCLOAK),
     ("{ printf 'attache.audit.token", Proof::Elsewhere("audit_record.rs runs it")),
+    ("sed -n 's/^.* audit: {", Proof::Elsewhere("audit_record.rs runs it")),
     ("otelcol-contrib --config", STATISTICS),
     ("jq --compact-output", STATISTICS),
     ("kubectl", MESH),
