@@ -60,7 +60,12 @@ impl Authorizer {
             Err(denial) => return decided(None, Mode::Enforce, None, work, Err(denial)),
         };
         let found = route_of(&base, settings, request, |parts| {
-            screen(parts, settings, verifier, request, stores, context)
+            let screened = screen(parts, settings, verifier, request, stores, context);
+            // Without its body, it is held against the route by its headers.
+            if let Some(route) = settings.routes.route(parts.1).filter(|_| screened.is_err()) {
+                observer.passed(Step::Route(route));
+            }
+            screened
         });
         let (id, route) = match found {
             Ok(found) => found,
