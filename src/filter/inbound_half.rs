@@ -4,9 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::admitted::{AdmittedRequest, AdmittedToken};
 use super::calls::{CallPurpose, Calls};
 use super::common::{MAX_RETRY_AFTER, Turn};
-use super::outbound_half::{AdmittedRequest, AdmittedToken};
 use super::streams::Streams;
 use crate::base::{Command, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp, request_id};
 use crate::inbound::{

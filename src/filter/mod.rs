@@ -12,6 +12,7 @@
 //! A request passes the inbound half, which verifies the caller's token, and then the outbound half, which puts ours on
 //! it. Both have the same events; a half that is not configured lets everything pass.
 
+mod admitted;
 mod calls;
 mod common;
 mod inbound_half;
@@ -25,11 +26,12 @@ use crate::inbound::Observer;
 use crate::oauth::{ClientTokens, NoTokens};
 use crate::policy::RequestMetadata;
 use crate::sharing::{Context, QueueId, Updates};
+use admitted::AdmittedRequest;
 pub use calls::CallPurpose;
 use calls::Calls;
 use common::{Common, Turn};
 use inbound_half::{InboundHalf, InboundVerdict, Resumed};
-use outbound_half::{AdmittedRequest, OutboundHalf};
+use outbound_half::OutboundHalf;
 
 /// One configured filter on one thread.
 #[derive(Debug)]

@@ -5,21 +5,21 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::admitted::{AdmittedRequest, AdmittedToken};
 use super::calls::{CallPurpose, Calls};
 use super::common::{MAX_RETRY_AFTER, Turn};
 use super::unmatched::UnmatchedAuthorities;
 use crate::base::{
-    self, AuditEntry, Command, Edit, HttpReply, Needs, Outcome, RequestHead, Secret, StateEntry, StreamId,
-    Timestamp, WaitingList,
+    self, AuditEntry, Command, HttpReply, Needs, Outcome, RequestHead, Secret, StreamId, Timestamp,
+    WaitingList,
 };
 use crate::config::Config;
-use crate::inbound::{self, TokenPlace};
+use crate::inbound;
 use crate::oauth::{ClientTokens, Credential, FetchClient, FetchOutcome};
 use crate::outbound::{
     self, ClientId, EgressDenial, InjectedToken, Injection, InjectionOutcome, Injector, OutboundCall,
     OutboundEvent, Outgoing, Purge, Subject, SubjectDigest, TokenChange,
 };
-use crate::policy::MetadataClient;
 use crate::sharing::{Context, Updates};
 use crate::telemetry::{
     Message, OutboundAudit, Owner, TokenMetrics, TokenRecords, breaker_line, endpoint_line, token_line,
@@ -38,26 +38,6 @@ pub(super) struct OutboundHalf {
     unmatched: UnmatchedAuthorities,
 }
 
-/// A request that may leave: what there is to know of it, beside its head.
-#[derive(Debug)]
-pub(super) struct AdmittedRequest {
-    pub(super) stream: StreamId,
-    /// When it came to this half.
-    pub(super) arrived: Timestamp,
-    /// What the inbound half changes in its headers.
-    pub(super) edits: Vec<Edit>,
-    /// What the inbound half decided, for filter state.
-    pub(super) annotation: Option<Rc<str>>,
-    /// More of it.
-    pub(super) facts: Vec<StateEntry>,
-    /// Its audit record.
-    pub(super) audit: Vec<AuditEntry>,
-    /// The client whose token goes on it, by the metadata of its route.
-    pub(super) client: MetadataClient,
-    /// The token that it was permitted for, for an exchange.
-    pub(super) token: Option<AdmittedToken>,
-}
-
 /// A request that waits for a token.
 #[derive(Debug)]
 struct WaitingRequest {
@@ -65,34 +45,6 @@ struct WaitingRequest {
     admitted: AdmittedRequest,
     /// The caller, where the token is an exchanged one.
     subject: Option<SubjectDigest>,
-}
-
-/// A verified token that a request carries.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AdmittedToken {
-    pub(super) place: TokenPlace,
-    pub(super) expires: Timestamp,
-}
-
-impl AdmittedRequest {
-    /// A request that no inbound half has looked at.
-    pub(super) fn unchecked(stream: StreamId, arrived: Timestamp, client: MetadataClient) -> Self {
-        let (edits, facts, audit) = (Vec::new(), Vec::new(), Vec::new());
-        Self { stream, arrived, edits, annotation: None, facts, audit, client, token: None }
-    }
-
-    /// How many bytes of memory its audit record takes.
-    fn audit_size(&self) -> usize {
-        let bytes = self.audit.iter().map(|(_, text)| text.len());
-        bytes.fold(size_of_val(&*self.audit), usize::saturating_add)
-    }
-
-    /// Lets it go on, with more edits.
-    pub(super) fn forward(self, more: Vec<Edit>) -> Outcome {
-        let mut edits = self.edits;
-        edits.extend(more);
-        Outcome::Forward { edits, annotation: self.annotation, facts: self.facts, audit: self.audit }
-    }
 }
 
 impl ClientTokens for OutboundHalf {
