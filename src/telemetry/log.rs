@@ -195,8 +195,8 @@ impl Reports {
     }
 }
 
-/// The records of what happens to tokens, where they are configured: unlike the sentences, none is left out that callers
-/// cannot cause.
+/// The records of what happens to tokens, where they are configured. Only those of exchanges are limited; `purge_interval`
+/// limits the others that a caller can cause.
 #[derive(Debug)]
 pub struct TokenRecords {
     is_configured: bool,
