@@ -227,10 +227,14 @@ impl OutboundHalf {
 
     fn tell_purge(&mut self, client: ClientId, purge: Purge, context: &mut Context<'_>) {
         self.metrics.record_purge(client, purge);
-        let call = self.injector.summary(client, context.now);
-        if let Some(client) = self.injector.settings().client(client) {
-            self.records.record_purge((client, &call), purge, context.now, context.observations);
-            context.observations.push(Message::Purged(Owner::Client(&client.name), purge).observe());
+        let settings = Rc::clone(self.injector.settings());
+        if let Some(named) = settings.client(client) {
+            // One that stays is no record, and may come as often as requests do.
+            if purge == Purge::Purged {
+                let call = self.injector.summary(client, context.now);
+                self.records.record_purge((named, &call), context.now, context.observations);
+            }
+            context.observations.push(Message::Purged(Owner::Client(&named.name), purge).observe());
         }
     }
 

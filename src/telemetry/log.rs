@@ -11,7 +11,7 @@ use crate::base::{Observation, RequestHead, Timestamp, request_id};
 use crate::inbound::{Decision, DecisionOutcome, Denial};
 use crate::issuer::{DocumentKind, IssuerChange, IssuerEvent};
 use crate::oauth::{CallSummary, DocumentEvent, FetchOutcome};
-use crate::outbound::{BreakerChange, Client, Purge, TokenChange, TokenEvent};
+use crate::outbound::{BreakerChange, Client, TokenChange, TokenEvent};
 
 /// The line about what happened to an issuer's document, if it is worth one.
 pub fn fetch_line<'a>(
@@ -231,13 +231,11 @@ impl TokenRecords {
     pub fn record_purge(
         &mut self,
         (client, call): (&Client, &CallSummary),
-        purge: Purge,
         now: Timestamp,
         observations: &mut Vec<Observation>,
     ) {
         if self.is_configured {
-            let purge = TokenRecord::of_purge(client, purge, call);
-            observations.extend(purge.and_then(|record| self.line(record, client, now)));
+            observations.extend(self.line(TokenRecord::of_purge(client, call), client, now));
         }
     }
 

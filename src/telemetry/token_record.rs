@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::audit::joined;
 use crate::base::AuditText;
 use crate::oauth::{CallSummary, Grant};
-use crate::outbound::{BreakerChange, Client, Purge, TokenChange, TokenEvent};
+use crate::outbound::{BreakerChange, Client, TokenChange, TokenEvent};
 
 /// One record. Its names are documented in docs/audit.md, and are an interface.
 #[derive(Clone, Debug, Serialize)]
@@ -67,12 +67,9 @@ impl TokenRecord {
         Some(Self::new("breaker", result, client, call))
     }
 
-    /// That a 401 of an upstream has purged a token. One that stays is no record, and may come as often as requests do.
-    pub fn of_purge(client: &Client, purge: Purge, call: &CallSummary) -> Option<Self> {
-        match purge {
-            Purge::Purged => Some(Self::new("token_purge", "purged", client, call)),
-            Purge::Retained => None,
-        }
+    /// That a 401 of an upstream has purged a token.
+    pub fn of_purge(client: &Client, call: &CallSummary) -> Self {
+        Self::new("token_purge", "purged", client, call)
     }
 
     fn new(event: &'static str, result: &'static str, client: &Client, call: &CallSummary) -> Self {

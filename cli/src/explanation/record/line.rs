@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use attache::telemetry::AuditField;
 use serde_json::Value;
 
 /// The fields that are looked at, as texts.
@@ -36,7 +37,7 @@ impl Record {
         }
         let Ok(Value::Object(members)) = serde_json::from_str(line) else { return Err(Fault::NoObject) };
         let mut fields = BTreeMap::new();
-        for name in FIELDS {
+        for name in AuditField::ALL.map(AuditField::word).into_iter().chain(OTHERS) {
             let value = members.get(name).or_else(|| members.get(&format!("{PREFIX}{name}")));
             let text = match value {
                 None | Some(Value::Null) => continue,
@@ -105,35 +106,8 @@ pub(super) fn logged(text: &str) -> Cow<'_, str> {
     Cow::Owned(logged)
 }
 
-/// Those of docs/audit.md, those that Envoy adds there, and `decision`.
-const FIELDS: [&str; 26] = [
-    "outcome",
-    "reason",
-    "route",
-    "api",
-    "requirement",
-    "issuer",
-    "client",
-    "subject",
-    "token_id",
-    "scopes_needed",
-    "scopes_missing",
-    "path_template",
-    "key_id",
-    "engine",
-    "work",
-    "duration_us",
-    "request_id",
-    "outbound_outcome",
-    "outbound_client",
-    "outbound_destination",
-    "outbound_token_age_s",
-    "outbound_retried",
-    "time",
-    "method",
-    "status",
-    "decision",
-];
+/// What Envoy adds to the audit fields, and what logs without audit fields have.
+const OTHERS: [&str; 4] = ["time", "method", "status", "decision"];
 /// What `wasm.attache.decision` says.
 const DECISION: [&str; 4] = ["outcome", "reason", "route", "issuer"];
 /// How the filter's state is named in Envoy, where a log keeps that.
